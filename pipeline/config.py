@@ -1,0 +1,166 @@
+"""The configuration of the pipeline: frozen, typed and checked when it is made.
+
+`PipelineConfig` holds everything that decides *what* is computed. Where it is computed
+(paths, runner, Beam arguments) is given to `create_pipeline` by the runner, so that one
+configuration means the same model on every runner.
+
+See `pipeline.config_loading` for YAML files and `--set key=value`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+PositiveInt = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Metric = Annotated[
+    str, Field(pattern=r"^(mrr|(hit_rate|recall|ndcg|map|coverage)@[1-9][0-9]*)$")
+]
+
+_FROZEN = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, kw_only=True, config=_FROZEN)
+class DataConfig:
+    """What is read, how it is split and how rows are cut.
+
+    Attributes:
+      dataset: Name of the MovieLens edition.
+      split: How the eval split is held out of each timeline.
+      holdout: Events held out per user by `leave_last_n`.
+      min_user_ratings: Users with fewer events are left out of train and eval.
+      min_rating: Events rated lower are left out (0 keeps all), in stars.
+      window_length: Events of one train row at most, and of one history at inference.
+      window_stride: New targets per window; the rest of a window is context.
+      activity_bounds: Lower bounds of the timeline-length buckets, in events.
+      min_rows: Rows that a split must have, else DataGate stops the run.
+      seed: Seed of the `random` split.
+    """
+
+    dataset: str = "ml-100k"
+    split: Literal["leave_last_n", "temporal_global", "random"] = "leave_last_n"
+    holdout: PositiveInt = 1
+    min_user_ratings: Annotated[int, Field(ge=2)] = 3
+    min_rating: Annotated[float, Field(ge=0, le=5)] = 0.0
+    window_length: PositiveInt = 100
+    window_stride: PositiveInt = 50
+    activity_bounds: tuple[PositiveInt, ...] = (20, 50, 100, 200)
+    min_rows: Mapping[Literal["train", "eval", "corpus"], PositiveInt] = Field(
+        default_factory=lambda: {"train": 10, "eval": 10, "corpus": 10}
+    )
+    seed: int = 42
+
+    @model_validator(mode="after")
+    def _check_windows(self) -> DataConfig:
+        if self.window_stride > self.window_length:
+            raise ValueError(
+                f"window_stride is {self.window_stride}, but it may be at most "
+                f"window_length ({self.window_length}), else events between two "
+                "windows would never be a target"
+            )
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=_FROZEN)
+class ModelConfig:
+    """The two towers.
+
+    Attributes:
+      embedding_dim: Width of both towers' output, the dot product's length.
+      recency_decay: Weight of an event relative to the next newer one in the
+        recency-weighted history pool.
+      dropout: Dropout rate of the query tower's input.
+      title_tokens: Title words with an embedding (the most frequent); 0 for none.
+    """
+
+    embedding_dim: Annotated[int, Field(ge=2, le=4096)] = 64
+    recency_decay: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    dropout: Fraction = 0.5
+    title_tokens: Annotated[int, Field(ge=0)] = 2000
+
+
+@dataclass(frozen=True, kw_only=True, config=_FROZEN)
+class TrainConfig:
+    """How the towers are trained.
+
+    Attributes:
+      epochs: Passes over the train split.
+      batch_size: Windows (not events) per step.
+      learning_rate: Peak learning rate of Adam.
+      seed: Seed of initial weights, shuffling and dropout.
+    """
+
+    epochs: PositiveInt = 12
+    batch_size: PositiveInt = 32
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-3
+    seed: int = 42
+
+
+@dataclass(frozen=True, kw_only=True, config=_FROZEN)
+class EvalConfig:
+    """Metrics, slices and the thresholds that decide the blessing.
+
+    Attributes:
+      top_k: Cut-offs of the metrics.
+      exclude_seen: Whether movies of the training timeline are taken out of the ranking.
+      slices: Features of eval rows to slice on.
+      floors: Metric -> value that the candidate must reach.
+      min_lift: Metric -> factor over popularity that the candidate must reach.
+      max_drop: Metric -> absolute loss against the live model that is accepted.
+    """
+
+    top_k: tuple[PositiveInt, ...] = (1, 5, 10, 50, 100)
+    exclude_seen: bool = True
+    slices: tuple[str, ...] = ("activity",)
+    floors: Mapping[Metric, float] = Field(
+        default_factory=lambda: {"hit_rate@10": 0.02, "ndcg@10": 0.01}
+    )
+    min_lift: Mapping[Metric, float] = Field(default_factory=lambda: {"ndcg@10": 1.0})
+    max_drop: Mapping[Metric, float] = Field(default_factory=lambda: {"ndcg@10": 0.01})
+
+    @model_validator(mode="after")
+    def _check_thresholds(self) -> EvalConfig:
+        if not self.floors or not self.min_lift:
+            raise ValueError(
+                "eval.floors and eval.min_lift must each name at least one metric: "
+                "without a threshold nothing could be refused"
+            )
+        for group in ("floors", "min_lift", "max_drop"):
+            for metric in getattr(self, group):
+                _, at, cutoff = metric.partition("@")
+                if at and int(cutoff) not in self.top_k:
+                    raise ValueError(
+                        f"eval.{group} names {metric}, but eval.top_k computes only "
+                        f"{', '.join(map(str, self.top_k))}"
+                    )
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=_FROZEN)
+class ServingConfig:
+    """What a pushed model must be able to do.
+
+    Attributes:
+      warmup_requests: Real requests stored with the model for TF Serving's warm-up.
+      max_latency_ms: Median time of one `serving_default` call above which the model
+        is not servable; None for no limit.
+    """
+
+    warmup_requests: Annotated[int, Field(ge=1, le=1000)] = 10
+    max_latency_ms: Annotated[float, Field(gt=0)] | None = 100.0
+
+
+@dataclass(frozen=True, kw_only=True, config=_FROZEN)
+class PipelineConfig:
+    """Everything that decides what the pipeline computes."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,127}$")] = "two-tower"
+    data: DataConfig = Field(default_factory=DataConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    eval: EvalConfig = Field(default_factory=EvalConfig)
+    serving: ServingConfig = Field(default_factory=ServingConfig)

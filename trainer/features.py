@@ -1,0 +1,55 @@
+"""Names of the features of an `Examples` row, in one place.
+
+The pipeline has three splits with different rows (`DESIGN: rows are timelines`):
+
+* `train`: one window of one user's chronological timeline.
+* `eval`: one query, that is one user's training timeline and what was held out.
+* `corpus`: one movie.
+
+Ids are UTF-8 bytes everywhere, so that an edition whose ids are not integers needs
+no other code path. This module imports nothing: every package may import it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+TRAIN_SPLIT: Final = "train"
+EVAL_SPLIT: Final = "eval"
+CORPUS_SPLIT: Final = "corpus"
+SPLITS: Final = (TRAIN_SPLIT, EVAL_SPLIT, CORPUS_SPLIT)
+
+# --- train and eval rows -------------------------------------------------------------
+USER_ID: Final = "user_id"  # bytes, scalar
+
+# The timeline: three lists of one length, oldest event first.
+MOVIE_IDS: Final = "movie_ids"  # bytes
+RATINGS: Final = "ratings"  # float32, stars
+TIMESTAMPS: Final = "timestamps"  # int64, seconds since the epoch, UTC
+
+# Length bucket of the user's whole training timeline, e.g. "020-049", to slice on.
+ACTIVITY: Final = "activity"  # bytes, scalar
+
+# User attributes, where the edition has them (ML-100K, ML-1M); absent otherwise.
+AGE: Final = "age"  # int64, years (ML-1M: the lower bound of its bucket)
+GENDER: Final = "gender"  # bytes, "F" or "M"
+OCCUPATION: Final = "occupation"  # bytes, e.g. "programmer"
+ZIP_CODE: Final = "zip_code"  # bytes
+USER_ATTRIBUTES: Final = (AGE, GENDER, OCCUPATION, ZIP_CODE)
+
+# --- train rows only -----------------------------------------------------------------
+# Leading events of an overlapping window that were targets in the window before it:
+# they are context here, else they would be counted twice.
+NUM_CONTEXT: Final = "num_context"  # int64, scalar
+
+# --- eval rows only ------------------------------------------------------------------
+SEEN_MOVIE_IDS: Final = "seen_movie_ids"  # bytes: every movie of the training timeline
+HELD_OUT_MOVIE_IDS: Final = "held_out_movie_ids"  # bytes: the right answers
+HELD_OUT_TIMESTAMPS: Final = "held_out_timestamps"  # int64, aligned with the above
+
+# --- corpus rows ---------------------------------------------------------------------
+MOVIE_ID: Final = "movie_id"  # bytes, scalar
+TITLE: Final = "title"  # bytes, scalar, as published (year included)
+GENRES: Final = "genres"  # bytes, list; empty where none is listed
+YEAR: Final = "year"  # int64, scalar; absent where the title tells none
+NUM_RATINGS: Final = "num_ratings"  # int64, scalar: events in the train split
