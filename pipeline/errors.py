@@ -1,0 +1,26 @@
+"""Errors that a user can mend. This module imports nothing: every package may use it."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Something outside the code is wrong, and the user can put it right.
+
+    Attributes:
+      message: What is wrong: the file, line, key or value, and what was expected.
+      remedy: What to do about it, as a sentence or a command.
+    """
+
+    def __init__(self, message: str, remedy: str) -> None:
+        """Joins both into one line, which is all that a user sees."""
+        super().__init__(f"{message.rstrip('.')}. {remedy}")
+        self.message = message
+        self.remedy = remedy
+
+    def __reduce__(self) -> tuple[type[UserError], tuple[str, str]]:
+        """Keeps both parts when Beam pickles the error."""
+        return type(self), (self.message, self.remedy)
+
+
+class UsageError(UserError):
+    """The command line or the configuration is wrong (exit code 2)."""
