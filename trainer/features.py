@@ -41,10 +41,14 @@ USER_ATTRIBUTES: Final = (AGE, GENDER, OCCUPATION, ZIP_CODE)
 # Leading events of an overlapping window that were targets in the window before it:
 # they are context here, else they would be counted twice.
 NUM_CONTEXT: Final = "num_context"  # int64, scalar
+# The window's place among the user's windows, oldest first: Beam keeps no order, and
+# tied timestamps cannot tell it.
+WINDOW_INDEX: Final = "window_index"  # int64, scalar, from 0
 
 # --- eval rows only ------------------------------------------------------------------
 SEEN_MOVIE_IDS: Final = "seen_movie_ids"  # bytes: every movie of the training timeline
 HELD_OUT_MOVIE_IDS: Final = "held_out_movie_ids"  # bytes: the right answers
+HELD_OUT_RATINGS: Final = "held_out_ratings"  # float32, aligned with the above
 HELD_OUT_TIMESTAMPS: Final = "held_out_timestamps"  # int64, aligned with the above
 
 # --- corpus rows ---------------------------------------------------------------------
