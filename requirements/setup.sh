@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# Makes .venv from the lock of the TFX line that this machine can run: `make setup`.
+#
+#   requirements/setup.sh           install; does nothing when .venv is up to date
+#   requirements/setup.sh --check   only say what would be installed, or what is missing
+#
+# PYTHON=/path/to/python and TFX_LINE=116 (or 121) override what is found.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly NEEDED_GB=4
+readonly STAMP=.venv/.two-tower-setup
+
+die() {
+    echo "setup: $1" >&2
+    exit 1
+}
+
+# Prints the newest TFX line whose native wheels load here: no marker of a Python
+# requirement can ask for the C library's version.
+find_line() {
+    local glibc
+    [[ "$(uname -sm)" == "Linux x86_64" ]] ||
+        die "TFX has wheels for Linux on x86_64 only, this is $(uname -sm). Use such a machine or container."
+    glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null) ||
+        die "no glibc here, which TFX's wheels need. Use Debian, Ubuntu or another glibc distribution."
+    glibc=${glibc#glibc }
+    case "${TFX_LINE:-}" in
+        116 | 121) echo "$TFX_LINE" ;;
+        "") if printf '2.39\n%s\n' "$glibc" | sort -CV; then echo 121; else echo 116; fi ;;
+        *) die "TFX_LINE is '$TFX_LINE'. Allowed are 116 and 121; leave it unset to let glibc decide." ;;
+    esac
+}
+
+# Prints every place where a Python $1 (such as 3.10) may be, one a line.
+candidates() {
+    local root
+    type -aP "python$1" python3 python || true
+    for root in "${PYENV_ROOT:-}" "${HOME:-}/.pyenv" $(tr ':' '\n' <<<"$PATH" | sed -n 's|/shims/*$||p'); do
+        compgen -G "$root/versions/$1.*/bin/python$1" || true
+    done
+}
+
+# Prints the interpreter behind $1 if it is a Python $2 (a pyenv shim need not be), then
+# what it lacks to build a virtual environment: nothing, "venv" or "headers".
+probe() {
+    timeout 20 "$1" - "$2" 2>/dev/null <<'PYTHON'
+import importlib.util, os, sys, sysconfig
+if "%d.%d" % sys.version_info[:2] != sys.argv[1]:
+    sys.exit(1)
+lacks = ""
+if not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")):
+    lacks = "headers"
+if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
+    lacks = "venv"
+print(os.path.realpath(getattr(sys, "_base_executable", sys.executable)), lacks)
+PYTHON
+}
+
+# Prints the first complete interpreter for line $1, the best-tried version first.
+find_python() {
+    local versions version path found lacks incomplete=""
+    case "$1" in
+        116) versions="3.10 3.11" ;;
+        121) versions="3.13 3.12 3.11 3.10" ;;
+    esac
+    for version in $versions; do
+        while read -r path; do
+            read -r found lacks < <(probe "$path" "$version") || continue
+            [[ -n "$lacks" ]] || { echo "$found" && return; }
+            incomplete=${incomplete:-"$found lacks $lacks. Install it: apt-get install python$version-venv python$version-dev"}
+        done < <(if [[ -n "${PYTHON:-}" ]]; then echo "$PYTHON"; else candidates "$version"; fi)
+    done
+    [[ -z "$incomplete" ]] || die "$incomplete"
+    [[ -z "${PYTHON:-}" ]] || die "PYTHON is '$PYTHON', which is no Python ${versions// / or } that runs. Unset it or name another."
+    die "no Python ${versions// / or } found, which TFX ${1/1/1.} needs. Install one (apt-get, or: pyenv install ${versions%% *}) or set PYTHON=/path/to/python."
+}
+
+# pyfarmhash, which TFX Basic Shared Libraries needs, has no wheel.
+check_compiler() {
+    command -v "${CXX:-g++}" >/dev/null ||
+        die "no C++ compiler (${CXX:-g++}) found, which pyfarmhash is built with. Install it: apt-get install g++"
+}
+
+check_disk() {
+    local free_kb
+    free_kb=$(df -Pk . | awk 'NR == 2 { print $4 }')
+    ((free_kb >= NEEDED_GB * 1024 * 1024)) ||
+        die "$((free_kb / 1024 / 1024)) GB free in $PWD, but TFX and TensorFlow need $NEEDED_GB GB. Free some, or clone onto another disk."
+}
+
+# Prints what .venv depends on: when the stamp in it says the same, nothing is to be done.
+fingerprint() {
+    echo "line $1, python ${PYTHON:-found}, in $PWD"
+    sha256sum "requirements/tfx$1.txt" pyproject.toml setup.py requirements/setup.sh
+}
+
+is_current() {
+    [[ -f $STAMP && "$(<$STAMP)" == "$(fingerprint "$1")" ]] && .venv/bin/python -c "" 2>/dev/null
+}
+
+# Prints uv's pin with its hashes, for the pip that a new virtual environment brings.
+uv_pin() {
+    awk '/^[a-z]/ { wanted = /^uv==/ } wanted' "$1"
+}
+
+# Installs lock $2 for interpreter $1. An environment without a stamp is one whose
+# installation was interrupted: it may hold half a package, so it is made anew.
+install() {
+    local python=$1 lock=$2
+    if [[ ! -f $STAMP ]] || [[ "$(.venv/bin/python -c 'import os, sys; print(os.path.realpath(sys._base_executable))' 2>/dev/null)" != "$python" ]]; then
+        rm -rf .venv
+        "$python" -m venv .venv
+        .venv/bin/python -m pip install --quiet --require-hashes -r <(uv_pin "$lock")
+    fi
+    rm -f "$STAMP"
+    [[ -w "${HOME:-/nonexistent}" ]] || export UV_NO_CACHE=1
+    export VIRTUAL_ENV=$PWD/.venv
+    .venv/bin/uv pip sync --quiet --require-hashes "$lock"
+    .venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
+}
+
+main() {
+    local line python started=$SECONDS
+    exec 9<requirements/setup.sh && flock 9 # two makes at once: the second waits
+    line=$(find_line)
+    if [[ "${1:-}" != --check ]] && is_current "$line"; then return; fi
+    python=$(find_python "$line")
+    check_compiler
+    [[ -f $STAMP ]] || check_disk
+    echo "TFX ${line/1/1.} line, $("$python" --version) at $python, $(getconf GNU_LIBC_VERSION)"
+    if [[ "${1:-}" == --check ]]; then return; fi
+    echo "Installing requirements/tfx$line.txt into .venv (3 GB; minutes the first time)"
+    trap 'echo "setup: the installation stopped. Mend what is said above, then run make setup again." >&2' EXIT
+    install "$python" "requirements/tfx$line.txt"
+    trap - EXIT
+    fingerprint "$line" >"$STAMP"
+    echo "Installed in $((SECONDS - started)) s"
+}
+
+main "$@"

@@ -1,0 +1,13 @@
+"""Says which packages and data files belong to the distribution.
+
+Everything else about it is in `pyproject.toml`.
+"""
+
+from setuptools import find_packages, setup
+
+PACKAGES = ["pipeline", "components", "trainer"]
+
+setup(
+    packages=find_packages(include=PACKAGES + [f"{name}.*" for name in PACKAGES]),
+    package_data={"": ["*.pbtxt", "*.yaml", "py.typed"]},
+)
