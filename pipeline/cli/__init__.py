@@ -1,0 +1,82 @@
+"""`two-tower`, also `python -m pipeline`.
+
+Commands are imported when they are called, so that `--help` stays instant; no module
+here may import TensorFlow, TFX or Beam at its top level.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Final, cast
+
+import click
+
+from pipeline.errors import UsageError, UserError
+
+USAGE_EXIT: Final = 2
+FAILURE_EXIT: Final = 1
+INTERRUPT_EXIT: Final = 130  # 128 + SIGINT, as shells do
+
+# Name -> line in `two-tower --help`. `pipeline/cli/<name>.py` defines `<name>`.
+_COMMANDS: Final = {
+    "run": "Train, evaluate and push a model; steps that did not change are cached.",
+    "recommend": "Ask the newest pushed model what a user should watch next.",
+    "config": "Print the configuration that a run would use, as YAML.",
+    "data": "Fetch MovieLens and look at it.",
+    "doctor": "Check versions, data, memory and disk.",
+}
+
+
+class _Failure(click.ClickException):
+    """A `UserError` in click's terms: one line on standard error and an exit code."""
+
+    def __init__(self, error: UserError) -> None:
+        super().__init__(str(error))
+        self.exit_code = (
+            USAGE_EXIT if isinstance(error, UsageError) else FAILURE_EXIT
+        )
+
+
+class _LazyGroup(click.Group):
+    """Imports a command when it is called, not when it is listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"{__name__}.{cmd_name}")
+        return cast(click.Command, getattr(module, cmd_name))
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            raise _Failure(error) from error
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(INTERRUPT_EXIT)
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with `two-tower run`, then `two-tower recommend --user 42`.",
+)
+@click.version_option(package_name="two-tower", prog_name="two-tower")
+def main() -> None:
+    """Train, evaluate and serve a two-tower movie recommender from MovieLens ratings.
+
+    \b
+    Examples:
+      two-tower run                        MovieLens-100K, from download to pushed model
+      two-tower recommend --user 42        ten movies that user 42 has not rated
+      two-tower doctor                     is everything in place?
+    """

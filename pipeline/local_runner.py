@@ -1,0 +1,91 @@
+"""The child process of `two-tower run`: `python -m pipeline.local_runner`.
+
+It imports TensorFlow and TFX, which the command line does not, runs the pipeline and
+reports through `pipeline.progress`. Whatever it prints goes to the run's log file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline import progress
+from pipeline.config_loading import load
+from pipeline.failures import explain
+from pipeline.workspace import Workspace
+
+# The short name fails on Beam 2.59 and makes newer ones download a runner.
+_BEAM_ARGS = ["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the pipeline; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    _end_with_parent()
+    progress.emit("phase", text="starting TensorFlow and TFX")
+    try:
+        _run(options)
+    except Exception as error:
+        logging.exception("The run failed")
+        failure = explain(error)
+        progress.emit("error", step=None, cause=failure.cause, remedy=failure.remedy)
+        return 1
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    from tfx.orchestration import metadata  # noqa: PLC0415 - 15 seconds
+
+    from pipeline.fingerprints import code_fingerprints  # noqa: PLC0415
+    from pipeline.pipeline import create_pipeline  # noqa: PLC0415
+    from pipeline.progress_runner import ProgressDagRunner  # noqa: PLC0415
+
+    workspace = Workspace.open(options.workspace)
+    config = load([workspace.runs_dir / options.run_id / "config.yaml"])
+    pipeline = create_pipeline(
+        config,
+        pipeline_root=str(workspace.pipeline_root),
+        input_base=options.input_base,
+        content_fingerprint=options.content_fingerprint,
+        serving_dir=str(workspace.serving_dir),
+        fingerprints=code_fingerprints(),
+        beam_pipeline_args=_BEAM_ARGS,
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(
+            str(workspace.metadata_db)
+        ),
+    )
+    if options.no_cache:
+        pipeline.enable_cache = False
+    ProgressDagRunner(options.run_id).run(pipeline)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pipeline.local_runner", description=__doc__)
+    parser.add_argument("--workspace", type=Path, required=True)
+    parser.add_argument("--run-id", required=True)
+    parser.add_argument("--input-base", required=True)
+    parser.add_argument("--content-fingerprint", required=True)
+    parser.add_argument("--no-cache", action="store_true")
+    return parser
+
+
+def _end_with_parent() -> None:
+    """Ends this process when its parent is gone, even if that was killed.
+
+    The parent holds the other end of our standard input and never writes to it.
+    """
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os._exit(1)
+
+    threading.Thread(target=wait, name="end-with-parent", daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
