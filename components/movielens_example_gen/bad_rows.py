@@ -1,0 +1,117 @@
+"""Rows that cannot be right: collected, then refused or set aside.
+
+Structural damage in a ratings file is never skipped silently. With `fail` the run ends
+and names the first bad row and how many there are of each kind. With `quarantine` bad
+rows are written to a file beside the artifact and counted, up to a limit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.errors import UserError
+
+_SHOWN_CHARACTERS = 120
+# Beyond this many the file as a whole is wrong, and no limit could accept it.
+_MAX_KEPT = 1_000_000
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """One refused row.
+
+    Attributes:
+      file: Path of the file as the user would type it.
+      line: Line number, from 1.
+      reason: The kind, the same for all rows with this fault: they are counted by it.
+      detail: The value found and what is allowed.
+      content: The line, shortened.
+    """
+
+    file: str
+    line: int
+    reason: str
+    detail: str
+    content: str
+
+    def __str__(self) -> str:
+        """`ratings.csv line 17: rating 99 is ... ('1,2,99,964982703')`."""
+        return f"{self.file} line {self.line}: {self.detail} ({self.content!r})"
+
+
+class BadRowsError(UserError):
+    """The input has bad rows, more than the policy accepts."""
+
+
+@dataclass
+class BadRows:
+    """Collects bad rows and applies the policy once all were seen.
+
+    Attributes:
+      policy: "fail" or "quarantine".
+      max_fraction: Share of all rows that may be quarantined.
+      rows: What was collected.
+    """
+
+    policy: str = "fail"
+    max_fraction: float = 0.01
+    rows: list[BadRow] = field(default_factory=list)
+
+    def add(
+        self, file: Path | str, line: int, reason: str, detail: str, content: bytes
+    ) -> None:
+        """Collects one row.
+
+        Raises:
+          BadRowsError: So many rows are bad that the file cannot be what it should be.
+        """
+        text = content.decode("utf-8", "backslashreplace").rstrip("\r\n")
+        if len(text) > _SHOWN_CHARACTERS:
+            text = text[:_SHOWN_CHARACTERS] + "..."
+        self.rows.append(BadRow(str(file), line, reason, detail, text))
+        if len(self.rows) > _MAX_KEPT:
+            self._refuse(f"More than {_MAX_KEPT} rows are bad")
+
+    def counts(self) -> dict[str, int]:
+        """Number of bad rows by reason."""
+        return dict(sorted(Counter(row.reason for row in self.rows).items()))
+
+    def apply(self, num_read: int) -> None:
+        """Ends the run where the policy says so.
+
+        Args:
+          num_read: All rows that were read, bad ones included.
+
+        Raises:
+          BadRowsError: The policy is `fail` and there is a bad row, or more rows are
+            bad than may be quarantined.
+        """
+        if not self.rows:
+            return
+        if self.policy == "fail":
+            self._refuse(f"{len(self.rows)} of {num_read} rows are bad")
+        if len(self.rows) > self.max_fraction * num_read:
+            self._refuse(
+                f"{len(self.rows)} of {num_read} rows are bad, but at most "
+                f"{self.max_fraction:.2%} may be quarantined "
+                "(data.max_quarantined_fraction)"
+            )
+
+    def write(self, path: Path | str) -> None:
+        """Writes the rows as JSON lines, in order of file and line."""
+        ordered: Iterable[BadRow] = sorted(self.rows, key=lambda r: (r.file, r.line))
+        with open(path, "w", encoding="utf-8") as out:
+            for row in ordered:
+                out.write(json.dumps(row.__dict__, ensure_ascii=False) + "\n")
+
+    def _refuse(self, how_many: str) -> None:
+        first = min(self.rows, key=lambda r: (r.file, r.line))
+        kinds = ", ".join(f"{reason}: {n}" for reason, n in self.counts().items())
+        raise BadRowsError(
+            f"{first}; {how_many} ({kinds})",
+            "Mend the file, or set data.on_bad_row=quarantine to set such rows aside.",
+        )

@@ -1,0 +1,160 @@
+"""The MovieLens file formats, and which one a folder holds.
+
+Three families cover all editions: tab and `|` (ML-100K), `::` (ML-1M, ML-10M), and CSV
+with a header (ML-20M and later, and anybody's own ratings). The family is recognised by
+the names of the files, so that no edition has to be named by the user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pipeline.errors import UserError
+
+USER, MOVIE, RATING, TIMESTAMP = "user_id", "movie_id", "rating", "timestamp"
+RATING_COLUMNS: Final = (USER, MOVIE, RATING, TIMESTAMP)
+
+# Our column name to the name in the header of MovieLens' own CSV files.
+CSV_HEADER: Final[Mapping[str, str]] = {
+    USER: "userId",
+    MOVIE: "movieId",
+    RATING: "rating",
+    TIMESTAMP: "timestamp",
+    "title": "title",
+    "genres": "genres",
+}
+
+
+@dataclass(frozen=True)
+class RatingScale:
+    """The ratings that an edition's users could give.
+
+    Attributes:
+      lowest: In stars.
+      highest: In stars.
+      step: Distance between two possible ratings, in stars.
+    """
+
+    lowest: float
+    highest: float
+    step: float
+
+    def __str__(self) -> str:
+        """`0.5 to 5 in steps of 0.5`."""
+        return f"{self.lowest:g} to {self.highest:g} in steps of {self.step:g}"
+
+
+WHOLE_STARS: Final = RatingScale(1, 5, 1)
+HALF_STARS: Final = RatingScale(0.5, 5, 0.5)
+
+
+@dataclass(frozen=True)
+class Family:
+    """One of the three file formats.
+
+    Attributes:
+      name: For messages.
+      ratings, movies, users: Patterns of the files' names; `users` is empty where the
+        family has no such file.
+      delimiter: Between the columns of a ratings file.
+      encoding: Of all text files.
+      has_header: Whether the first line names the columns.
+    """
+
+    name: str
+    ratings: tuple[str, ...]
+    movies: tuple[str, ...]
+    users: tuple[str, ...]
+    delimiter: str
+    encoding: str
+    has_header: bool
+
+
+# Ratings and movies may come in parts: "ratings-00000-of-00004.csv", "u.data-1".
+TAB: Final = Family(
+    "ml-100k (u.data, u.item)",
+    ("u.data", "u.data-*"),
+    ("u.item",),
+    ("u.user",),
+    "\t",
+    "latin-1",
+    False,
+)
+DOUBLE_COLON: Final = Family(
+    "ml-1m or ml-10m (ratings.dat, movies.dat)",
+    ("ratings*.dat",),
+    ("movies*.dat",),
+    ("users*.dat",),
+    "::",
+    "latin-1",
+    False,
+)
+CSV: Final = Family(
+    "CSV (ratings.csv, movies.csv)",
+    ("ratings*.csv",),
+    ("movies*.csv",),
+    (),
+    ",",
+    "utf-8",
+    True,
+)
+FAMILIES: Final = (TAB, DOUBLE_COLON, CSV)
+
+
+@dataclass(frozen=True)
+class FolderFiles:
+    """The files of one family in one folder.
+
+    Attributes:
+      family: Their format.
+      ratings, movies, users: Sorted by name; `users` is often empty.
+    """
+
+    family: Family
+    ratings: tuple[Path, ...]
+    movies: tuple[Path, ...]
+    users: tuple[Path, ...]
+
+    @property
+    def scale(self) -> RatingScale:
+        """The edition's scale: ML-1M is told from ML-10M by its users file."""
+        if self.family is TAB or (self.family is DOUBLE_COLON and self.users):
+            return WHOLE_STARS
+        return HALF_STARS
+
+
+def _matching(folder: Path, patterns: tuple[str, ...]) -> tuple[Path, ...]:
+    found = {path for pattern in patterns for path in folder.glob(pattern)}
+    # Object stores leave zero-byte markers for folders: they are no data.
+    return tuple(sorted(p for p in found if p.is_file() and p.stat().st_size > 0))
+
+
+def find_files(folder: Path) -> FolderFiles | None:
+    """The MovieLens files directly in `folder`, or None where there are none.
+
+    Raises:
+      UserError: Files of two families lie side by side, so that it is open which to
+        read.
+    """
+    found = []
+    for family in FAMILIES:
+        ratings = _matching(folder, family.ratings)
+        movies = _matching(folder, family.movies)
+        if ratings or movies:
+            users = _matching(folder, family.users)
+            found.append(FolderFiles(family, ratings, movies, users))
+    if len(found) > 1:
+        names = " and ".join(files.family.name for files in found)
+        raise UserError(
+            f"{folder} holds files of two formats: {names}",
+            "Leave the files of one edition in the folder.",
+        )
+    return found[0] if found else None
+
+
+def expected_files() -> str:
+    """The names that are looked for, for error messages."""
+    return "; ".join(family.name for family in FAMILIES)

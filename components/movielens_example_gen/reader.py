@@ -1,0 +1,211 @@
+"""Reads an edition, or a window of spans, into `RawData`: one interface for all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from components.movielens_example_gen import catalog_files, ids, ratings_file
+from components.movielens_example_gen.bad_rows import BadRows
+from components.movielens_example_gen.editions import (
+    CSV_HEADER,
+    MOVIE,
+    RATING,
+    TIMESTAMP,
+    USER,
+    FolderFiles,
+    RatingScale,
+)
+from components.movielens_example_gen.ratings_file import RatingsBlock
+from components.movielens_example_gen.row_checks import Limits
+from components.movielens_example_gen.tables import (
+    Codes,
+    Ids,
+    Movie,
+    Ratings,
+    RawData,
+    User,
+)
+from pipeline.config import DataConfig
+from pipeline.errors import UserError
+
+_DAY_SECONDS: Final = 86_400
+
+
+@dataclass(frozen=True)
+class SpanFiles:
+    """The files of one span (0 is the only one where there are no spans)."""
+
+    span: int
+    files: FolderFiles
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where the rows of one block came from."""
+
+    path: Path
+    span: int
+    block: RatingsBlock
+
+
+def read(spans: Sequence[SpanFiles], config: DataConfig, bad: BadRows) -> RawData:
+    """Reads all files of the spans.
+
+    Args:
+      spans: Oldest first; what a newer one says about a movie or user replaces it.
+      config: Column names, scale and policy.
+      bad: Collects the rows that are refused, and decides when to stop.
+
+    Raises:
+      UserError: A file is missing, cannot be decoded, or has more bad rows than the
+        policy accepts.
+    """
+    header = {**CSV_HEADER, **config.columns}
+    movies: dict[bytes, Movie] = {}
+    users: dict[bytes, User] = {}
+    sources: list[_Source] = []
+    num_read = 0
+    for span in spans:
+        files = span.files
+        limits = Limits(_scale(files, config), int(time.time()) + _DAY_SECONDS)
+        # Every file of a span, before one of its movies is replaced by a newer span's.
+        movies.update(_read_movies(files, header, bad))
+        for path in files.users:
+            users.update(catalog_files.read_users(path, files.family, bad))
+        for path in files.ratings:
+            blocks, rows = ratings_file.read_ratings_file(
+                path, files.family, limits, header, bad
+            )
+            sources += [_Source(path, span.span, block) for block in blocks]
+            num_read += rows
+    _check_found(spans, movies, num_read)
+    ratings = _drop_unlisted(join_blocks(sources), sources, movies, bad)
+    bad.apply(num_read)
+    num_good = len(ratings)
+    odd = {
+        "empty_titles": sum(not movie.title for movie in movies.values()),
+        "movies_without_year": sum(movie.year is None for movie in movies.values()),
+        "movies_without_genres": sum(not movie.genres for movie in movies.values()),
+        "titles_under_two_ids": len(movies) - len({m.title for m in movies.values()}),
+    }
+    return RawData(ratings, movies, users, num_read, num_read - num_good, odd)
+
+
+def _scale(files: FolderFiles, config: DataConfig) -> RatingScale:
+    if config.rating_scale is None:
+        return files.scale
+    return RatingScale(*config.rating_scale)
+
+
+def _read_movies(
+    files: FolderFiles, header: dict[str, str], bad: BadRows
+) -> dict[bytes, Movie]:
+    movies: dict[bytes, Movie] = {}
+    for path in files.movies:
+        movies.update(catalog_files.read_movies(path, files.family, header, bad))
+    return movies
+
+
+def _check_found(
+    spans: Sequence[SpanFiles], movies: dict[bytes, Movie], num_read: int
+) -> None:
+    family = spans[-1].files.family
+    for found, patterns in ((num_read, family.ratings), (movies, family.movies)):
+        if not found:
+            folders = sorted({str(p.parent) for s in spans for p in s.files.ratings})
+            raise UserError(
+                f"no rows in {' or '.join(patterns)} of {', '.join(folders) or 'input'}",
+                f"Add the missing file: the format is {family.name}.",
+            )
+
+
+def join_blocks(sources: Sequence[_Source]) -> Ratings:
+    """One table from all blocks, with ids as codes into sorted arrays.
+
+    Sorting makes the codes independent of the order of rows, files and blocks.
+    """
+    tables = [source.block.table for source in sources]
+    table = pa.concat_tables(tables).unify_dictionaries()
+    users, user_ids = _codes(table[USER])
+    movies, movie_ids = _codes(table[MOVIE])
+    lengths = [t.num_rows for t in tables]
+    spans = np.repeat(np.array([s.span for s in sources], np.int32), lengths)
+    return Ratings(
+        users,
+        movies,
+        table[RATING].to_numpy(),
+        table[TIMESTAMP].to_numpy(),
+        spans,
+        user_ids,
+        movie_ids,
+    )
+
+
+def _codes(column: pa.ChunkedArray) -> tuple[Codes, Ids]:
+    chunks = [c for c in column.chunks if len(c)]
+    if not chunks:
+        return np.zeros(0, np.int32), ids.as_ids([])
+    stripped = [str(v).strip().encode() for v in chunks[-1].dictionary.to_pylist()]
+    sorted_ids, new_code = ids.sorted_unique(stripped)
+    old = np.concatenate([chunk.indices.to_numpy() for chunk in chunks])
+    return new_code[old], sorted_ids
+
+
+def _drop_unlisted(
+    ratings: Ratings,
+    sources: Sequence[_Source],
+    movies: dict[bytes, Movie],
+    bad: BadRows,
+) -> Ratings:
+    """Refuses ratings of movies that no movies file lists."""
+    listed = np.array([movie in movies for movie in ratings.movie_ids], bool)
+    if listed.all():
+        return ratings
+    unlisted_rows = np.flatnonzero(~listed[ratings.movies])
+    starts = np.cumsum([0] + [source.block.table.num_rows for source in sources])
+    owners = np.searchsorted(starts, unlisted_rows, side="right") - 1
+    for row, owner in zip(unlisted_rows, owners, strict=True):
+        source = sources[owner]
+        movie = ratings.movie_ids[ratings.movies[row]]
+        content = b",".join(
+            str(source.block.table[name][int(row - starts[owner])]).encode()
+            for name in source.block.table.column_names
+        )
+        bad.add(
+            source.path,
+            source.block.line(int(row - starts[owner])),
+            "movie not listed",
+            f"movie {movie.decode()} is in no movies file",
+            content,
+        )
+    return compact(ratings.take(listed[ratings.movies]))
+
+
+def compact(ratings: Ratings) -> Ratings:
+    """Drops ids that no rating uses any more."""
+    users, user_ids = _used(ratings.users, ratings.user_ids)
+    movies, movie_ids = _used(ratings.movies, ratings.movie_ids)
+    return Ratings(
+        users,
+        movies,
+        ratings.ratings,
+        ratings.timestamps,
+        ratings.spans,
+        user_ids,
+        movie_ids,
+    )
+
+
+def _used(codes: Codes, all_ids: Ids) -> tuple[Codes, Ids]:
+    used: NDArray[np.bool_] = np.zeros(len(all_ids), bool)
+    used[codes] = True
+    new_code = (np.cumsum(used) - 1).astype(np.int32)
+    return new_code[codes], all_ids[used]

@@ -1,0 +1,184 @@
+"""The rows of the three splits, from one shard of the staged tables.
+
+What each feature means stands in `trainer.features`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from components.movielens_example_gen import encoding, ids, staging, windows
+from components.movielens_example_gen.encoding import (
+    BytesColumn,
+    FloatColumn,
+    IntColumn,
+    bytes_feature,
+    int_feature,
+)
+from components.movielens_example_gen.tables import Ids
+from pipeline.config import DataConfig
+from trainer import features as f
+
+
+def encode_ids(movie_ids: list[bytes]) -> Ids:
+    """Each movie id as one value of a BytesList: made once, used in every row."""
+    return ids.as_ids([encoding.bytes_value(movie_id) for movie_id in movie_ids])
+
+
+def activity_bucket(num_events: int, bounds: tuple[int, ...]) -> str:
+    """The bucket of a timeline's length, for instance "020-049" or "200+".
+
+    Args:
+      num_events: Events of the user's whole training timeline.
+      bounds: Lower bounds of all buckets but the first, rising.
+    """
+    width = len(str(bounds[-1])) if bounds else 1
+    lower = max((bound for bound in bounds if bound <= num_events), default=0)
+    upper = next((bound - 1 for bound in bounds if bound > num_events), None)
+    if upper is None:
+        return f"{lower:0{width}d}+"
+    return f"{lower:0{width}d}-{upper:0{width}d}"
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """The events of a shard, encoded, with where each user's begin."""
+
+    starts: list[int]
+    movies: BytesColumn
+    ratings: FloatColumn
+    timestamps: IntColumn
+
+    @classmethod
+    def of(cls, column: pa.LargeListArray, encoded: Ids) -> _Columns:
+        first = column.offsets[0].as_py()
+        fields = column.flatten()
+        return cls(
+            (column.offsets.to_numpy() - first).tolist(),
+            BytesColumn(encoded, fields.field(0).to_numpy()),
+            FloatColumn(fields.field(1).to_numpy()),
+            IntColumn(fields.field(2).to_numpy()),
+        )
+
+    def timeline(self, start: int, end: int) -> dict[str, bytes]:
+        return {
+            f.MOVIE_IDS: self.movies.feature(start, end),
+            f.RATINGS: self.ratings.feature(start, end),
+            f.TIMESTAMPS: self.timestamps.feature(start, end),
+        }
+
+
+def train_rows(
+    shard: pa.RecordBatch, encoded: Ids, config: DataConfig
+) -> Iterator[bytes]:
+    """Yields the windows of each user of the shard, oldest first."""
+    events = _Columns.of(shard.column(shard.schema.get_field_index("train")), encoded)
+    for user, (start, end) in zip(
+        _user_features(shard, events, config), pairwise(events.starts), strict=True
+    ):
+        cuts = windows.cut(end - start, config.window_length, config.window_stride)
+        for index, (first, stop, context) in enumerate(cuts):
+            yield encoding.example(
+                {
+                    **user,
+                    **events.timeline(start + first, start + stop),
+                    f.NUM_CONTEXT: int_feature([context]),
+                    f.WINDOW_INDEX: int_feature([index]),
+                }
+            )
+
+
+def eval_rows(
+    shard: pa.RecordBatch, encoded: Ids, config: DataConfig
+) -> Iterator[bytes]:
+    """Yields one query for each user of the shard from whom something is held out."""
+    train = _Columns.of(shard.column(shard.schema.get_field_index("train")), encoded)
+    held_out = _Columns.of(
+        shard.column(shard.schema.get_field_index("held_out")), encoded
+    )
+    for user, (start, end), (first, last) in zip(
+        _user_features(shard, train, config),
+        pairwise(train.starts),
+        pairwise(held_out.starts),
+        strict=True,
+    ):
+        if first == last:
+            continue
+        recent = max(start, end - config.window_length)
+        yield encoding.example(
+            {
+                **user,
+                **train.timeline(recent, end),
+                f.SEEN_MOVIE_IDS: train.movies.feature(start, end),
+                f.HELD_OUT_MOVIE_IDS: held_out.movies.feature(first, last),
+                f.HELD_OUT_RATINGS: held_out.ratings.feature(first, last),
+                f.HELD_OUT_TIMESTAMPS: held_out.timestamps.feature(first, last),
+            }
+        )
+
+
+def _user_features(
+    shard: pa.RecordBatch, events: _Columns, config: DataConfig
+) -> Iterator[dict[str, bytes]]:
+    """Yields what all rows of one user share."""
+    user_ids = shard.column(shard.schema.get_field_index("user_id")).to_pylist()
+    attributes = shard.column(shard.schema.get_field_index("attributes")).to_pylist()
+    lengths = np.diff(events.starts).tolist()
+    for user_id, known, length in zip(user_ids, attributes, lengths, strict=True):
+        activity = activity_bucket(length, config.activity_bounds)
+        yield {
+            f.USER_ID: bytes_feature([user_id]),
+            f.ACTIVITY: bytes_feature([activity.encode()]),
+            **_attribute_features(known),
+        }
+
+
+def _attribute_features(known: Mapping[str, Any] | None) -> dict[str, bytes]:
+    if known is None:
+        return {}
+    return {
+        f.AGE: int_feature([known["age"]]),
+        f.GENDER: bytes_feature([known["gender"].encode()]),
+        f.OCCUPATION: bytes_feature([known["occupation"].encode()]),
+        f.ZIP_CODE: bytes_feature([known["zip_code"].encode()]),
+    }
+
+
+def corpus_rows(shard: pa.RecordBatch) -> Iterator[bytes]:
+    """Yields one row for each movie of the shard."""
+    for movie in shard.to_pylist():
+        year = {} if movie["year"] is None else {f.YEAR: int_feature([movie["year"]])}
+        yield encoding.example(
+            {
+                f.MOVIE_ID: bytes_feature([movie["movie_id"]]),
+                f.TITLE: bytes_feature([movie["title"].encode()]),
+                f.GENRES: bytes_feature(genre.encode() for genre in movie["genres"]),
+                f.NUM_RATINGS: int_feature([movie["num_ratings"]]),
+                **year,
+            }
+        )
+
+
+def rows_of(
+    split: str, staged: staging.Staged, index: int, encoded: Ids, config: DataConfig
+) -> Iterator[bytes]:
+    """Yields the rows of one shard of a split.
+
+    Args:
+      split: One of `trainer.features.SPLITS`.
+      staged: The tables.
+      index: The shard's number within the split.
+      encoded: From `encode_ids`; not used for the corpus.
+      config: Window length and stride, activity buckets.
+    """
+    if split == f.CORPUS_SPLIT:
+        return corpus_rows(staging.read_shard(staged.corpus_path, index))
+    shard = staging.read_shard(staged.timelines_path, index)
+    make = train_rows if split == f.TRAIN_SPLIT else eval_rows
+    return make(shard, encoded, config)

