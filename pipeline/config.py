@@ -21,6 +21,8 @@ Metric = Annotated[
     str, Field(pattern=r"^(mrr|(hit_rate|recall|ndcg|map|coverage)@[1-9][0-9]*)$")
 ]
 
+Column = Literal["user_id", "movie_id", "rating", "timestamp", "title", "genres"]
+
 _FROZEN = ConfigDict(extra="forbid")
 
 
@@ -38,6 +40,14 @@ class DataConfig:
       window_stride: New targets per window; the rest of a window is context.
       activity_bounds: Lower bounds of the timeline-length buckets, in events.
       min_rows: Rows that a split must have, else DataGate stops the run.
+      holdout_fraction: Share of the events held out by `temporal_global` and `random`.
+      eval_start: First second of the eval period of `temporal_global`, in seconds since
+        the epoch, UTC; None to cut at `holdout_fraction`.
+      on_bad_row: Whether a row that cannot be right ends the run or is set aside.
+      max_quarantined_fraction: Share of the rows above which even `quarantine` fails.
+      columns: Names in the header of a CSV file where they are not MovieLens' own.
+      rating_scale: Lowest and highest rating and the step, in stars; None for the
+        edition's own scale.
       seed: Seed of the `random` split.
     """
 
@@ -52,7 +62,24 @@ class DataConfig:
     min_rows: Mapping[Literal["train", "eval", "corpus"], PositiveInt] = Field(
         default_factory=lambda: {"train": 10, "eval": 10, "corpus": 10}
     )
+    holdout_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    eval_start: Annotated[int, Field(ge=0)] | None = None
+    on_bad_row: Literal["fail", "quarantine"] = "fail"
+    max_quarantined_fraction: Annotated[float, Field(gt=0, le=1)] = 0.01
+    columns: Mapping[Column, Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=dict
+    )
+    rating_scale: tuple[float, float, Annotated[float, Field(gt=0)]] | None = None
     seed: int = 42
+
+    @model_validator(mode="after")
+    def _check_holdout(self) -> DataConfig:
+        if self.split == "leave_last_n" and self.min_user_ratings <= self.holdout:
+            raise ValueError(
+                f"min_user_ratings is {self.min_user_ratings}, but it must be more than "
+                f"holdout ({self.holdout}), else a user would have nothing to train on"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_windows(self) -> DataConfig:
@@ -74,12 +101,15 @@ class ModelConfig:
       recency_decay: Weight of an event relative to the next newer one in the
         recency-weighted history pool.
       dropout: Dropout rate of the query tower's input.
+      user_dropout: Rate at which training hides who the user is, so that the model
+        learns to serve users it has never seen by their history alone.
       title_tokens: Title words with an embedding (the most frequent); 0 for none.
     """
 
     embedding_dim: Annotated[int, Field(ge=2, le=4096)] = 64
     recency_decay: Annotated[float, Field(gt=0, lt=1)] = 0.8
     dropout: Fraction = 0.5
+    user_dropout: Fraction = 0.1
     title_tokens: Annotated[int, Field(ge=0)] = 2000
 
 
@@ -90,13 +120,13 @@ class TrainConfig:
     Attributes:
       epochs: Passes over the train split.
       batch_size: Windows (not events) per step.
-      learning_rate: Peak learning rate of Adam.
+      learning_rate: Learning rate of Adam at the start; it falls along a cosine.
       seed: Seed of initial weights, shuffling and dropout.
     """
 
-    epochs: PositiveInt = 12
+    epochs: PositiveInt = 9
     batch_size: PositiveInt = 32
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-3
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-3
     seed: int = 42
 
 
