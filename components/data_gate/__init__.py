@@ -1,0 +1,1 @@
+"""The gate between the data and everything that is computed from it."""

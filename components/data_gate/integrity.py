@@ -1,0 +1,140 @@
+"""What no schema can say of the rows: ids, timelines, and what was held out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.data_gate.tally import Tally
+from trainer import features
+
+
+def check_corpus(batches: Iterable[pa.RecordBatch], tally: Tally) -> pa.Array:
+    """Checks the movies: an id for each, none blank, none twice.
+
+    Args:
+      batches: Rows of the corpus split.
+      tally: Takes what is wrong.
+
+    Returns:
+      The distinct movie ids, as large binary.
+    """
+    chunks = [
+        ids
+        for batch in batches
+        if (ids := _values(batch, features.MOVIE_ID)) is not None
+    ]
+    ids = pa.concat_arrays(chunks) if chunks else pa.array([], pa.large_binary())
+    _check_blank(features.MOVIE_ID, ids, tally)
+    counts = pc.value_counts(ids)
+    twice = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+    tally.add_values(features.MOVIE_ID, "be there once", twice)
+    return pc.unique(ids)
+
+
+def check_timelines(
+    batches: Iterable[pa.RecordBatch], split: str, corpus: pa.Array, tally: Tally
+) -> None:
+    """Checks the rows of the train or eval split.
+
+    Args:
+      batches: Rows of the split.
+      split: `train` or `eval`.
+      corpus: The distinct movie ids of the corpus.
+      tally: Takes what is wrong.
+    """
+    for batch in batches:
+        for name in (features.MOVIE_IDS, features.HELD_OUT_MOVIE_IDS):
+            if (ids := _values(batch, name)) is not None:
+                _check_blank(name, ids, tally)
+                filled = ids.filter(pc.greater(pc.binary_length(ids), 0))
+                stray = filled.filter(pc.invert(pc.is_in(filled, value_set=corpus)))
+                tally.add_values(name, "be in the corpus", stray)
+        if (users := _values(batch, features.USER_ID)) is not None:
+            _check_blank(features.USER_ID, users, tally)
+        _check_aligned(batch, tally)
+        if split == features.TRAIN_SPLIT:
+            _check_targets(batch, tally)
+        else:
+            _check_held_out(batch, corpus, tally)
+
+
+def _check_blank(name: str, ids: pa.Array, tally: Tally) -> None:
+    trimmed = pc.binary_length(pc.utf8_trim_whitespace(ids.cast(pa.large_string())))
+    tally.add_values(name, "not be blank", ids.filter(pc.equal(trimmed, 0)))
+
+
+def _check_aligned(batch: pa.RecordBatch, tally: Tally) -> None:
+    lengths = _lengths(batch, features.MOVIE_IDS)
+    for name in (features.RATINGS, features.TIMESTAMPS):
+        other = _lengths(batch, name)
+        if lengths is not None and other is not None:
+            differ = int(np.count_nonzero(lengths != other))
+            tally.add_rows(name, "be as long as movie_ids", "another length", differ)
+
+
+def _check_targets(batch: pa.RecordBatch, tally: Tally) -> None:
+    """A train row without a target would be trained on nothing."""
+    lengths = _lengths(batch, features.MOVIE_IDS)
+    context = _values(batch, features.NUM_CONTEXT)
+    if lengths is None or context is None or len(context) != len(lengths):
+        return
+    empty = int(np.count_nonzero(lengths <= context.to_numpy(zero_copy_only=False)))
+    expected = "hold more events than num_context"
+    tally.add_rows(features.MOVIE_IDS, expected, "no target", empty)
+
+
+def _check_held_out(batch: pa.RecordBatch, corpus: pa.Array, tally: Tally) -> None:
+    """A held-out movie that the model was trained on, or that ranking leaves out."""
+    seen = _row_and_movie(batch, features.SEEN_MOVIE_IDS, corpus)
+    held_out = _row_and_movie(batch, features.HELD_OUT_MOVIE_IDS, corpus)
+    leaked = np.intersect1d(seen, held_out) % max(len(corpus), 1)
+    expected = "not be in seen_movie_ids of the same row"
+    leaked_ids = corpus.take(pa.array(leaked))
+    tally.add_values(features.HELD_OUT_MOVIE_IDS, expected, leaked_ids)
+
+
+def _row_and_movie(
+    batch: pa.RecordBatch, name: str, corpus: pa.Array
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Returns row * corpus size + movie's place in the corpus, for known movies."""
+    column = _column(batch, name)
+    if column is None:
+        return np.empty(0, np.int64)
+    places = pc.index_in(pc.list_flatten(column), value_set=corpus)
+    rows = pc.list_parent_indices(column).to_numpy(zero_copy_only=False)
+    known = pc.is_valid(places).to_numpy(zero_copy_only=False)
+    place = pc.fill_null(places, 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    keys: np.ndarray[tuple[int], np.dtype[np.int64]] = (rows * len(corpus) + place)[
+        known
+    ]
+    return keys
+
+
+def _column(batch: pa.RecordBatch, name: str) -> pa.Array | None:
+    if name not in batch.schema.names:
+        return None
+    column = batch.column(name)
+    return None if pa.types.is_null(column.type) else column
+
+
+def _values(batch: pa.RecordBatch, name: str) -> pa.Array | None:
+    column = _column(batch, name)
+    return None if column is None else pc.list_flatten(column)
+
+
+def _lengths(
+    batch: pa.RecordBatch, name: str
+) -> np.ndarray[tuple[int], np.dtype[np.int64]] | None:
+    """Returns the number of values in each row, 0 where the feature is missing."""
+    column = _column(batch, name)
+    if column is None:
+        return None
+    lengths = pc.fill_null(pc.list_value_length(column), 0)
+    as_int: np.ndarray[tuple[int], np.dtype[np.int64]] = lengths.to_numpy(
+        zero_copy_only=False
+    )
+    return as_int

@@ -1,0 +1,1 @@
+"""The validator that checks each split in its own schema environment."""
