@@ -57,3 +57,27 @@ TITLE: Final = "title"  # bytes, scalar, as published (year included)
 GENRES: Final = "genres"  # bytes, list; empty where none is listed
 YEAR: Final = "year"  # int64, scalar; absent where the title tells none
 NUM_RATINGS: Final = "num_ratings"  # int64, scalar: events in the train split
+
+# --- what `trainer.preprocessing` makes of them --------------------------------------
+USER_INDEX: Final = "user_index"  # int64
+USER_ATTRIBUTE_INDICES: Final = "user_attribute_indices"  # int64 [3]
+MOVIE_INDEX: Final = "movie_index"  # int64
+MOVIE_INDICES: Final = "movie_indices"  # int64, ragged
+SEEN_MOVIE_INDICES: Final = "seen_movie_indices"  # int64, ragged
+HELD_OUT_MOVIE_INDICES: Final = "held_out_movie_indices"  # int64, ragged
+GENRE_WEIGHTS: Final = "genre_weights"  # float32 [genres], sum 1
+GENRES_TEXT: Final = "genres_text"  # bytes, e.g. "Comedy|Drama"
+DECADE_INDEX: Final = "decade_index"  # int64
+TITLE_TOKEN_INDICES: Final = "title_token_indices"  # int64, ragged
+
+# Raw features that the trainer reads as they are.
+PASSED_THROUGH: Final = (
+    USER_ID,
+    TIMESTAMPS,
+    NUM_CONTEXT,
+    WINDOW_INDEX,
+    HELD_OUT_TIMESTAMPS,
+    MOVIE_ID,
+    TITLE,
+    NUM_RATINGS,
+)

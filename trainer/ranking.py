@@ -80,10 +80,10 @@ def rank_held_out(
     """
     scores = tf.convert_to_tensor(scores, tf.float32)
     seen, held_out = tf.cast(seen, tf.int32), tf.cast(held_out, tf.int32)
-    is_candidate = _candidates(tf.shape(scores), seen, exclude_seen)
+    candidate = candidate_mask(tf.shape(scores), seen, exclude_seen)
     return Ranking(
-        rank=_ranks(scores, is_candidate, held_out),
-        top_ids=_top_ids(scores, is_candidate, top_k),
+        rank=_ranks(scores, candidate, held_out),
+        top_ids=_top_ids(scores, candidate, top_k),
     )
 
 
@@ -157,8 +157,19 @@ def _queries_per_block(
     return tf.cast(tf.clip_by_value(block, 1, 1 << 20), tf.int32)
 
 
-def _candidates(shape: tf.Tensor, seen: tf.Tensor, exclude_seen: bool) -> tf.Tensor:
-    """Bool `[batch, num_candidates]`: what may be recommended to whom."""
+def candidate_mask(
+    shape: tf.Tensor, seen: tf.Tensor, exclude_seen: bool = True
+) -> tf.Tensor:
+    """Tells what may be recommended to whom.
+
+    Args:
+      shape: `[batch, num_candidates]`.
+      seen: int32 `[batch, seen]`, corpus rows; values outside the corpus are ignored.
+      exclude_seen: Whether seen movies are taken out of the candidates.
+
+    Returns:
+      bool `[batch, num_candidates]`.
+    """
     is_candidate = tf.fill(shape, True)
     if not exclude_seen:
         return is_candidate

@@ -1,0 +1,62 @@
+"""Fingerprints of our own code, so that an edited step is never served from the cache.
+
+TFX caches a step by its inputs and parameters. The code behind a dotted path such as
+`trainer.training.run_fn` is neither, so each step gets the hash of its sources as a
+parameter. https://github.com/tensorflow/tfx/issues/3049
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+_ROOT: Final = Path(__file__).resolve().parent.parent
+
+# Node id -> the sources that its result depends on, files or whole folders.
+_SOURCES: Final[dict[str, tuple[str, ...]]] = {
+    "MovieLensExampleGen": ("components/movielens_example_gen",),
+    "SchemaImporter": ("components/schema",),
+    "RetrievalExampleValidator": ("components/example_validator",),
+    "DataGate": ("components/data_gate", "components/example_rows.py"),
+    "Transform": ("trainer/preprocessing.py",),
+    "Trainer": ("trainer",),
+    "LiveModel": ("components/live_model",),
+    "Evaluator": ("components/evaluator", "components/metrics"),
+    "ServabilityCheck": ("components/servability_check", "components/example_rows.py"),
+    "Pusher": ("components/pusher",),
+}
+_SHARED_SOURCES: Final = ("trainer/features.py",)
+# The same code means something else under another release of these.
+_LIBRARIES: Final = ("tfx", "tensorflow", "tensorflow-transform", "keras")
+
+
+def code_fingerprints() -> dict[str, str]:
+    """Returns node id -> hash of the sources and libraries that the node runs."""
+    libraries = [f"{name}=={metadata.version(name)}" for name in _LIBRARIES]
+    return {
+        node: _digest([*sources, *_SHARED_SOURCES], libraries)
+        for node, sources in _SOURCES.items()
+    }
+
+
+def _digest(sources: list[str], libraries: list[str]) -> str:
+    digest = hashlib.sha256("\n".join(libraries).encode())
+    for path in sorted(_files(sources)):
+        digest.update(path.relative_to(_ROOT).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _files(sources: list[str]) -> set[Path]:
+    """Lists source files and their data, without what Python makes of them."""
+    paths = [_ROOT / source for source in sources]
+    files = {path for path in paths if path.is_file()}
+    for folder in paths:
+        files |= {
+            path
+            for path in folder.rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+    return files

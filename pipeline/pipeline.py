@@ -1,0 +1,186 @@
+"""The one definition of the pipeline's graph, for every runner."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tfx.components.statistics_gen.component import StatisticsGen
+from tfx.components.trainer.component import Trainer
+from tfx.components.transform.component import Transform
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import trainer_pb2, transform_pb2
+
+from components.data_gate.component import DataGate
+from components.evaluator.component import RetrievalEvaluator
+from components.example_validator.component import RetrievalExampleValidator
+from components.live_model.component import LiveModel
+from components.movielens_example_gen.component import MovieLensExampleGen
+from components.pusher.component import RetrievalPusher
+from components.schema import curated_schema_digest
+from components.schema.component import SchemaImporter
+from components.servability_check.component import ServabilityCheck
+from pipeline.config import PipelineConfig
+from trainer.features import CORPUS_SPLIT, EVAL_SPLIT, SPLITS, TRAIN_SPLIT
+
+
+def create_pipeline(
+    config: PipelineConfig,
+    *,
+    pipeline_root: str,
+    input_base: str,
+    content_fingerprint: str,
+    serving_dir: str,
+    fingerprints: Mapping[str, str],
+    beam_pipeline_args: list[str] | None = None,
+    metadata_connection_config: Any = None,
+) -> Pipeline:
+    """Builds the graph. Reads no environment and no data: runners pass what differs.
+
+    Args:
+      config: What is computed.
+      pipeline_root: Where artifacts are written.
+      input_base: Folder of the MovieLens files.
+      content_fingerprint: Hash of those files' content, for the cache.
+      serving_dir: Folder that the model server watches; one sub-folder per version.
+      fingerprints: `pipeline.fingerprints.code_fingerprints()`.
+      beam_pipeline_args: Beam engine of the steps that distribute.
+      metadata_connection_config: ML Metadata, for runners that need to be told.
+
+    Returns:
+      The pipeline, with caching on.
+    """
+    data = _data_nodes(config, input_base, content_fingerprint, fingerprints)
+    model = _model_nodes(config, data, serving_dir, fingerprints)
+    return Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=pipeline_root,
+        components=[*data.values(), *model],
+        enable_cache=True,
+        beam_pipeline_args=beam_pipeline_args,
+        metadata_connection_config=metadata_connection_config,
+    )
+
+
+def _data_nodes(
+    config: PipelineConfig,
+    input_base: str,
+    content_fingerprint: str,
+    fingerprints: Mapping[str, str],
+) -> dict[str, BaseComponent]:
+    """From files to examples that are fit for training."""
+    example_gen = MovieLensExampleGen(
+        input_base=input_base,
+        data_config=config.data,
+        content_fingerprint=content_fingerprint,
+        code_hash=fingerprints["MovieLensExampleGen"],
+    )
+    statistics_gen = StatisticsGen(examples=example_gen.outputs["examples"])
+    schema = SchemaImporter(
+        schema_digest=curated_schema_digest(),
+        code_hash=fingerprints["SchemaImporter"],
+    )
+    validator = RetrievalExampleValidator(
+        statistics=statistics_gen.outputs["statistics"],
+        schema=schema.outputs["schema"],
+        code_hash=fingerprints["RetrievalExampleValidator"],
+    )
+    gate = DataGate(
+        examples=example_gen.outputs["examples"],
+        statistics=statistics_gen.outputs["statistics"],
+        anomalies=validator.outputs["anomalies"],
+        schema=schema.outputs["schema"],
+        min_rows=json.dumps(dict(config.data.min_rows), sort_keys=True),
+        code_hash=fingerprints["DataGate"],
+    )
+    return {
+        "example_gen": example_gen,
+        "statistics_gen": statistics_gen,
+        "schema": schema,
+        "validator": validator,
+        "gate": gate,
+    }
+
+
+def _model_nodes(
+    config: PipelineConfig,
+    data: Mapping[str, BaseComponent],
+    serving_dir: str,
+    fingerprints: Mapping[str, str],
+) -> list[BaseComponent]:
+    """From examples to a pushed model."""
+    examples = data["example_gen"].outputs["examples"]
+    schema = data["schema"].outputs["schema"]
+    transform = Transform(
+        examples=examples,
+        schema=schema,
+        preprocessing_fn="trainer.preprocessing.preprocessing_fn",
+        # The movie vocabulary is the corpus; nothing is learned from the eval split.
+        splits_config=transform_pb2.SplitsConfig(
+            analyze=[TRAIN_SPLIT, CORPUS_SPLIT], transform=list(SPLITS)
+        ),
+        custom_config={
+            "title_tokens": config.model.title_tokens,
+            "code_hash": fingerprints["Transform"],
+        },
+        # Nobody reads the statistics of indices; StatisticsGen has those of the data.
+        disable_statistics=True,
+    )
+    # An order without data: nothing is made of examples that the gate refused.
+    transform.add_upstream_node(data["gate"])
+    trainer = Trainer(
+        run_fn="trainer.training.run_fn",
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        schema=schema,
+        train_args=trainer_pb2.TrainArgs(splits=[TRAIN_SPLIT, CORPUS_SPLIT]),
+        eval_args=trainer_pb2.EvalArgs(splits=[EVAL_SPLIT]),
+        custom_config=_trainer_config(config, fingerprints["Trainer"]),
+    )
+    candidate = trainer.outputs["model"]
+    live_model = LiveModel(
+        model=candidate,
+        serving_dir=serving_dir,
+        code_hash=fingerprints["LiveModel"],
+    )
+    evaluator = RetrievalEvaluator(
+        examples=examples,
+        model=candidate,
+        baseline_model=live_model.outputs["model"],
+        schema=schema,
+        eval_config=config.eval,
+        code_hash=fingerprints["Evaluator"],
+    )
+    servability = ServabilityCheck(
+        model=candidate,
+        examples=examples,
+        serving=config.serving,
+        code_hash=fingerprints["ServabilityCheck"],
+    )
+    pusher = RetrievalPusher(
+        model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=servability.outputs["blessing"],
+        push_destination=serving_dir,
+        code_hash=fingerprints["Pusher"],
+    )
+    return [transform, trainer, live_model, evaluator, servability, pusher]
+
+
+def _trainer_config(config: PipelineConfig, code_hash: str) -> dict[str, Any]:
+    """What the trainer reads, and no more: a changed threshold must not retrain."""
+    return {
+        "model": dataclasses.asdict(config.model),
+        "train": dataclasses.asdict(config.train),
+        "data": {
+            "dataset": config.data.dataset,
+            "window_length": config.data.window_length,
+        },
+        "eval": {
+            "top_k": list(config.eval.top_k),
+            "exclude_seen": config.eval.exclude_seen,
+        },
+        "code_hash": code_hash,
+    }

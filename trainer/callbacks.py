@@ -1,0 +1,58 @@
+"""Keras callbacks of the training run."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import keras
+
+from pipeline import progress
+
+_SECONDS_BETWEEN_EVENTS = 0.5
+
+
+class ProgressCallback(keras.callbacks.Callback):
+    """Tells the command line how far training is.
+
+    Args:
+      epochs: Epochs of the whole fit.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        """See the class docstring."""
+        super().__init__()
+        self._epochs = epochs
+        self._epoch = 0
+        self._started = self._last = time.monotonic()
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Starts the clock."""
+        self._started = time.monotonic()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Notes the epoch."""
+        self._epoch = epoch
+
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        """Reports now and then: reading the loss waits for the device."""
+        if time.monotonic() - self._last >= _SECONDS_BETWEEN_EVENTS:
+            steps = self.params.get("steps") or 0
+            done = self._epoch + ((batch + 1) / steps if steps else 0.0)
+            self._emit(done, logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Reports every epoch."""
+        self._emit(epoch + 1, logs)
+
+    def _emit(self, done: float, logs: dict[str, Any] | None) -> None:
+        self._last = time.monotonic()
+        progress.emit(
+            "train",
+            epoch=round(done, 3),
+            epochs=self._epochs,
+            loss=float((logs or {}).get("loss", float("nan"))),
+            seconds=round(self._last - self._started, 1),
+        )

@@ -1,0 +1,171 @@
+"""Reads transformed Examples into arrays, and windows into a `tf.data.Dataset`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.errors import UserError
+from trainer import features as f
+from trainer.towers import CandidateFeatures
+
+_READ_ROWS = 4096
+PADDING = -1
+
+
+class Ragged(NamedTuple):
+    """Lists of differing lengths: row `i` is `values[splits[i] : splits[i + 1]]`."""
+
+    values: np.ndarray
+    splits: np.ndarray
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Length of every row."""
+        return np.diff(self.splits)
+
+    def padded(self, value: float, width: int | None = None) -> np.ndarray:
+        """Returns the rows as a matrix, `value` behind the end of each."""
+        lengths = self.lengths
+        width = int(lengths.max(initial=0)) if width is None else width
+        matrix = np.full((len(lengths), width), value, self.values.dtype)
+        matrix[np.arange(width) < lengths[:, None]] = self.values
+        return matrix
+
+
+Columns = dict[str, Any]
+
+
+class Corpus(NamedTuple):
+    """All movies, in the order of the vocabulary.
+
+    Attributes:
+      movie_ids: bytes `[num_movies]`.
+      titles: bytes `[num_movies]`.
+      genres: bytes `[num_movies]`, joined by `|`.
+      num_ratings: int64 `[num_movies]`, events of the train split.
+      features: What the candidate tower reads; one row more, for unknown movies.
+    """
+
+    movie_ids: np.ndarray
+    titles: np.ndarray
+    genres: np.ndarray
+    num_ratings: np.ndarray
+    features: CandidateFeatures
+
+
+def read_columns(
+    files: Sequence[str], spec: dict[str, Any], names: Iterable[str]
+) -> Columns:
+    """Reads some features of gzipped TFRecord files of `tf.train.Example`.
+
+    Args:
+      files: File patterns.
+      spec: Parsing specification of the features.
+      names: Features to read; those that `spec` lacks are left out.
+
+    Returns:
+      Feature -> array `[rows, ...]`, or `Ragged` for a list.
+
+    Raises:
+      UserError: If there is no row.
+    """
+    wanted = {name: spec[name] for name in names if name in spec}
+    dataset = tf.data.TFRecordDataset(
+        tf.io.gfile.glob(list(files)), compression_type="GZIP", num_parallel_reads=None
+    )
+    dataset = dataset.batch(_READ_ROWS).map(
+        lambda rows: tf.io.parse_example(rows, wanted)
+    )
+    batches = list(dataset)
+    if not batches:
+        raise UserError(
+            f"No transformed row in {', '.join(files)}",
+            "Run again without the cache: two-tower run --no-cache",
+        )
+    return {name: _concatenate([batch[name] for batch in batches]) for name in wanted}
+
+
+def _concatenate(parts: list[Any]) -> np.ndarray | Ragged:
+    if not isinstance(parts[0], tf.RaggedTensor):
+        return np.concatenate([part.numpy() for part in parts])
+    lengths = np.concatenate([part.row_lengths().numpy() for part in parts])
+    return Ragged(
+        values=np.concatenate([part.flat_values.numpy() for part in parts]),
+        splits=np.concatenate([[0], np.cumsum(lengths)]),
+    )
+
+
+def read_corpus(
+    files: Sequence[str], spec: dict[str, Any], num_title_tokens: int
+) -> Corpus:
+    """Reads the corpus split.
+
+    Args:
+      files: Patterns of the corpus split's transformed Examples.
+      spec: Parsing specification of transformed features.
+      num_title_tokens: Title vocabulary, its out-of-vocabulary bucket included.
+
+    Returns:
+      The movies, sorted by vocabulary index.
+
+    Raises:
+      UserError: If there is no movie, or one movie id stands in two rows.
+    """
+    names = (f.MOVIE_INDEX, f.MOVIE_ID, f.TITLE, f.GENRES_TEXT, f.NUM_RATINGS)
+    attributes = (f.GENRE_WEIGHTS, f.DECADE_INDEX, f.TITLE_TOKEN_INDICES)
+    columns = read_columns(files, spec, (*names, *attributes))
+    order = np.argsort(columns[f.MOVIE_INDEX], kind="stable")
+    if not np.array_equal(columns[f.MOVIE_INDEX][order], np.arange(len(order))):
+        raise UserError(
+            f"The corpus has {len(order)} rows, but they are not one per movie id",
+            "Remove the movies that are listed twice",
+        )
+    tokens = columns.get(f.TITLE_TOKEN_INDICES)
+    padded = np.zeros((len(order), 0)) if tokens is None else tokens.padded(PADDING)
+    return Corpus(
+        *(columns[name][order] for name in names[1:]),
+        features=CandidateFeatures(
+            _with_unknown(columns[f.GENRE_WEIGHTS][order], 0),
+            _with_unknown(columns[f.DECADE_INDEX][order].astype(np.int32), 0),
+            _with_unknown(padded[order].astype(np.int32), PADDING),
+            num_title_tokens,
+        ),
+    )
+
+
+def _with_unknown(rows: np.ndarray, value: int) -> np.ndarray:
+    """Adds the row of the unknown movie."""
+    return np.concatenate([rows, np.full_like(rows[:1], value)])
+
+
+def window_dataset(
+    columns: Columns, length: int, batch_size: int, seed: int
+) -> tf.data.Dataset:
+    """Makes shuffled batches of windows, padded and masked once for all epochs.
+
+    Args:
+      columns: The train split.
+      length: Events of a window at most, `L`.
+      batch_size: Windows per batch; the last batch of an epoch may be smaller.
+      seed: Seed of the order, which differs from epoch to epoch.
+
+    Returns:
+      Batches of the inputs of `trainer.model.TwoTowerModel`.
+    """
+    movies: Ragged = columns[f.MOVIE_INDICES]
+    place = np.arange(length)
+    first_target = columns[f.NUM_CONTEXT][:, None]
+    is_target = (place >= first_target) & (place < movies.lengths[:, None])
+    windows = {
+        "user_index": columns[f.USER_INDEX].astype(np.int32),
+        "user_attribute_indices": columns[f.USER_ATTRIBUTE_INDICES].astype(np.int32),
+        "movie_indices": movies.padded(PADDING, length).astype(np.int32),
+        "is_target": is_target,
+    }
+    dataset = tf.data.Dataset.from_tensor_slices(windows)
+    dataset = dataset.shuffle(len(is_target), seed=seed, reshuffle_each_iteration=True)
+    return dataset.batch(batch_size).prefetch(2)

@@ -1,0 +1,140 @@
+"""The two-tower retrieval model: both towers and one training step over whole windows."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from trainer.history import PooledHistory
+from trainer.losses import full_softmax
+from trainer.towers import CandidateFeatures, CandidateTower, QueryTower
+
+
+class Retrieval(NamedTuple):
+    """What the towers make of a batch of windows.
+
+    Attributes:
+      queries: `[n, dim + 1]`, one for every target event of the batch.
+      candidates: `[num_movies, dim + 1]`, the whole corpus.
+      targets: int32 `[n]`, the movie of each target event.
+    """
+
+    queries: tf.Tensor
+    candidates: tf.Tensor
+    targets: tf.Tensor
+
+
+class TwoTowerModel(keras.Model):
+    """Learns to find each event of a timeline from the events before it.
+
+    A batch is windows of timelines (`trainer.input_pipeline`). All target events of a
+    window are predicted in one pass; history events and candidates share the candidate
+    tower's embeddings, so that a movie's meaning is learned once.
+
+    Args:
+      query_tower: Embeds users at positions of their timelines.
+      candidate_tower: Embeds movies.
+      num_movies: Size of the corpus.
+    """
+
+    def __init__(
+        self, query_tower: QueryTower, candidate_tower: CandidateTower, num_movies: int
+    ) -> None:
+        """See the class docstring."""
+        super().__init__(name="two_tower")
+        self.query_tower = query_tower
+        self.candidate_tower = candidate_tower
+        self.num_movies = num_movies
+
+    def call(self, inputs: dict[str, tf.Tensor], training: bool = False) -> Retrieval:
+        """Embeds the target events of windows and the corpus.
+
+        Args:
+          inputs: int32 `user_index [batch]`, `user_attribute_indices [batch, 3]`,
+            `movie_indices [batch, L]` (-1 behind the last event), and bool
+            `is_target [batch, L]`.
+          training: Whether dropout is on.
+
+        Returns:
+          Queries, candidates and targets.
+        """
+        movies = inputs["movie_indices"]
+        embeddings = self.embed_all_movies()
+        positions = tf.cast(tf.where(inputs["is_target"]), tf.int32)
+        queries = self.query_tower(
+            inputs["user_index"],
+            inputs["user_attribute_indices"],
+            embed_events(embeddings, movies),
+            positions,
+            training=training,
+        )
+        return Retrieval(
+            queries=queries,
+            candidates=embeddings[: self.num_movies],
+            targets=tf.gather_nd(movies, positions),
+        )
+
+    def embed_all_movies(self) -> tf.Tensor:
+        """Embeds the corpus and, last, the unknown movie: `[num_movies + 1, dim + 1]`."""
+        embeddings: tf.Tensor = self.candidate_tower(
+            ops.arange(self.num_movies + 1, dtype="int32")
+        )
+        return embeddings
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, **kwargs: Any
+    ) -> tf.Tensor:
+        """Returns the mean cross-entropy of the targets, in nats."""
+        return full_softmax(*y_pred)
+
+
+def embed_events(embeddings: tf.Tensor, movies: tf.Tensor) -> tf.Tensor:
+    """Looks up a timeline's movies in the embedded corpus, without their bias.
+
+    Args:
+      embeddings: `[num_movies + 1, dim + 1]`.
+      movies: int32 `[batch, L]`, -1 where there is no event.
+
+    Returns:
+      `[batch, L, dim]`, zero where there is no event.
+    """
+    is_event = tf.cast(movies >= 0, embeddings.dtype)[:, :, None]
+    return tf.gather(embeddings[:, :-1], tf.maximum(movies, 0)) * is_event
+
+
+def build_model(
+    features: CandidateFeatures,
+    num_users: int,
+    attribute_sizes: tuple[int, ...],
+    config: dict[str, Any],
+    seed: int,
+) -> TwoTowerModel:
+    """Makes the model that `pipeline.config.ModelConfig` describes.
+
+    Args:
+      features: Attributes of the corpus.
+      num_users: Users of the vocabulary.
+      attribute_sizes: Values of each user attribute, 0 ("unknown") included.
+      config: The fields of a `ModelConfig`.
+      seed: Seed of dropout; that of initial weights is Keras' global one.
+
+    Returns:
+      An unbuilt model.
+    """
+    dim = config["embedding_dim"]
+    return TwoTowerModel(
+        QueryTower(
+            num_users,
+            attribute_sizes,
+            dim,
+            PooledHistory(config["recency_decay"]),
+            dropout=config["dropout"],
+            user_dropout=config["user_dropout"],
+            seed=seed,
+        ),
+        CandidateTower(features, dim),
+        features.num_movies,
+    )

@@ -1,0 +1,167 @@
+"""`preprocessing_fn` of Transform: strings to integers, by one graph for both worlds.
+
+The graph that is written here runs over the training data in Beam and again inside the
+served model, so that the two cannot differ.
+
+Out-of-vocabulary ids follow TensorFlow Transform's convention: a vocabulary of `n`
+tokens maps them to `0 .. n-1`, and everything else to the one bucket behind it, `n`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from trainer import features as f
+
+USER_VOCABULARY: Final = "user_id"
+MOVIE_VOCABULARY: Final = "movie_id"
+TITLE_VOCABULARY: Final = "title_token"
+
+# Fixed lists: each vocabulary costs a pass over the data, and these never change.
+# https://files.grouplens.org/datasets/movielens/ml-25m-README.html, "Genres", and the
+# README of ML-100K for `Children's`.
+GENRES: Final = (
+    "Action",
+    "Adventure",
+    "Animation",
+    "Children",
+    "Comedy",
+    "Crime",
+    "Documentary",
+    "Drama",
+    "Fantasy",
+    "Film-Noir",
+    "Horror",
+    "IMAX",
+    "Musical",
+    "Mystery",
+    "Romance",
+    "Sci-Fi",
+    "Thriller",
+    "War",
+    "Western",
+)
+GENDERS: Final = ("F", "M")
+OCCUPATIONS: Final = (
+    "administrator",
+    "artist",
+    "doctor",
+    "educator",
+    "engineer",
+    "entertainment",
+    "executive",
+    "healthcare",
+    "homemaker",
+    "lawyer",
+    "librarian",
+    "marketing",
+    "none",
+    "other",
+    "programmer",
+    "retired",
+    "salesman",
+    "scientist",
+    "student",
+    "technician",
+    "writer",
+)
+# Lower bounds of the age buckets that ML-1M publishes, in years.
+AGE_BOUNDS: Final = (18, 25, 35, 45, 50, 56)
+FIRST_DECADE: Final = 1900
+NUM_DECADES: Final = 15
+
+
+def preprocessing_fn(
+    inputs: dict[str, Any], custom_config: dict[str, Any]
+) -> dict[str, Any]:
+    """Maps raw rows of any split to the transformed features of `trainer.features`.
+
+    Both vocabularies of ids come from one split each: a `corpus` row has no user and a
+    `train` row no movie of its own, and TFT drops the blanks that stand for them.
+
+    Args:
+      inputs: Raw features: dense `[B]` for scalars, ragged `[B, None]` for lists.
+        Features that a split lacks arrive as their schema default or as empty lists.
+      custom_config: `title_tokens`, the size of the title vocabulary.
+
+    Returns:
+      Transformed features: dense `[B]` or `[B, n]`, or ragged `[B, None]`.
+    """
+    users = tft.vocabulary(inputs[f.USER_ID], vocab_filename=USER_VOCABULARY)
+    movies = tft.vocabulary(inputs[f.MOVIE_ID], vocab_filename=MOVIE_VOCABULARY)
+    transformed = {name: inputs[name] for name in f.PASSED_THROUGH}
+    transformed |= {
+        f.USER_INDEX: _index(inputs[f.USER_ID], users),
+        f.USER_ATTRIBUTE_INDICES: _user_attributes(inputs),
+        f.MOVIE_INDEX: _index(inputs[f.MOVIE_ID], movies),
+        f.MOVIE_INDICES: _index(inputs[f.MOVIE_IDS], movies),
+        f.SEEN_MOVIE_INDICES: _index(inputs[f.SEEN_MOVIE_IDS], movies),
+        f.HELD_OUT_MOVIE_INDICES: _index(inputs[f.HELD_OUT_MOVIE_IDS], movies),
+        f.GENRE_WEIGHTS: _genre_weights(inputs[f.GENRES]),
+        f.GENRES_TEXT: tf.strings.reduce_join(inputs[f.GENRES], 1, separator="|"),
+        f.DECADE_INDEX: _decade(inputs[f.YEAR]),
+    }
+    if custom_config["title_tokens"]:
+        transformed[f.TITLE_TOKEN_INDICES] = _title_tokens(
+            inputs[f.TITLE], custom_config["title_tokens"]
+        )
+    return transformed
+
+
+def _index(ids: Any, vocabulary: Any) -> Any:
+    """Looks ids up, unknown ones in the bucket behind the vocabulary."""
+    return tft.apply_vocabulary(ids, vocabulary, num_oov_buckets=1)
+
+
+def _position(values: tf.Tensor, known: tuple[str, ...]) -> tf.Tensor:
+    """Returns 1 + the place of each value in `known`, 0 for any other: `[B]` int64."""
+    hits = tf.cast(values[:, None] == tf.constant(known)[None, :], tf.int64)
+    return tf.reduce_sum(hits * tf.range(1, len(known) + 1, dtype=tf.int64), axis=1)
+
+
+def _user_attributes(inputs: dict[str, Any]) -> tf.Tensor:
+    """Returns age bucket, gender and occupation as `[B, 3]` int64, 0 for unknown."""
+    age = inputs[f.AGE][:, None]
+    bucket = tf.cast(age >= 0, tf.int64) + tf.reduce_sum(
+        tf.cast(age >= tf.constant(AGE_BOUNDS, tf.int64), tf.int64), 1, keepdims=True
+    )
+    others = [
+        _position(inputs[f.GENDER], GENDERS)[:, None],
+        _position(inputs[f.OCCUPATION], OCCUPATIONS)[:, None],
+    ]
+    return tf.concat([bucket, *others], axis=1)
+
+
+def _genre_weights(genres: tf.RaggedTensor) -> tf.Tensor:
+    """Returns each movie's genres as weights that sum to 1 (or are all 0): `[B, G]`.
+
+    The last column stands for any genre outside `GENRES`.
+    """
+    names = tf.strings.regex_replace(genres.to_tensor(""), "^Children's$", "Children")
+    hits = tf.cast(names[:, :, None] == tf.constant(GENRES), tf.float32)
+    other = tf.cast(names != "", tf.float32) - tf.reduce_sum(hits, axis=2)
+    counts = tf.concat(
+        [tf.reduce_sum(hits, axis=1), tf.reduce_sum(other, axis=1, keepdims=True)], 1
+    )
+    return tf.math.divide_no_nan(counts, tf.reduce_sum(counts, axis=1, keepdims=True))
+
+
+def _decade(year: tf.Tensor) -> tf.Tensor:
+    """Returns 1 + the decade since 1900, 0 where the year is unknown: `[B]` int64."""
+    decade = tf.clip_by_value((year - FIRST_DECADE) // 10, 0, NUM_DECADES - 2)
+    return tf.where(year >= 0, decade + 1, tf.zeros_like(year))
+
+
+def _title_tokens(title: tf.Tensor, size: int) -> tf.RaggedTensor:
+    """Returns the indices of the title's words without its year: ragged `[B, None]`.
+
+    A vocabulary of `size` words; rarer words share the bucket behind it.
+    """
+    words = tf.strings.regex_replace(title, r"\(\d{4}\)\s*$", "")
+    words = tf.strings.lower(words, encoding="utf-8")
+    words = tf.strings.split(tf.strings.regex_replace(words, r"[^\pL\pN]+", " "))
+    vocabulary = tft.vocabulary(words, top_k=size, vocab_filename=TITLE_VOCABULARY)
+    return _index(words, vocabulary)

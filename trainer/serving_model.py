@@ -1,0 +1,231 @@
+"""The served model: raw ids in, movies out, with TensorFlow alone.
+
+It holds all that it needs: both towers' variables, the Transform graph, the embedded
+corpus and the users' timelines. Loading it needs neither Keras nor this package.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from trainer import features as f
+from trainer.input_pipeline import PADDING
+from trainer.model import TwoTowerModel, embed_events
+from trainer.ranking import Queries, Ranking, rank_in_blocks
+from trainer.retrieval_index import BruteForceIndex
+from trainer.user_store import TimelineLookup
+
+_USER_IDS = tf.TensorSpec([None], tf.string, f.USER_ID)
+_MOVIE_IDS = tf.TensorSpec([None], tf.string, f.MOVIE_ID)
+_K = tf.TensorSpec([], tf.int32, "k")
+
+
+class ServingOptions(NamedTuple):
+    """What is fixed when a model is exported.
+
+    Attributes:
+      max_history: Events of a timeline that the query tower reads, the newest ones.
+      top_k: Length of the top lists of `evaluate`.
+      exclude_seen: Whether `evaluate` takes seen movies out of the candidates.
+    """
+
+    max_history: int
+    top_k: int
+    exclude_seen: bool
+
+
+class ServingModel(tf.Module):
+    """Signatures around a trained model. See `signatures` for the list.
+
+    Args:
+      model: The trained towers.
+      index: The embedded corpus.
+      store: The users' timelines.
+      transform: TFT's layer that applies the Transform graph to raw features.
+      raw_spec: Parsing specification of raw rows.
+      options: Sizes that are fixed when the model is exported.
+    """
+
+    def __init__(
+        self,
+        model: TwoTowerModel,
+        index: BruteForceIndex,
+        store: TimelineLookup,
+        transform: Any,
+        raw_spec: dict[str, Any],
+        options: ServingOptions,
+    ) -> None:
+        """See the class docstring."""
+        super().__init__(name="two_tower")
+        self._query_tower = model.query_tower
+        # Keras tracks its variables by its own means; SavedModel needs a tf attribute.
+        self._towers = [variable.value for variable in model.variables]
+        self._index = index
+        self._store = store
+        self._transform = transform
+        self._raw_spec = raw_spec
+        self._options = options
+
+    def signatures(self) -> dict[str, Any]:
+        """Returns the signatures of the SavedModel by name."""
+        functions = {
+            "serving_default": self.recommend,
+            "recommend_from_history": self.recommend_from_history,
+            "evaluate": self.evaluate,
+            "query_embedding": self.query_embedding,
+            "candidate_embedding": self.candidate_embedding,
+            "known_user": self.known_user,
+            "known_movie": self.known_movie,
+        }
+        return {name: fn.get_concrete_function() for name, fn in functions.items()}
+
+    @tf.function(input_signature=[_USER_IDS, _K])
+    def recommend(self, user_id: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Recommends to users by their stored timelines.
+
+        Args:
+          user_id: string `[batch]`; all unknown users are the same user, who has
+            watched nothing.
+          k: int32 scalar, from 1 to the size of the corpus.
+
+        Returns:
+          `movie_ids`, `titles`, `genres` (string) and `scores` (float32), each
+          `[batch, k]`, best first and without movies of the timeline. Where fewer than
+          `k` are left, empty strings and minus infinity close the row.
+        """
+        row = self._store.row(user_id)
+        timelines = self._store.timelines(row)
+        query = self._query(row, timelines)
+        return self._index.top(query, timelines.to_tensor(PADDING), k)
+
+    @tf.function(
+        input_signature=[
+            _USER_IDS,
+            tf.TensorSpec([None, None], tf.string, f.MOVIE_IDS),
+            tf.TensorSpec([None, None], tf.float32, f.RATINGS),
+            tf.TensorSpec([None, None], tf.int64, f.TIMESTAMPS),
+            _K,
+        ]
+    )
+    def recommend_from_history(
+        self,
+        user_id: tf.Tensor,
+        movie_ids: tf.Tensor,
+        ratings: tf.Tensor,
+        timestamps: tf.Tensor,
+        k: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        """Recommends by a timeline that comes with the request.
+
+        Args:
+          user_id: string `[batch]`, "" for nobody in particular.
+          movie_ids: string `[batch, L]`, oldest first, "" behind the last event.
+          ratings: float32 `[batch, L]`, stars.
+          timestamps: int64 `[batch, L]`, seconds since the epoch, UTC.
+          k: int32 scalar, from 1 to the size of the corpus.
+
+        Returns:
+          As `recommend`; the request's timeline takes the place of the stored one.
+        """
+        raw = {
+            f.USER_ID: user_id,
+            f.MOVIE_IDS: tf.RaggedTensor.from_tensor(movie_ids, padding=""),
+        }
+        timelines = tf.cast(self._transform(raw)[f.MOVIE_INDICES], tf.int32)
+        query = self._query(self._store.row(user_id), timelines)
+        return self._index.top(query, timelines.to_tensor(PADDING), k)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
+    def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Ranks what was held out, for TFMA.
+
+        Only the row itself is read, never the stored timelines, which hold the answers.
+
+        Args:
+          examples: string `[batch]`, serialized rows of the eval split.
+
+        Returns:
+          `rank` and `popularity_rank`, int32 `[batch, held_out]` (see
+          `trainer.ranking`), `top_ids` and `popularity_top_ids`, int32
+          `[batch, top_k]` corpus rows, `top_self_information`, float32
+          `[batch, top_k]` in bits, and `corpus_size`, int32 `[batch, 1]`.
+        """
+        raw = tf.io.parse_example(examples, self._raw_spec)
+        row = self._transform(raw)
+        query = self._embed(
+            tf.cast(row[f.USER_INDEX], tf.int32),
+            tf.cast(row[f.USER_ATTRIBUTE_INDICES], tf.int32),
+            tf.cast(row[f.MOVIE_INDICES], tf.int32),
+        )
+        seen, held_out = (
+            row[name].to_tensor(PADDING)
+            for name in (f.SEEN_MOVIE_INDICES, f.HELD_OUT_MOVIE_INDICES)
+        )
+        ranking = self._rank(self._index.scores, Queries(query, seen, held_out))
+        popularity = self._rank(self._index.popularity, Queries(query, seen, held_out))
+        corpus_size = tf.fill([tf.size(examples), 1], self._index.num_movies)
+        return {
+            "rank": ranking.rank,
+            "top_ids": ranking.top_ids,
+            "popularity_rank": popularity.rank,
+            "popularity_top_ids": popularity.top_ids,
+            "top_self_information": self._index.self_information(ranking.top_ids),
+            "corpus_size": corpus_size,
+        }
+
+    @tf.function(input_signature=[_USER_IDS])
+    def query_embedding(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Embeds users by their stored timelines: `embedding [batch, dim + 1]`."""
+        row = self._store.row(user_id)
+        return {"embedding": self._query(row, self._store.timelines(row))}
+
+    @tf.function(input_signature=[_MOVIE_IDS])
+    def candidate_embedding(self, movie_id: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Embeds movies, bias included: `embedding [batch, dim + 1]`.
+
+        The score of a movie is the dot product with `query_embedding`.
+        """
+        index = self._transform({f.MOVIE_ID: movie_id})[f.MOVIE_INDEX]
+        return {"embedding": tf.gather(self._index.embeddings, index)}
+
+    @tf.function(input_signature=[_USER_IDS])
+    def known_user(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Tells which users have a stored timeline: `known`, bool `[batch]`."""
+        return {"known": self._store.row(user_id) < self._store.num_users}
+
+    @tf.function(input_signature=[_MOVIE_IDS])
+    def known_movie(self, movie_id: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Tells which movies are in the corpus: `known`, bool `[batch]`."""
+        index = self._transform({f.MOVIE_ID: movie_id})[f.MOVIE_INDEX]
+        return {"known": index < self._index.num_movies}
+
+    def _query(self, row: tf.Tensor, timelines: tf.RaggedTensor) -> tf.Tensor:
+        """Embeds stored users with the given timelines: `[batch, dim + 1]`."""
+        return self._embed(
+            tf.gather(self._store.user_index, row),
+            tf.gather(self._store.attribute_indices, row),
+            timelines,
+        )
+
+    def _embed(
+        self, user_index: tf.Tensor, attributes: tf.Tensor, timelines: tf.RaggedTensor
+    ) -> tf.Tensor:
+        """Embeds queries at the end of their timelines: `[batch, dim + 1]`."""
+        recent = timelines[:, -self._options.max_history :]
+        movies = recent.to_tensor(PADDING, shape=[None, self._options.max_history])
+        end = tf.cast(recent.row_lengths(), tf.int32)
+        positions = tf.stack([tf.range(tf.size(end)), end], axis=1)
+        events = embed_events(self._index.embeddings, movies)
+        query: tf.Tensor = self._query_tower(user_index, attributes, events, positions)
+        return query
+
+    def _rank(self, score: Any, queries: Queries) -> Ranking:
+        return rank_in_blocks(
+            score,
+            queries,
+            self._index.num_movies,
+            self._options.top_k,
+            self._options.exclude_seen,
+        )

@@ -1,0 +1,136 @@
+"""The timelines that the served model knows its users by.
+
+Training must not see what is held out, but a served model must: it would otherwise
+recommend the very movies that a user rated last. Held-out events therefore join the
+stored timelines, which are data to look up when serving, and nothing that is learned.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from trainer import features as f
+from trainer.input_pipeline import Columns, Ragged
+
+
+class UserStore(NamedTuple):
+    """All users of the data, and one row more for unknown ones.
+
+    Attributes:
+      user_ids: bytes `[users]`, sorted.
+      user_index: int32 `[users + 1]`, vocabulary index.
+      attribute_indices: int32 `[users + 1, attributes]`.
+      timelines: int32 movie indices of each user, oldest first: `users + 1` rows, the
+        last of them empty.
+    """
+
+    user_ids: np.ndarray
+    user_index: np.ndarray
+    attribute_indices: np.ndarray
+    timelines: Ragged
+
+
+class _Events(NamedTuple):
+    """Events of all users, one element each."""
+
+    user_id: np.ndarray
+    movie_index: np.ndarray
+    timestamp: np.ndarray
+
+
+def build_user_store(train: Columns, held_out: Columns, unknown_user: int) -> UserStore:
+    """Joins the windows of the train split and the held-out events by user.
+
+    Args:
+      train: Transformed train rows.
+      held_out: Transformed eval rows.
+      unknown_user: Vocabulary index of a user outside the vocabulary.
+
+    Returns:
+      The store. Order within a user is by time; events of one second keep the order of
+      the timeline, and a held-out one comes behind those of the train split.
+    """
+    parts = [_train_events(train), _held_out_events(held_out)]
+    events = _Events(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    user_ids, user = np.unique(events.user_id, return_inverse=True)
+    order = np.lexsort((events.timestamp, user))
+    lengths = np.append(np.bincount(user, minlength=len(user_ids)), 0)
+
+    row_ids = np.concatenate([train[f.USER_ID], held_out[f.USER_ID]])
+    _, first_row = np.unique(row_ids, return_index=True)
+
+    def per_user(name: str, unknown: int) -> np.ndarray:
+        column = np.concatenate([train[name], held_out[name]])[first_row]
+        last = np.full_like(column[:1], unknown)
+        return np.concatenate([column, last]).astype(np.int32)
+
+    return UserStore(
+        user_ids=user_ids,
+        user_index=per_user(f.USER_INDEX, unknown_user),
+        attribute_indices=per_user(f.USER_ATTRIBUTE_INDICES, 0),
+        timelines=Ragged(
+            events.movie_index[order].astype(np.int32),
+            np.concatenate([[0], np.cumsum(lengths)]),
+        ),
+    )
+
+
+def _train_events(train: Columns) -> _Events:
+    """Takes every training event once, each user's in chronological order."""
+    movies: Ragged = train[f.MOVIE_INDICES]
+    row = np.repeat(np.arange(len(movies.lengths)), movies.lengths)
+    place = np.arange(len(row)) - movies.splits[row]
+    kept = np.flatnonzero(place >= train[f.NUM_CONTEXT][row])
+    kept = kept[np.argsort(train[f.WINDOW_INDEX][row[kept]], kind="stable")]
+    return _Events(
+        train[f.USER_ID][row[kept]],
+        movies.values[kept],
+        train[f.TIMESTAMPS].values[kept],
+    )
+
+
+def _held_out_events(held_out: Columns) -> _Events:
+    movies: Ragged = held_out[f.HELD_OUT_MOVIE_INDICES]
+    return _Events(
+        np.repeat(held_out[f.USER_ID], movies.lengths),
+        movies.values,
+        held_out[f.HELD_OUT_TIMESTAMPS].values,
+    )
+
+
+class TimelineLookup(tf.Module):
+    """The store inside the served model.
+
+    Args:
+      store: What to look up.
+    """
+
+    def __init__(self, store: UserStore) -> None:
+        """See the class docstring."""
+        super().__init__(name="timelines")
+        self.num_users = len(store.user_ids)
+        self._row = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(
+                tf.constant(store.user_ids), tf.range(self.num_users, dtype=tf.int64)
+            ),
+            default_value=self.num_users,
+        )
+        # Variables, for constants may not grow beyond 2 GiB.
+        self.user_index = tf.Variable(store.user_index, trainable=False)
+        self.attribute_indices = tf.Variable(store.attribute_indices, trainable=False)
+        self._movies = tf.Variable(store.timelines.values, trainable=False)
+        self._splits = tf.Variable(store.timelines.splits, trainable=False)
+
+    def row(self, user_id: tf.Tensor) -> tf.Tensor:
+        """Returns each user's row, `num_users` for unknown ones: int64 `[batch]`."""
+        return self._row.lookup(user_id)
+
+    def timelines(self, row: tf.Tensor) -> tf.RaggedTensor:
+        """Returns the stored movie indices of rows: ragged int32 `[batch, None]`."""
+        timelines = tf.RaggedTensor.from_row_splits(
+            self._movies, self._splits, validate=False
+        )
+        return tf.gather(timelines, row)
