@@ -81,7 +81,8 @@ def _end_with_parent() -> None:
     """
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        # Not `sys.stdin`: its lock, held here, would make the interpreter abort at exit.
+        os.read(sys.stdin.fileno(), 1)
         os._exit(1)
 
     threading.Thread(target=wait, name="end-with-parent", daemon=True).start()

@@ -6,7 +6,8 @@ Each event is one JSON object on one line of the file that `TWO_TOWER_EVENTS` na
 * `pipeline`: `nodes`, the node ids in the order in which they will run.
 * `step`: `id`, `state` (running, done, cached or failed), `seconds`, `figure` and, at
   the end, `outputs`: output key -> `{"uri": ..., "properties": {...}}`.
-* `train`: `epoch` (1-based), `epochs`, `loss`, `seconds` of the epoch.
+* `train`: `epoch` (epochs done, a fraction in between), `epochs`, `loss`, `seconds`
+  since training began.
 * `error`: `step` or null, `cause`, `remedy`.
 
 This module is imported by the trainer, so it imports nothing heavy.

@@ -75,14 +75,21 @@ class RunState:
                 return step.outputs[key]
         return None
 
-    def fail(self, cause: str, remedy: str) -> None:
-        """Records that the run ended without saying why."""
+    def fail(self, cause: str, remedy: str) -> Event:
+        """Records that the run ended without saying why.
+
+        Returns:
+          The event that it should have emitted.
+        """
         running = self.running
         if running:
             running.state = "failed"
             running.seconds = time.time() - running.started
             self.failed_step = running.id
         self.cause, self.remedy = cause, remedy
+        if running is None:
+            return {"kind": "error", "step": None, "cause": cause, "remedy": remedy}
+        return {"kind": "step", "id": running.id, "state": "failed"}
 
     def _update_step(self, event: Event) -> None:
         step = self.steps[event["id"]]

@@ -1,0 +1,59 @@
+"""`two-tower run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.cli.options import (
+    assignments_with_dataset,
+    config_options,
+    workspace_option,
+)
+
+
+@click.command()
+@config_options
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="Folder with the files of the edition; without it they are fetched.",
+)
+@click.option(
+    "--no-cache",
+    is_flag=True,
+    help="Run every step again, also where nothing changed.",
+)
+@workspace_option
+@click.pass_context
+def run(  # noqa: PLR0913 - one parameter an option
+    context: click.Context,
+    dataset: str | None,
+    files: tuple[Path, ...],
+    assignments: tuple[str, ...],
+    data_dir: Path | None,
+    no_cache: bool,
+    workspace: Path,
+) -> None:
+    """Train, evaluate and push a model; steps that did not change are cached.
+
+    \b
+    Examples:
+      two-tower run                              MovieLens-100K, fetched if need be
+      two-tower run --data-dir ~/ml-100k         the files that you have
+      two-tower run --set train.epochs=5         one value changed
+      two-tower run -c mine.yaml -w /data/ws     own configuration and workspace
+
+    The exit code is 0 also where the model was not blessed: the summary says why, and
+    the model that is being served stays. It is 1 where a step failed, 2 where the
+    command line or the configuration is wrong.
+    """
+    from pipeline.cli.run_session import RunRequest, run_pipeline  # noqa: PLC0415
+    from pipeline.config_loading import load  # noqa: PLC0415
+    from pipeline.data_source import check  # noqa: PLC0415
+
+    config = load(files, assignments_with_dataset(dataset, assignments))
+    check(config.data, data_dir)
+    request = RunRequest(config, workspace, data_dir, no_cache)
+    context.exit(run_pipeline(request))

@@ -1,0 +1,105 @@
+"""What stands below a finished run: metrics, blessing, where the model lies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.summary import Metrics, Summary
+from pipeline.workspace import DEFAULT_ROOT, Run, Workspace
+
+_SHOWN_CUTOFF: Final = 10
+_ALL_UP_TO: Final = 8
+
+
+def report(
+    console: Console, summary: Summary, workspace: Workspace, run: Run
+) -> None:
+    """Prints the end of a run that did not fail."""
+    if summary.metrics["candidate"] is not None:
+        console.print()
+        console.print(_metrics_table(summary))
+    console.print()
+    for label, value in _facts(summary, workspace, run):
+        text = Text.assemble((f"{label:<9}", "bold"), value)
+        console.print(text, soft_wrap=True, highlight=False)
+
+
+def report_failure(console: Console, summary: Summary, run: Run) -> None:
+    """Prints why a run failed, in one line, and where its log is."""
+    failed = [step["id"] for step in summary.steps if step["state"] == "failed"]
+    where = f"{failed[0]} failed" if failed else "The run failed"
+    text = Text.assemble((f"{where}: ", "bold red"), summary.error or "unknown cause")
+    console.print(text, soft_wrap=True, highlight=False)
+    console.print(f"Log: {run.log}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _metrics_table(summary: Summary) -> Table:
+    candidate = summary.metrics["candidate"] or {}
+    popularity = summary.metrics["popularity"] or {}
+    live = summary.metrics["baseline"]
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column("metric")
+    for name in ("candidate", "popularity", "lift", "live model"):
+        table.add_column(name, justify="right")
+    for metric in _shown(candidate):
+        table.add_row(
+            metric,
+            Text(_number(candidate, metric), "bold"),
+            _number(popularity, metric),
+            _lift(candidate, popularity, metric),
+            _number(live, metric) if live else "none yet",
+        )
+    return table
+
+
+def _shown(metrics: Metrics) -> list[str]:
+    """All metrics where there are few, else those at 10 and the longest list's."""
+    names = list(metrics)
+    if len(names) <= _ALL_UP_TO:
+        return names
+    cutoffs = {name: int(name.partition("@")[2] or _SHOWN_CUTOFF) for name in names}
+    longest = max(cutoffs.values())
+    return [
+        name
+        for name in names
+        if cutoffs[name] == _SHOWN_CUTOFF
+        or (cutoffs[name] == longest and name.startswith("recall"))
+    ]
+
+
+def _number(metrics: Metrics | None, metric: str) -> str:
+    value = (metrics or {}).get(metric)
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _lift(candidate: Metrics, popularity: Metrics, metric: str) -> str:
+    if not popularity.get(metric):
+        return "-"
+    return f"{candidate[metric] / popularity[metric]:.2f}x"
+
+
+def _facts(
+    summary: Summary, workspace: Workspace, run: Run
+) -> Iterator[tuple[str, str]]:
+    verdict = "yes" if summary.blessed else "no"
+    yield "Blessed", "; ".join([verdict, *summary.reasons])
+    yield "Model", summary.pushed_model or "none was pushed"
+    yield (
+        "Took",
+        f"{summary.wall_seconds:.1f} s, peak memory {summary.peak_rss_mb:,.0f} MiB",
+    )
+    yield "Summary", str(run.summary)
+    if summary.pushed_model:
+        yield "Next", f"two-tower recommend --user 42{_workspace_option(workspace)}"
+
+
+def _workspace_option(workspace: Workspace) -> str:
+    if workspace.root == Path.cwd() / DEFAULT_ROOT:
+        return ""
+    return f" --workspace {workspace.root}"
