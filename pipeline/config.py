@@ -17,9 +17,16 @@ from pydantic.dataclasses import dataclass
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Metric = Annotated[
-    str, Field(pattern=r"^(mrr|(hit_rate|recall|ndcg|map|coverage)@[1-9][0-9]*)$")
+AccuracyMetric = Annotated[
+    str, Field(pattern=r"^(mrr|(hit_rate|recall|ndcg|map)@[1-9][0-9]*)$")
 ]
+Metric = Annotated[
+    str,
+    Field(pattern=r"^(mrr|(hit_rate|recall|ndcg|map|coverage|novelty)@[1-9][0-9]*)$"),
+]
+# A bound of 0 could refuse nothing, one of NaN would refuse everything.
+Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Drop = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 Column = Literal["user_id", "movie_id", "rating", "timestamp", "title", "genres"]
 
@@ -76,8 +83,8 @@ class DataConfig:
     def _check_holdout(self) -> DataConfig:
         if self.split == "leave_last_n" and self.min_user_ratings <= self.holdout:
             raise ValueError(
-                f"min_user_ratings is {self.min_user_ratings}, but it must be more than "
-                f"holdout ({self.holdout}), else a user would have nothing to train on"
+                f"min_user_ratings is {self.min_user_ratings}, but it must be more "
+                f"than holdout ({self.holdout}), else a user would have nothing to train on"
             )
         return self
 
@@ -136,21 +143,26 @@ class EvalConfig:
 
     Attributes:
       top_k: Cut-offs of the metrics.
-      exclude_seen: Whether movies of the training timeline are taken out of the ranking.
+      exclude_seen: Whether the ranking leaves out movies of the training timeline.
       slices: Features of eval rows to slice on.
       floors: Metric -> value that the candidate must reach.
       min_lift: Metric -> factor over popularity that the candidate must reach.
       max_drop: Metric -> absolute loss against the live model that is accepted.
+      ignore_broken_live_model: Whether a live model that cannot be evaluated (damaged,
+        without the signature) is left out of the comparison instead of ending the run.
     """
 
     top_k: tuple[PositiveInt, ...] = (1, 5, 10, 50, 100)
     exclude_seen: bool = True
     slices: tuple[str, ...] = ("activity",)
-    floors: Mapping[Metric, float] = Field(
+    floors: Mapping[Metric, Bound] = Field(
         default_factory=lambda: {"hit_rate@10": 0.02, "ndcg@10": 0.01}
     )
-    min_lift: Mapping[Metric, float] = Field(default_factory=lambda: {"ndcg@10": 1.0})
-    max_drop: Mapping[Metric, float] = Field(default_factory=lambda: {"ndcg@10": 0.01})
+    min_lift: Mapping[AccuracyMetric, Bound] = Field(
+        default_factory=lambda: {"ndcg@10": 1.0}
+    )
+    max_drop: Mapping[Metric, Drop] = Field(default_factory=lambda: {"ndcg@10": 0.01})
+    ignore_broken_live_model: bool = False
 
     @model_validator(mode="after")
     def _check_thresholds(self) -> EvalConfig:

@@ -57,13 +57,18 @@ def metric_config(name: str) -> config_pb2.MetricConfig:
     )
 
 
+def metric_name(config: config_pb2.MetricConfig) -> str:
+    """Returns the name that `metric_config` was made of."""
+    return str(json.loads(config.config)["name"])
+
+
 def _names(eval_config: config_pb2.EvalConfig | None) -> list[str]:
     """Names of all retrieval metrics of an evaluation, in their order, each once."""
     if eval_config is None:
         return []
     configs = [config for spec in eval_config.metrics_specs for config in spec.metrics]
     names = [
-        json.loads(config.config)["name"]
+        metric_name(config)
         for config in configs
         if config.class_name == RetrievalMetric.__name__
     ]
