@@ -1,0 +1,1 @@
+"""Evaluator: ranks the corpus for every eval query and decides the blessing."""

@@ -1,0 +1,68 @@
+"""RetrievalEvaluator: TFX's Evaluator for the ranking of a whole corpus."""
+
+from __future__ import annotations
+
+from tfx import types
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.types import component_spec, standard_artifacts, standard_component_specs
+from tfx.utils import json_utils
+
+from components.evaluator.eval_config import to_tfma
+from components.evaluator.executor import IGNORE_BROKEN_BASELINE, Executor
+from pipeline.config import EvalConfig
+from trainer.features import EVAL_SPLIT
+
+
+class RetrievalEvaluatorSpec(standard_component_specs.EvaluatorSpec):
+    """TFX's own, and what decides over the cache and a broken baseline."""
+
+    PARAMETERS = {
+        **standard_component_specs.EvaluatorSpec.PARAMETERS,
+        IGNORE_BROKEN_BASELINE: component_spec.ExecutionParameter(type=int),
+        "code_hash": component_spec.ExecutionParameter(type=str),
+    }
+
+
+class RetrievalEvaluator(base_beam_component.BaseBeamComponent):
+    """Evaluates the candidate, the live model and popularity on the same eval queries.
+
+    Outputs:
+      evaluation: `ModelEvaluation`: TFMA's files and `retrieval_summary.json`, see
+        `components.evaluator.summary`.
+      blessing: `ModelBlessing` as from TFX's Evaluator.
+    """
+
+    SPEC_CLASS = RetrievalEvaluatorSpec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+
+    def __init__(  # noqa: D417 - the channels are those of TFX's Evaluator
+        self,
+        *,
+        examples: types.BaseChannel,
+        model: types.BaseChannel,
+        baseline_model: types.BaseChannel,
+        schema: types.BaseChannel,
+        eval_config: EvalConfig,
+        code_hash: str,
+    ) -> None:
+        """Makes the node `Evaluator`.
+
+        Args:
+          baseline_model: The live model, from `LiveModel`.
+          eval_config: Metrics, slices and thresholds.
+          code_hash: Fingerprint of the evaluation's source, for the cache.
+        """
+        spec = RetrievalEvaluatorSpec(
+            examples=examples,
+            model=model,
+            baseline_model=baseline_model,
+            schema=schema,
+            eval_config=to_tfma(eval_config),
+            example_splits=json_utils.dumps([EVAL_SPLIT]),
+            ignore_broken_baseline=int(eval_config.ignore_broken_live_model),
+            code_hash=code_hash,
+            evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
+            blessing=types.Channel(type=standard_artifacts.ModelBlessing),
+        )
+        super().__init__(spec=spec)
+        self.with_id("Evaluator")

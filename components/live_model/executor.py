@@ -1,0 +1,70 @@
+"""Executor of LiveModel."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from typing import Any, Final
+
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
+from tfx.utils import io_utils, path_utils
+
+# Custom properties of the model.
+EXISTS: Final = "exists"  # int: 1, or 0 where nothing is served yet
+VERSION: Final = "version"  # string: the served version, "" for none
+SOURCE: Final = "source"  # string: directory the version was found in, "" for none
+
+# An artifact of no files at all would be lost by object stores.
+_PLACEHOLDER: Final = "NO_LIVE_MODEL"
+
+_LOG = logging.getLogger(__name__)
+
+
+class Executor(base_executor.BaseExecutor):
+    """Copies the latest complete version out of the serving directory."""
+
+    def Do(  # noqa: N802 - TFX's name
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes the artifact; copied, because the served version may be removed."""
+        model = artifact_utils.get_single_instance(output_dict["model"])
+        version = latest_version(exec_properties["serving_dir"])
+        source = os.path.join(exec_properties["serving_dir"], version or "")
+        if version is None:
+            _LOG.info("No model is served from %s yet.", source)
+            io_utils.write_string_file(os.path.join(model.uri, _PLACEHOLDER), "")
+        else:
+            _LOG.info("The live model is %s.", source)
+            io_utils.copy_dir(source, path_utils.serving_model_dir(model.uri))
+        model.set_int_custom_property(EXISTS, int(version is not None))
+        model.set_string_custom_property(VERSION, version or "")
+        model.set_string_custom_property(SOURCE, source if version else "")
+
+
+def latest_version(serving_dir: str) -> str | None:
+    """Returns the version that a TensorFlow Serving of `serving_dir` would serve.
+
+    Args:
+      serving_dir: Directory whose numeric subdirectories are versions.
+
+    Returns:
+      Name of the highest version that is complete, that is, has a `saved_model.pb`;
+      None where there is none, or no such directory.
+    """
+    if not fileio.isdir(serving_dir):
+        return None
+    # Object stores name directories with a trailing slash.
+    names = [name.rstrip("/") for name in fileio.listdir(serving_dir)]
+    versions = [name for name in names if re.fullmatch("[0-9]+", name)]
+    for name in sorted(versions, key=int, reverse=True):
+        if fileio.exists(os.path.join(serving_dir, name, "saved_model.pb")):
+            return name
+        _LOG.warning("Version %s in %s is not complete.", name, serving_dir)
+    return None
