@@ -10,13 +10,23 @@ See `pipeline.config_loading` for YAML files and `--set key=value`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-PositiveInt = Annotated[int, Field(gt=0)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
+from pipeline.config_types import FROZEN, Fraction, PositiveInt
+from pipeline.data_config import DataConfig
+
+__all__ = [
+    "DataConfig",
+    "EvalConfig",
+    "ModelConfig",
+    "PipelineConfig",
+    "ServingConfig",
+    "TrainConfig",
+]
+
 AccuracyMetric = Annotated[
     str, Field(pattern=r"^(mrr|(hit_rate|recall|ndcg|map)@[1-9][0-9]*)$")
 ]
@@ -28,78 +38,8 @@ Metric = Annotated[
 Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Drop = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
-Column = Literal["user_id", "movie_id", "rating", "timestamp", "title", "genres"]
 
-_FROZEN = ConfigDict(extra="forbid")
-
-
-@dataclass(frozen=True, kw_only=True, config=_FROZEN)
-class DataConfig:
-    """What is read, how it is split and how rows are cut.
-
-    Attributes:
-      dataset: Name of the MovieLens edition.
-      split: How the eval split is held out of each timeline.
-      holdout: Events held out per user by `leave_last_n`.
-      min_user_ratings: Users with fewer events are left out of train and eval.
-      min_rating: Events rated lower are left out (0 keeps all), in stars.
-      window_length: Events of one train row at most, and of one history at inference.
-      window_stride: New targets per window; the rest of a window is context.
-      activity_bounds: Lower bounds of the timeline-length buckets, in events.
-      min_rows: Rows that a split must have, else DataGate stops the run.
-      holdout_fraction: Share of the events held out by `temporal_global` and `random`.
-      eval_start: First second of the eval period of `temporal_global`, in seconds since
-        the epoch, UTC; None to cut at `holdout_fraction`.
-      on_bad_row: Whether a row that cannot be right ends the run or is set aside.
-      max_quarantined_fraction: Share of the rows above which even `quarantine` fails.
-      columns: Names in the header of a CSV file where they are not MovieLens' own.
-      rating_scale: Lowest and highest rating and the step, in stars; None for the
-        edition's own scale.
-      seed: Seed of the `random` split.
-    """
-
-    dataset: str = "ml-100k"
-    split: Literal["leave_last_n", "temporal_global", "random"] = "leave_last_n"
-    holdout: PositiveInt = 1
-    min_user_ratings: Annotated[int, Field(ge=2)] = 3
-    min_rating: Annotated[float, Field(ge=0, le=5)] = 0.0
-    window_length: PositiveInt = 100
-    window_stride: PositiveInt = 50
-    activity_bounds: tuple[PositiveInt, ...] = (20, 50, 100, 200)
-    min_rows: Mapping[Literal["train", "eval", "corpus"], PositiveInt] = Field(
-        default_factory=lambda: {"train": 10, "eval": 10, "corpus": 10}
-    )
-    holdout_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    eval_start: Annotated[int, Field(ge=0)] | None = None
-    on_bad_row: Literal["fail", "quarantine"] = "fail"
-    max_quarantined_fraction: Annotated[float, Field(gt=0, le=1)] = 0.01
-    columns: Mapping[Column, Annotated[str, Field(min_length=1)]] = Field(
-        default_factory=dict
-    )
-    rating_scale: tuple[float, float, Annotated[float, Field(gt=0)]] | None = None
-    seed: int = 42
-
-    @model_validator(mode="after")
-    def _check_holdout(self) -> DataConfig:
-        if self.split == "leave_last_n" and self.min_user_ratings <= self.holdout:
-            raise ValueError(
-                f"min_user_ratings is {self.min_user_ratings}, but it must be more "
-                f"than holdout ({self.holdout}), else a user would have nothing to train on"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _check_windows(self) -> DataConfig:
-        if self.window_stride > self.window_length:
-            raise ValueError(
-                f"window_stride is {self.window_stride}, but it may be at most "
-                f"window_length ({self.window_length}), else events between two "
-                "windows would never be a target"
-            )
-        return self
-
-
-@dataclass(frozen=True, kw_only=True, config=_FROZEN)
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
 class ModelConfig:
     """The two towers.
 
@@ -120,7 +60,7 @@ class ModelConfig:
     title_tokens: Annotated[int, Field(ge=0)] = 2000
 
 
-@dataclass(frozen=True, kw_only=True, config=_FROZEN)
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
 class TrainConfig:
     """How the towers are trained.
 
@@ -137,7 +77,7 @@ class TrainConfig:
     seed: int = 42
 
 
-@dataclass(frozen=True, kw_only=True, config=_FROZEN)
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
 class EvalConfig:
     """Metrics, slices and the thresholds that decide the blessing.
 
@@ -182,7 +122,7 @@ class EvalConfig:
         return self
 
 
-@dataclass(frozen=True, kw_only=True, config=_FROZEN)
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
 class ServingConfig:
     """What a pushed model must be able to do.
 
@@ -196,7 +136,7 @@ class ServingConfig:
     max_latency_ms: Annotated[float, Field(gt=0)] | None = 100.0
 
 
-@dataclass(frozen=True, kw_only=True, config=_FROZEN)
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
 class PipelineConfig:
     """Everything that decides what the pipeline computes."""
 

@@ -1,9 +1,9 @@
 """Rows as serialised `tf.train.Example` bytes, written from columns.
 
-Building the protos one value at a time costs more than everything before it. Their wire
-format is simple (https://protobuf.dev/programming-guides/encoding/), and written
-directly a row is a few slices of arrays that were encoded once. Features are in order of
-their names, so that equal rows are equal bytes.
+Building the protos one value at a time costs more than everything before it. Their
+wire format is simple (https://protobuf.dev/programming-guides/encoding/), and written
+directly a row is a few slices of arrays that were encoded once. Features are in order
+of their names, so that equal rows are equal bytes.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Ratings files into columns, in blocks of whole lines.
 
-A clean block is parsed by Arrow. A block in which anything is unexpected (a wrong number
-of fields, a value that is no number or out of range, a blank line, bytes that are no
-UTF-8) is parsed again line by line, which gives each bad row its line number. So clean
-files cost nothing, and dirty ones cost in proportion to their dirty blocks.
+A clean block is parsed by Arrow. A block in which anything is unexpected (a wrong
+number of fields, a value that is no number or out of range, a blank line, bytes that
+are no UTF-8) is parsed again line by line, which gives each bad row its line number. So
+clean files cost nothing, and dirty ones cost in proportion to their dirty blocks.
 
 In a ratings file a line is a row: no id may hold a line break.
 """

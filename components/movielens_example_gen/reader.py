@@ -41,10 +41,17 @@ _DAY_SECONDS: Final = 86_400
 
 @dataclass(frozen=True)
 class SpanFiles:
-    """The files of one span (0 is the only one where there are no spans)."""
+    """The files of one span.
+
+    Attributes:
+      span: Its number; 0 where there are no spans.
+      files: What lies in its folder.
+      version: The newest version within the span; None without versions.
+    """
 
     span: int
     files: FolderFiles
+    version: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,7 @@ def read(spans: Sequence[SpanFiles], config: DataConfig, bad: BadRows) -> RawDat
       UserError: A file is missing, cannot be decoded, or has more bad rows than the
         policy accepts.
     """
-    header = {**CSV_HEADER, **config.columns}
+    header = {**CSV_HEADER, **{str(k): name for k, name in config.columns.items()}}
     movies: dict[bytes, Movie] = {}
     users: dict[bytes, User] = {}
     sources: list[_Source] = []
@@ -121,8 +128,9 @@ def _check_found(
     for found, patterns in ((num_read, family.ratings), (movies, family.movies)):
         if not found:
             folders = sorted({str(p.parent) for s in spans for p in s.files.ratings})
+            names, where = " or ".join(patterns), ", ".join(folders) or "the input"
             raise UserError(
-                f"no rows in {' or '.join(patterns)} of {', '.join(folders) or 'input'}",
+                f"no rows in {names} of {where}",
                 f"Add the missing file: the format is {family.name}.",
             )
 

@@ -19,7 +19,7 @@ def hold_out(
     events: Ratings,
     starts: NDArray[np.int64],
     hashes: NDArray[np.uint64],
-    c: DataConfig,
+    config: DataConfig,
 ) -> Mask:
     """Marks the events that the eval split asks for.
 
@@ -27,31 +27,31 @@ def hold_out(
       events: Sorted by user and within a user by time.
       starts: `[num_users + 1]` where each user's events begin.
       hashes: `[num_events]` fixed hash of (user_id, movie_id).
-      c: The split and its parameters.
+      config: The split and its parameters.
 
     Returns:
       `[num_events]` True where held out.
     """
-    if c.split == "leave_last_n":
+    if config.split == "leave_last_n":
         lengths = np.diff(starts)
         from_the_end = np.repeat(starts[1:], lengths) - np.arange(len(events))
-        last: Mask = from_the_end <= c.holdout
+        last: Mask = from_the_end <= config.holdout
         return last
-    if c.split == "temporal_global":
-        after: Mask = events.timestamps >= temporal_cut(events.timestamps, c)
+    if config.split == "temporal_global":
+        after: Mask = events.timestamps >= temporal_cut(events.timestamps, config)
         return after
-    seeded = ids.mix(hashes, np.zeros_like(hashes), c.seed)
-    drawn: Mask = seeded < np.uint64(int(c.holdout_fraction * 2**_HASH_BITS))
+    seeded = ids.mix(hashes, np.zeros_like(hashes), config.seed)
+    drawn: Mask = seeded < np.uint64(int(config.holdout_fraction * 2**_HASH_BITS))
     return drawn
 
 
-def temporal_cut(timestamps: NDArray[np.int64], c: DataConfig) -> int:
+def temporal_cut(timestamps: NDArray[np.int64], config: DataConfig) -> int:
     """First second of the eval period: `eval_start`, or the quantile of the events.
 
     Events that share the cut's second all fall into the eval period, so that none of
     them can be known in training.
     """
-    if c.eval_start is not None:
-        return c.eval_start
-    place = int(len(timestamps) * (1 - c.holdout_fraction))
+    if config.eval_start is not None:
+        return config.eval_start
+    place = int(len(timestamps) * (1 - config.holdout_fraction))
     return int(np.partition(timestamps, place)[place])

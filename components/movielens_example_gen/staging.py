@@ -90,11 +90,20 @@ def _shard_starts(timelines: Timelines) -> Any:
 
 
 def _write(batch: pa.RecordBatch, starts: Any, path: str) -> int:
-    bounds = [*(int(s) for s in starts if s < batch.num_rows), batch.num_rows]
-    with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, batch.schema) as out:
+    # At least one shard: an empty split is a file without rows, which DataGate reports.
+    bounds = [0, *(int(s) for s in starts if 0 < s < batch.num_rows), batch.num_rows]
+    with _create(path) as sink, pa.ipc.new_file(sink, batch.schema) as out:
         for start, end in zip(bounds[:-1], bounds[1:], strict=True):
             out.write_batch(batch.slice(start, end - start))
     return len(bounds) - 1
+
+
+def _create(path: str) -> Any:
+    if "://" not in path:
+        return pa.OSFile(path, "wb")
+    from apache_beam.io.filesystems import FileSystems
+
+    return FileSystems.create(path)
 
 
 def _corpus_batch(
@@ -150,7 +159,7 @@ def read_shard(path: str, index: int) -> pa.RecordBatch:
     if os.path.exists(path):
         with pa.memory_map(path) as source:
             return pa.ipc.open_file(source).get_batch(index)
-    from apache_beam.io.filesystems import FileSystems  # noqa: PLC0415 - workers only
+    from apache_beam.io.filesystems import FileSystems
 
     with FileSystems.open(path) as stream:
         return pa.ipc.open_file(pa.BufferReader(stream.read())).get_batch(index)

@@ -35,13 +35,19 @@ class Fetched:
     source: str
 
 
-def fetch(name: str, root: Path, say: Say = lambda _: None) -> Fetched:
+def fetch(
+    name: str,
+    root: Path,
+    say: Say = lambda _: None,
+    archive: Path | None = None,
+) -> Fetched:
     """Puts an edition's files into `root/name`, unless they are there already.
 
     Args:
       name: Name of the edition, see `catalog`.
       root: The folder of all editions, normally `workspace/data`.
       say: Is told in one line what happens.
+      archive: The edition's archive, where the user has downloaded it already.
 
     Raises:
       UsageError: No edition has that name.
@@ -64,7 +70,7 @@ def fetch(name: str, root: Path, say: Say = lambda _: None) -> Fetched:
     try:
         ready = temporary / name
         ready.mkdir()
-        source = _fill(entry, ready, say)
+        source = _fill(entry, ready, say, archive)
         _settle(ready, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -80,8 +86,17 @@ def _settle(ready: Path, folder: Path) -> None:
             raise
 
 
-def _fill(entry: CatalogEntry, folder: Path, say: Say) -> str:
+def _fill(entry: CatalogEntry, folder: Path, say: Say, archive: Path | None) -> str:
     """Gets the files from the first source that has them; returns its name."""
+    if archive is not None:
+        try:
+            unpack(archive, entry, folder)
+        except download.UnreachableError as e:
+            raise UserError(
+                f"the checksum of {entry.archive} cannot be fetched: {e}",
+                "Unpack the archive yourself and give --data-dir.",
+            ) from e
+        return str(archive)
     try:
         say(f"downloading {entry.url}")
         archive = folder.parent / entry.archive
@@ -105,15 +120,9 @@ def unpack(archive: Path, entry: CatalogEntry, folder: Path) -> None:
 
     Raises:
       UserError: The checksum is wrong or a file is missing.
+      UnreachableError: The published checksum cannot be fetched.
     """
-    if entry.sha256 is None or file_digest(archive, "sha256") != entry.sha256:
-        expected = entry.md5 or download.published_md5(entry.url)
-        found = file_digest(archive, "md5")
-        if found != expected:
-            raise UserError(
-                f"{entry.archive} has md5 {found}, but GroupLens publishes {expected}",
-                "The download was damaged or replaced: run the command again.",
-            )
+    _verify_archive(archive, entry)
     with zipfile.ZipFile(archive) as packed:
         members = {Path(m).name: m for m in packed.namelist() if not m.endswith("/")}
         for file in entry.files:
@@ -124,6 +133,22 @@ def unpack(archive: Path, entry: CatalogEntry, folder: Path) -> None:
             with packed.open(members[file]) as source, open(folder / file, "wb") as out:
                 shutil.copyfileobj(source, out)
     verify(folder, entry)
+
+
+def _verify_archive(archive: Path, entry: CatalogEntry) -> None:
+    if not archive.is_file():
+        raise UserError(
+            f"{archive} is not a file", f"Give the path of {entry.archive}."
+        )
+    if entry.sha256 is not None and file_digest(archive, "sha256") == entry.sha256:
+        return
+    expected = entry.md5 or download.published_md5(entry.url)
+    found = file_digest(archive, "md5")
+    if found != expected:
+        raise UserError(
+            f"{archive} has md5 {found}, but GroupLens publishes {expected}",
+            "The download was damaged or replaced: get it again.",
+        )
 
 
 def _write(contents: Mapping[str, bytes], entry: CatalogEntry, folder: Path) -> None:

@@ -109,8 +109,8 @@ def rows_as_text(parquet: bytes, delimiter: str) -> bytes:
       parquet: The table's file.
       delimiter: Between the columns.
     """
-    import pyarrow as pa  # noqa: PLC0415 - not needed for --help
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     # Read through Arrow's own buffer: reading from a Python file starts threads that
     # make pyarrow 10 abort when the interpreter exits.

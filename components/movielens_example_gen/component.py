@@ -1,0 +1,68 @@
+"""The TFX component that turns MovieLens files into `Examples`."""
+
+from __future__ import annotations
+
+from google.protobuf import struct_pb2
+from tfx.components.example_gen.component import FileBasedExampleGen
+from tfx.dsl.components.base import executor_spec
+from tfx.proto import example_gen_pb2
+
+from components.movielens_example_gen import driver, executor, parameters
+from pipeline.config import DataConfig
+from trainer.features import SPLITS
+
+
+class MovieLensExampleGen(FileBasedExampleGen):
+    """Reads any MovieLens edition into the splits train, eval and corpus.
+
+    A row of train or eval is a user's timeline, a row of corpus a movie: see
+    `trainer.features`. The output's custom property `summary` (JSON) tells what became
+    of every input row.
+    """
+
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
+    DRIVER_CLASS = driver.Driver
+
+    def __init__(
+        self,
+        input_base: str,
+        data_config: DataConfig,
+        content_fingerprint: str,
+        code_hash: str,
+    ) -> None:
+        """Makes the component.
+
+        Args:
+          input_base: Folder with the files of an edition, or with its spans.
+          data_config: What is read, how it is split and how rows are cut.
+          content_fingerprint: From `fingerprint.content_fingerprint`; empty to have the
+            driver make it, where the input is not at hand when the graph is made.
+          code_hash: Digest of this package's source: new code makes new rows.
+        """
+        values = parameters.Parameters(data_config, content_fingerprint, code_hash)
+        # Numbers in a Struct come back as floats, so all of it travels as one string.
+        struct = struct_pb2.Struct()
+        struct[parameters.KEY] = parameters.to_json(values)
+        custom_config = example_gen_pb2.CustomConfig()
+        custom_config.custom_config.Pack(struct)
+        super().__init__(
+            input_base=input_base,
+            input_config=_one_input(),
+            output_config=_three_splits(),
+            custom_config=custom_config,
+        )
+
+
+def _one_input() -> example_gen_pb2.Input:
+    split = example_gen_pb2.Input.Split(name="movielens", pattern="*")
+    return example_gen_pb2.Input(splits=[split])
+
+
+def _three_splits() -> example_gen_pb2.Output:
+    # Only the names count: the executor decides what goes where.
+    splits = [
+        example_gen_pb2.SplitConfig.Split(name=name, hash_buckets=1) for name in SPLITS
+    ]
+    return example_gen_pb2.Output(
+        split_config=example_gen_pb2.SplitConfig(splits=splits)
+    )

@@ -1,0 +1,150 @@
+"""The executor: reads columns, then lets Beam encode and write the rows by shards."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import tensorflow as tf
+from tfx.components.example_gen.base_example_gen_executor import BaseExampleGenExecutor
+from tfx.components.example_gen.write_split import DEFAULT_FILE_NAME
+from tfx.components.util import examples_utils
+from tfx.dsl.io import fileio
+from tfx.proto import example_gen_pb2
+from tfx.types import artifact_utils, standard_component_specs
+
+from components.movielens_example_gen import ids, ingest, parameters, rows, staging
+from components.movielens_example_gen.tables import Ids
+from pipeline.config import DataConfig
+from trainer.features import CORPUS_SPLIT, SPLITS
+
+QUARANTINE_FILE = "quarantine.jsonl"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The rows of one output file, serialised."""
+
+    index: int
+    records: list[bytes]
+
+
+class _EncodeShard(beam.DoFn):
+    """Shard number to rows."""
+
+    def __init__(self, split: str, staged: staging.Staged, config: DataConfig) -> None:
+        self._split = split
+        self._staged = staged
+        self._config = config
+        self._encoded_ids: Ids = ids.as_ids([])
+
+    def setup(self) -> None:
+        staged = self._staged
+        if self._split != CORPUS_SPLIT:
+            movie_ids = staging.read_movie_ids(staged.corpus_path, staged.corpus_shards)
+            self._encoded_ids = rows.encode_ids(movie_ids)
+
+    def process(self, index: int) -> Iterator[Shard]:
+        records = rows.rows_of(
+            self._split, self._staged, index, self._encoded_ids, self._config
+        )
+        yield Shard(index, list(records))
+
+
+class _WriteShard(beam.DoFn):
+    """Writes each shard as a file, under its name only once it is whole."""
+
+    def __init__(self, folder: str, num_shards: int) -> None:
+        self._folder = folder
+        self._num_shards = num_shards
+
+    def process(self, shard: Shard) -> Iterator[int]:
+        name = f"{DEFAULT_FILE_NAME}-{shard.index:05d}-of-{self._num_shards:05d}.gz"
+        path = os.path.join(self._folder, name)
+        with tf.io.TFRecordWriter(path + ".part", "GZIP") as out:
+            for record in shard.records:
+                out.write(record)
+        fileio.rename(path + ".part", path, overwrite=True)
+        yield len(shard.records)
+
+
+class Executor(BaseExampleGenExecutor):
+    """Executor of `MovieLensExampleGen`.
+
+    The order of rows is fixed (users by a hash of their id, windows by time), so the
+    shards are written as they are made: TFX's own writer would shuffle them.
+    """
+
+    def GetInputSourceToExamplePTransform(self) -> beam.PTransform:
+        """Not used: timelines need all files of the input together."""
+        raise NotImplementedError("see GenerateExamplesByBeam")
+
+    def GenerateExamplesByBeam(
+        self, pipeline: beam.Pipeline, exec_properties: dict[str, Any]
+    ) -> dict[str, beam.pvalue.PCollection]:
+        """Stages the timelines, then encodes their rows in parallel.
+
+        Returns:
+          Split name to a collection of `Shard`s.
+
+        Raises:
+          UserError: The input is missing, or more rows are bad than are accepted.
+        """
+        config = parameters.from_exec_properties(exec_properties).data
+        base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
+        self._prepared = ingest.prepare(base, config)
+        self._staged = ingest.stage(self._prepared, self._get_tmp_dir())
+        return {
+            split: (
+                pipeline
+                | f"Shards[{split}]" >> beam.Create(range(self._num_shards(split)))
+                | f"Spread[{split}]" >> beam.Reshuffle()
+                | f"Encode[{split}]"
+                >> beam.ParDo(_EncodeShard(split, self._staged, config))
+            )
+            for split in SPLITS
+        }
+
+    def _num_shards(self, split: str) -> int:
+        return self._staged.num_shards(split)
+
+    def Do(
+        self,
+        input_dict: dict[str, list[Any]],
+        output_dict: dict[str, list[Any]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes the three splits, the summary and the rows that were set aside.
+
+        Raises:
+          UserError: The input is missing, or more rows are bad than are accepted.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        outputs = output_dict[standard_component_specs.EXAMPLES_KEY]
+        examples = artifact_utils.get_single_instance(outputs)
+        examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
+        with self._make_beam_pipeline() as pipeline:
+            shards = self.GenerateExamplesByBeam(pipeline, exec_properties)
+            for split, collection in shards.items():
+                folder = artifact_utils.get_split_uri(outputs, split)
+                fileio.makedirs(folder)
+                write = _WriteShard(folder, self._num_shards(split))
+                _ = collection | f"Write[{split}]" >> beam.ParDo(write)
+        examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
+        examples_utils.set_file_format(examples, "tfrecords_gzip")
+        self._tell(examples)
+
+    def _tell(self, examples: Any) -> None:
+        summary = self._prepared.summary()
+        if self._prepared.bad.rows:
+            path = os.path.join(examples.uri, QUARANTINE_FILE)
+            self._prepared.bad.write(path)
+            summary["quarantine_file"] = path
+        text = json.dumps(summary)
+        examples.set_string_custom_property("summary", text)
+        logging.info("MovieLensExampleGen: %s", text)

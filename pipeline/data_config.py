@@ -1,0 +1,82 @@
+"""The configuration of what is read and how it is split: `DataConfig`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from pipeline.config_types import FROZEN, PositiveInt
+
+Split = Literal["train", "eval", "corpus"]
+Column = Literal["user_id", "movie_id", "rating", "timestamp", "title", "genres"]
+Name = Annotated[str, Field(min_length=1)]
+
+
+def _min_rows() -> Mapping[Split, int]:
+    return {"train": 10, "eval": 10, "corpus": 10}
+
+
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
+class DataConfig:
+    """What is read, how it is split and how rows are cut.
+
+    Attributes:
+      dataset: Name of the MovieLens edition.
+      split: How the eval split is held out of each timeline.
+      holdout: Events held out per user by `leave_last_n`.
+      min_user_ratings: Users with fewer events are left out of train and eval.
+      min_rating: Events rated lower are left out (0 keeps all), in stars.
+      window_length: Events of one train row at most, and of one history at inference.
+      window_stride: New targets per window; the rest of a window is context.
+      activity_bounds: Lower bounds of the timeline-length buckets, in events.
+      min_rows: Rows that a split must have, else DataGate stops the run.
+      holdout_fraction: Share of the events held out by `temporal_global` and `random`.
+      eval_start: First second of the eval period of `temporal_global`, in seconds since
+        the epoch, UTC; None to cut at `holdout_fraction`.
+      on_bad_row: Whether a row that cannot be right ends the run or is set aside.
+      max_quarantined_fraction: Share of the rows above which even `quarantine` fails.
+      columns: Names in the header of a CSV file where they are not MovieLens' own.
+      rating_scale: Lowest and highest rating and the step, in stars; None for the
+        edition's own scale.
+      seed: Seed of the `random` split.
+    """
+
+    dataset: str = "ml-100k"
+    split: Literal["leave_last_n", "temporal_global", "random"] = "leave_last_n"
+    holdout: PositiveInt = 1
+    min_user_ratings: Annotated[int, Field(ge=2)] = 3
+    min_rating: Annotated[float, Field(ge=0, le=5)] = 0.0
+    window_length: PositiveInt = 100
+    window_stride: PositiveInt = 50
+    activity_bounds: tuple[PositiveInt, ...] = (20, 50, 100, 200)
+    min_rows: Mapping[Split, PositiveInt] = Field(default_factory=_min_rows)
+    holdout_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    eval_start: Annotated[int, Field(ge=0)] | None = None
+    on_bad_row: Literal["fail", "quarantine"] = "fail"
+    max_quarantined_fraction: Annotated[float, Field(gt=0, le=1)] = 0.01
+    columns: Mapping[Column, Name] = Field(default_factory=dict)
+    rating_scale: tuple[float, float, Annotated[float, Field(gt=0)]] | None = None
+    seed: int = 42
+
+    @model_validator(mode="after")
+    def _check_holdout(self) -> DataConfig:
+        if self.split == "leave_last_n" and self.min_user_ratings <= self.holdout:
+            raise ValueError(
+                f"min_user_ratings is {self.min_user_ratings}, but it must be more "
+                f"than holdout ({self.holdout}), else a user would have nothing to "
+                "train on"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_windows(self) -> DataConfig:
+        if self.window_stride > self.window_length:
+            raise ValueError(
+                f"window_stride is {self.window_stride}, but it may be at most "
+                f"window_length ({self.window_length}), else events between two "
+                "windows would never be a target"
+            )
+        return self

@@ -1,0 +1,105 @@
+"""What a data set holds, and what a run would make of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import DataConfig
+from pipeline.datasets import catalog
+
+_SHOWN_BAD_ROWS = 5
+
+
+def describe(folder: Path, config: DataConfig) -> dict[str, Any]:
+    """Reads a data set as a run would, but tells of bad rows instead of failing.
+
+    Args:
+      folder: With the files of an edition, or with its spans.
+      config: What a run would read and how it would split it.
+
+    Returns:
+      The component's summary (see `Prepared.summary`), with `folder`, `dataset`,
+      `split`, the published counts where the edition is known and was not changed
+      since, and the first bad rows.
+
+    Raises:
+      UserError: The files are missing or cannot be read at all.
+    """
+    from components.movielens_example_gen import ingest
+
+    tolerant = dataclasses.replace(
+        config, on_bad_row="quarantine", max_quarantined_fraction=1.0
+    )
+    prepared = ingest.prepare(folder, tolerant)
+    summary: dict[str, Any] = {"folder": str(folder), "dataset": config.dataset}
+    summary |= {"split": config.split, **prepared.summary()}
+    summary["published"] = _published(config.dataset)
+    summary["first_bad_rows"] = [str(r) for r in prepared.bad.rows[:_SHOWN_BAD_ROWS]]
+    return summary
+
+
+def _published(dataset: str) -> dict[str, int] | None:
+    entry = catalog.CATALOG.get(dataset)
+    if entry is None or not entry.ratings:
+        return None
+    return {"ratings": entry.ratings, "users": entry.users, "movies": entry.movies}
+
+
+def as_json(summary: dict[str, Any]) -> str:
+    """The summary for other programs."""
+    return json.dumps(summary, indent=2, ensure_ascii=False)
+
+
+def show(summary: dict[str, Any]) -> None:
+    """Prints the summary for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in _lines(summary):
+        table.add_row(name, value)
+    console.print(table)
+    for row in summary["first_bad_rows"]:
+        console.print(row, style="red", markup=False, soft_wrap=True)
+
+
+def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    ratings, rows = summary["ratings"], summary["rows"]
+    first, last = summary["first_timestamp"], summary["last_timestamp"]
+    return [
+        ("folder", summary["folder"]),
+        ("format", summary["format"]),
+        ("ratings", f"{ratings['read']:,}"),
+        ("users", f"{summary['users']:,}"),
+        ("movies", f"{summary['movies']:,} ({summary['unrated_movies']:,} unrated)"),
+        ("time", f"{_day(first)} to {_day(last)} (UTC)"),
+        ("duplicates", f"{ratings['duplicate']:,} (the latest is kept)"),
+        ("bad rows", _counts(summary["bad_rows"])),
+        ("odd rows", _counts(summary["odd_rows"])),
+        ("split", summary["split"]),
+        ("  train", f"{rows['train']:,} windows of {ratings['train']:,} ratings"),
+        ("  eval", f"{rows['eval']:,} queries for {ratings['eval']:,} ratings"),
+        ("  corpus", f"{rows['corpus']:,} movies"),
+        ("  filtered", _counts(summary["filtered"])),
+        ("  cold users", f"{summary['cold_users']:,}"),
+        ("  cold movies", f"{summary['cold_movie_holdouts']:,} held-out ratings"),
+    ]
+
+
+def _counts(counts: dict[str, int]) -> str:
+    some = [f"{name.replace('_', ' ')}: {n:,}" for name, n in counts.items() if n]
+    return ", ".join(some) or "none"
+
+
+def _day(timestamp: int | None) -> str:
+    if timestamp is None:
+        return "-"
+    moment = datetime.datetime.fromtimestamp(timestamp, datetime.timezone.utc)
+    return moment.strftime("%Y-%m-%d")

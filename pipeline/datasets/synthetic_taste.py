@@ -1,0 +1,195 @@
+"""Who rates what, when and how, in the made-up data. Everything is drawn in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+GENRES: Final = (
+    "Action",
+    "Animation",
+    "Comedy",
+    "Crime",
+    "Documentary",
+    "Drama",
+    "Horror",
+    "Musical",
+    "Romance",
+    "Sci-Fi",
+)
+_FIRST_SECOND: Final = 874_724_710  # September 1997, as in ML-100K
+_YEAR_SECONDS: Final = 365 * 86_400
+_USERS_PER_BLOCK: Final = 10_000
+# As GroupLens publishes no user with fewer ratings.
+_MIN_RATINGS: Final = 20
+# Drawn in excess, since a movie that a user draws twice counts once.
+_EXCESS: Final = 1.6
+_LONG_GAP_SHARE: Final = 0.1
+_SHORT_GAP: Final = 30  # seconds, on average
+_YEARS_ACTIVE: Final = 1.5  # at most, on average
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthesisConfig:
+    """What is made up.
+
+    Attributes:
+      ratings: How many, about: a user rates no movie twice.
+      users: How many.
+      movies: How many; some are never rated.
+      groups: Groups of movies that share their fans and their first genre.
+      favourites: Groups that a user likes.
+      taste: Share of a user's ratings that go to the favourite groups.
+      popularity_exponent: Of the power law; 0 makes all movies equally popular.
+      format: Whose files to imitate.
+      seed: Equal seeds give equal files.
+    """
+
+    ratings: int = 100_000
+    users: int = 943
+    movies: int = 1_682
+    groups: int = len(GENRES)
+    favourites: int = 2
+    taste: float = 0.9
+    popularity_exponent: float = 0.8
+    format: Literal["ml-100k", "csv"] = "csv"
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        """Refuses sizes that no data could have.
+
+        Raises:
+          UsageError: A size is not positive, or asks for more than there can be.
+        """
+        for name in ("ratings", "users", "movies", "groups", "favourites"):
+            if getattr(self, name) < 1:
+                raise UsageError(
+                    f"{name} is {getattr(self, name)}", "It must be at least 1."
+                )
+        if self.groups > min(self.movies, len(GENRES)):
+            raise UsageError(
+                f"groups is {self.groups}",
+                f"It may be at most {min(self.movies, len(GENRES))}.",
+            )
+        if self.ratings > self.users * self.movies // 2:
+            raise UsageError(
+                f"{self.ratings} ratings are more than half of {self.users} users "
+                f"times {self.movies} movies",
+                "Ask for more users or movies, or for fewer ratings.",
+            )
+
+
+def group_of(movie: Any, config: SynthesisConfig) -> Any:
+    """The group of a movie, by its number from 0; also for arrays."""
+    return movie % config.groups
+
+
+def favourite_of(user: Any, which: Any, config: SynthesisConfig) -> Any:
+    """The `which`-th favourite group of a user, by the user's number from 0."""
+    step = 1 + user // config.groups % max(config.groups - 1, 1)
+    return (user + which * step) % config.groups
+
+
+def rating_blocks(
+    config: SynthesisConfig,
+) -> Iterator[
+    tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
+]:
+    """Yields blocks of users' ratings, oldest first within a user.
+
+    Yields:
+      (user ids, movie ids, ratings in stars, timestamps in seconds), each
+      `[num_ratings_of_block]`; ids count from 1.
+    """
+    import numpy as np
+
+    lengths = _lengths(config)
+    for first in range(0, config.users, _USERS_PER_BLOCK):
+        rng = np.random.default_rng((config.seed, 1, first))
+        wanted = lengths[first : first + _USERS_PER_BLOCK]
+        users, movies, liked = _draw(first, wanted, config, rng)
+        ratings = np.where(liked, 4.2, 2.8) + rng.normal(0, 0.8, len(users))
+        step = 1.0 if config.format == "ml-100k" else 0.5
+        stars = np.clip(np.round(ratings / step) * step, step, 5.0)
+        yield users + 1, movies + 1, stars, _timestamps(users, rng)
+
+
+def _lengths(config: SynthesisConfig) -> NDArray[np.int64]:
+    """Ratings of each user: log-normal, scaled to the number that is asked for."""
+    import numpy as np
+
+    rng = np.random.default_rng((config.seed, 0))
+    mean = config.ratings / config.users
+    least = min(_MIN_RATINGS, mean / 2)
+    drawn = rng.lognormal(0, 1, config.users)
+    lengths = least + drawn * (mean - least) / drawn.mean()
+    return np.clip(np.round(lengths), 1, max(config.movies // 2, 1)).astype(np.int64)
+
+
+def _draw(
+    first: int,
+    wanted: NDArray[np.int64],
+    config: SynthesisConfig,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Draws distinct movies for each user, in random order within a user."""
+    import numpy as np
+
+    drawn = np.ceil(wanted * _EXCESS).astype(np.int64) + 5
+    users = np.repeat(np.arange(first, first + len(wanted)), drawn)
+    liked = rng.random(len(users)) < config.taste
+    which = rng.integers(0, config.favourites, len(users))
+    groups = np.where(
+        liked,
+        favourite_of(users, which, config),
+        rng.integers(0, config.groups, len(users)),
+    )
+    movies = _draw_in_group(groups, config, rng)
+    _, kept = np.unique(users * config.movies + movies, return_index=True)
+    order = kept[np.lexsort((rng.random(len(kept)), users[kept]))]
+    users, movies, liked = users[order], movies[order], liked[order]
+    place = np.arange(len(users)) - np.searchsorted(users, users)
+    chosen = place < wanted[users - first]
+    return users[chosen], movies[chosen], liked[chosen]
+
+
+def _draw_in_group(
+    groups: NDArray[np.int64], config: SynthesisConfig, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Draws a movie of each group by popularity."""
+    import numpy as np
+
+    sizes = (config.movies - np.arange(config.groups) - 1) // config.groups + 1
+    weights = np.arange(1, sizes.max() + 1) ** -config.popularity_exponent
+    cumulative = np.cumsum(weights) / weights.sum()
+    ranks = np.searchsorted(cumulative, rng.random(len(groups)))
+    # Numbers are dealt anew, so that a small id does not mean a popular movie.
+    dealt = np.random.default_rng((config.seed, 2)).permutation(sizes.max())
+    ranks = dealt[np.minimum(ranks, sizes.max() - 1)] % sizes[groups]
+    movies: NDArray[np.int64] = ranks * config.groups + groups
+    return movies
+
+
+def _timestamps(
+    users: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Sittings of quick ratings, some in the same second, with long pauses between."""
+    import numpy as np
+
+    lengths = np.bincount(users - users[0]) if len(users) else np.zeros(1, np.int64)
+    gaps = np.round(rng.exponential(_SHORT_GAP, len(users)))
+    pause = _YEARS_ACTIVE * _YEAR_SECONDS / (1 + lengths * _LONG_GAP_SHARE)
+    long = rng.random(len(users)) < _LONG_GAP_SHARE
+    gaps[long] += rng.exponential(1, long.sum()) * np.repeat(pause, lengths)[long]
+    total = np.cumsum(gaps)
+    starts = np.cumsum(lengths) - lengths
+    begin = rng.uniform(0, 2 * _YEAR_SECONDS, len(lengths)) - total[starts]
+    moments: NDArray[np.float64] = total + np.repeat(begin, lengths)
+    return _FIRST_SECOND + moments.astype(np.int64)
