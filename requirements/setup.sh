@@ -89,34 +89,40 @@ check_disk() {
         die "$((free_kb / 1024 / 1024)) GB free in $PWD, but TFX and TensorFlow need $NEEDED_GB GB. Free some, or clone onto another disk."
 }
 
-# Prints what .venv depends on: when the stamp in it says the same, nothing is to be done.
+# Prints what .venv was made for; for anything else it must be made anew.
+identity() { echo "line $1, python ${PYTHON:-found}, in $PWD"; }
+
+# Prints all that .venv depends on: while the stamp in it says the same, nothing is to do.
 fingerprint() {
-    echo "line $1, python ${PYTHON:-found}, in $PWD"
+    identity "$1"
     sha256sum "requirements/tfx$1.txt" pyproject.toml setup.py requirements/setup.sh
 }
 
+# Without a stamp the installation was interrupted: .venv may hold half a package.
+is_reusable() {
+    [[ -f $STAMP ]] && [[ "$(head -n 1 $STAMP)" == "$(identity "$1")" ]] &&
+        .venv/bin/python -c "" 2>/dev/null
+}
+
 is_current() {
-    [[ -f $STAMP && "$(<$STAMP)" == "$(fingerprint "$1")" ]] && .venv/bin/python -c "" 2>/dev/null
+    is_reusable "$1" && [[ "$(<$STAMP)" == "$(fingerprint "$1")" ]]
 }
 
 # Prints uv's pin with its hashes, for the pip that a new virtual environment brings.
-uv_pin() {
-    awk '/^[a-z]/ { wanted = /^uv==/ } wanted' "$1"
-}
+uv_pin() { awk '/^[a-z]/ { wanted = /^uv==/ } wanted' "$1"; }
 
-# Installs lock $2 for interpreter $1. An environment without a stamp is one whose
-# installation was interrupted: it may hold half a package, so it is made anew.
+# Installs the lock of line $1 for interpreter $2.
 install() {
-    local python=$1 lock=$2
-    if [[ ! -f $STAMP ]] || [[ "$(.venv/bin/python -c 'import os, sys; print(os.path.realpath(sys._base_executable))' 2>/dev/null)" != "$python" ]]; then
+    local lock=requirements/tfx$1.txt
+    if ! is_reusable "$1"; then
         rm -rf .venv
-        "$python" -m venv .venv
+        "$2" -m venv .venv
         .venv/bin/python -m pip install --quiet --require-hashes -r <(uv_pin "$lock")
     fi
     rm -f "$STAMP"
     [[ -w "${HOME:-/nonexistent}" ]] || export UV_NO_CACHE=1
     export VIRTUAL_ENV=$PWD/.venv
-    # Compiled now, while all cores may help, TFX takes half as long to import at first.
+    # TFX then takes half as long to import for the first time.
     .venv/bin/uv pip sync --quiet --require-hashes --compile-bytecode "$lock"
     .venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
 }
@@ -128,12 +134,12 @@ main() {
     if [[ "${1:-}" != --check ]] && is_current "$line"; then return; fi
     python=$(find_python "$line")
     check_compiler
-    [[ -f $STAMP ]] || check_disk
+    is_reusable "$line" || check_disk
     echo "TFX ${line/1/1.} line, $("$python" --version) at $python, $(getconf GNU_LIBC_VERSION)"
     if [[ "${1:-}" == --check ]]; then return; fi
     echo "Installing requirements/tfx$line.txt into .venv (3 GB; minutes the first time)"
     trap 'echo "setup: the installation stopped. Mend what is said above, then run make setup again." >&2' EXIT
-    install "$python" "requirements/tfx$line.txt"
+    install "$line" "$python"
     trap - EXIT
     fingerprint "$line" >"$STAMP"
     echo "Installed in $((SECONDS - started)) s"
