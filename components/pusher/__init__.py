@@ -1,0 +1,1 @@
+"""The stock Pusher, with versions that cannot collide."""

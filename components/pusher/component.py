@@ -1,0 +1,76 @@
+"""RetrievalPusher: TFX's Pusher with versions that cannot collide."""
+
+from __future__ import annotations
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.proto import pusher_pb2
+from tfx.types import component_spec, standard_artifacts
+
+from components.pusher.executor import Executor
+
+
+class RetrievalPusherSpec(types.ComponentSpec):
+    """The stock Pusher's parameters, inputs and output, and the code's fingerprint."""
+
+    PARAMETERS = {
+        "push_destination": component_spec.ExecutionParameter(
+            type=pusher_pb2.PushDestination
+        ),
+        "code_hash": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        "model_blessing": component_spec.ChannelParameter(
+            type=standard_artifacts.ModelBlessing
+        ),
+        "infra_blessing": component_spec.ChannelParameter(
+            type=standard_artifacts.InfraBlessing
+        ),
+    }
+    OUTPUTS = {
+        "pushed_model": component_spec.ChannelParameter(
+            type=standard_artifacts.PushedModel
+        )
+    }
+
+
+class RetrievalPusher(base_component.BaseComponent):
+    """Pushes a model that is both good (evaluated) and servable.
+
+    The model comes from the infra blessing, which holds it with warm-up requests.
+    """
+
+    SPEC_CLASS = RetrievalPusherSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        *,
+        model_blessing: types.BaseChannel,
+        infra_blessing: types.BaseChannel,
+        push_destination: str,
+        code_hash: str,
+    ) -> None:
+        """Makes the node.
+
+        Args:
+          model_blessing: `ModelBlessing` of the evaluation.
+          infra_blessing: `InfraBlessing` with a copy of the model.
+          push_destination: Folder that gets one subfolder for each version, as
+            TensorFlow Serving reads it.
+          code_hash: Fingerprint of this component's source, for the cache.
+        """
+        destination = pusher_pb2.PushDestination(
+            filesystem=pusher_pb2.PushDestination.Filesystem(
+                base_directory=push_destination
+            )
+        )
+        super().__init__(
+            spec=RetrievalPusherSpec(
+                model_blessing=model_blessing,
+                infra_blessing=infra_blessing,
+                push_destination=destination,
+                code_hash=code_hash,
+                pushed_model=types.Channel(type=standard_artifacts.PushedModel),
+            )
+        )

@@ -1,0 +1,1 @@
+"""The check that a server could serve the model: in a process of its own."""

@@ -1,0 +1,85 @@
+"""Executor of ServabilityCheck."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+from typing import Any, Final
+
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+from tfx.utils import io_utils, path_utils
+
+from components.servability_check.isolated import probe_isolated
+from components.servability_check.queries import read_corpus, read_queries
+from components.servability_check.warmup import write_warmup
+
+# Names and values of TFX's InfraValidator, which Pusher reads.
+_BLESSED: Final = "blessed"
+_HAS_MODEL: Final = "has_model"
+_MARKERS: Final = {True: "INFRA_BLESSED", False: "INFRA_NOT_BLESSED"}
+
+REPORT_FILE: Final = "servability.json"
+_NUM_QUERIES: Final = 32
+_USUAL_K: Final = 10
+_LOG: Final = logging.getLogger(__name__)
+
+
+class Executor(base_executor.BaseExecutor):
+    """Blesses a model that a server can load and that answers real requests."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Probes the model; a model that is not servable is no failure of the run.
+
+        Args:
+          input_dict: `model` and `examples`, one each.
+          output_dict: `blessing`: an `InfraBlessing` as InfraValidator writes it. If
+            blessed it holds a copy of the model with warm-up requests, for Pusher. The
+            custom property `reasons` is a JSON list of why the model is not servable.
+          exec_properties: `serving`: JSON of `pipeline.config.ServingConfig`.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        serving = json.loads(exec_properties["serving"])
+        model = artifact_utils.get_single_instance(input_dict["model"])
+        examples = artifact_utils.get_single_instance(input_dict["examples"])
+        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+        model_path = path_utils.serving_model_path(model.uri)
+
+        num_warmup = serving["warmup_requests"]
+        queries = read_queries(examples, max(_NUM_QUERIES, num_warmup))
+        corpus = read_corpus(examples)
+        result = probe_isolated(
+            model_path,
+            {
+                "users": [dataclasses.asdict(query) for query in queries],
+                "corpus": corpus,
+                "max_latency_ms": serving["max_latency_ms"],
+            },
+        )
+        _mark(blessing, result)
+        if not result["reasons"]:
+            copy = path_utils.stamped_model_path(blessing.uri)
+            io_utils.copy_dir(model_path, copy)
+            write_warmup(copy, queries[:num_warmup], min(_USUAL_K, len(corpus)))
+            blessing.set_int_custom_property(_HAS_MODEL, 1)
+
+
+def _mark(blessing: types.Artifact, result: dict[str, Any]) -> None:
+    """Writes the outcome as properties for the graph and as files for people."""
+    reasons: list[str] = result["reasons"]
+    for reason in reasons:
+        _LOG.warning("Not servable: %s", reason)
+    blessing.set_int_custom_property(_BLESSED, int(not reasons))
+    blessing.set_string_custom_property("reasons", json.dumps(reasons))
+    marker = os.path.join(blessing.uri, _MARKERS[not reasons])
+    io_utils.write_string_file(marker, "")
+    report = os.path.join(blessing.uri, REPORT_FILE)
+    io_utils.write_string_file(report, json.dumps(result, indent=2))

@@ -1,0 +1,36 @@
+"""The process: bars what a server does not have, then loads and asks the model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Final
+
+# A model that needs one of these would load here, but not in TensorFlow Serving.
+BARRED_MODULES: Final = (
+    "keras",
+    "tf_keras",
+    "tensorflow_transform",
+    "tfx",
+    "tfx_bsl",
+    "trainer",
+    "components",
+    "pipeline",
+)
+
+
+def main(model_path: str, requests_path: str, result_path: str) -> None:
+    """Probes the model with requests read from one JSON file and answers in another."""
+    # An entry of None makes `import` fail. Barring Keras also halves the time that
+    # TensorFlow takes to load.
+    sys.modules.update(dict.fromkeys(BARRED_MODULES))  # type: ignore[arg-type]
+    from .checks import probe
+
+    requests = json.loads(Path(requests_path).read_text("utf-8"))
+    result = probe(model_path, requests)
+    Path(result_path).write_text(json.dumps(result), "utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,200 @@
+"""The requests that a servable model must answer."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import numpy as np
+import tensorflow as tf
+
+from .answers import Answer, Expectation, answer_faults
+from .signatures import signature_faults
+
+# JSON: `users` (rows of the eval split: `user_id`, `movie_ids`, `ratings`,
+# `timestamps`, `seen`, `held_out`), `corpus` (all movie ids), `max_latency_ms`.
+Requests = dict[str, Any]
+
+_USUAL_K: Final = 10
+_BATCH: Final = 32
+_UNKNOWN_USER: Final = "no such user \u2400"
+_TIMED_CALLS: Final = 30
+_TIMED_SECONDS: Final = 2.0
+# Relative and absolute: sums of float32 in another order.
+_SCORE_TOLERANCE: Final = 1e-3
+
+
+def probe(path: str, requests: Requests) -> dict[str, Any]:
+    """Loads a model and checks what it answers.
+
+    Args:
+      path: Folder of the SavedModel.
+      requests: See `Requests`.
+
+    Returns:
+      `reasons` why the model is not servable, empty if it is; `load_seconds` and
+      `median_latency_ms` as far as they could be measured.
+    """
+    start = time.perf_counter()
+    try:
+        model = tf.saved_model.load(path)
+    except Exception as error:
+        return {"reasons": [f"the model cannot be loaded: {_one_line(error)}"]}
+    result: dict[str, Any] = {"load_seconds": round(time.perf_counter() - start, 3)}
+    reasons = list(signature_faults(model))
+    # Where a signature is wrong, calling it tells nothing more.
+    if not reasons:
+        for check in _CHECKS:
+            reasons += _reasons(check, model, requests)
+    if not reasons:
+        latency = median_latency_ms(model, requests)
+        result["median_latency_ms"] = round(latency, 3)
+        reasons += _latency_faults(latency, requests["max_latency_ms"])
+    return result | {"reasons": reasons}
+
+
+def check_known_users(model: Any, requests: Requests) -> Iterator[str]:
+    """Users of the eval split, alone and in a batch, from one movie to all of them."""
+    users, size = requests["users"], len(requests["corpus"])
+    batch = list(itertools.islice(itertools.cycle(users), _BATCH))
+    for some, k in ((users[:1], 1), (users[:1], size), (batch, min(_USUAL_K, size))):
+        expected = Expectation(
+            where=f"serving_default with {len(some)} users and k={k}",
+            k=k,
+            corpus=frozenset(requests["corpus"]),
+            seen=[user["seen"] for user in some],
+            # A served model may also know, and leave out, what was held out.
+            withheld=[len({*user["seen"], *user["held_out"]}) for user in some],
+        )
+        answer = _recommend(model, [user["user_id"] for user in some], k)
+        yield from answer_faults(answer, expected)
+
+
+def check_unknown_users(model: Any, requests: Requests) -> Iterator[str]:
+    """Somebody new and an empty id: the same sound answer."""
+    k = min(_USUAL_K, len(requests["corpus"]))
+    answer = _recommend(model, [_UNKNOWN_USER, ""], k)
+    corpus = frozenset(requests["corpus"])
+    where = "serving_default with unknown users"
+    yield from answer_faults(answer, Expectation(where, k, corpus, [[], []], [0, 0]))
+    if not np.array_equal(answer["scores"][0], answer["scores"][1], equal_nan=True):
+        yield f'{where}: an empty user id gets other scores than "{_UNKNOWN_USER}"'
+
+
+def check_histories(model: Any, requests: Requests) -> Iterator[str]:
+    """Timelines that come with the request, among them an empty one."""
+    users = [*requests["users"][:_BATCH], {}]
+    k = min(_USUAL_K, len(requests["corpus"]))
+    timelines = [user.get("movie_ids", []) for user in users]
+    length = max(1, *map(len, timelines))
+
+    def padded(name: str, padding: Any, dtype: tf.DType) -> tf.Tensor:
+        rows = (user.get(name, []) for user in users)
+        padded_rows = [row + [padding] * (length - len(row)) for row in rows]
+        return tf.constant(padded_rows, dtype)
+
+    answer = _call(
+        model,
+        "recommend_from_history",
+        user_id=tf.constant([""] * len(users)),
+        movie_ids=padded("movie_ids", "", tf.string),
+        ratings=padded("ratings", 0.0, tf.float32),
+        timestamps=padded("timestamps", 0, tf.int64),
+        k=tf.constant(k),
+    )
+    expected = Expectation(
+        where="recommend_from_history",
+        k=k,
+        corpus=frozenset(requests["corpus"]),
+        seen=timelines,
+        withheld=[len(set(timeline)) for timeline in timelines],
+    )
+    yield from answer_faults(answer, expected)
+
+
+def check_range_of_k(model: Any, requests: Requests) -> Iterator[str]:
+    """An error that names k and the size of the corpus, rather than a wrong answer."""
+    size = len(requests["corpus"])
+    for k in (0, size + 1):
+        try:
+            _recommend(model, [_UNKNOWN_USER], k)
+        except tf.errors.InvalidArgumentError as error:
+            if str(k) not in str(error) or str(size) not in str(error):
+                yield f"the error at k={k} does not name k and the corpus size {size}"
+        else:
+            yield f"k={k} is accepted, though only 1 to {size} can be asked for"
+
+
+def check_embeddings(model: Any, requests: Requests) -> Iterator[str]:
+    """The score of a movie is the dot product of the two embeddings."""
+    users = tf.constant([user["user_id"] for user in requests["users"][:_BATCH]])
+    best = _call(model, "serving_default", user_id=users, k=tf.constant(1))
+    queries = _call(model, "query_embedding", user_id=users)["embedding"]
+    movies = tf.constant(best["movie_ids"][:, 0])
+    candidates = _call(model, "candidate_embedding", movie_id=movies)["embedding"]
+    products = np.sum(queries * candidates, axis=1)
+    scores = best["scores"][:, 0]
+    if not np.allclose(products, scores, _SCORE_TOLERANCE, _SCORE_TOLERANCE):
+        yield "the dot product of the embeddings is not the score of serving_default"
+
+
+def median_latency_ms(model: Any, requests: Requests) -> float:
+    """Returns the median time of a `serving_default` call for one user."""
+    user = [requests["users"][0]["user_id"]]
+    k = min(_USUAL_K, len(requests["corpus"]))
+    times: list[float] = []
+    while len(times) < _TIMED_CALLS and sum(times) < _TIMED_SECONDS:
+        start = time.perf_counter()
+        _recommend(model, user, k)
+        times.append(time.perf_counter() - start)
+    return 1000 * statistics.median(times)
+
+
+_CHECKS: Final[tuple[Callable[[Any, Requests], Iterator[str]], ...]] = (
+    check_known_users,
+    check_unknown_users,
+    check_histories,
+    check_range_of_k,
+    check_embeddings,
+)
+
+
+def _reasons(
+    check: Callable[[Any, Requests], Iterator[str]], model: Any, requests: Requests
+) -> list[str]:
+    """Runs one check; an error of the model is a reason like any other."""
+    try:
+        return list(check(model, requests))
+    except Exception as error:
+        what = check.__name__.removeprefix("check_").replace("_", " ")
+        return [f"a request ({what}) failed: {_one_line(error)}"]
+
+
+def _latency_faults(latency_ms: float, limit_ms: float | None) -> list[str]:
+    if limit_ms is None or latency_ms <= limit_ms:
+        return []
+    return [
+        f"a request takes {latency_ms:.1f} ms (median), "
+        f"more than serving.max_latency_ms={limit_ms:g}"
+    ]
+
+
+def _recommend(model: Any, user_ids: list[str], k: int) -> Answer:
+    users = tf.constant(user_ids, tf.string)
+    return _call(model, "serving_default", user_id=users, k=tf.constant(k))
+
+
+def _call(model: Any, signature: str, **inputs: tf.Tensor) -> Answer:
+    answer = model.signatures[signature](**inputs)
+    return {name: tensor.numpy() for name, tensor in answer.items()}
+
+
+def _one_line(error: Exception) -> str:
+    """Returns type and cause; TensorFlow wraps the cause in a trace of the graph."""
+    noise = (" ", "\t", "Graph execution error", "Detected at node", "<stack")
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    causes = [line for line in lines if not line.startswith(noise)] or lines or [""]
+    return f"{type(error).__name__}: {causes[-1][:300]}"
