@@ -13,6 +13,7 @@ from trainer.input_pipeline import Corpus
 from trainer.model import TwoTowerModel
 from trainer.retrieval_index import BruteForceIndex
 from trainer.serving_model import ServingModel, ServingOptions
+from trainer.transform_graph import TransformGraph
 from trainer.user_store import TimelineLookup, UserStore
 
 # What `evaluate` reads of an eval row.
@@ -50,7 +51,7 @@ def export_model(
         model,
         BruteForceIndex(model.embed_all_movies(), corpus),
         TimelineLookup(store),
-        tft_output.transform_features_layer(),
+        TransformGraph(tft_output),
         {name: raw_spec[name] for name in _EVAL_FEATURES},
         ServingOptions(
             max_history=config["data"]["window_length"],

@@ -15,11 +15,19 @@ from trainer.input_pipeline import PADDING
 from trainer.model import TwoTowerModel, embed_events
 from trainer.ranking import Queries, Ranking, rank_in_blocks
 from trainer.retrieval_index import BruteForceIndex
+from trainer.transform_graph import TransformGraph
 from trainer.user_store import TimelineLookup
 
 _USER_IDS = tf.TensorSpec([None], tf.string, f.USER_ID)
 _MOVIE_IDS = tf.TensorSpec([None], tf.string, f.MOVIE_ID)
 _K = tf.TensorSpec([], tf.int32, "k")
+
+
+def _signature(*inputs: tf.TensorSpec) -> Any:
+    """Makes a method a signature. Without AutoGraph, which nothing here needs: it would
+    rewrite the source of Keras and TFT for each of them, for 15 seconds.
+    """
+    return tf.function(input_signature=inputs, autograph=False)
 
 
 class ServingOptions(NamedTuple):
@@ -43,7 +51,7 @@ class ServingModel(tf.Module):
       model: The trained towers.
       index: The embedded corpus.
       store: The users' timelines.
-      transform: TFT's layer that applies the Transform graph to raw features.
+      transform: The Transform graph.
       raw_spec: Parsing specification of raw rows.
       options: Sizes that are fixed when the model is exported.
     """
@@ -53,7 +61,7 @@ class ServingModel(tf.Module):
         model: TwoTowerModel,
         index: BruteForceIndex,
         store: TimelineLookup,
-        transform: Any,
+        transform: TransformGraph,
         raw_spec: dict[str, Any],
         options: ServingOptions,
     ) -> None:
@@ -81,7 +89,7 @@ class ServingModel(tf.Module):
         }
         return {name: fn.get_concrete_function() for name, fn in functions.items()}
 
-    @tf.function(input_signature=[_USER_IDS, _K])
+    @_signature(_USER_IDS, _K)
     def recommend(self, user_id: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
         """Recommends to users by their stored timelines.
 
@@ -100,14 +108,12 @@ class ServingModel(tf.Module):
         query = self._query(row, timelines)
         return self._index.top(query, timelines.to_tensor(PADDING), k)
 
-    @tf.function(
-        input_signature=[
-            _USER_IDS,
-            tf.TensorSpec([None, None], tf.string, f.MOVIE_IDS),
-            tf.TensorSpec([None, None], tf.float32, f.RATINGS),
-            tf.TensorSpec([None, None], tf.int64, f.TIMESTAMPS),
-            _K,
-        ]
+    @_signature(
+        _USER_IDS,
+        tf.TensorSpec([None, None], tf.string, f.MOVIE_IDS),
+        tf.TensorSpec([None, None], tf.float32, f.RATINGS),
+        tf.TensorSpec([None, None], tf.int64, f.TIMESTAMPS),
+        _K,
     )
     def recommend_from_history(
         self,
@@ -137,7 +143,7 @@ class ServingModel(tf.Module):
         query = self._query(self._store.row(user_id), timelines)
         return self._index.top(query, timelines.to_tensor(PADDING), k)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
+    @_signature(tf.TensorSpec([None], tf.string, "examples"))
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Ranks what was held out, for TFMA.
 
@@ -175,13 +181,13 @@ class ServingModel(tf.Module):
             "corpus_size": corpus_size,
         }
 
-    @tf.function(input_signature=[_USER_IDS])
+    @_signature(_USER_IDS)
     def query_embedding(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
         """Embeds users by their stored timelines: `embedding [batch, dim + 1]`."""
         row = self._store.row(user_id)
         return {"embedding": self._query(row, self._store.timelines(row))}
 
-    @tf.function(input_signature=[_MOVIE_IDS])
+    @_signature(_MOVIE_IDS)
     def candidate_embedding(self, movie_id: tf.Tensor) -> dict[str, tf.Tensor]:
         """Embeds movies, bias included: `embedding [batch, dim + 1]`.
 
@@ -190,12 +196,12 @@ class ServingModel(tf.Module):
         index = self._transform({f.MOVIE_ID: movie_id})[f.MOVIE_INDEX]
         return {"embedding": tf.gather(self._index.embeddings, index)}
 
-    @tf.function(input_signature=[_USER_IDS])
+    @_signature(_USER_IDS)
     def known_user(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
         """Tells which users have a stored timeline: `known`, bool `[batch]`."""
         return {"known": self._store.row(user_id) < self._store.num_users}
 
-    @tf.function(input_signature=[_MOVIE_IDS])
+    @_signature(_MOVIE_IDS)
     def known_movie(self, movie_id: tf.Tensor) -> dict[str, tf.Tensor]:
         """Tells which movies are in the corpus: `known`, bool `[batch]`."""
         index = self._transform({f.MOVIE_ID: movie_id})[f.MOVIE_INDEX]
