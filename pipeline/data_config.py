@@ -12,6 +12,7 @@ from pipeline.config_types import FROZEN, PositiveInt
 
 Split = Literal["train", "eval", "corpus"]
 Column = Literal["user_id", "movie_id", "rating", "timestamp", "title", "genres"]
+SpanId = Annotated[str, Field(pattern=r"^([0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2})$")]
 Name = Annotated[str, Field(min_length=1)]
 
 
@@ -41,6 +42,13 @@ class DataConfig:
       columns: Names in the header of a CSV file where they are not MovieLens' own.
       rating_scale: Lowest and highest rating and the step, in stars; None for the
         edition's own scale.
+      span_pattern: How folders of spans are named, such as `span-{SPAN}`,
+        `{YYYY}-{MM}-{DD}` or either with `/version-{VERSION}`; None to recognise it.
+      span_window: Spans that are read, counted back from the last; None for all.
+      first_span: First span of an explicit range, a number or a date.
+      last_span: Last span, a number or a date; None for the newest there is. A schedule
+        gives its date here, so that a day without data is an error and not the day
+        before once more.
       seed: Seed of the `random` split.
     """
 
@@ -59,6 +67,10 @@ class DataConfig:
     max_quarantined_fraction: Annotated[float, Field(gt=0, le=1)] = 0.01
     columns: Mapping[Column, Name] = Field(default_factory=dict)
     rating_scale: tuple[float, float, Annotated[float, Field(gt=0)]] | None = None
+    span_pattern: Name | None = None
+    span_window: PositiveInt | None = None
+    first_span: SpanId | None = None
+    last_span: SpanId | None = None
     seed: int = 42
 
     @model_validator(mode="after")
@@ -68,6 +80,15 @@ class DataConfig:
                 f"min_user_ratings is {self.min_user_ratings}, but it must be more "
                 f"than holdout ({self.holdout}), else a user would have nothing to "
                 "train on"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_spans(self) -> DataConfig:
+        if self.first_span is not None and self.span_window is not None:
+            raise ValueError(
+                f"first_span is {self.first_span} and span_window "
+                f"{self.span_window}: give a range or a window, not both"
             )
         return self
 

@@ -57,7 +57,7 @@ class Prepared:
         timestamps = self.data.ratings.timestamps
         rated = np.unique(self.data.ratings.movies)
         return {
-            "spans": [span.span for span in self.spans],
+            "spans": [span.span for span in self.spans if span.files.ratings],
             "format": self.spans[-1].files.family.name,
             "rows": self.num_rows(),
             "ratings": {

@@ -5,34 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 
-from components.movielens_example_gen import catalog_files, ids, ratings_file
+from components.movielens_example_gen import movies_file, ratings_file, users_file
 from components.movielens_example_gen.bad_rows import BadRows
 from components.movielens_example_gen.editions import (
     CSV_HEADER,
-    MOVIE,
-    RATING,
-    TIMESTAMP,
-    USER,
     FolderFiles,
     RatingScale,
 )
-from components.movielens_example_gen.ratings_file import RatingsBlock
+from components.movielens_example_gen.joining import Source, compact, join_blocks
 from components.movielens_example_gen.row_checks import Limits
-from components.movielens_example_gen.tables import (
-    Codes,
-    Ids,
-    Movie,
-    Ratings,
-    RawData,
-    User,
-)
+from components.movielens_example_gen.tables import Movie, Ratings, RawData, User
 from pipeline.config import DataConfig
 from pipeline.errors import UserError
 
@@ -54,15 +40,6 @@ class SpanFiles:
     version: int | None = None
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Where the rows of one block came from."""
-
-    path: Path
-    span: int
-    block: RatingsBlock
-
-
 def read(spans: Sequence[SpanFiles], config: DataConfig, bad: BadRows) -> RawData:
     """Reads all files of the spans.
 
@@ -78,7 +55,7 @@ def read(spans: Sequence[SpanFiles], config: DataConfig, bad: BadRows) -> RawDat
     header = {**CSV_HEADER, **{str(k): name for k, name in config.columns.items()}}
     movies: dict[bytes, Movie] = {}
     users: dict[bytes, User] = {}
-    sources: list[_Source] = []
+    sources: list[Source] = []
     num_read = 0
     for span in spans:
         files = span.files
@@ -86,12 +63,12 @@ def read(spans: Sequence[SpanFiles], config: DataConfig, bad: BadRows) -> RawDat
         # Every file of a span, before one of its movies is replaced by a newer span's.
         movies.update(_read_movies(files, header, bad))
         for path in files.users:
-            users.update(catalog_files.read_users(path, files.family, bad))
+            users.update(users_file.read_users(path, files.family, bad))
         for path in files.ratings:
             blocks, rows = ratings_file.read_ratings_file(
                 path, files.family, limits, header, bad
             )
-            sources += [_Source(path, span.span, block) for block in blocks]
+            sources += [Source(path, span.span, block) for block in blocks]
             num_read += rows
     _check_found(spans, movies, num_read)
     ratings = _drop_unlisted(join_blocks(sources), sources, movies, bad)
@@ -117,7 +94,7 @@ def _read_movies(
 ) -> dict[bytes, Movie]:
     movies: dict[bytes, Movie] = {}
     for path in files.movies:
-        movies.update(catalog_files.read_movies(path, files.family, header, bad))
+        movies.update(movies_file.read_movies(path, files.family, header, bad))
     return movies
 
 
@@ -135,41 +112,9 @@ def _check_found(
             )
 
 
-def join_blocks(sources: Sequence[_Source]) -> Ratings:
-    """One table from all blocks, with ids as codes into sorted arrays.
-
-    Sorting makes the codes independent of the order of rows, files and blocks.
-    """
-    tables = [source.block.table for source in sources]
-    table = pa.concat_tables(tables).unify_dictionaries()
-    users, user_ids = _codes(table[USER])
-    movies, movie_ids = _codes(table[MOVIE])
-    lengths = [t.num_rows for t in tables]
-    spans = np.repeat(np.array([s.span for s in sources], np.int32), lengths)
-    return Ratings(
-        users,
-        movies,
-        table[RATING].to_numpy(),
-        table[TIMESTAMP].to_numpy(),
-        spans,
-        user_ids,
-        movie_ids,
-    )
-
-
-def _codes(column: pa.ChunkedArray) -> tuple[Codes, Ids]:
-    chunks = [c for c in column.chunks if len(c)]
-    if not chunks:
-        return np.zeros(0, np.int32), ids.as_ids([])
-    stripped = [str(v).strip().encode() for v in chunks[-1].dictionary.to_pylist()]
-    sorted_ids, new_code = ids.sorted_unique(stripped)
-    old = np.concatenate([chunk.indices.to_numpy() for chunk in chunks])
-    return new_code[old], sorted_ids
-
-
 def _drop_unlisted(
     ratings: Ratings,
-    sources: Sequence[_Source],
+    sources: Sequence[Source],
     movies: dict[bytes, Movie],
     bad: BadRows,
 ) -> Ratings:
@@ -195,25 +140,3 @@ def _drop_unlisted(
             content,
         )
     return compact(ratings.take(listed[ratings.movies]))
-
-
-def compact(ratings: Ratings) -> Ratings:
-    """Drops ids that no rating uses any more."""
-    users, user_ids = _used(ratings.users, ratings.user_ids)
-    movies, movie_ids = _used(ratings.movies, ratings.movie_ids)
-    return Ratings(
-        users,
-        movies,
-        ratings.ratings,
-        ratings.timestamps,
-        ratings.spans,
-        user_ids,
-        movie_ids,
-    )
-
-
-def _used(codes: Codes, all_ids: Ids) -> tuple[Codes, Ids]:
-    used: NDArray[np.bool_] = np.zeros(len(all_ids), bool)
-    used[codes] = True
-    new_code = (np.cumsum(used) - 1).astype(np.int32)
-    return new_code[codes], all_ids[used]

@@ -23,6 +23,8 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?na
 # Seconds reach this in the year 5138; milliseconds did in 1973.
 _MILLISECONDS = 100_000_000_000
 _INT64_DIGITS = 18
+# A float32 of 3.7 is no multiple of 0.1.
+_STEP_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Limits:
         good: NDArray[np.bool_] = (
             (ratings >= self.scale.lowest)
             & (ratings <= self.scale.highest)
-            & (steps == np.round(steps))
+            & (np.abs(steps - np.round(steps)) < _STEP_TOLERANCE)
         )
         return good
 
@@ -59,19 +61,6 @@ class Limits:
         """`[n]` whether each timestamp is between 1970 and `latest`."""
         good: NDArray[np.bool_] = (timestamps >= 0) & (timestamps <= self.latest)
         return good
-
-
-def check_is_text(path: Path, block: bytes) -> None:
-    """Refuses a file in UTF-16 or with binary content.
-
-    Raises:
-      UserError: The file is no text in an encoding that MovieLens uses.
-    """
-    if block[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in block[:4096]:
-        raise UserError(
-            f"{path} is not UTF-8 text: it begins with {block[:4]!r}",
-            "Save it as UTF-8 (for instance with `iconv -f UTF-16 -t UTF-8`).",
-        )
 
 
 def header_columns(

@@ -53,5 +53,7 @@ def temporal_cut(timestamps: NDArray[np.int64], config: DataConfig) -> int:
     """
     if config.eval_start is not None:
         return config.eval_start
+    if not len(timestamps):
+        return 0
     place = int(len(timestamps) * (1 - config.holdout_fraction))
     return int(np.partition(timestamps, place)[place])

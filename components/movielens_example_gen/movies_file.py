@@ -1,4 +1,4 @@
-"""Movies and users files. They are small beside the ratings: read row by row."""
+"""Movies files. They are small beside the ratings, and are read row by row."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from components.movielens_example_gen import editions, row_checks
+from components.movielens_example_gen import editions, text_files
 from components.movielens_example_gen.bad_rows import BadRows
 from components.movielens_example_gen.editions import Family
-from components.movielens_example_gen.tables import Movie, User
+from components.movielens_example_gen.tables import Movie
 from pipeline.errors import UserError
 
 # u.item's flags in column order, as u.genre of the edition lists them.
@@ -22,16 +22,10 @@ ML_100K_GENRES: Final = (
 ).split(",")
 _NO_GENRES: Final = ("", "unknown", "(no genres listed)")
 
-# ML-1M's occupation codes, from the edition's README.
-ML_1M_OCCUPATIONS: Final = (
-    "other,educator,artist,clerical,college student,customer service,doctor,executive,"
-    "farmer,homemaker,K-12 student,lawyer,programmer,retired,salesman,scientist,"
-    "self-employed,engineer,craftsman,unemployed,writer"
-).split(",")
-
+# Stands for the fields of a row that cannot be taken apart.
+_BAD_QUOTES: Final = "\0"
 _ITEM_FIELDS = 5 + len(ML_100K_GENRES)
 _MOVIE_FIELDS = 3
-_USER_FIELDS = 5
 # "(1995)" or a series' first year, "(2006-2007)" or "(2006–)", at the title's end.
 _YEAR = re.compile(r"\((\d{4})(?:[-\u2013]\d{0,4})?\)\s*$")
 
@@ -80,6 +74,8 @@ def _movie(fields: list[str], family: Family) -> Movie | None:
 
 
 def _field_detail(fields: list[str], family: Family) -> str:
+    if fields == [_BAD_QUOTES]:
+        return "a double quote in the wrong place: double it within a title"
     expected = _ITEM_FIELDS if family is editions.TAB else _MOVIE_FIELDS
     detail = f"{len(fields)} fields instead of {expected}"
     if family.has_header and len(fields) > expected:
@@ -91,7 +87,7 @@ def _rows(
     path: Path, family: Family, header: Mapping[str, str]
 ) -> Iterator[tuple[int, list[str], bytes]]:
     """Yields (line number, fields as id, title, genres.., content) of each row."""
-    text = decode(path, family)
+    text = text_files.decode(path, family)
     if not family.has_header:
         delimiter = "|" if family is editions.TAB else family.delimiter
         for number, line in enumerate(text.split("\n"), start=1):
@@ -102,16 +98,37 @@ def _rows(
                     fields = [fields[0], delimiter.join(fields[1:-1]), fields[-1]]
                 yield number, fields, line.encode()
         return
-    reader = csv.reader(io.StringIO(text, newline=""))
-    head = next(reader, [])
-    order = _csv_order(path, head, header)
-    last = reader.line_num
-    for row in reader:
-        number, last = last + 1, reader.line_num
-        if row:
-            fits = len(row) == len(head)
-            fields = [row[i] for i in order] if fits else row
-            yield number, fields, ",".join(row).encode()
+    yield from _csv_rows(path, text, header)
+
+
+def _csv_rows(
+    path: Path, text: str, header: Mapping[str, str]
+) -> Iterator[tuple[int, list[str], bytes]]:
+    lines = list(io.StringIO(text, newline=""))
+    reader = csv.reader(lines, strict=True)
+    head: list[str] = []
+    order: list[int] = []
+    while True:
+        first = reader.line_num
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as e:
+            # At the end of the file an open quote has taken in all that followed.
+            if reader.line_num >= len(lines):
+                raise UserError(
+                    f"{path} line {first + 1}: a double quote is never closed "
+                    f"({lines[first][:120]!r})",
+                    "Close it, or double it where it is part of the title.",
+                ) from e
+            row = [_BAD_QUOTES]
+        if not head:
+            head, order = row, _csv_order(path, row, header)
+        elif row:
+            content = "".join(lines[first : reader.line_num]).encode()
+            fields = [row[i] for i in order] if len(row) == len(head) else row
+            yield first + 1, fields, content
 
 
 def _csv_order(path: Path, head: list[str], header: Mapping[str, str]) -> list[int]:
@@ -125,56 +142,3 @@ def _csv_order(path: Path, head: list[str], header: Mapping[str, str]) -> list[i
             )
         order.append(names.index(header[ours]))
     return order
-
-
-def decode(path: Path, family: Family) -> str:
-    """The file's text, without a byte-order mark.
-
-    Raises:
-      UserError: The file is not in the family's encoding.
-    """
-    data = path.read_bytes()
-    row_checks.check_is_text(path, data)
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    try:
-        return data.decode(family.encoding)
-    except UnicodeDecodeError as e:
-        line = data.count(b"\n", 0, e.start) + 1
-        content = data.split(b"\n")[line - 1]
-        raise UserError(
-            f"{path} line {line}: byte {data[e.start : e.end]!r} is not "
-            f"{family.encoding} ({content[:120]!r})",
-            "Save the file as UTF-8 (for instance with `iconv -f LATIN1 -t UTF-8`).",
-        ) from None
-
-
-def read_users(path: Path, family: Family, bad: BadRows) -> dict[bytes, User]:
-    """Reads one users file (ML-100K: id|age|gender|occupation|zip; ML-1M: by code)."""
-    users: dict[bytes, User] = {}
-    delimiter = "|" if family is editions.TAB else family.delimiter
-    for number, line in enumerate(decode(path, family).split("\n"), start=1):
-        if not line.strip():
-            continue
-        fields = [field.strip() for field in line.split(delimiter)]
-        user = _user(fields, family)
-        if user is None:
-            detail = f"not a user row of {family.name}"
-            bad.add(path, number, "user fields", detail, line.encode())
-        else:
-            users[fields[0].encode()] = user
-    return users
-
-
-def _user(fields: list[str], family: Family) -> User | None:
-    if len(fields) != _USER_FIELDS or not fields[0]:
-        return None
-    if family is editions.TAB:
-        _, age, gender, occupation, zip_code = fields
-    else:
-        _, gender, age, code, zip_code = fields
-        if not code.isdigit() or int(code) >= len(ML_1M_OCCUPATIONS):
-            return None
-        occupation = ML_1M_OCCUPATIONS[int(code)]
-    if not age.isdigit() or gender not in ("F", "M"):
-        return None
-    return User(int(age), gender, occupation, zip_code)

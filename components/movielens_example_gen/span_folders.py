@@ -1,0 +1,161 @@
+"""Folders of spans: what their names mean, and which belong to a window."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pipeline.errors import UserError
+
+NUMBERED: Final = "span-{SPAN}"
+DATED: Final = "{YYYY}-{MM}-{DD}"
+# Recognised without being named; a version may lie in a folder of its own below.
+_VERSIONS: Final = ("", "/version-{VERSION}", "/v{VERSION}")
+KNOWN_PATTERNS: Final = tuple(p + v for p in (NUMBERED, DATED) for v in _VERSIONS)
+
+_PLACEHOLDERS: Final = {
+    "{SPAN}": r"(?P<span>[0-9]+)",
+    "{YYYY}": r"(?P<year>[0-9]{4})",
+    "{MM}": r"(?P<month>[0-9]{2})",
+    "{DD}": r"(?P<day>[0-9]{2})",
+    "{VERSION}": r"(?P<version>[0-9]+)",
+}
+_EPOCH: Final = datetime.date(1970, 1, 1)
+
+
+@dataclass(frozen=True, order=True)
+class SpanFolder:
+    """One span's folder.
+
+    Attributes:
+      span: Its number; for a date the days since 1970-01-01, as in TFX.
+      version: 0 where the pattern has no version.
+      path: The folder.
+    """
+
+    span: int
+    version: int
+    path: Path
+
+
+def span_number(text: str) -> int:
+    """The number of a span given as "12" or as "2026-03-01".
+
+    Raises:
+      UserError: It is neither.
+    """
+    if text.isdigit():
+        return int(text)
+    try:
+        return (datetime.date.fromisoformat(text) - _EPOCH).days
+    except ValueError:
+        raise UserError(
+            f"span {text!r} is neither a number nor a date",
+            "Write it like 12 or 2026-03-01.",
+        ) from None
+
+
+def span_name(span: int, pattern: str) -> str:
+    """A span as the user calls it: a date where the pattern has one."""
+    if "{SPAN}" in pattern:
+        return pattern.split("/", maxsplit=1)[0].replace("{SPAN}", str(span))
+    return (_EPOCH + datetime.timedelta(days=span)).isoformat()
+
+
+def find(base: Path, pattern: str) -> list[SpanFolder]:
+    """The folders that match, oldest span first, of each span the newest version.
+
+    Numbers are compared as numbers: 10 comes after 2, with or without leading zeros.
+    """
+    regex = _regex(pattern)
+    newest: dict[int, SpanFolder] = {}
+    for path in sorted(base.glob(re.sub(r"\{[A-Z]+\}", "*", pattern))):
+        match = regex.fullmatch(path.relative_to(base).as_posix())
+        if match is None or not path.is_dir():
+            continue
+        span = _number(match.groupdict(), path)
+        folder = SpanFolder(span, int(match.groupdict().get("version") or 0), path)
+        if span not in newest or folder > newest[span]:
+            newest[span] = folder
+    return sorted(newest.values())
+
+
+def _regex(pattern: str) -> re.Pattern[str]:
+    has_date = all(part in pattern for part in ("{YYYY}", "{MM}", "{DD}"))
+    if ("{SPAN}" in pattern) == has_date:
+        raise UserError(
+            f"data.span_pattern {pattern!r} must have either {{SPAN}} or all of "
+            "{YYYY}, {MM} and {DD}",
+            f"Write it like {NUMBERED} or {DATED}.",
+        )
+    regex = re.escape(pattern)
+    for placeholder, group in _PLACEHOLDERS.items():
+        regex = regex.replace(re.escape(placeholder), group, 1)
+    return re.compile(regex)
+
+
+def _number(groups: dict[str, str], path: Path) -> int:
+    if "span" in groups:
+        return int(groups["span"])
+    try:
+        year, month, day = (int(groups[name]) for name in ("year", "month", "day"))
+        return (datetime.date(year, month, day) - _EPOCH).days
+    except ValueError as e:
+        raise UserError(f"{path} is named like no date: {e}", "Rename it.") from None
+
+
+def choose(
+    found: Sequence[SpanFolder],
+    pattern: str,
+    first: int | None,
+    last: int | None,
+    length: int | None,
+) -> tuple[SpanFolder, ...]:
+    """Chooses the window of spans to read.
+
+    Args:
+      found: All spans, oldest first.
+      pattern: For messages, and to know whether spans are numbers or dates.
+      first: First span of an explicit range; None for the oldest that `length` allows.
+      last: Last span; None for the newest found.
+      length: Spans of a rolling window; None for all.
+
+    Returns:
+      The chosen spans, oldest first.
+
+    Raises:
+      UserError: A span that was asked for, or a number within the window, is missing.
+    """
+    by_number = {folder.span: folder for folder in found}
+    end = found[-1].span if last is None else last
+    asked = [span for span in (first, end) if span is not None]
+    before = [folder.span for folder in found if folder.span <= end]
+    if "{SPAN}" in pattern:
+        # Numbers run on: one that is not there was lost.
+        start = before[0] if before else end
+        if length is not None:
+            start = max(start, end - length + 1)
+        start = start if first is None else first
+        wanted = list(range(start, end + 1))
+    else:
+        # Not every day need bring ratings: only the ends are known to be wanted.
+        wanted = before if length is None else before[-length:]
+        wanted = [s for s in wanted if first is None or s >= first]
+    missing = [span for span in sorted({*asked, *wanted}) if span not in by_number]
+    if missing:
+        names = ", ".join(span_name(span, pattern) for span in missing)
+        there = ", ".join(span_name(folder.span, pattern) for folder in found)
+        raise UserError(
+            f"span {names} is missing in {_base(found[0], pattern)}",
+            f"Found {there}. Add it, or change data.first_span, last_span or "
+            "span_window.",
+        )
+    return tuple(by_number[span] for span in wanted)
+
+
+def _base(folder: SpanFolder, pattern: str) -> Path:
+    return folder.path.parents[pattern.count("/")]
