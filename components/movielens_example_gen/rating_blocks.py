@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -58,6 +57,11 @@ class RatingsBlock:
             return self.lines + row
         return int(self.lines[row])
 
+    def min_digits(self) -> int:
+        """Digits of the earliest timestamp; 0 where there are no rows."""
+        earliest = pc.min(self.table[TIMESTAMP]).as_py()
+        return 0 if earliest is None else len(str(earliest))
+
 
 @dataclass(frozen=True)
 class RatingsFormat:
@@ -75,7 +79,13 @@ class RatingsFormat:
 
 
 def read_block(
-    path: Path, line: int, block: bytes, layout: RatingsFormat, bad: BadRows
+    path: Path,
+    line: int,
+    block: bytes,
+    layout: RatingsFormat,
+    bad: BadRows,
+    *,
+    min_digits: int = 0,
 ) -> tuple[RatingsBlock, int]:
     """Reads whole lines.
 
@@ -85,21 +95,21 @@ def read_block(
       block: The lines.
       layout: How their rows are laid out.
       bad: Collects the rows that cannot be read.
+      min_digits: Fewest digits of the timestamps before. A last line without a line
+        break may have been cut off within its number, which this tells.
 
     Returns:
       The good rows, and the number of rows read including bad ones.
     """
-    num_lines = block.count(b"\n") + (not block.endswith(b"\n"))
     table = _parse_fast(block, layout)
-    # A missing line break at the end may mean that the file was cut off.
     if (
-        table is not None
-        and block.endswith(b"\n")
-        and table.num_rows == num_lines
+        block.endswith(b"\n")
+        and table is not None
+        and table.num_rows == block.count(b"\n")
         and _all_good(table, layout.limits)
     ):
-        return RatingsBlock(table, line), num_lines
-    return _parse_slow(path, line, block, layout, bad)
+        return RatingsBlock(table, line), table.num_rows
+    return _parse_slow(path, line, block, layout, bad, min_digits=min_digits)
 
 
 def _parse_fast(block: bytes, layout: RatingsFormat) -> pa.Table | None:
@@ -150,32 +160,34 @@ def _has_blank_id(column: pa.ChunkedArray) -> bool:
 
 
 def _parse_slow(
-    path: Path, line: int, block: bytes, layout: RatingsFormat, bad: BadRows
+    path: Path,
+    line: int,
+    block: bytes,
+    layout: RatingsFormat,
+    bad: BadRows,
+    *,
+    min_digits: int,
 ) -> tuple[RatingsBlock, int]:
-    rows: list[tuple[Any, ...]] = []
+    rows: list[row_checks.Row] = []
     lines: list[int] = []
     num_read = 0
-    raw_lines = block.removesuffix(b"\n").split(b"\n")
-    cut_off = None if block.endswith(b"\n") else line + len(raw_lines) - 1
-    shortest = 0
-    for number, raw in enumerate(raw_lines, start=line):
+    min_digits = 0 if block.endswith(b"\n") else min_digits
+    for number, raw in enumerate(block.removesuffix(b"\n").split(b"\n"), start=line):
         if not raw.strip():
             continue
         num_read += 1
         row = row_checks.parse_row(
-            raw,
-            layout.family,
-            layout.columns,
-            layout.limits,
-            shortest if number == cut_off else 0,
+            raw, layout.family, layout.columns, layout.limits, min_digits
         )
         if isinstance(row, row_checks.Fault):
             bad.add(path, number, row.reason, row.detail, raw)
             continue
         rows.append(row)
         lines.append(number)
-        digits = len(str(row[3]))
-        shortest = min(shortest or digits, digits)
+    return RatingsBlock(_as_table(rows), np.array(lines, np.int64)), num_read
+
+
+def _as_table(rows: list[row_checks.Row]) -> pa.Table:
     columns = zip(*rows, strict=True) if rows else ((),) * len(RATING_COLUMNS)
     arrays = [
         pa.array(list(values), _TYPES[name].value_type).dictionary_encode()
@@ -183,5 +195,4 @@ def _parse_slow(
         else pa.array(list(values), _TYPES[name])
         for name, values in zip(RATING_COLUMNS, columns, strict=True)
     ]
-    table = pa.table(arrays, names=list(RATING_COLUMNS))
-    return RatingsBlock(table, np.array(lines, np.int64)), num_read
+    return pa.table(arrays, names=list(RATING_COLUMNS))

@@ -57,8 +57,9 @@ def read_ratings_file(
     Raises:
       UserError: The header lacks a column or the file is no text.
     """
-    blocks = []
+    blocks: list[RatingsBlock] = []
     num_read = 0
+    min_digits = 0
     layout = RatingsFormat(family, RATING_COLUMNS, limits)
     with open(path, "rb") as stream:
         for first_line, data in iter_blocks(stream, BLOCK_BYTES):
@@ -72,7 +73,10 @@ def read_ratings_file(
                     layout = RatingsFormat(family, columns, limits)
                     line = 2
             if block:
-                parsed, rows = rating_blocks.read_block(path, line, block, layout, bad)
+                parsed, rows = rating_blocks.read_block(
+                    path, line, block, layout, bad, min_digits=min_digits
+                )
                 blocks.append(parsed)
                 num_read += rows
+                min_digits = parsed.min_digits() or min_digits
     return blocks, num_read

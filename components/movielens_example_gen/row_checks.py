@@ -6,7 +6,6 @@ import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,10 @@ _MILLISECONDS = 100_000_000_000
 _INT64_DIGITS = 18
 # A float32 of 3.7 is no multiple of 0.1.
 _STEP_TOLERANCE = 1e-3
+
+
+# User id, movie id, rating in stars, timestamp in seconds.
+Row = tuple[str, str, float, int]
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def parse_row(
     columns: tuple[str, ...],
     limits: Limits,
     min_digits: int = 0,
-) -> tuple[Any, ...] | Fault:
+) -> Row | Fault:
     """Reads one line.
 
     Args:
@@ -97,7 +100,7 @@ def parse_row(
       family: Its format.
       columns: Our names of the fields, "" for those that are not read.
       limits: What a rating and a timestamp may be.
-      min_digits: Fewest digits of the timestamps around it, given for a last line
+      min_digits: Fewest digits of the timestamps before it, given for a last line
         without a line break: with fewer it was cut off within the number.
 
     Returns:
@@ -111,11 +114,11 @@ def parse_row(
         )
     fields = _fields(text, family)
     if len(fields) != len(columns):
-        hint = "cut off, or" if min_digits else ""
+        cause = f"a delimiter ({family.delimiter!r}) too many or too few"
+        if min_digits:
+            cause = f"cut off at the file's end, or {cause}"
         return Fault(
-            "fields",
-            f"{len(fields)} fields instead of {len(columns)}: {hint} a delimiter "
-            f"({family.delimiter!r}) too many or too few".replace(":  a", ": a"),
+            "fields", f"{len(fields)} fields instead of {len(columns)}: {cause}"
         )
     values = dict(zip(columns, (field.strip() for field in fields), strict=True))
     fault = _check_values(values, limits, min_digits)
