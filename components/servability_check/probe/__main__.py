@@ -17,13 +17,16 @@ BARRED_MODULES: Final = (
     "trainer",
     "components",
     "pipeline",
+    # TensorFlow does without these, which only make its import slower.
+    "h5py",
+    "pandas",
+    "scipy",
 )
 
 
 def main(model_path: str, requests_path: str, result_path: str) -> None:
     """Probes the model with requests read from one JSON file and answers in another."""
-    # An entry of None makes `import` fail. Barring Keras also halves the time that
-    # TensorFlow takes to load.
+    # An entry of None makes `import` fail.
     sys.modules.update(dict.fromkeys(BARRED_MODULES))  # type: ignore[arg-type]
     from .checks import probe
 
