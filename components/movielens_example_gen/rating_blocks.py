@@ -115,6 +115,8 @@ def read_block(
 def _parse_fast(block: bytes, layout: RatingsFormat) -> pa.Table | None:
     if layout.family.encoding != "utf-8" and not block.isascii():
         return None
+    if b"0x" in block:  # Arrow would take it for a hexadecimal number
+        return None
     delimiter = layout.family.delimiter
     if len(delimiter) > 1:
         block = block.replace(delimiter.encode(), _UNIT_SEPARATOR)

@@ -52,11 +52,11 @@ class Limits:
 
     def good_ratings(self, ratings: NDArray[np.float32]) -> NDArray[np.bool_]:
         """`[n]` whether each rating is on the scale; NaN is not."""
-        steps = (ratings - self.scale.lowest) / self.scale.step
+        with np.errstate(invalid="ignore"):
+            steps = (ratings - self.scale.lowest) / self.scale.step
+            is_step = np.abs(steps - np.round(steps)) < _STEP_TOLERANCE
         good: NDArray[np.bool_] = (
-            (ratings >= self.scale.lowest)
-            & (ratings <= self.scale.highest)
-            & (np.abs(steps - np.round(steps)) < _STEP_TOLERANCE)
+            (ratings >= self.scale.lowest) & (ratings <= self.scale.highest) & is_step
         )
         return good
 
@@ -136,7 +136,8 @@ def _fields(text: str, family: Family) -> list[str]:
     if not family.has_header:
         return text.split(family.delimiter)
     try:
-        return next(csv.reader([text], strict=True), [])
+        # Not strict: a quote within a field is taken as Arrow's parser takes it.
+        return next(csv.reader([text]), [])
     except csv.Error:
         return [text]
 

@@ -110,7 +110,7 @@ BAD_LINES = {
     b"1,2,3,4102444800": ("4102444800", "future"),
     b"1,2,3,1e8": ("timestamp '1e8'", "whole number"),
     b"1,2\xff,3,200": ("\\xff", "utf-8"),
-    b'1,"2,3,200': ("1 fields instead of 4",),
+    b'1,"2,3,200': ("2 fields instead of 4",),
     b"1,77,3,200": ("movie 77", "no movies file"),
 }
 

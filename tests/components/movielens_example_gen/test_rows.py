@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.movielens_example_gen import encoding, ids, ingest, rows, staging
+from pipeline.config import DataConfig
+from tests.fixtures.movielens_files import write_csv, write_tab
+from trainer import features as f
+
+
+def rows_of(folder: Path, scratch: Path, config: DataConfig) -> dict[str, list[Any]]:
+    """Split -> rows as {feature: list of values}."""
+    staged = ingest.stage(ingest.prepare(folder, config), str(scratch))
+    movie_ids = staging.read_movie_ids(staged.corpus_path, staged.corpus_shards)
+    encoded = rows.encode_ids(movie_ids)
+    return {
+        split: [
+            as_dict(row)
+            for shard in range(staged.num_shards(split))
+            for row in rows.rows_of(split, staged, shard, encoded, config)
+        ]
+        for split in f.SPLITS
+    }
+
+
+def as_dict(serialized: bytes) -> dict[str, list[Any]]:
+    example = tf.train.Example.FromString(serialized)
+    assert example.SerializeToString(deterministic=True) == serialized
+    return {
+        name: list(getattr(feature, feature.WhichOneof("kind")).value)
+        for name, feature in example.features.feature.items()
+    }
+
+
+@given(
+    st.lists(st.integers(0, 2**63 - 1), max_size=5),
+    st.lists(st.binary(max_size=200), max_size=5),
+    st.lists(st.floats(width=32, allow_nan=False), max_size=5),
+)
+def test_encoding_is_that_of_tensorflow(
+    integers: list[int], texts: list[bytes], floats: list[float]
+) -> None:
+    codes = np.arange(len(texts), dtype=np.int32)
+    texts_column = encoding.BytesColumn(
+        ids.as_ids([encoding.bytes_value(t) for t in texts]), codes
+    )
+    found = encoding.example(
+        {
+            "i": encoding.IntColumn(np.array(integers, np.int64)).feature(
+                0, len(integers)
+            ),
+            "j": encoding.int_feature(integers),
+            "b": texts_column.feature(0, 5),
+            "c": encoding.bytes_feature(texts),
+            "f": encoding.FloatColumn(np.array(floats, np.float32)).feature(0, 5),
+        }
+    )
+    ints = tf.train.Feature(int64_list=tf.train.Int64List(value=integers))
+    strings = tf.train.Feature(bytes_list=tf.train.BytesList(value=texts))
+    feature = {
+        "i": ints,
+        "j": ints,
+        "b": strings,
+        "c": strings,
+        "f": tf.train.Feature(float_list=tf.train.FloatList(value=floats)),
+    }
+    expected = tf.train.Example(features=tf.train.Features(feature=feature))
+    assert found == expected.SerializeToString(deterministic=True)
+
+
+def test_rows_of_the_three_splits(tmp_path: Path) -> None:
+    events = [("é|::", m, 0.5 * m, 100 * m) for m in range(1, 7)]
+    folder = write_csv(tmp_path / "in", events, [*range(1, 7), "new"])
+    config = DataConfig(window_length=3, window_stride=2, activity_bounds=(2, 10))
+    found = rows_of(folder, tmp_path, config)
+    user = {f.USER_ID: ["é|::".encode()], f.ACTIVITY: [b"02-09"]}
+    assert found[f.TRAIN_SPLIT] == [
+        {
+            **user,
+            f.MOVIE_IDS: [b"1", b"2", b"3"],
+            f.RATINGS: [0.5, 1.0, 1.5],
+            f.TIMESTAMPS: [100, 200, 300],
+            f.NUM_CONTEXT: [0],
+            f.WINDOW_INDEX: [0],
+        },
+        {
+            **user,
+            f.MOVIE_IDS: [b"3", b"4", b"5"],
+            f.RATINGS: [1.5, 2.0, 2.5],
+            f.TIMESTAMPS: [300, 400, 500],
+            f.NUM_CONTEXT: [1],
+            f.WINDOW_INDEX: [1],
+        },
+    ]
+    assert found[f.EVAL_SPLIT] == [
+        {
+            **user,
+            f.MOVIE_IDS: [b"3", b"4", b"5"],
+            f.RATINGS: [1.5, 2.0, 2.5],
+            f.TIMESTAMPS: [300, 400, 500],
+            f.SEEN_MOVIE_IDS: [b"1", b"2", b"3", b"4", b"5"],
+            f.HELD_OUT_MOVIE_IDS: [b"6"],
+            f.HELD_OUT_RATINGS: [3.0],
+            f.HELD_OUT_TIMESTAMPS: [600],
+        }
+    ]
+    corpus = {row[f.MOVIE_ID][0]: row for row in found[f.CORPUS_SPLIT]}
+    assert corpus[b"5"] == {
+        f.MOVIE_ID: [b"5"],
+        f.TITLE: [b"Movie 5, The (1905)"],
+        f.GENRES: [b"Drama"],
+        f.YEAR: [1905],
+        f.NUM_RATINGS: [1],
+    }
+    assert corpus[b"6"][f.NUM_RATINGS] == [0]  # held out: it must not be counted
+    assert f.YEAR not in corpus[b"new"]
+
+
+def test_user_attributes_come_through(tmp_path: Path) -> None:
+    events = [(u, m, 4, 9 * m + u) for u in (1, 2) for m in (1, 2)]
+    config = DataConfig(min_user_ratings=2)
+    found = rows_of(write_tab(tmp_path / "in", events), tmp_path, config)
+    for split in (f.TRAIN_SPLIT, f.EVAL_SPLIT):
+        by_user = {row[f.USER_ID][0]: row for row in found[split]}
+        assert by_user[b"2"][f.AGE] == [53]
+        assert by_user[b"2"][f.GENDER] == [b"F"]
+        assert by_user[b"2"][f.OCCUPATION] == [b"other"]
+        assert by_user[b"2"][f.ZIP_CODE] == [b"V3N4P"]
+
+
+def test_shards_hold_the_same_rows_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = [(u, m, 4, 7 * m) for u in range(40) for m in range(1, 7)]
+    folder = write_csv(tmp_path / "in", events)
+    config = DataConfig(window_length=2, window_stride=1)
+    whole = rows_of(folder, tmp_path, config)
+    monkeypatch.setattr(staging, "EVENTS_PER_SHARD", 13)
+    monkeypatch.setattr(staging, "MOVIES_PER_SHARD", 4)
+    prepared = ingest.prepare(folder, config)
+    staged = ingest.stage(prepared, str(tmp_path))
+    assert (staged.timeline_shards, staged.corpus_shards) == (16, 2)
+    assert rows_of(folder, tmp_path, config) == whole
+    assert {s: len(r) for s, r in whole.items()} == prepared.num_rows()
+
+
+@pytest.mark.parametrize(
+    ("length", "bucket"),
+    [(0, "000-019"), (19, "000-019"), (20, "020-049"), (199, "100-199"), (200, "200+")],
+)
+def test_activity_buckets(length: int, bucket: str) -> None:
+    assert rows.activity_bucket(length, (20, 50, 100, 200)) == bucket

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from components.movielens_example_gen import ingest, spans
+from components.movielens_example_gen.fingerprint import content_fingerprint
+from components.movielens_example_gen.reader import SpanFiles
+from pipeline.config import DataConfig
+from pipeline.errors import UserError
+from tests.fixtures.movielens_files import write_csv
+
+EVENTS = [(1, 1, 4, 1), (1, 2, 4, 2), (1, 3, 4, 3)]
+
+
+def numbered(base: Path, numbers: list[int]) -> Path:
+    for n in numbers:
+        write_csv(base / f"span-{n}", [(n, m, 4, 100 * n + m) for m in (1, 2, 3)])
+    return base
+
+
+def with_ratings(found: tuple[SpanFiles, ...]) -> list[int]:
+    return [span.span for span in found if span.files.ratings]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, [2, 3, 4, 10, 11]),
+        ({"span_window": 2}, [10, 11]),
+        ({"last_span": "4", "span_window": 2}, [3, 4]),
+        ({"last_span": "3", "span_window": 9}, [2, 3]),
+        ({"first_span": "3", "last_span": "4"}, [3, 4]),
+    ],
+)
+def test_window_and_range_count_in_numbers(
+    tmp_path: Path, settings: dict[str, object], expected: list[int]
+) -> None:
+    numbered(tmp_path, [10, 2, 11, 4, 3] + ([5, 6, 7, 8, 9] if not settings else []))
+    if not settings:
+        expected = list(range(2, 12))
+    assert with_ratings(spans.resolve(tmp_path, DataConfig(**settings))) == expected
+
+
+def test_missing_numbers_are_named(tmp_path: Path) -> None:
+    numbered(tmp_path, [1, 2, 4])
+    with pytest.raises(UserError, match="span span-3 is missing in"):
+        spans.resolve(tmp_path, DataConfig())
+    with pytest.raises(UserError, match="span-7 is missing.*Found span-1, span-2"):
+        spans.resolve(tmp_path, DataConfig(last_span="7", span_window=1))
+
+
+def test_dates_need_not_run_on_but_the_last_must_be_there(tmp_path: Path) -> None:
+    for day in ("2026-02-27", "2026-03-01", "2026-03-02"):
+        write_csv(tmp_path / day, EVENTS)
+    found = spans.resolve(tmp_path, DataConfig(span_window=2, last_span="2026-03-01"))
+    assert len(with_ratings(found)) == 2
+    assert found[-1].span == 20_513  # days since 1970-01-01
+    with pytest.raises(UserError, match="span 2026-03-03 is missing"):
+        spans.resolve(tmp_path, DataConfig(last_span="2026-03-03"))
+
+
+def test_the_newest_version_counts_in_numbers(tmp_path: Path) -> None:
+    write_csv(tmp_path / "span-1" / "version-2", EVENTS[:1])
+    write_csv(tmp_path / "span-1" / "version-10", EVENTS[:2])
+    (found,) = spans.resolve(tmp_path, DataConfig())
+    assert found.version == 10
+    assert found.files.ratings[0].parent.name == "version-10"
+
+
+def test_pattern_of_ones_own(tmp_path: Path) -> None:
+    write_csv(tmp_path / "week_007_x", EVENTS)
+    config = DataConfig(span_pattern="week_{SPAN}_x")
+    assert spans.resolve(tmp_path, config)[0].span == 7
+    with pytest.raises(UserError, match="must have either {SPAN} or all of"):
+        spans.resolve(tmp_path, DataConfig(span_pattern="week_{YYYY}"))
+
+
+def test_movie_of_a_newer_file_joins_the_corpus_and_a_newer_title_wins(
+    tmp_path: Path,
+) -> None:
+    write_csv(tmp_path / "span-1", EVENTS)
+    write_csv(tmp_path / "span-2", EVENTS[:1], [3, 777])
+    (tmp_path / "span-2" / "movies.csv").write_bytes(
+        b"movieId,title,genres\n777,Nobody rated me (2026),Drama\n"
+        b"1,New name (1999),War\n"
+    )
+    data = ingest.prepare(tmp_path, DataConfig()).data
+    assert data.movies[b"777"].title == "Nobody rated me (2026)"
+    assert data.movies[b"1"].title == "New name (1999)"
+    # Older movies are known although the window has only the newest span's ratings.
+    window = ingest.prepare(tmp_path, DataConfig(span_window=1)).data
+    assert set(window.movies) == set(data.movies)
+    assert window.num_read == 1
+
+
+def test_movies_file_beside_the_spans_serves_all(tmp_path: Path) -> None:
+    write_csv(tmp_path / "span-1", EVENTS, [])
+    write_csv(tmp_path / "span-2", EVENTS, [])
+    with pytest.raises(UserError, match="has no movies"):
+        spans.resolve(tmp_path, DataConfig())
+    write_csv(tmp_path / "all", [])
+    os.rename(tmp_path / "all" / "movies.csv", tmp_path / "movies.csv")
+    assert len(ingest.prepare(tmp_path, DataConfig()).data.movies) == 6
+
+
+def test_span_without_ratings_is_an_error(tmp_path: Path) -> None:
+    numbered(tmp_path, [1, 2])
+    (tmp_path / "span-3").mkdir()
+    with pytest.raises(UserError, match="span-3 holds no ratings"):
+        spans.resolve(tmp_path, DataConfig())
+
+
+def test_fingerprint_is_of_contents_within_the_window(tmp_path: Path) -> None:
+    numbered(tmp_path, [1, 2, 3])
+    config = DataConfig(span_window=2)
+    before = content_fingerprint(tmp_path, config)
+    os.utime(tmp_path / "span-2" / "ratings.csv", (1, 1))
+    (tmp_path / "span-1" / "ratings.csv").write_bytes(b"out of the window")
+    (tmp_path / "span-3" / "links.csv").write_bytes(b"not read")
+    assert content_fingerprint(tmp_path, config) == before
+    older = tmp_path / "span-2" / "ratings.csv"
+    older.write_bytes(older.read_bytes().replace(b"2,1,4", b"2,1,5"))
+    changed = content_fingerprint(tmp_path, config)
+    assert changed != before
+    numbered(tmp_path, [4])
+    assert content_fingerprint(tmp_path, config) != changed
+
+
+def test_range_and_window_exclude_each_other_and_ids_are_checked() -> None:
+    with pytest.raises(ValidationError, match="a range or a window"):
+        DataConfig(first_span="1", span_window=2)
+    with pytest.raises(ValidationError, match="last_span"):
+        DataConfig(last_span="yesterday")
