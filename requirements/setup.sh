@@ -1,9 +1,7 @@
 #!/usr/bin/env bash
 # Makes .venv from the lock of the TFX line that this machine can run: `make setup`.
 #
-#   requirements/setup.sh           install; does nothing when .venv is up to date
-#   requirements/setup.sh --check   only say what would be installed, or what is missing
-#
+# --check installs nothing: it says what would be installed, or what is missing.
 # PYTHON=/path/to/python and TFX_LINE=116 (or 121) override what is found.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -41,6 +39,9 @@ candidates() {
     done
 }
 
+# Prints the interpreter behind a virtual environment's, a pyenv shim or a link.
+base_python() { "$1" -c 'import os, sys; print(os.path.realpath(sys.executable))' 2>/dev/null; }
+
 # Prints the interpreter behind $1 if it is a Python $2 (a pyenv shim need not be), then
 # what it lacks to build a virtual environment: nothing, "venv" or "headers".
 probe() {
@@ -53,7 +54,7 @@ if not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")):
     lacks = "headers"
 if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
     lacks = "venv"
-print(os.path.realpath(getattr(sys, "_base_executable", sys.executable)), lacks)
+print(os.path.realpath(sys.executable), lacks)
 PYTHON
 }
 
@@ -89,19 +90,19 @@ check_disk() {
         die "$((free_kb / 1024 / 1024)) GB free in $PWD, but TFX and TensorFlow need $NEEDED_GB GB. Free some, or clone onto another disk."
 }
 
-# Prints what .venv was made for; for anything else it must be made anew.
-identity() { echo "line $1, python ${PYTHON:-found}, in $PWD"; }
-
 # Prints all that .venv depends on: while the stamp in it says the same, nothing is to do.
+# Where the first line differs, .venv must be made anew.
 fingerprint() {
-    identity "$1"
+    echo "TFX line $1 in $PWD"
     sha256sum "requirements/tfx$1.txt" pyproject.toml setup.py requirements/setup.sh
 }
 
 # Without a stamp the installation was interrupted: .venv may hold half a package.
 is_reusable() {
-    [[ -f $STAMP ]] && [[ "$(head -n 1 $STAMP)" == "$(identity "$1")" ]] &&
-        .venv/bin/python -c "" 2>/dev/null
+    local base
+    [[ -f $STAMP && "$(head -n 1 $STAMP)" == "$(fingerprint "$1" | head -n 1)" ]] &&
+        base=$(base_python .venv/bin/python) &&
+        [[ -z "${PYTHON:-}" || "$base" == "$(base_python "$PYTHON")" ]]
 }
 
 is_current() {
@@ -137,7 +138,7 @@ main() {
     is_reusable "$line" || check_disk
     echo "TFX ${line/1/1.} line, $("$python" --version) at $python, $(getconf GNU_LIBC_VERSION)"
     if [[ "${1:-}" == --check ]]; then return; fi
-    echo "Installing requirements/tfx$line.txt into .venv (3 GB; minutes the first time)"
+    echo "Installing requirements/tfx$line.txt into .venv (3 GB; minutes at first)"
     trap 'echo "setup: the installation stopped. Mend what is said above, then run make setup again." >&2' EXIT
     install "$line" "$python"
     trap - EXIT

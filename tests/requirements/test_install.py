@@ -122,10 +122,14 @@ def test_another_place_or_interpreter_gets_its_own_environment(
     script = (machine.checkout / ".venv" / "bin" / "uv").read_text()
     assert str(machine.checkout) in script.splitlines()[0]
 
-    other = machine.root / "python"
-    other.symlink_to(machine.environment["PYTHON"])
     (machine.checkout / ".venv" / "of-the-second").touch()
-    assert machine.run(PYTHON=str(other)).returncode == 0
+    same = machine.root / "python"
+    same.symlink_to(machine.environment["PYTHON"])
+    for variable in (str(same), ""):
+        assert machine.run(PYTHON=variable).stdout == ""  # nothing to do
+
+    other = machine.python(machine.root / "other", "3.10")
+    machine.run(PYTHON=str(other))
     assert not list((machine.checkout / ".venv").glob("of-the-*"))
 
 
