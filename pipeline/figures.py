@@ -44,7 +44,7 @@ def figure(outputs: Outputs) -> str:
 def _examples(output: Output) -> str:
     summary = json.loads(output.properties.get("summary", "{}"))
     rows = summary.get("rows", {})
-    return ", ".join(f"{split} {count:,}" for split, count in rows.items())
+    return "rows: " + ", ".join(f"{split} {count:,}" for split, count in rows.items())
 
 
 def _statistics(output: Output) -> str:
@@ -77,8 +77,7 @@ def _anomalies(output: Output) -> str:
 
 
 def _report(output: Output) -> str:
-    report = output.read_json("data_report.json") or {}
-    return _counted(len(report.get("anomalies", ())), "problem", "problems")
+    return _counted(output.properties["anomalies"], "problem", "problems")
 
 
 def _transform_graph(output: Output) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
@@ -109,7 +110,7 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):  # type: ignore[misc]
             state, outputs = _outcome(handle.store, execution.execution_id)
         return {
             "state": state,
-            "figure": figures.figure(outputs),
+            "figure": _figure(step, outputs),
             "outputs": {key: vars(output) for key, output in outputs.items()},
         }
 
@@ -134,6 +135,15 @@ def _outcome(store: Any, execution_id: int) -> tuple[str, dict[str, figures.Outp
         for artifact in artifacts
     }
     return _STATES[execution.last_known_state], outputs
+
+
+def _figure(step: str, outputs: figures.Outputs) -> str:
+    """The step's figure; a step that went well must not fail for want of one."""
+    try:
+        return figures.figure(outputs)
+    except Exception:
+        logging.exception("No figure for %s", step)
+        return ""
 
 
 def _properties(artifact: metadata_store_pb2.Artifact) -> dict[str, Any]:

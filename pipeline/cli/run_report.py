@@ -45,16 +45,17 @@ def _metrics_table(summary: Summary) -> Table:
     live = summary.metrics["baseline"]
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column("metric")
-    for name in ("candidate", "popularity", "lift", "live model"):
+    columns = ("candidate", "popularity", "lift", *(["live model"] if live else []))
+    for name in columns:
         table.add_column(name, justify="right")
     for metric in _shown(candidate):
-        table.add_row(
-            metric,
+        cells = [
             Text(_number(candidate, metric), "bold"),
             _number(popularity, metric),
             _lift(candidate, popularity, metric),
-            _number(live, metric) if live else "none yet",
-        )
+            _number(live, metric),
+        ]
+        table.add_row(metric, *cells[: len(columns)])
     return table
 
 
@@ -87,8 +88,9 @@ def _lift(candidate: Metrics, popularity: Metrics, metric: str) -> str:
 def _facts(
     summary: Summary, workspace: Workspace, run: Run
 ) -> Iterator[tuple[str, str]]:
-    verdict = "yes" if summary.blessed else "no"
-    yield "Blessed", "; ".join([verdict, *summary.reasons])
+    yield "Blessed", "yes" if summary.blessed else "no"
+    for reason in summary.reasons:
+        yield "", reason
     yield "Model", summary.pushed_model or "none was pushed"
     yield (
         "Took",

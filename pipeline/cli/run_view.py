@@ -69,6 +69,7 @@ class PlainView:
         """Prints to the console; lines are never wrapped."""
         self._console = console
         self._started = self._last = time.monotonic()
+        self._epoch = 0
 
     def __enter__(self) -> PlainView:
         """Says at once what takes the first seconds."""
@@ -91,9 +92,10 @@ class PlainView:
             self._print(line(_IMPORT_LABEL, "started", seconds))
         elif kind == "step" and event["state"] != "running":
             self._print(_step_line(state.steps[event["id"]]))
-        elif kind == "train" and event["epoch"] == int(event["epoch"]):
+        elif kind == "train" and int(event["epoch"]) > self._epoch:
+            self._epoch = int(event["epoch"])
             self._print(
-                f"    epoch {event['epoch']:.0f}/{event['epochs']}   "
+                f"    epoch {self._epoch}/{event['epochs']}   "
                 f"loss {event['loss']:.4f}   {event['seconds']:.1f} s"
             )
 

@@ -1,0 +1,123 @@
+"""`two-tower recommend`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from pipeline.cli.options import workspace_option
+
+if TYPE_CHECKING:
+    from pipeline.recommend import ModelInfo, Recommendation
+
+# Rows of a table that goes to a file or a pipe are not wrapped.
+_FILE_WIDTH: Final = 200
+
+
+@click.command()
+@click.option("--user", metavar="ID", help="A user of the data that was trained on.")
+@click.option(
+    "--history",
+    metavar="ID,ID,...",
+    help="Movies that somebody unknown has watched, oldest first.",
+)
+@click.option("-k", type=int, default=10, show_default=True, help="Number of movies.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@workspace_option
+def recommend(
+    user: str | None, history: str | None, k: int, as_json: bool, workspace: Path
+) -> None:
+    """Ask the newest pushed model what a user should watch next.
+
+    \b
+    Examples:
+      two-tower recommend --user 42
+      two-tower recommend --user 42 -k 50 --json | jq '.recommendations[].title'
+      two-tower recommend --history 50,172,181     for somebody the model never saw
+
+    Movies that the user has rated, or that --history names, are left out.
+    """
+    if (user is None) == (history is None):
+        raise click.UsageError("Give either --user or --history.")
+    movie_ids = [part.strip() for part in (history or "").split(",") if part.strip()]
+    if history is not None and not movie_ids:
+        raise click.UsageError("--history names no movie.")
+
+    from pipeline.recommend import ModelInfo  # noqa: PLC0415
+    from pipeline.workspace import Workspace  # noqa: PLC0415
+
+    info = ModelInfo.read(Workspace.open(workspace).newest_model())
+    info.check_k(k)
+    found = _ask(info, user, movie_ids, k)
+    if as_json:
+        click.echo(_as_json(info, user, movie_ids, found))
+    else:
+        _print_table(info, found, k)
+
+
+def _ask(
+    info: ModelInfo, user: str | None, movie_ids: list[str], k: int
+) -> list[Recommendation]:
+    from rich.console import Console  # noqa: PLC0415
+
+    from pipeline.recommend import PushedModel  # noqa: PLC0415
+
+    # On standard error, so that what is piped on is the answer alone.
+    with Console(stderr=True).status("starting TensorFlow and loading the model ..."):
+        model = PushedModel(info)
+        if user is not None:
+            return model.for_user(user, k)
+        return model.for_history(movie_ids, k)
+
+
+def _as_json(
+    info: ModelInfo,
+    user: str | None,
+    movie_ids: list[str],
+    found: list[Recommendation],
+) -> str:
+    content = {
+        "model": str(info.path),
+        "user": user,
+        "history": movie_ids or None,
+        "recommendations": [dataclasses.asdict(movie) for movie in found],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False)
+
+
+def _print_table(info: ModelInfo, found: list[Recommendation], k: int) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _FILE_WIDTH
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("rank", justify="right")
+    table.add_column("movie", justify="right")
+    table.add_column("title", style="bold")
+    table.add_column("genres")
+    table.add_column("score", justify="right")
+    for movie in found:
+        # Titles hold brackets: they are no markup.
+        table.add_row(
+            str(movie.rank),
+            movie.movie_id,
+            _plain(movie.title),
+            _plain(movie.genres),
+            f"{movie.score:.3f}",
+        )
+    console.print(table)
+    if len(found) < k:
+        console.print(f"Only {len(found)} movies are left that were not watched.")
+    console.print(f"Model: {info.path}", style="dim", soft_wrap=True)
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape  # noqa: PLC0415
+
+    return escape(text)
