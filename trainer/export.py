@@ -32,6 +32,7 @@ def export_model(
     model: TwoTowerModel,
     corpus: Corpus,
     store: UserStore,
+    *,
     tft_output: tft.TFTransformOutput,
     config: dict[str, Any],
     path: str,
@@ -52,8 +53,8 @@ def export_model(
         BruteForceIndex(model.embed_all_movies(), corpus),
         TimelineLookup(store),
         TransformGraph(tft_output),
-        {name: raw_spec[name] for name in _EVAL_FEATURES},
-        ServingOptions(
+        raw_spec={name: raw_spec[name] for name in _EVAL_FEATURES},
+        options=ServingOptions(
             max_history=config["data"]["window_length"],
             top_k=max(config["eval"]["top_k"]),
             exclude_seen=config["eval"]["exclude_seen"],

@@ -13,8 +13,8 @@ class PooledHistory(keras.layers.Layer):
 
     For event embeddings `e_0 .. e_(L-1)` and a position `t` in `0 .. L`:
 
-    * long-term taste, `sum(e_s for s < t) / sqrt(t)`. The square root keeps the scale of
-      a sum of `t` independent vectors, so that a long history counts for more;
+    * long-term taste, `sum(e_s for s < t) / sqrt(t)`: the square root keeps the scale
+      of a sum of `t` independent vectors;
     * recent taste, `sum(decay ** (t - 1 - s) * e_s for s < t)`.
 
     Both are linear in the events, so all positions are one product with a constant

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from trainer import features as f
@@ -19,15 +20,15 @@ PADDING = -1
 class Ragged(NamedTuple):
     """Lists of differing lengths: row `i` is `values[splits[i] : splits[i + 1]]`."""
 
-    values: np.ndarray
-    splits: np.ndarray
+    values: NDArray[Any]
+    splits: NDArray[Any]
 
     @property
-    def lengths(self) -> np.ndarray:
+    def lengths(self) -> NDArray[Any]:
         """Length of every row."""
         return np.diff(self.splits)
 
-    def padded(self, value: float, width: int | None = None) -> np.ndarray:
+    def padded(self, value: float, width: int | None = None) -> NDArray[Any]:
         """Returns the rows as a matrix, `value` behind the end of each."""
         lengths = self.lengths
         width = int(lengths.max(initial=0)) if width is None else width
@@ -50,10 +51,10 @@ class Corpus(NamedTuple):
       features: What the candidate tower reads; one row more, for unknown movies.
     """
 
-    movie_ids: np.ndarray
-    titles: np.ndarray
-    genres: np.ndarray
-    num_ratings: np.ndarray
+    movie_ids: NDArray[Any]
+    titles: NDArray[Any]
+    genres: NDArray[Any]
+    num_ratings: NDArray[Any]
     features: CandidateFeatures
 
 
@@ -89,7 +90,7 @@ def read_columns(
     return {name: _concatenate([batch[name] for batch in batches]) for name in wanted}
 
 
-def _concatenate(parts: list[Any]) -> np.ndarray | Ragged:
+def _concatenate(parts: list[Any]) -> NDArray[Any] | Ragged:
     if not isinstance(parts[0], tf.RaggedTensor):
         return np.concatenate([part.numpy() for part in parts])
     lengths = np.concatenate([part.row_lengths().numpy() for part in parts])
@@ -127,7 +128,10 @@ def read_corpus(
     tokens = columns.get(f.TITLE_TOKEN_INDICES)
     padded = np.zeros((len(order), 0)) if tokens is None else tokens.padded(PADDING)
     return Corpus(
-        *(columns[name][order] for name in names[1:]),
+        movie_ids=columns[f.MOVIE_ID][order],
+        titles=columns[f.TITLE][order],
+        genres=columns[f.GENRES_TEXT][order],
+        num_ratings=columns[f.NUM_RATINGS][order],
         features=CandidateFeatures(
             _with_unknown(columns[f.GENRE_WEIGHTS][order], 0),
             _with_unknown(columns[f.DECADE_INDEX][order].astype(np.int32), 0),
@@ -137,7 +141,7 @@ def read_corpus(
     )
 
 
-def _with_unknown(rows: np.ndarray, value: int) -> np.ndarray:
+def _with_unknown(rows: NDArray[Any], value: int) -> NDArray[Any]:
     """Adds the row of the unknown movie."""
     return np.concatenate([rows, np.full_like(rows[:1], value)])
 

@@ -24,8 +24,10 @@ _K = tf.TensorSpec([], tf.int32, "k")
 
 
 def _signature(*inputs: tf.TensorSpec) -> Any:
-    """Makes a method a signature. Without AutoGraph, which nothing here needs: it would
-    rewrite the source of Keras and TFT for each of them, for 15 seconds.
+    """Makes a method a signature.
+
+    Without AutoGraph, which nothing here needs: it would rewrite the source of Keras
+    and TFT for each of them, for 15 seconds in all.
     """
     return tf.function(input_signature=inputs, autograph=False)
 
@@ -62,6 +64,7 @@ class ServingModel(tf.Module):
         index: BruteForceIndex,
         store: TimelineLookup,
         transform: TransformGraph,
+        *,
         raw_spec: dict[str, Any],
         options: ServingOptions,
     ) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from trainer.history import PooledHistory
 
@@ -26,9 +26,9 @@ class CandidateFeatures(NamedTuple):
       num_title_tokens: Title vocabulary, its out-of-vocabulary bucket included.
     """
 
-    genre_weights: np.ndarray
-    decade_index: np.ndarray
-    title_tokens: np.ndarray
+    genre_weights: NDArray[Any]
+    decade_index: NDArray[Any]
+    title_tokens: NDArray[Any]
     num_title_tokens: int
 
     @property
@@ -128,6 +128,7 @@ class QueryTower(keras.layers.Layer):
         attribute_sizes: tuple[int, ...],
         embedding_dim: int,
         history: PooledHistory,
+        *,
         dropout: float,
         user_dropout: float,
         seed: int,

@@ -84,7 +84,14 @@ def run_fn(fn_args: Any) -> None:
 
     held_out = read_columns(fn_args.eval_files, spec, _HELD_OUT_COLUMNS)
     store = build_user_store(train, held_out, unknown_user=num_users)
-    export_model(model, corpus, store, tft_output, config, fn_args.serving_model_dir)
+    export_model(
+        model,
+        corpus,
+        store,
+        tft_output=tft_output,
+        config=config,
+        path=fn_args.serving_model_dir,
+    )
     _write_report(report, corpus, fn_args.model_run_dir)
 
 

@@ -7,10 +7,11 @@ stored timelines, which are data to look up when serving, and nothing that is le
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from trainer import features as f
 from trainer.input_pipeline import Columns, Ragged
@@ -27,18 +28,18 @@ class UserStore(NamedTuple):
         last of them empty.
     """
 
-    user_ids: np.ndarray
-    user_index: np.ndarray
-    attribute_indices: np.ndarray
+    user_ids: NDArray[Any]
+    user_index: NDArray[Any]
+    attribute_indices: NDArray[Any]
     timelines: Ragged
 
 
 class _Events(NamedTuple):
     """Events of all users, one element each."""
 
-    user_id: np.ndarray
-    movie_index: np.ndarray
-    timestamp: np.ndarray
+    user_id: NDArray[Any]
+    movie_index: NDArray[Any]
+    timestamp: NDArray[Any]
 
 
 def build_user_store(train: Columns, held_out: Columns, unknown_user: int) -> UserStore:
@@ -62,7 +63,7 @@ def build_user_store(train: Columns, held_out: Columns, unknown_user: int) -> Us
     row_ids = np.concatenate([train[f.USER_ID], held_out[f.USER_ID]])
     _, first_row = np.unique(row_ids, return_index=True)
 
-    def per_user(name: str, unknown: int) -> np.ndarray:
+    def per_user(name: str, unknown: int) -> NDArray[Any]:
         column = np.concatenate([train[name], held_out[name]])[first_row]
         last = np.full_like(column[:1], unknown)
         return np.concatenate([column, last]).astype(np.int32)

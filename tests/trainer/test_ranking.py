@@ -11,6 +11,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
+from tests.fixtures.ranking_oracle import oracle_rank, oracle_top
 from trainer import ranking
 from trainer.ranking import (
     OUT_OF_CORPUS,
@@ -21,39 +22,6 @@ from trainer.ranking import (
 )
 
 NAN, INF = math.nan, math.inf
-
-
-def oracle_rank(
-    scores: list[float], seen: set[int], held_out: int, exclude_seen: bool
-) -> int:
-    """DESIGN's definition, one candidate at a time."""
-    if held_out == PADDING:
-        return 0
-    last = len(scores) + 1
-    if not 0 <= held_out < len(scores) or math.isnan(scores[held_out]):
-        return last
-    if exclude_seen and held_out in seen:
-        return last
-    rank = 1
-    for candidate, score in enumerate(scores):
-        if candidate == held_out or (exclude_seen and candidate in seen):
-            continue
-        if math.isnan(score) or score >= scores[held_out]:
-            rank += 1
-    return rank
-
-
-def oracle_top(
-    scores: list[float], seen: set[int], top_k: int, exclude_seen: bool
-) -> list[int]:
-    """Candidates whose score is a number, best first, lower row first on ties."""
-    shown = [
-        row
-        for row, score in enumerate(scores)
-        if not math.isnan(score) and not (exclude_seen and row in seen)
-    ]
-    shown.sort(key=lambda row: (-scores[row], row))
-    return (shown + [PADDING] * top_k)[:top_k]
 
 
 def rank_one(

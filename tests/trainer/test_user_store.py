@@ -1,0 +1,52 @@
+"""The served timelines: complete, in order, held-out events last."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from tests.fixtures.small_model import ragged
+from trainer import features as f
+from trainer.input_pipeline import Columns
+from trainer.user_store import TimelineLookup, build_user_store
+
+
+def train_rows() -> Columns:
+    """User `b` in two overlapping windows that arrive in the wrong order, and `a`."""
+    return {
+        f.USER_ID: np.array([b"b", b"a", b"b"]),
+        f.USER_INDEX: np.array([0, 1, 0]),
+        f.USER_ATTRIBUTE_INDICES: np.array([[2, 1, 3], [4, 2, 0], [2, 1, 3]]),
+        f.MOVIE_INDICES: ragged([[2, 3, 4], [9], [1, 2, 3]]),
+        f.TIMESTAMPS: ragged([[7, 7, 7], [5], [7, 7, 7]]),
+        f.NUM_CONTEXT: np.array([2, 0, 0]),
+        f.WINDOW_INDEX: np.array([1, 0, 0]),
+    }
+
+
+def held_out_rows() -> Columns:
+    """What `b` watched last, and a user whom training never saw."""
+    return {
+        f.USER_ID: np.array([b"cold", b"b"]),
+        f.USER_INDEX: np.array([2, 0]),
+        f.USER_ATTRIBUTE_INDICES: np.array([[1, 1, 1], [2, 1, 3]]),
+        f.HELD_OUT_MOVIE_INDICES: ragged([[6], [5]]),
+        f.HELD_OUT_TIMESTAMPS: ragged([[1], [7]]),
+    }
+
+
+def test_each_event_is_stored_once_and_in_order() -> None:
+    store = build_user_store(train_rows(), held_out_rows(), unknown_user=2)
+    assert store.user_ids.tolist() == [b"a", b"b", b"cold"]
+    rows = np.split(store.timelines.values, store.timelines.splits[1:-1])
+    assert [row.tolist() for row in rows] == [[9], [1, 2, 3, 4, 5], [6], []]
+    assert store.user_index.tolist() == [1, 0, 2, 2]
+    assert store.attribute_indices.tolist()[0] == [4, 2, 0]
+    assert store.attribute_indices.tolist()[-1] == [0, 0, 0]
+
+
+def test_unknown_users_share_one_empty_timeline() -> None:
+    lookup = TimelineLookup(build_user_store(train_rows(), held_out_rows(), 2))
+    rows = lookup.row(tf.constant(["b", "nobody", ""]))
+    assert rows.numpy().tolist() == [1, 3, 3]
+    assert lookup.timelines(rows).to_list() == [[1, 2, 3, 4, 5], [], []]
