@@ -3,7 +3,7 @@
 Later layers win, key by key:
 
 1. the defaults in `pipeline.config`;
-2. the packaged preset of the dataset, `pipeline/presets/<dataset>.yaml`, if there is one;
+2. the packaged preset of the dataset, `pipeline/presets/<dataset>.yaml`, if any;
 3. user files, in the order given;
 4. `--set` assignments, in the order given.
 

@@ -1,4 +1,4 @@
-"""The one line that tells why a step failed, out of what Beam and TFX wrap around it."""
+"""The one line that tells why a step failed, without what Beam and TFX wrap it in."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def _end_with_parent() -> None:
     """
 
     def wait() -> None:
-        # Not `sys.stdin`: its lock, held here, would make the interpreter abort at exit.
+        # Not `sys.stdin`, whose lock, held here, would abort the interpreter at exit.
         os.read(sys.stdin.fileno(), 1)
         os._exit(1)
 

@@ -153,5 +153,3 @@ def _properties(artifact: metadata_store_pb2.Artifact) -> dict[str, Any]:
         for name, value in values
         if value.WhichOneof("value") in ("int_value", "double_value", "string_value")
     }
-
-

@@ -1,4 +1,4 @@
-"""Asks a pushed model. It needs TensorFlow alone: no TFX, no Keras, none of our code."""
+"""Asks a pushed model, with TensorFlow alone: no TFX and no Keras."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class PushedModel:
         """
         self._info.check_k(k)
         known = self._known("known_movie", movie_id=list(movie_ids))
-        unknown = [m for m, is_known in zip(movie_ids, known, strict=True) if not is_known]
+        unknown = [movie_ids[i] for i, found in enumerate(known) if not found]
         if unknown:
             raise UsageError(
                 f"--history names unknown movies: {', '.join(unknown)}",

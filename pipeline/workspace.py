@@ -33,7 +33,15 @@ ENV_VAR: Final = "TWO_TOWER_WORKSPACE"
 _MARKER: Final = "workspace.json"
 _LOCK: Final = ".lock"
 _OWN_NAMES: Final = frozenset(
-    {_MARKER, _LOCK, "metadata.sqlite", "artifacts", "serving", "data", "runs"}
+    {
+        _MARKER,
+        _LOCK,
+        "metadata.sqlite",
+        "artifacts",
+        "serving",
+        "data",
+        "runs",
+    }
 )
 _ANOTHER: Final = "Choose another folder with --workspace."
 

@@ -32,9 +32,7 @@ class _Failure(click.ClickException):
 
     def __init__(self, error: UserError) -> None:
         super().__init__(str(error))
-        self.exit_code = (
-            USAGE_EXIT if isinstance(error, UsageError) else FAILURE_EXIT
-        )
+        self.exit_code = USAGE_EXIT if isinstance(error, UsageError) else FAILURE_EXIT
 
 
 class _LazyGroup(click.Group):

@@ -28,8 +28,11 @@ def workspace_option(function: _Function) -> _Function:
 
 
 def config_options(function: _Function) -> _Function:
-    """Adds `--dataset`, `--config` and `--set`, given as
-    `dataset: str | None`, `files: tuple[Path, ...]` and `assignments: tuple[str, ...]`."""
+    """Adds `--dataset`, `--config` and `--set`.
+
+    The function gets `dataset: str | None`, `files: tuple[Path, ...]` and
+    `assignments: tuple[str, ...]`.
+    """
     for option in (
         click.option(
             "--set",

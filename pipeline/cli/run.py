@@ -27,7 +27,7 @@ from pipeline.cli.options import (
 )
 @workspace_option
 @click.pass_context
-def run(  # noqa: PLR0913 - one parameter an option
+def run(  # noqa: PLR0913, PLR0917 - one for each option
     context: click.Context,
     dataset: str | None,
     files: tuple[Path, ...],

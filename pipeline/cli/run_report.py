@@ -17,9 +17,7 @@ _SHOWN_CUTOFF: Final = 10
 _ALL_UP_TO: Final = 8
 
 
-def report(
-    console: Console, summary: Summary, workspace: Workspace, run: Run
-) -> None:
+def report(console: Console, summary: Summary, workspace: Workspace, run: Run) -> None:
     """Prints the end of a run that did not fail."""
     if summary.metrics["candidate"] is not None:
         console.print()

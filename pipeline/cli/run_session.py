@@ -74,7 +74,14 @@ def run_pipeline(request: RunRequest) -> int:
 
 @dataclass(frozen=True)
 class Watch:
-    """Follows the child process of one run and writes its summary."""
+    """Follows one run and writes its summary.
+
+    Attributes:
+      console: Where it is shown.
+      workspace: Where it writes.
+      run: Its files.
+      dataset: What it reads.
+    """
 
     console: Console
     workspace: Workspace
@@ -94,8 +101,7 @@ class Watch:
                     state.update(event)
                     view.show(event, state)
                 if child.exit_code and not state.cause:
-                    event = state.fail(*explain_exit(child.exit_code))
-                    view.show(event, state)
+                    view.show(state.fail(*explain_exit(child.exit_code)), state)
         except (KeyboardInterrupt, SystemExit):
             state.fail("the run was interrupted", "Run it again: what ended is cached.")
             self._write_summary(state, child)

@@ -91,7 +91,7 @@ class PlainView:
             seconds = time.monotonic() - self._started
             self._print(line(_IMPORT_LABEL, "started", seconds))
         elif kind == "step" and event["state"] != "running":
-            self._print(_step_line(state.steps[event["id"]]))
+            self._print(step_line(state.steps[event["id"]]))
         elif kind == "train" and int(event["epoch"]) > self._epoch:
             self._epoch = int(event["epoch"])
             self._print(
@@ -158,7 +158,7 @@ class LiveView:
             self._print(line(_IMPORT_LABEL, "started", seconds))
         elif kind == "step" and event["state"] != "running":
             self._task = None
-            self._print(_step_line(state.steps[event["id"]]))
+            self._print(step_line(state.steps[event["id"]]))
         elif kind == "train":
             self._train(event)
         self.tick(state)
@@ -185,13 +185,12 @@ class LiveView:
             self._task = self._progress.add_task(
                 "", total=event["epochs"], loss=event["loss"]
             )
-        self._progress.update(
-            self._task, completed=event["epoch"], loss=event["loss"]
-        )
+        self._progress.update(self._task, completed=event["epoch"], loss=event["loss"])
 
     def _print(self, text: Text) -> None:
         self._live.console.print(text, soft_wrap=True)
 
 
-def _step_line(step: Step) -> Text:
+def step_line(step: Step) -> Text:
+    """The line of a step that has ended."""
     return line(step.id, step.state, step.seconds, step.figure)
