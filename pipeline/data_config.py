@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from pipeline.config_types import FROZEN, PositiveInt
 
 Split = Literal["train", "eval", "corpus"]
 Column = Literal["user_id", "movie_id", "rating", "timestamp", "title", "genres"]
-SpanId = Annotated[str, Field(pattern=r"^([0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2})$")]
+
+
+def _as_written(value: object) -> object:
+    """YAML reads 12 as a number and 2026-03-01 as a date."""
+    is_span = isinstance(value, (int, datetime.date)) and not isinstance(value, bool)
+    return str(value) if is_span else value
+
+
+SpanId = Annotated[
+    str,
+    BeforeValidator(_as_written),
+    Field(pattern=r"^([0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2})$"),
+]
 Name = Annotated[str, Field(min_length=1)]
 
 

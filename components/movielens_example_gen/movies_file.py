@@ -45,7 +45,7 @@ def read_movies(
       UserError: The file is not in the family's encoding or lacks a column.
     """
     movies: dict[bytes, Movie] = {}
-    for line, fields, content in _rows(path, family, header):
+    for line, fields, content in rows(path, family, header):
         movie = _movie(fields, family)
         movie_id = fields[0].strip() if fields else ""
         if movie is None:
@@ -83,10 +83,18 @@ def _field_detail(fields: list[str], family: Family) -> str:
     return detail
 
 
-def _rows(
+def rows(
     path: Path, family: Family, header: Mapping[str, str]
 ) -> Iterator[tuple[int, list[str], bytes]]:
-    """Yields (line number, fields as id, title, genres.., content) of each row."""
+    """Yields the rows of a movies file, right or wrong.
+
+    Yields:
+      (line number, fields with id and title first, content as UTF-8).
+
+    Raises:
+      UserError: The file is not in the family's encoding, lacks a column, or has a
+        quote that is never closed.
+    """
     text = text_files.decode(path, family)
     if not family.has_header:
         delimiter = "|" if family is editions.TAB else family.delimiter

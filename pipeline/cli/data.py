@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.cli.data_makers import fetched_folder, split_spans, synthesize
 from pipeline.cli.options import (
     assignments_with_dataset,
     config_options,
@@ -22,6 +23,8 @@ def data() -> None:
       two-tower data fetch ml-100k              into the workspace, checksums verified
       two-tower data info                       what is in it and how it is split
       two-tower data info --data-dir ~/ml-25m   your own files
+      two-tower data split-spans spans --spans 5     to rehearse retraining
+      two-tower data synthesize big --ratings 25m    for a test of the load
     """
 
 
@@ -90,7 +93,7 @@ def info(
 
     config = load(files, assignments_with_dataset(dataset, assignments)).data
     check(config, data_dir)
-    folder = data_dir or _fetched(workspace, config.dataset)
+    folder = data_dir or fetched_folder(workspace, config.dataset)
     summary = dataset_info.describe(folder, config)
     if as_json:
         click.echo(dataset_info.as_json(summary))
@@ -98,19 +101,10 @@ def info(
         dataset_info.show(summary)
 
 
-def _fetched(workspace: Path, dataset: str) -> Path:
-    from pipeline.errors import UserError
-    from pipeline.workspace import Workspace
-
-    folder = Workspace.open(workspace).data_dir(dataset)
-    if not folder.is_dir():
-        raise UserError(
-            f"{dataset} is not in the workspace {workspace}",
-            f"Run `two-tower data fetch {dataset}`, or give --data-dir.",
-        )
-    return folder
-
-
 def _say(text: str) -> None:
     """Progress goes to standard error: standard output is the result."""
     click.echo(text, err=True)
+
+
+data.add_command(split_spans)
+data.add_command(synthesize)

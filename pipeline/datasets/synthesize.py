@@ -13,12 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from pipeline.datasets.synthetic_taste import (
-    GENRES,
-    SynthesisConfig,
-    group_of,
-    rating_blocks,
-)
+from pipeline.datasets.synthesis_config import GENRES, SynthesisConfig
+from pipeline.datasets.synthetic_taste import group_of, rating_blocks
 from pipeline.errors import UserError
 
 _OCCUPATIONS: Final = ("artist", "engineer", "librarian", "student", "writer")

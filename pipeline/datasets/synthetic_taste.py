@@ -3,87 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.errors import UsageError
+from pipeline.datasets.synthesis_config import SynthesisConfig
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-GENRES: Final = (
-    "Action",
-    "Animation",
-    "Comedy",
-    "Crime",
-    "Documentary",
-    "Drama",
-    "Horror",
-    "Musical",
-    "Romance",
-    "Sci-Fi",
-)
 _FIRST_SECOND: Final = 874_724_710  # September 1997, as in ML-100K
 _YEAR_SECONDS: Final = 365 * 86_400
 _USERS_PER_BLOCK: Final = 10_000
 # As GroupLens publishes no user with fewer ratings.
 _MIN_RATINGS: Final = 20
 # Drawn in excess, since a movie that a user draws twice counts once.
-_EXCESS: Final = 1.6
+_EXCESS: Final = 1.3
+_ROUNDS: Final = 4
 _LONG_GAP_SHARE: Final = 0.1
 _SHORT_GAP: Final = 30  # seconds, on average
 _YEARS_ACTIVE: Final = 1.5  # at most, on average
-
-
-@dataclass(frozen=True, kw_only=True)
-class SynthesisConfig:
-    """What is made up.
-
-    Attributes:
-      ratings: How many, about: a user rates no movie twice.
-      users: How many.
-      movies: How many; some are never rated.
-      groups: Groups of movies that share their fans and their first genre.
-      favourites: Groups that a user likes.
-      taste: Share of a user's ratings that go to the favourite groups.
-      popularity_exponent: Of the power law; 0 makes all movies equally popular.
-      format: Whose files to imitate.
-      seed: Equal seeds give equal files.
-    """
-
-    ratings: int = 100_000
-    users: int = 943
-    movies: int = 1_682
-    groups: int = len(GENRES)
-    favourites: int = 2
-    taste: float = 0.9
-    popularity_exponent: float = 0.8
-    format: Literal["ml-100k", "csv"] = "csv"
-    seed: int = 42
-
-    def __post_init__(self) -> None:
-        """Refuses sizes that no data could have.
-
-        Raises:
-          UsageError: A size is not positive, or asks for more than there can be.
-        """
-        for name in ("ratings", "users", "movies", "groups", "favourites"):
-            if getattr(self, name) < 1:
-                raise UsageError(
-                    f"{name} is {getattr(self, name)}", "It must be at least 1."
-                )
-        if self.groups > min(self.movies, len(GENRES)):
-            raise UsageError(
-                f"groups is {self.groups}",
-                f"It may be at most {min(self.movies, len(GENRES))}.",
-            )
-        if self.ratings > self.users * self.movies // 2:
-            raise UsageError(
-                f"{self.ratings} ratings are more than half of {self.users} users "
-                f"times {self.movies} movies",
-                "Ask for more users or movies, or for fewer ratings.",
-            )
 
 
 def group_of(movie: Any, config: SynthesisConfig) -> Any:
@@ -139,25 +77,46 @@ def _draw(
     config: SynthesisConfig,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Draws distinct movies for each user, in random order within a user."""
+    """Draws distinct movies for each user, in random order within a user.
+
+    Who has seen most of the favourite groups turns to others: each round draws what the
+    rounds before left open, with half their taste.
+    """
     import numpy as np
 
-    drawn = np.ceil(wanted * _EXCESS).astype(np.int64) + 5
-    users = np.repeat(np.arange(first, first + len(wanted)), drawn)
-    liked = rng.random(len(users)) < config.taste
-    which = rng.integers(0, config.favourites, len(users))
-    groups = np.where(
-        liked,
-        favourite_of(users, which, config),
-        rng.integers(0, config.groups, len(users)),
-    )
-    movies = _draw_in_group(groups, config, rng)
-    _, kept = np.unique(users * config.movies + movies, return_index=True)
-    order = kept[np.lexsort((rng.random(len(kept)), users[kept]))]
-    users, movies, liked = users[order], movies[order], liked[order]
+    pairs = np.zeros(0, np.int64)
+    liked = np.zeros(0, bool)
+    for round_number in range(_ROUNDS):
+        have = np.bincount(pairs // config.movies, minlength=len(wanted))
+        missing = np.maximum(wanted - have, 0)
+        drawn = np.ceil(missing * _EXCESS).astype(np.int64)
+        users = np.repeat(np.arange(len(wanted)), drawn)
+        likes = rng.random(len(users)) < config.taste / 2**round_number
+        movies = _draw_movies(users + first, likes, config, rng)
+        pairs = np.concatenate([pairs, users * config.movies + movies])
+        liked = np.concatenate([liked, likes])
+        pairs, kept = np.unique(pairs, return_index=True)
+        liked = liked[kept]
+    order = np.lexsort((rng.random(len(pairs)), pairs // config.movies))
+    users, movies = np.divmod(pairs[order], config.movies)
     place = np.arange(len(users)) - np.searchsorted(users, users)
-    chosen = place < wanted[users - first]
-    return users[chosen], movies[chosen], liked[chosen]
+    chosen = place < wanted[users]
+    return users[chosen] + first, movies[chosen], liked[order][chosen]
+
+
+def _draw_movies(
+    users: NDArray[np.int64],
+    likes: NDArray[np.bool_],
+    config: SynthesisConfig,
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Draws a movie for each user, of a favourite group where `likes`."""
+    import numpy as np
+
+    which = rng.integers(0, config.favourites, len(users))
+    favourite = favourite_of(users, which, config)
+    other = rng.integers(0, config.groups, len(users))
+    return _draw_in_group(np.where(likes, favourite, other), config, rng)
 
 
 def _draw_in_group(

@@ -1,0 +1,173 @@
+"""Cuts an edition into spans by its real timestamps, to rehearse retraining.
+
+Rows are copied as they are, so that a span is in the format of its edition. A movie is
+listed from the span on in which it is first rated (movies that nobody rated from the
+first), as a catalogue grows with time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pipeline.config import DataConfig
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from components.movielens_example_gen.editions import FolderFiles
+    from components.movielens_example_gen.ingest import Prepared
+
+_DAY_SECONDS: Final = 86_400
+
+
+def split_spans(
+    source: Path,
+    target: Path,
+    *,
+    num_spans: int | None = None,
+    days: int | None = None,
+    config: DataConfig | None = None,
+) -> list[tuple[str, int]]:
+    """Writes the spans of `source` as folders into `target`, which must not exist.
+
+    Args:
+      source: Folder of an edition.
+      target: New folder for `span-1`, `span-2`.. or, with `days`, `2026-03-01`..
+      num_spans: Spans with about equally many ratings each.
+      days: Length of each span in days, UTC; its folder has the name of its last day.
+      config: Names of columns, where they are not MovieLens' own.
+
+    Returns:
+      Name and number of ratings of each span, oldest first.
+
+    Raises:
+      UserError: The input is missing or has bad rows, or the target exists.
+    """
+    from components.movielens_example_gen import ingest, spans
+
+    if (num_spans is None) == (days is None):
+        raise UserError("give either num_spans or days", "Not both, and not neither.")
+    if target.exists():
+        raise UserError(f"{target} exists", "Give a new folder, or delete that one.")
+    config = config or DataConfig()
+    (found,) = spans.resolve(source, config)
+    prepared = ingest.prepare(source, config)
+    names, firsts = _cuts(prepared.data.ratings.timestamps, num_spans, days)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        ready = temporary / target.name
+        folders = [ready / name for name in names]
+        for folder in folders:
+            folder.mkdir(parents=True)
+        counts = _write_ratings(found.files, prepared, firsts, folders)
+        _write_movies(found.files, prepared, firsts, folders)
+        for path in found.files.users:
+            shutil.copy(path, folders[0] / path.name)
+        ready.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return list(zip(names, counts, strict=True))
+
+
+def _cuts(
+    timestamps: NDArray[np.int64], num_spans: int | None, days: int | None
+) -> tuple[list[str], NDArray[np.int64]]:
+    """Names of the spans, and the first second of each."""
+    import numpy as np
+
+    if num_spans is not None:
+        ordered = np.sort(timestamps)
+        places = np.arange(num_spans) * len(ordered) // num_spans
+        firsts = np.unique(ordered[places])
+        if len(firsts) < num_spans:
+            raise UserError(
+                f"the ratings have too few different times for {num_spans} spans",
+                f"Ask for at most {len(firsts)}.",
+            )
+        return [f"span-{number + 1}" for number in range(num_spans)], firsts
+    length = (days or 1) * _DAY_SECONDS
+    start = int(timestamps.min()) // _DAY_SECONDS * _DAY_SECONDS
+    used = np.unique((timestamps - start) // length)
+    ends = start + (used + 1) * length - _DAY_SECONDS
+    return [_day(int(end)) for end in ends], start + used * length
+
+
+def _day(timestamp: int) -> str:
+    moment = datetime.datetime.fromtimestamp(timestamp, datetime.timezone.utc)
+    return moment.date().isoformat()
+
+
+def _write_ratings(
+    files: FolderFiles,
+    prepared: Prepared,
+    firsts: NDArray[np.int64],
+    folders: Sequence[Path],
+) -> list[int]:
+    """Copies each line of the ratings files into the file of its span."""
+    import numpy as np
+
+    # There are no bad rows: the ratings as read are the lines of the files, in order.
+    spans = np.searchsorted(firsts, prepared.data.ratings.timestamps, "right") - 1
+    span_of_row = iter(spans.tolist())
+    for path in files.ratings:
+        with contextlib.ExitStack() as stack:
+            outputs = [
+                stack.enter_context((folder / path.name).open("wb"))
+                for folder in folders
+            ]
+            lines = _lines(path)
+            if files.family.has_header:
+                head = next(lines)
+                for output in outputs:
+                    output.write(head)
+            for line in lines:
+                outputs[next(span_of_row)].write(line)
+    return np.bincount(spans, minlength=len(folders)).tolist()
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Yields the lines of a file that are not blank, each with its line break."""
+    with path.open("rb") as stream:
+        for line in stream:
+            if line.strip():
+                yield line if line.endswith(b"\n") else line + b"\n"
+
+
+def _write_movies(
+    found: FolderFiles,
+    prepared: Prepared,
+    firsts: NDArray[np.int64],
+    folders: Sequence[Path],
+) -> None:
+    """Lists each movie in the span in which it is first rated."""
+    import numpy as np
+
+    from components.movielens_example_gen import movies_file
+    from components.movielens_example_gen.editions import CSV_HEADER
+
+    ratings = prepared.data.ratings
+    first_rated = np.full(len(ratings.movie_ids), np.iinfo(np.int64).max)
+    np.minimum.at(first_rated, ratings.movies, ratings.timestamps)
+    spans = (np.searchsorted(firsts, first_rated, "right") - 1).tolist()
+    span_of = dict(zip(ratings.movie_ids.tolist(), spans, strict=True))
+    header = {**CSV_HEADER, **{str(k): v for k, v in prepared.config.columns.items()}}
+    encoding = found.family.encoding
+    for path in found.movies:
+        listed: list[list[bytes]] = [[] for _ in folders]
+        for _, fields, content in movies_file.rows(path, found.family, header):
+            span = span_of.get(fields[0].strip().encode(), 0)
+            line = content.decode().rstrip("\r\n") + "\n"
+            listed[span].append(line.encode(encoding))
+        head = next(_lines(path)) if found.family.has_header else b""
+        for folder, lines in zip(folders, listed, strict=True):
+            if lines:
+                (folder / path.name).write_bytes(head + b"".join(lines))

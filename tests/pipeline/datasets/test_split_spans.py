@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.movielens_example_gen import ingest
+from pipeline.config import DataConfig
+from pipeline.datasets.split_spans import split_spans
+from pipeline.errors import UserError
+from tests.fixtures.movielens_files import write_csv, write_double_colon, write_tab
+
+DAY = 86_400
+
+
+def test_spans_hold_all_ratings_once_in_order_of_time(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    rows = [
+        (u, m, 4, int(rng.integers(10 * DAY))) for u in range(30) for m in range(1, 6)
+    ]
+    folder = write_csv(tmp_path / "in", rows)
+    text = (folder / "ratings.csv").read_bytes()
+    (folder / "ratings.csv").write_bytes(text.rstrip(b"\n"))  # no last line break
+    made = split_spans(folder, tmp_path / "out", num_spans=3)
+    assert made == [("span-1", 50), ("span-2", 50), ("span-3", 50)]
+    whole = ingest.prepare(folder, DataConfig()).summary()
+    spans = ingest.prepare(tmp_path / "out", DataConfig()).summary()
+    assert spans["spans"] == [1, 2, 3]
+    assert {**spans, "spans": []} == {**whole, "spans": []}
+    ends = []
+    for number in (1, 2, 3):
+        config = DataConfig(first_span=str(number), last_span=str(number))
+        times = ingest.prepare(tmp_path / "out", config).data.ratings.timestamps
+        ends += [times.min(), times.max()]
+    assert ends == sorted(ends)
+
+
+def test_days_name_the_folders_and_movies_appear_when_first_rated(
+    tmp_path: Path,
+) -> None:
+    rows = [(1, 1, 4, 5 * DAY), (1, 2, 4, 5 * DAY + 9), (2, 3, 4, 11 * DAY)]
+    folder = write_csv(tmp_path / "in", rows)
+    made = split_spans(folder, tmp_path / "out", days=2)
+    assert made == [("1970-01-07", 2), ("1970-01-13", 1)]
+    first, second = (
+        (tmp_path / "out" / name / "movies.csv").read_text().splitlines()
+        for name, _ in made
+    )
+    assert [line.split(",")[0] for line in first] == ["movieId", *"12456"]
+    assert second == ["movieId,title,genres", '3,"Movie 3, The (1903)",Drama']
+
+
+@pytest.mark.parametrize("write", [write_tab, write_double_colon])
+def test_other_families_are_cut_too(tmp_path: Path, write: object) -> None:
+    rows = [(1, 1, 4, 10), (2, 1, 4, 20), (1, 2, 4, 30), (2, 2, 4, 40)]
+    folder = write(tmp_path / "in", rows)  # type: ignore[operator]
+    split_spans(folder, tmp_path / "out", num_spans=2)
+    data = ingest.prepare(tmp_path / "out", DataConfig()).data
+    assert data.num_read == 4
+    assert data.movies == ingest.prepare(folder, DataConfig()).data.movies
+    assert len(data.users) == 2
+
+
+def test_impossible_cuts_are_refused(tmp_path: Path) -> None:
+    folder = write_csv(tmp_path / "in", [(1, m, 4, 7) for m in range(1, 6)])
+    with pytest.raises(UserError, match="too few different times"):
+        split_spans(folder, tmp_path / "out", num_spans=2)
+    with pytest.raises(UserError, match="exists"):
+        split_spans(folder, folder, num_spans=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
