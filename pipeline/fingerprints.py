@@ -18,7 +18,7 @@ _ROOT: Final = Path(__file__).resolve().parent.parent
 _SOURCES: Final[dict[str, tuple[str, ...]]] = {
     "MovieLensExampleGen": ("components/movielens_example_gen",),
     "SchemaImporter": ("components/schema",),
-    "RetrievalExampleValidator": ("components/example_validator",),
+    "ExampleValidator": ("components/example_validator",),
     "DataGate": ("components/data_gate", "components/example_rows.py"),
     "Transform": ("trainer/preprocessing.py",),
     "Trainer": ("trainer",),

@@ -86,7 +86,7 @@ def _data_nodes(
     validator = RetrievalExampleValidator(
         statistics=statistics_gen.outputs["statistics"],
         schema=schema.outputs["schema"],
-        code_hash=fingerprints["RetrievalExampleValidator"],
+        code_hash=fingerprints["ExampleValidator"],
     )
     gate = DataGate(
         examples=example_gen.outputs["examples"],

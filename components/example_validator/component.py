@@ -43,7 +43,7 @@ class RetrievalExampleValidator(base_component.BaseComponent):
         schema: types.BaseChannel,
         code_hash: str,
     ) -> None:
-        """Makes the node.
+        """Makes the node `ExampleValidator`.
 
         Args:
           statistics: `ExampleStatistics` of all splits.
@@ -58,3 +58,4 @@ class RetrievalExampleValidator(base_component.BaseComponent):
                 anomalies=types.Channel(type=standard_artifacts.ExampleAnomalies),
             )
         )
+        self.with_id("ExampleValidator")

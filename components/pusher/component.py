@@ -51,7 +51,7 @@ class RetrievalPusher(base_component.BaseComponent):
         push_destination: str,
         code_hash: str,
     ) -> None:
-        """Makes the node.
+        """Makes the node `Pusher`.
 
         Args:
           model_blessing: `ModelBlessing` of the evaluation.
@@ -74,3 +74,4 @@ class RetrievalPusher(base_component.BaseComponent):
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),
             )
         )
+        self.with_id("Pusher")
