@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import re
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ _PLACEHOLDERS: Final = {
     "{VERSION}": r"(?P<version>[0-9]+)",
 }
 _EPOCH: Final = datetime.date(1970, 1, 1)
+_MAX_NAMED: Final = 5
 
 
 @dataclass(frozen=True, order=True)
@@ -42,21 +44,22 @@ class SpanFolder:
     path: Path
 
 
-def span_number(text: str) -> int:
+def span_number(text: str, pattern: str) -> int:
     """The number of a span given as "12" or as "2026-03-01".
 
     Raises:
-      UserError: It is neither.
+      UserError: It is not of the pattern's kind.
     """
-    if text.isdigit():
+    if "{SPAN}" in pattern and text.isdigit():
         return int(text)
-    try:
-        return (datetime.date.fromisoformat(text) - _EPOCH).days
-    except ValueError:
-        raise UserError(
-            f"span {text!r} is neither a number nor a date",
-            "Write it like 12 or 2026-03-01.",
-        ) from None
+    if "{SPAN}" not in pattern:
+        with contextlib.suppress(ValueError):
+            return (datetime.date.fromisoformat(text) - _EPOCH).days
+    kind = "numbers such as 12" if "{SPAN}" in pattern else "dates such as 2026-03-01"
+    raise UserError(
+        f"span {text!r} does not fit the pattern {pattern}",
+        f"Give data.first_span and data.last_span as {kind}.",
+    )
 
 
 def span_name(span: int, pattern: str) -> str:
@@ -132,29 +135,46 @@ def choose(
     """
     by_number = {folder.span: folder for folder in found}
     end = found[-1].span if last is None else last
-    asked = [span for span in (first, end) if span is not None]
+    _check_there(found, [s for s in (first, end) if s is not None], pattern)
     before = [folder.span for folder in found if folder.span <= end]
     if "{SPAN}" in pattern:
         # Numbers run on: one that is not there was lost.
-        start = before[0] if before else end
+        start = before[0]
         if length is not None:
             start = max(start, end - length + 1)
-        start = start if first is None else first
-        wanted = list(range(start, end + 1))
+        wanted = list(range(start if first is None else first, end + 1))
+        _check_there(found, wanted, pattern)
     else:
         # Not every day need bring ratings: only the ends are known to be wanted.
         wanted = before if length is None else before[-length:]
         wanted = [s for s in wanted if first is None or s >= first]
-    missing = [span for span in sorted({*asked, *wanted}) if span not in by_number]
-    if missing:
-        names = ", ".join(span_name(span, pattern) for span in missing)
-        there = ", ".join(span_name(folder.span, pattern) for folder in found)
+    if not wanted:
         raise UserError(
-            f"span {names} is missing in {_base(found[0], pattern)}",
-            f"Found {there}. Add it, or change data.first_span, last_span or "
-            "span_window.",
+            f"the first span, {span_name(first or 0, pattern)}, comes after the last, "
+            f"{span_name(end, pattern)}",
+            "Exchange data.first_span and data.last_span.",
         )
     return tuple(by_number[span] for span in wanted)
+
+
+def _check_there(
+    found: Sequence[SpanFolder], wanted: Sequence[int], pattern: str
+) -> None:
+    there = {folder.span for folder in found}
+    missing = [span for span in wanted if span not in there]
+    if missing:
+        raise UserError(
+            f"{_names(missing, pattern)} is missing in {_base(found[0], pattern)}",
+            f"Found {_names(sorted(there), pattern)}. Add it, or change "
+            "data.first_span, last_span or span_window.",
+        )
+
+
+def _names(spans: Sequence[int], pattern: str) -> str:
+    """The spans' names, the newest of them where there are many."""
+    names = [span_name(span, pattern) for span in spans[-_MAX_NAMED:]]
+    earlier = len(spans) - len(names)
+    return ", ".join(([f"{earlier} earlier"] if earlier else []) + names)
 
 
 def _base(folder: SpanFolder, pattern: str) -> Path:

@@ -80,7 +80,7 @@ def _window(
     config: DataConfig,
 ) -> tuple[SpanFiles, ...]:
     first, last = (
-        None if span is None else span_folders.span_number(span)
+        None if span is None else span_folders.span_number(span, pattern)
         for span in (config.first_span, config.last_span)
     )
     chosen = span_folders.choose(folders, pattern, first, last, config.span_window)

@@ -47,10 +47,15 @@ def test_window_and_range_count_in_numbers(
 
 def test_missing_numbers_are_named(tmp_path: Path) -> None:
     numbered(tmp_path, [1, 2, 4])
-    with pytest.raises(UserError, match="span span-3 is missing in"):
+    with pytest.raises(UserError, match="^span-3 is missing in"):
         spans.resolve(tmp_path, DataConfig())
     with pytest.raises(UserError, match="span-7 is missing.*Found span-1, span-2"):
         spans.resolve(tmp_path, DataConfig(last_span="7", span_window=1))
+
+    with pytest.raises(UserError, match="'2026-03-01' does not fit the pattern span"):
+        spans.resolve(tmp_path, DataConfig(last_span="2026-03-01"))
+    with pytest.raises(UserError, match="first span, span-4, comes after the last"):
+        spans.resolve(tmp_path, DataConfig(first_span="4", last_span="2"))
 
 
 def test_dates_need_not_run_on_but_the_last_must_be_there(tmp_path: Path) -> None:
@@ -59,7 +64,7 @@ def test_dates_need_not_run_on_but_the_last_must_be_there(tmp_path: Path) -> Non
     found = spans.resolve(tmp_path, DataConfig(span_window=2, last_span="2026-03-01"))
     assert len(with_ratings(found)) == 2
     assert found[-1].span == 20_513  # days since 1970-01-01
-    with pytest.raises(UserError, match="span 2026-03-03 is missing"):
+    with pytest.raises(UserError, match="^2026-03-03 is missing"):
         spans.resolve(tmp_path, DataConfig(last_span="2026-03-03"))
 
 
@@ -131,6 +136,7 @@ def test_fingerprint_is_of_contents_within_the_window(tmp_path: Path) -> None:
 
 
 def test_range_and_window_exclude_each_other_and_ids_are_checked() -> None:
+    assert DataConfig(last_span=12).last_span == "12"  # type: ignore[arg-type]
     with pytest.raises(ValidationError, match="a range or a window"):
         DataConfig(first_span="1", span_window=2)
     with pytest.raises(ValidationError, match="last_span"):
