@@ -24,7 +24,7 @@ class StepError(Exception):
     """A step failed without raising: TFX had only logged why."""
 
 
-class ProgressDagRunner(local_dag_runner.LocalDagRunner):  # type: ignore[misc]
+class ProgressDagRunner(local_dag_runner.LocalDagRunner):
     """Runs the nodes of a pipeline one after another and emits `step` events.
 
     Unlike the stock runner it fails where TFX only logs an error (inputs that cannot

@@ -17,33 +17,17 @@ from __future__ import annotations
 import contextlib
 import datetime
 import fcntl
-import json
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from pipeline import workspace_checks
 from pipeline.errors import UserError
 
-FORMAT: Final = 1
 DEFAULT_ROOT: Final = Path("workspace")
 ENV_VAR: Final = "TWO_TOWER_WORKSPACE"
-_MARKER: Final = "workspace.json"
-_LOCK: Final = ".lock"
-_OWN_NAMES: Final = frozenset(
-    {
-        _MARKER,
-        _LOCK,
-        "metadata.sqlite",
-        "artifacts",
-        "serving",
-        "data",
-        "runs",
-    }
-)
-_ANOTHER: Final = "Choose another folder with --workspace."
 
 
 @dataclass(frozen=True)
@@ -99,13 +83,13 @@ class Workspace:
         """
         workspace = cls(Path(os.path.abspath(root)))
         if create:
-            workspace._create()
+            workspace_checks.create(workspace.root)
         elif not workspace.root.is_dir():
             raise UserError(
                 f"There is no workspace at {workspace.root}",
                 "Run `two-tower run` first, or name its folder with --workspace.",
             )
-        workspace._check_format()
+        workspace_checks.check_format(workspace.root)
         return workspace
 
     @property
@@ -178,7 +162,7 @@ class Workspace:
         Raises:
           UserError: Another run holds it.
         """
-        with open(self.root / _LOCK, "a+", encoding="utf-8") as file:
+        with open(self.root / workspace_checks.LOCK, "a+", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -192,70 +176,3 @@ class Workspace:
             file.write(str(os.getpid()))
             file.flush()
             yield file.fileno()
-
-    def _create(self) -> None:
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            if not (self.root / _MARKER).exists():
-                self._refuse_foreign_files()
-                write_json(self.root / _MARKER, {"format": FORMAT})
-            with tempfile.TemporaryFile(dir=self.root):
-                pass  # a read-only mount shows only when one writes
-        except FileExistsError as error:
-            raise UserError(
-                f"The workspace {self.root} is a file, not a folder", _ANOTHER
-            ) from error
-        except NotADirectoryError as error:
-            raise UserError(
-                f"The workspace {self.root} would lie inside a file", _ANOTHER
-            ) from error
-        except OSError as error:
-            raise UserError(
-                f"The workspace {self.root} cannot be written: {error.strerror}",
-                f"Make it writable. {_ANOTHER}",
-            ) from error
-
-    def _refuse_foreign_files(self) -> None:
-        foreign = sorted({p.name for p in self.root.iterdir()} - _OWN_NAMES)
-        if foreign:
-            raise UserError(
-                f"{self.root} is no workspace: it has other files ({foreign[0]}) and "
-                f"no {_MARKER}",
-                "Choose an empty or a new folder with --workspace.",
-            )
-
-    def _check_format(self) -> None:
-        marker = self.root / _MARKER
-        try:
-            found = json.loads(marker.read_text(encoding="utf-8"))["format"]
-        except FileNotFoundError as error:
-            raise UserError(
-                f"{self.root} is no workspace: it has no {_MARKER}",
-                "Run `two-tower run` first, or name its folder with --workspace.",
-            ) from error
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise UserError(
-                f'{marker} is damaged: it must hold {{"format": {FORMAT}}}', _ANOTHER
-            ) from error
-        if found != FORMAT:
-            raise UserError(
-                f"The workspace {self.root} has format {found}, but this version "
-                f"reads format {FORMAT}",
-                "Choose another folder with --workspace, or use the version of "
-                "two-tower that made it.",
-            )
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes JSON so that `path` is either absent, the old or the whole new file."""
-    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, content: str) -> None:
-    """Writes text so that `path` is either absent, the old or the whole new file."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_text(content, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

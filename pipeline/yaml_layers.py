@@ -132,7 +132,7 @@ def _check_finite(value: Any, place: str) -> None:
 
 
 def _kind(value: Any) -> str:
-    return {list: "a list", str: "text"}.get(type(value), "a single value")
+    return "a list" if isinstance(value, list) else "a single value"
 
 
 def _reason(error: yaml.YAMLError) -> str:

@@ -13,9 +13,7 @@ import click
 
 from pipeline.errors import UsageError, UserError
 
-USAGE_EXIT: Final = 2
-FAILURE_EXIT: Final = 1
-INTERRUPT_EXIT: Final = 130  # 128 + SIGINT, as shells do
+_INTERRUPT_EXIT: Final = 130  # 128 + SIGINT, as shells do
 
 # Name -> line in `two-tower --help`. `pipeline/cli/<name>.py` defines `<name>`.
 _COMMANDS: Final = {
@@ -28,11 +26,13 @@ _COMMANDS: Final = {
 
 
 class _Failure(click.ClickException):
-    """A `UserError` in click's terms: one line on standard error and an exit code."""
+    """A `UserError` in click's terms: one line on standard error and exit code 1."""
 
-    def __init__(self, error: UserError) -> None:
-        super().__init__(str(error))
-        self.exit_code = USAGE_EXIT if isinstance(error, UsageError) else FAILURE_EXIT
+
+class _UsageFailure(_Failure):
+    """The same for a `UsageError`: exit code 2."""
+
+    exit_code = 2
 
 
 class _LazyGroup(click.Group):
@@ -57,10 +57,11 @@ class _LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            raise _Failure(error) from error
+            kind = _UsageFailure if isinstance(error, UsageError) else _Failure
+            raise kind(str(error)) from error
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
-            ctx.exit(INTERRUPT_EXIT)
+            ctx.exit(_INTERRUPT_EXIT)
 
 
 @click.group(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -47,7 +47,7 @@ def _metrics_table(summary: Summary) -> Table:
     for name in columns:
         table.add_column(name, justify="right")
     for metric in _shown(candidate):
-        cells = [
+        cells: list[RenderableType] = [
             Text(_number(candidate, metric), "bold"),
             _number(popularity, metric),
             _lift(candidate, popularity, metric),

@@ -22,7 +22,8 @@ from pipeline.config import PipelineConfig
 from pipeline.config_loading import dump
 from pipeline.data_source import DataSource, resolve
 from pipeline.run_state import RunState
-from pipeline.workspace import Run, Workspace, write_json, write_text
+from pipeline.whole_files import write_json, write_text
+from pipeline.workspace import Run, Workspace
 
 
 @dataclass(frozen=True)
