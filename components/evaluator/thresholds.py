@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Set
 from typing import Final, Literal
 
@@ -44,9 +45,11 @@ class Outcome:
         value, bound = self.value, self.bound
         link = ", " if self.passed else ", but "
         if self.kind == "lift":
-            lift = _differing(self.compared, bound, 1)
+            lift = f"{_differing(self.compared, bound, 1)}x"
+            if math.isinf(self.compared):
+                lift = "above"
             return (
-                f"{self.metric} {value:.4f} is {lift}x popularity "
+                f"{self.metric} {value:.4f} is {lift} popularity "
                 f"({self.reference:.4f}){link}at least {bound:g}x is required"
             )
         if self.kind == "change":

@@ -12,31 +12,11 @@ from hypothesis import given, settings
 
 from components.metrics.base import AccuracyMetric, Metric, QueryBatch
 from components.metrics.catalogue import default_metric_names, metric_named
+from tests.fixtures.ranking_oracle import oracle_query
 
 KS = (1, 3, 10)
 NAMES = default_metric_names(KS)
 ACCURACY = [n for n in NAMES if isinstance(metric_named(n), AccuracyMetric)]
-
-
-def oracle_query(name: str, ranks: list[int], corpus_size: int) -> float:
-    """An accuracy metric of one user, from the definitions in words."""
-    ranks = sorted(rank for rank in ranks if rank > 0)
-    shown = [rank for rank in ranks if rank <= corpus_size]
-    if name == "mrr":
-        return 1 / shown[0] if shown else 0.0
-    base, _, k_text = name.partition("@")
-    k = int(k_text)
-    hits = [rank for rank in shown if rank <= k]
-    possible = min(k, len(ranks))
-    if base == "hit_rate":
-        return float(bool(hits))
-    if base == "recall":
-        return len(hits) / possible
-    if base == "ndcg":
-        ideal = math.fsum(1 / math.log2(place + 1) for place in range(1, possible + 1))
-        return math.fsum(1 / math.log2(rank + 1) for rank in hits) / ideal
-    assert base == "map"
-    return math.fsum(place / rank for place, rank in enumerate(hits, 1)) / possible
 
 
 def batch_of(ranks: list[list[int]], corpus_size: int, **changes: list) -> QueryBatch:

@@ -1,0 +1,11 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.fixtures.eval_world import World
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    """Shared, because an evaluation takes four seconds and is made once only."""
+    return World(tmp_path_factory.mktemp("world"))
