@@ -61,7 +61,7 @@ def resolve(
     Raises:
       UserError: It cannot be fetched, a checksum is wrong or a file is missing.
     """
-    from components.movielens_example_gen.fingerprint import (  # noqa: PLC0415 - slow
+    from components.movielens_example_gen.fingerprint import (
         content_fingerprint,
     )
 

@@ -48,7 +48,7 @@ def _examples(output: Output) -> str:
 
 
 def _statistics(output: Output) -> str:
-    from tensorflow_metadata.proto.v0 import statistics_pb2  # noqa: PLC0415
+    from tensorflow_metadata.proto.v0 import statistics_pb2
 
     splits = []
     for path in sorted(Path(output.uri).glob("Split-*/FeatureStats.pb")):
@@ -67,7 +67,7 @@ def _schema(output: Output) -> str:
 
 
 def _anomalies(output: Output) -> str:
-    from tensorflow_metadata.proto.v0 import anomalies_pb2  # noqa: PLC0415
+    from tensorflow_metadata.proto.v0 import anomalies_pb2
 
     count = sum(
         len(anomalies_pb2.Anomalies.FromString(path.read_bytes()).anomaly_info)

@@ -49,10 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     with without(NOT_NEEDED_BY_TFX):  # 10 seconds and more
-        from tfx.orchestration import metadata  # noqa: PLC0415
+        from tfx.orchestration import metadata
 
-        from pipeline.pipeline import create_pipeline  # noqa: PLC0415
-        from pipeline.progress_runner import ProgressDagRunner  # noqa: PLC0415
+        from pipeline.pipeline import create_pipeline
+        from pipeline.progress_runner import ProgressDagRunner
 
     workspace = Workspace.open(options.workspace)
     config = load([workspace.runs_dir / options.run_id / "config.yaml"])

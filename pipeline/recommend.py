@@ -96,7 +96,7 @@ class PushedModel:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with without(NOT_NEEDED_TO_SERVE), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the packages that TensorFlow imports
-            import tensorflow as tf  # noqa: PLC0415 - 4 seconds
+            import tensorflow as tf
         self._tf = tf
         self._info = info
         self._model = tf.saved_model.load(str(info.path))

@@ -47,8 +47,8 @@ def recommend(
     if history is not None and not movie_ids:
         raise click.UsageError("--history names no movie.")
 
-    from pipeline.recommend import ModelInfo  # noqa: PLC0415
-    from pipeline.workspace import Workspace  # noqa: PLC0415
+    from pipeline.recommend import ModelInfo
+    from pipeline.workspace import Workspace
 
     info = ModelInfo.read(Workspace.open(workspace).newest_model())
     info.check_k(k)
@@ -62,9 +62,9 @@ def recommend(
 def _ask(
     info: ModelInfo, user: str | None, movie_ids: list[str], k: int
 ) -> list[Recommendation]:
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from pipeline.recommend import PushedModel  # noqa: PLC0415
+    from pipeline.recommend import PushedModel
 
     # On standard error, so that what is piped on is the answer alone.
     with Console(stderr=True).status("starting TensorFlow and loading the model ..."):
@@ -90,8 +90,8 @@ def _as_json(
 
 
 def _print_table(info: ModelInfo, found: list[Recommendation], k: int) -> None:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
 
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -118,6 +118,6 @@ def _print_table(info: ModelInfo, found: list[Recommendation], k: int) -> None:
 
 
 def _plain(text: str) -> str:
-    from rich.markup import escape  # noqa: PLC0415
+    from rich.markup import escape
 
     return escape(text)

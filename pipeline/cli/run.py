@@ -49,9 +49,9 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     the model that is being served stays. It is 1 where a step failed, 2 where the
     command line or the configuration is wrong.
     """
-    from pipeline.cli.run_session import RunRequest, run_pipeline  # noqa: PLC0415
-    from pipeline.config_loading import load  # noqa: PLC0415
-    from pipeline.data_source import check  # noqa: PLC0415
+    from pipeline.cli.run_session import RunRequest, run_pipeline
+    from pipeline.config_loading import load
+    from pipeline.data_source import check
 
     config = load(files, assignments_with_dataset(dataset, assignments))
     check(config.data, data_dir)
