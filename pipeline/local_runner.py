@@ -23,7 +23,7 @@ from pipeline.fingerprints import code_fingerprints
 from pipeline.lean_imports import NOT_NEEDED_BY_TFX, without
 from pipeline.workspace import Workspace
 
-_BEAM_ARGS = [
+BEAM_ARGS = [
     # The short name fails on Beam 2.59 and makes newer ones download a runner.
     "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
     # Without a container image TFX packs itself into an sdist for every Beam step, 2
@@ -63,7 +63,7 @@ def _run(options: argparse.Namespace) -> None:
         content_fingerprint=options.content_fingerprint,
         serving_dir=str(workspace.serving_dir),
         fingerprints=code_fingerprints(),
-        beam_pipeline_args=_BEAM_ARGS,
+        beam_pipeline_args=BEAM_ARGS,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(
             str(workspace.metadata_db)
         ),

@@ -68,6 +68,13 @@ class RunState:
         states = (step for step in self.steps.values() if step.state == "running")
         return next(states, None)
 
+    @property
+    def error(self) -> str:
+        """Cause and remedy in one line; empty while nothing failed."""
+        if not self.remedy:
+            return self.cause
+        return f"{self.cause.rstrip('.')}. {self.remedy}"
+
     def output(self, key: str) -> Output | None:
         """The artifact under an output key that only one step has."""
         for step in self.steps.values():

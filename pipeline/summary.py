@@ -77,7 +77,7 @@ def build(measured: Measured, state: RunState) -> Summary:
         dataset=measured.dataset,
         tfx_version=measured.tfx_version,
         state="failed" if state.cause else "succeeded",
-        error=f"{state.cause}. {state.remedy}".strip() if state.cause else None,
+        error=state.error or None,
         steps=[
             {"id": step.id, "state": step.state, "seconds": round(step.seconds, 2)}
             for step in state.steps.values()

@@ -1,0 +1,114 @@
+"""Real processes: how they end, what they use, what they leave behind."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipeline.child import Child, explain_exit
+from pipeline.progress import Event
+from pipeline.workspace import Run, Workspace
+
+EMIT = "from pipeline.progress import emit\n"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace.open(tmp_path / "ws", create=True)
+
+
+@pytest.fixture
+def lock(workspace: Workspace) -> Iterator[int]:
+    with workspace.lock() as descriptor:
+        yield descriptor
+
+
+def start(script: str, run: Run, lock: int) -> Child:
+    return Child([sys.executable, "-c", script], run, lock)
+
+
+def all_events(child: Child) -> list[Event]:
+    with child:
+        return [event for event in child.events() if event]
+
+
+def test_events_are_followed_and_output_is_logged(
+    workspace: Workspace, lock: int
+) -> None:
+    run = workspace.new_run()
+    script = f"""{EMIT}
+import os
+os.write(2, b"noise of a C++ library\\n")
+emit("phase", text="a")
+print("noise of a Python library")
+emit("phase", text="b")
+"""
+    child = start(script, run, lock)
+    assert [event["text"] for event in all_events(child)] == ["a", "b"]
+    assert child.exit_code == 0
+    log = run.log.read_text()
+    assert "C++ library" in log and "Python library" in log
+
+
+def test_a_killed_child_is_explained(workspace: Workspace, lock: int) -> None:
+    script = "import os; os.kill(os.getpid(), 9)"
+    child = start(script, workspace.new_run(), lock)
+    all_events(child)
+    cause, remedy = explain_exit(child.exit_code)
+    assert "memory" in cause and "train.batch_size" in remedy
+
+
+def test_a_crash_names_its_signal_and_leaves_a_trace(
+    workspace: Workspace, lock: int
+) -> None:
+    run = workspace.new_run()
+    child = start("import ctypes; ctypes.string_at(0)", run, lock)
+    all_events(child)
+    assert child.exit_code == -signal.SIGSEGV
+    assert "SIGSEGV" in explain_exit(child.exit_code)[0]
+    assert "Segmentation fault" in run.log.read_text()
+
+
+def test_peak_memory_counts_the_whole_tree(workspace: Workspace, lock: int) -> None:
+    script = """
+import subprocess, sys, time
+own = b"x" * 60_000_000
+subprocess.run([sys.executable, "-c", "b = b'x' * 60_000_000; import time; time.sleep(1)"])
+"""
+    child = start(script, workspace.new_run(), lock)
+    all_events(child)
+    assert 115 < child.peak_rss_mb < 400
+
+
+@pytest.mark.parametrize("stubborn", ["child", "grandchild"])
+def test_nothing_is_left_behind(
+    workspace: Workspace, lock: int, stubborn: str
+) -> None:
+    """Neither the child nor its own child, though one ignores the polite signal."""
+    script = f"""{EMIT}
+import signal, subprocess, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+grandchild = subprocess.Popen(["sleep", "60"])  # inherits that the signal is ignored
+if {stubborn == "grandchild"}:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+emit("phase", text=str(grandchild.pid))
+time.sleep(60)
+"""
+    child = start(script, workspace.new_run(), lock)
+    with pytest.raises(KeyboardInterrupt), child:
+        for event in child.events():
+            if event:
+                grandchild = psutil.Process(int(event["text"]))
+                raise KeyboardInterrupt
+    expected = {"child": signal.SIGKILL, "grandchild": signal.SIGTERM}
+    assert child.exit_code == -expected[stubborn]
+    deadline = time.monotonic() + 5
+    while grandchild.is_running() and grandchild.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
