@@ -8,6 +8,7 @@ of their names, so that equal rows are equal bytes.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -17,11 +18,11 @@ from numpy.typing import NDArray
 from components.movielens_example_gen.tables import Codes, Ids
 
 _PAYLOAD_BITS = 7
-_MAX_VARINT_BYTES = 9  # of a non-negative int64
 # Tags: (field number << 3) | wire type 2, "length-delimited".
 _FIELD_1, _FIELD_2, _FIELD_3 = b"\x0a", b"\x12", b"\x1a"
 
 
+@functools.lru_cache(maxsize=1 << 16)
 def varint(value: int) -> bytes:
     """A non-negative integer, seven bits a byte, lowest first."""
     out = bytearray()
@@ -52,13 +53,19 @@ def int_feature(values: Iterable[int]) -> bytes:
     return _delimited(_FIELD_3, bytes_value(packed) if packed else b"")
 
 
+@functools.cache
+def _name(name: str) -> bytes:
+    """The key of a map entry: there are as many as features."""
+    return bytes_value(name.encode())
+
+
 def example(features: Mapping[str, bytes]) -> bytes:
     """A tf.train.Example from encoded features."""
-    entries = b"".join(
-        _delimited(_FIELD_1, bytes_value(name.encode()) + _delimited(_FIELD_2, feature))
-        for name, feature in sorted(features.items())
-    )
-    return _delimited(_FIELD_1, entries)
+    entries = []
+    for name in sorted(features):
+        entry = _name(name) + _delimited(_FIELD_2, features[name])
+        entries.append(_delimited(_FIELD_1, entry))
+    return _delimited(_FIELD_1, b"".join(entries))
 
 
 @dataclass(frozen=True)
@@ -100,9 +107,9 @@ class IntColumn:
         Args:
           values: `[num_rows]`, none negative.
         """
-        shifts = np.arange(_MAX_VARINT_BYTES, dtype=np.uint64) * np.uint64(
-            _PAYLOAD_BITS
-        )
+        largest = int(values.max(initial=1))
+        num_groups = -(-largest.bit_length() // _PAYLOAD_BITS)
+        shifts = np.arange(num_groups, dtype=np.uint64) * np.uint64(_PAYLOAD_BITS)
         rest = values.astype(np.uint64)[:, np.newaxis] >> shifts
         # A value takes as many bytes as it has groups of seven bits, and at least one.
         used = rest > 0

@@ -152,15 +152,15 @@ def _attribute_features(known: Mapping[str, Any] | None) -> dict[str, bytes]:
 
 def corpus_rows(shard: pa.RecordBatch) -> Iterator[bytes]:
     """Yields one row for each movie of the shard."""
-    for movie in shard.to_pylist():
-        year = {} if movie["year"] is None else {f.YEAR: int_feature([movie["year"]])}
+    columns = (shard.column(i).to_pylist() for i in range(shard.num_columns))
+    for movie_id, title, genres, year, num_ratings in zip(*columns, strict=True):
         yield encoding.example(
             {
-                f.MOVIE_ID: bytes_feature([movie["movie_id"]]),
-                f.TITLE: bytes_feature([movie["title"].encode()]),
-                f.GENRES: bytes_feature(genre.encode() for genre in movie["genres"]),
-                f.NUM_RATINGS: int_feature([movie["num_ratings"]]),
-                **year,
+                f.MOVIE_ID: bytes_feature([movie_id]),
+                f.TITLE: bytes_feature([title.encode()]),
+                f.GENRES: bytes_feature(genre.encode() for genre in genres),
+                f.NUM_RATINGS: int_feature([num_ratings]),
+                **({} if year is None else {f.YEAR: int_feature([year])}),
             }
         )
 
