@@ -1,0 +1,1 @@
+"""The graph, its configuration, the runners and the command line."""

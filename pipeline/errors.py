@@ -1,4 +1,4 @@
-"""Errors that a user can mend. This module imports nothing: every package may use it."""
+"""Errors that a user can mend. It imports nothing: every package may use it."""
 
 from __future__ import annotations
 
