@@ -1,0 +1,101 @@
+"""The whole chain on made-up data, run once for all tests that look at its outcome."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.datasets.synthesis_config import SynthesisConfig
+from pipeline.datasets.synthesize import synthesize
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+# Small enough for seconds, large enough to learn the planted taste.
+SETTINGS = ("train.epochs=20", "model.embedding_dim=16", "model.title_tokens=100")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind."""
+
+    exit_code: int
+    output: str
+    errors: str
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A workspace, and how to run commands on it as a user would.
+
+    Attributes:
+      workspace: The folder.
+      data: The ratings.
+      first: Summary of the first run, which later runs do not change.
+    """
+
+    workspace: Path
+    data: Path
+    first: dict[str, Any] = field(default_factory=dict)
+
+    def two_tower(self, *arguments: str) -> Outcome:
+        """Runs a command on the workspace in a process of its own."""
+        command = [sys.executable, "-m", "pipeline", *arguments]
+        # Wide, so that no table is cut.
+        environment = {**os.environ, "COLUMNS": "160"}
+        environment["TWO_TOWER_WORKSPACE"] = str(self.workspace)
+        done = subprocess.run(
+            command,
+            cwd=REPOSITORY,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def run(self, *arguments: str, data: Path | None = None) -> Outcome:
+        """Runs the chain on the made-up data, or on other files."""
+        changes = [part for setting in SETTINGS for part in ("--set", setting)]
+        return self.two_tower(
+            "run", "--data-dir", str(data or self.data), *changes, *arguments
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """Reads the summary of the newest run."""
+        text = (self.workspace / "runs" / "latest" / "summary.json").read_text()
+        summary: dict[str, Any] = json.loads(text)
+        return summary
+
+    def states(self) -> dict[str, str]:
+        """Returns step -> state of the newest run."""
+        return {step["id"]: step["state"] for step in self.summary()["steps"]}
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    """A workspace in which the chain ran once, to a pushed model."""
+    folder = tmp_path_factory.mktemp("chain")
+    config = SynthesisConfig(ratings=6000, users=200, movies=60, format="ml-100k")
+    synthesize(folder / "data", config)
+    _give_two_movies_one_title(folder / "data" / "u.item")
+    chain = Chain(folder / "workspace", folder / "data")
+    outcome = chain.run()
+    assert outcome.exit_code == 0, outcome.output + outcome.errors
+    yield replace(chain, first=chain.summary())
+
+
+def _give_two_movies_one_title(items: Path) -> None:
+    """Makes movies 1 and 2 namesakes, of which ML-100K has 18 pairs."""
+    lines = items.read_text("latin-1").splitlines()
+    for place in (0, 1):
+        fields = lines[place].split("|")
+        fields[1] = "Hamlet (2000)"
+        lines[place] = "|".join(fields)
+    items.write_text("\n".join(lines) + "\n", "latin-1")
