@@ -1,0 +1,166 @@
+"""How a run looks and ends. The child is a script that emits what a run would."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from rich.console import Console
+
+from pipeline.cli.run_session import Watch
+from pipeline.workspace import Workspace
+from tests.fixtures.command import environment, two_tower
+from tests.fixtures.movielens_files import write_csv
+
+START = """
+import json, os, sys
+from pathlib import Path
+from pipeline.progress import emit
+print("third-party noise")
+def step(name, state="done", **fields):
+    emit("step", id=name, state="running")
+    emit("step", id=name, state=state, seconds=1.5, **fields)
+emit("phase", text="starting TensorFlow and TFX")
+emit("pipeline", nodes=["Gate", "Trainer", "Evaluator"])
+step("Gate", "cached", figure="no problems")
+emit("step", id="Trainer", state="running")
+for done in (0.5, 1.0, 1.0, 1.5, 2.0):
+    emit("train", epoch=done, epochs=2, loss=5 - done, seconds=done)
+"""
+REST = """
+emit("step", id="Trainer", state="done", seconds=2.5, figure="loss 4.5 -> 3.0")
+folder = Path(os.environ["TWO_TOWER_EVENTS"]).parent / "evaluation"
+folder.mkdir()
+(folder / "retrieval_summary.json").write_text(json.dumps({
+    "candidate": {"mrr": 0.12}, "popularity": {"mrr": 0.04}, "baseline": BASELINE,
+    "blessed": True, "reasons": ["first reason", "second [reason]"],
+}))
+step("Evaluator", outputs={"evaluation": {"uri": str(folder), "properties": {}}})
+"""
+FAILS = """
+emit("step", id="Trainer", state="failed", seconds=2.5)
+emit("error", step="Trainer", cause="loss is NaN", remedy="Lower train.learning_rate.")
+sys.exit(1)
+"""
+DIES = "os.kill(os.getpid(), 9)"
+
+
+def watch(
+    folder: Path, script: str, terminal: bool = False
+) -> tuple[int, str, dict[str, Any]]:
+    """Exit code, what was shown, and the summary."""
+    workspace = Workspace.open(folder / "ws", create=True)
+    run = workspace.new_run()
+    console = Console(
+        file=io.StringIO(), width=100, highlight=False, force_terminal=terminal
+    )
+    with workspace.lock() as lock:
+        command = [sys.executable, "-c", START + script]
+        code = Watch(console, workspace, run, "ml-tiny").follow(command, lock)
+    assert (workspace.runs_dir / "latest").resolve() == run.path
+    assert "third-party noise" in run.log.read_text()
+    assert isinstance(console.file, io.StringIO)
+    return code, console.file.getvalue(), json.loads(run.summary.read_text())
+
+
+def test_a_log_has_one_line_for_each_thing_that_ended(tmp_path: Path) -> None:
+    code, shown, summary = watch(tmp_path, REST.replace("BASELINE", "None"))
+    assert code == 0
+    lines = shown.splitlines()
+    assert lines[0].split() == ["starting", "TensorFlow", "and", "TFX", "..."]
+    found = [line.split() for line in lines]
+    assert ["Gate", "cached", "1.5", "s", "no", "problems"] in found
+    assert ["Trainer", "done", "2.5", "s", "loss", "4.5", "->", "3.0"] in found
+    epochs = [line for line in lines if "epoch" in line]
+    assert [line.split()[1] for line in epochs] == ["1/2", "2/2"]
+    assert ["metric", "candidate", "popularity", "lift"] in found
+    assert ["mrr", "0.1200", "0.0400", "3.00x"] in found
+    assert ["Blessed", "yes"] in found
+    assert "second [reason]" in shown
+    assert "noise" not in shown
+    assert summary["state"] == "succeeded"
+    assert summary["peak_rss_mb"] > 5
+    assert 0 < summary["wall_seconds"]
+
+
+def test_a_live_model_gets_a_column(tmp_path: Path) -> None:
+    shown = watch(tmp_path, REST.replace("BASELINE", '{"mrr": 0.11}'))[1]
+    found = [line.split() for line in shown.splitlines()]
+    assert ["metric", "candidate", "popularity", "lift", "live", "model"] in found
+    assert ["mrr", "0.1200", "0.0400", "3.00x", "0.1100"] in found
+
+
+def test_a_terminal_shows_what_runs_now(tmp_path: Path) -> None:
+    pause = "import time; time.sleep(1)\n"
+    shown = watch(tmp_path, pause + REST.replace("BASELINE", "None"), terminal=True)[1]
+    assert "TensorFlow and TFX" in shown
+    assert "running" in shown
+    assert "epoch 2.0/2" in shown and "loss 3.0000" in shown
+    assert "━" in shown
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_failed_step_ends_with_one_line_and_the_log(
+    tmp_path: Path, terminal: bool
+) -> None:
+    code, shown, summary = watch(tmp_path, FAILS, terminal)
+    assert code == 1
+    cause, log = shown.splitlines()[-2:]
+    assert "loss is NaN. Lower train.learning_rate." in cause
+    assert "Trainer failed" in cause
+    assert log.endswith("run.log")
+    assert summary["error"] == "loss is NaN. Lower train.learning_rate."
+    assert [step["state"] for step in summary["steps"]] == [
+        "cached",
+        "failed",
+        "waiting",
+    ]
+
+
+def test_a_child_that_dies_is_a_failed_step(tmp_path: Path) -> None:
+    code, shown, summary = watch(tmp_path, DIES)
+    assert code == 1
+    assert ["Trainer", "failed"] in [line.split()[:2] for line in shown.splitlines()]
+    assert "memory" in summary["error"]
+    assert summary["steps"][1]["state"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_an_interrupted_run_leaves_no_process(
+    tmp_path: Path, number: signal.Signals, exit_code: int
+) -> None:
+    data = write_csv(tmp_path / "data", [(1, m, 4.0, m) for m in range(1, 7)])
+    parent = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "run", "--data-dir", str(data)],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (children := psutil.Process(parent.pid).children(recursive=True)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+    second = two_tower("run", "--data-dir", data, cwd=tmp_path)
+    assert second.returncode == 1
+    assert f"process {parent.pid}" in second.stderr
+
+    parent.send_signal(number)
+    _, errors = parent.communicate(timeout=30)
+    assert parent.returncode == exit_code
+    assert "Traceback" not in errors
+    assert psutil.wait_procs(children, timeout=5)[1] == []
+    latest = tmp_path / "workspace" / "runs" / "latest" / "summary.json"
+    assert "interrupted" in json.loads(latest.read_text())["error"]
