@@ -34,12 +34,17 @@ _ADAPTER = TypeAdapter(PipelineConfig)
 _ENTRY_DEPTH = 3  # section.field.entry: one entry of a mapping field
 
 
-def load(files: Sequence[Path] = (), assignments: Sequence[str] = ()) -> PipelineConfig:
+def load(
+    files: Sequence[Path] = (),
+    assignments: Sequence[str] = (),
+    default_dataset: str | None = None,
+) -> PipelineConfig:
     """Merges the layers and checks the result.
 
     Args:
       files: YAML files, the last wins.
       assignments: `key.path=value` texts, the last wins; they win over files.
+      default_dataset: Taken for `data.dataset` where no layer names one.
 
     Raises:
       UsageError: An unknown key, a wrong type or an impossible value: the message
@@ -47,10 +52,10 @@ def load(files: Sequence[Path] = (), assignments: Sequence[str] = ()) -> Pipelin
     """
     user = [read_layer(path) for path in files]
     sets = [(parse_assignment(text), text) for text in assignments]
-    values = _merged(Layer({}), user, sets).values
-    data = values["data"]
+    base = Layer({"data": {"dataset": default_dataset}} if default_dataset else {})
+    data = _merged([base, *user], sets).values["data"]
     dataset = data.get("dataset") if isinstance(data, dict) else None
-    return _validate(_merged(_preset(dataset), user, sets))
+    return _validate(_merged([base, _preset(dataset), *user], sets))
 
 
 def dump(config: PipelineConfig) -> str:
@@ -70,13 +75,11 @@ def _preset(dataset: object) -> Layer:
 
 
 def _merged(
-    preset: Layer,
-    files: Sequence[Layer],
-    sets: Sequence[tuple[tuple[KeyPath, Any], str]],
+    layers: Sequence[Layer], sets: Sequence[tuple[tuple[KeyPath, Any], str]]
 ) -> Layer:
     values = _ADAPTER.dump_python(PipelineConfig(), mode="json")
     origins: dict[KeyPath, str] = {}
-    for layer in (preset, *files):
+    for layer in layers:
         for section, content in layer.values.items():
             if isinstance(content, Mapping) and isinstance(values.get(section), dict):
                 values[section].update(copy.deepcopy(dict(content)))

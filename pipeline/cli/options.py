@@ -54,7 +54,7 @@ def config_options(function: _Function) -> _Function:
             "-d",
             metavar="NAME",
             help="MovieLens edition, the same as --set data.dataset=NAME.  "
-            "[default: ml-100k]",
+            "[default: ml-100k, or the name of --data-dir]",
         ),
     ):
         function = option(function)

@@ -53,7 +53,10 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     from pipeline.config_loading import load
     from pipeline.data_source import check
 
-    config = load(files, assignments_with_dataset(dataset, assignments))
+    assignments = assignments_with_dataset(dataset, assignments)
+    # The user's own files are not ML-100K only because nothing else was said.
+    own_name = data_dir.resolve().name if data_dir else None
+    config = load(files, assignments, own_name)
     check(config.data, data_dir)
     request = RunRequest(config, workspace, data_dir, no_cache)
     context.exit(run_pipeline(request))

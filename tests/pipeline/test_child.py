@@ -77,9 +77,10 @@ def test_a_crash_names_its_signal_and_leaves_a_trace(
 
 def test_peak_memory_counts_the_whole_tree(workspace: Workspace, lock: int) -> None:
     script = """
-import subprocess, sys, time
+import subprocess, sys
 own = b"x" * 60_000_000
-subprocess.run([sys.executable, "-c", "b = b'x' * 60_000_000; import time; time.sleep(1)"])
+script = "b = b'x' * 60_000_000; import time; time.sleep(1)"
+subprocess.run([sys.executable, "-c", script])
 """
     child = start(script, workspace.new_run(), lock)
     all_events(child)
@@ -87,9 +88,7 @@ subprocess.run([sys.executable, "-c", "b = b'x' * 60_000_000; import time; time.
 
 
 @pytest.mark.parametrize("stubborn", ["child", "grandchild"])
-def test_nothing_is_left_behind(
-    workspace: Workspace, lock: int, stubborn: str
-) -> None:
+def test_nothing_is_left_behind(workspace: Workspace, lock: int, stubborn: str) -> None:
     """Neither the child nor its own child, though one ignores the polite signal."""
     script = f"""{EMIT}
 import signal, subprocess, time

@@ -44,6 +44,15 @@ def test_a_preset_lies_under_user_files(
     assert load().train.batch_size == PipelineConfig().train.batch_size
 
 
+def test_a_default_dataset_gives_way_to_one_that_is_named(tmp_path: Path) -> None:
+    assert load(default_dataset="mine").data.dataset == "mine"
+    named = load([], ["data.dataset=ml-1m"], default_dataset="mine")
+    assert named.data.dataset == "ml-1m"
+    file = write(tmp_path, "data:\n  seed: 1\n")
+    config = load([file], default_dataset="mine")
+    assert (config.data.dataset, config.data.seed) == ("mine", 1)
+
+
 def test_a_mapping_in_a_file_replaces_the_default(tmp_path: Path) -> None:
     mine = write(tmp_path, "eval:\n  floors:\n    mrr: 0.1\n")
     assert load([mine]).eval.floors == {"mrr": 0.1}
