@@ -108,7 +108,11 @@ class Executor(evaluator_executor.Executor):
         """
         (source,) = inputs[standard_component_specs.SCHEMA_KEY]
         schema = io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(source.uri))
-        features = {feature.name: feature for feature in schema.feature}
+        features = {
+            feature.name: feature
+            for feature in schema.feature
+            if EVAL_SPLIT not in feature.not_in_environment
+        }
         wanted = [
             key for spec in eval_config.slicing_specs for key in spec.feature_keys
         ]

@@ -84,7 +84,7 @@ def outcomes(
             threshold = of_slice.threshold
             if threshold.HasField("value_threshold"):
                 bound = threshold.value_threshold.lower_bound.value
-                passed = (name, False) not in failed
+                passed = name in overall.candidate and (name, False) not in failed
                 yield _of_value(name, overall.candidate, bound, passed)
             if threshold.HasField("change_threshold") and overall.baseline is not None:
                 value = overall.candidate.get(name, _NAN)

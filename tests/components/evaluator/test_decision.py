@@ -78,6 +78,7 @@ def test_an_empty_eval_split_is_never_blessed(world):
     assert not is_blessed(blessing)
     assert summary["queries"] == 0
     assert summary["reasons"][0].startswith("no eval query has a held-out movie")
+    assert not any(threshold["passed"] for threshold in summary["thresholds"])
 
 
 def _copy(world: World, name: str, folder: Path) -> artifact.Artifact:
@@ -145,7 +146,15 @@ def test_a_live_model_without_the_signature_is_named(world, tmp_path):
         world.evaluate("good", live)
 
 
-def test_a_slice_that_is_no_feature_is_named(world):
-    config = EvalConfig(**{**vars(CONFIG), "slices": ("mood",)})
-    with pytest.raises(UserError, match="mood.* Use some of activity, "):
+@pytest.mark.parametrize("name", ["mood", "num_ratings"])  # the latter of a movie
+def test_a_slice_that_is_no_feature_of_a_query_is_named(world, name):
+    config = EvalConfig(**{**vars(CONFIG), "slices": (name,)})
+    with pytest.raises(UserError, match=f"{name}.* Use some of activity, "):
         world.evaluate("good", config=config)
+
+
+def test_a_slice_that_the_edition_lacks_is_empty(world):
+    config = EvalConfig(**{**vars(CONFIG), "slices": ("activity", "gender")})
+    summary, blessing = world.evaluate("good", config=config)
+    assert [list(part["features"]) for part in summary["slices"]] == [["activity"]] * 2
+    assert is_blessed(blessing)
