@@ -100,8 +100,14 @@ def _evaluation(output: Output) -> str:
 
 
 def _blessing(output: Output) -> str:
-    blessed = output.properties.get("blessed")
-    return "servable" if blessed in (1, "INFRA_BLESSED") else "not servable"
+    reasons = refusals(output)
+    return f"not servable: {reasons[0]}" if reasons else "servable"
+
+
+def refusals(blessing: Output) -> list[str]:
+    """Why ServabilityCheck refused a model; empty where it did not."""
+    reasons: list[str] = json.loads(str(blessing.properties.get("reasons") or "[]"))
+    return reasons
 
 
 def _pushed_model(output: Output) -> str:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline.figures import refusals
 from pipeline.run_state import RunState
 
 Metrics = Mapping[str, float]
@@ -27,7 +28,7 @@ class Summary:
       metrics: `candidate`, `baseline` (the live model; None if there is none) and
         `popularity`, each metric -> value; all None where the run did not get there.
       blessed: Whether the candidate passed every threshold.
-      reasons: Why it was or was not blessed.
+      reasons: Why it was or was not blessed, and why it cannot be served if so.
       pushed_model: Folder of the model that the run pushed; None if it pushed none.
       train_seconds: Time that the candidate's training took, also where it was cached.
       wall_seconds: Time from the start of the command to its end.
@@ -87,7 +88,7 @@ def build(measured: Measured, state: RunState) -> Summary:
             for name in ("candidate", "baseline", "popularity")
         },
         blessed=bool(evaluation.get("blessed", False)),
-        reasons=list(evaluation.get("reasons", ())),
+        reasons=[*evaluation.get("reasons", ()), *_refusals(state)],
         pushed_model=_pushed_model(state),
         train_seconds=training.get("train_seconds"),
         wall_seconds=round(measured.wall_seconds, 2),
@@ -98,6 +99,15 @@ def build(measured: Measured, state: RunState) -> Summary:
 def _report(state: RunState, key: str, name: str) -> dict[str, Any]:
     output = state.output(key)
     return (output.read_json(name) if output else None) or {}
+
+
+def _refusals(state: RunState) -> list[str]:
+    blessings = [
+        step.outputs["blessing"]
+        for step in state.steps.values()
+        if "blessing" in step.outputs
+    ]
+    return [f"not servable: {r}" for output in blessings for r in refusals(output)]
 
 
 def _pushed_model(state: RunState) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 from pipeline.child import Child, explain_exit
 from pipeline.progress import Event
 from pipeline.workspace import Run, Workspace
+from tests.fixtures.command import environment
 
 EMIT = "from pipeline.progress import emit\n"
 
@@ -111,3 +113,21 @@ time.sleep(60)
     while grandchild.is_running() and grandchild.status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_the_runner_ends_when_its_parent_is_gone(tmp_path: Path) -> None:
+    arguments = ["--run-id=r", "--input-base=i", "--content-fingerprint=f"]
+    runner = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "pipeline.local_runner", *arguments),
+            f"--workspace={tmp_path}",
+        ],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment(),
+    )
+    time.sleep(1)  # it is importing TensorFlow
+    assert runner.poll() is None
+    assert runner.stdin is not None
+    runner.stdin.close()  # as the system does for a parent that was killed
+    assert runner.wait(10) == 1

@@ -86,6 +86,14 @@ def test_what_was_not_pushed_is_no_pushed_model(tmp_path: Path) -> None:
     assert summary.build(MEASURED, whole_run(tmp_path, 0)).pushed_model is None
 
 
+def test_a_model_that_cannot_be_served_says_why() -> None:
+    properties = {"blessed": 0, "reasons": json.dumps(["it is slow"])}
+    state = state_of(
+        step("Check", "done", blessing={"uri": "x", "properties": properties})
+    )
+    assert summary.build(MEASURED, state).reasons == ["not servable: it is slow"]
+
+
 def test_a_failed_run_has_one_too() -> None:
     state = state_of(
         step("Gate", "failed"),
