@@ -94,7 +94,8 @@ def info(
     config = load(files, assignments_with_dataset(dataset, assignments)).data
     check(config, data_dir)
     folder = data_dir or fetched_folder(workspace, config.dataset)
-    summary = dataset_info.describe(folder, config)
+    edition = None if data_dir else config.dataset
+    summary = dataset_info.describe(folder, config, edition=edition)
     if as_json:
         click.echo(dataset_info.as_json(summary))
     else:

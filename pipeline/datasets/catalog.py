@@ -25,7 +25,8 @@ class CatalogEntry:
         that is published beside the archive is fetched instead.
       files: The files that are unpacked, without the archive's folder.
       file_md5: Checksums of single files, for a source that is not the archive.
-      ratings, users, movies: The published counts; 0 where they change with time.
+      ratings, users, movies: The published counts, of ml-latest-small those of its
+        archive of 2018; 0 where they change with time.
       sha256: Of the archive, known in addition for the edition that may be copied.
     """
 
@@ -110,6 +111,9 @@ _ENTRIES: Final = (
         "ml-latest-small",
         None,
         _CSV,
+        100_836,
+        610,
+        9_742,
         sha256="696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436",
     ),
     CatalogEntry("ml-latest", None, _CSV),

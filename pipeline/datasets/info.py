@@ -14,17 +14,20 @@ from pipeline.datasets import catalog
 _SHOWN_BAD_ROWS = 5
 
 
-def describe(folder: Path, config: DataConfig) -> dict[str, Any]:
+def describe(
+    folder: Path, config: DataConfig, *, edition: str | None = None
+) -> dict[str, Any]:
     """Reads a data set as a run would, but tells of bad rows instead of failing.
 
     Args:
       folder: With the files of an edition, or with its spans.
       config: What a run would read and how it would split it.
+      edition: Name of the edition, where the files are known to be one.
 
     Returns:
       The component's summary (see `Prepared.summary`), with `folder`, `dataset`,
-      `split`, the published counts where the edition is known and was not changed
-      since, and the first bad rows.
+      `split`, `published` (the counts that GroupLens publishes, where there are any)
+      and the first bad rows.
 
     Raises:
       UserError: The files are missing or cannot be read at all.
@@ -35,15 +38,15 @@ def describe(folder: Path, config: DataConfig) -> dict[str, Any]:
         config, on_bad_row="quarantine", max_quarantined_fraction=1.0
     )
     prepared = ingest.prepare(folder, tolerant)
-    summary: dict[str, Any] = {"folder": str(folder), "dataset": config.dataset}
+    summary: dict[str, Any] = {"folder": str(folder), "dataset": edition}
     summary |= {"split": config.split, **prepared.summary()}
-    summary["published"] = _published(config.dataset)
+    summary["published"] = _published(edition)
     summary["first_bad_rows"] = [str(r) for r in prepared.bad.rows[:_SHOWN_BAD_ROWS]]
     return summary
 
 
-def _published(dataset: str) -> dict[str, int] | None:
-    entry = catalog.CATALOG.get(dataset)
+def _published(edition: str | None) -> dict[str, int] | None:
+    entry = catalog.CATALOG.get(edition or "")
     if entry is None or not entry.ratings:
         return None
     return {"ratings": entry.ratings, "users": entry.users, "movies": entry.movies}
@@ -72,13 +75,15 @@ def show(summary: dict[str, Any]) -> None:
 
 def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
     ratings, rows = summary["ratings"], summary["rows"]
+    published = summary["published"] or {}
     first, last = summary["first_timestamp"], summary["last_timestamp"]
     return [
         ("folder", summary["folder"]),
         ("format", summary["format"]),
-        ("ratings", f"{ratings['read']:,}"),
-        ("users", f"{summary['users']:,}"),
-        ("movies", f"{summary['movies']:,} ({summary['unrated_movies']:,} unrated)"),
+        ("ratings", _compared(ratings["read"], published.get("ratings"))),
+        ("users", _compared(summary["users"], published.get("users"))),
+        ("movies", _compared(summary["movies"], published.get("movies"))),
+        ("unrated", f"{summary['unrated_movies']:,} of the movies"),
         ("time", f"{_day(first)} to {_day(last)} (UTC)"),
         ("duplicates", f"{ratings['duplicate']:,} (the latest is kept)"),
         ("bad rows", _counts(summary["bad_rows"])),
@@ -91,6 +96,14 @@ def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("  cold users", f"{summary['cold_users']:,}"),
         ("  cold movies", f"{summary['cold_movie_holdouts']:,} held-out ratings"),
     ]
+
+
+def _compared(found: int, published: int | None) -> str:
+    if published is None:
+        return f"{found:,}"
+    if found == published:
+        return f"{found:,} (as published)"
+    return f"{found:,} (published: {published:,})"
 
 
 def _counts(counts: dict[str, int]) -> str:
