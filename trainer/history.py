@@ -31,7 +31,7 @@ class PooledHistory(keras.layers.Layer):
         super().__init__(**kwargs)
         self.decay = decay
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple[int, ...]) -> None:
         """Makes the weights of each event at each position: `[2 * (L + 1), L]`."""
         length = input_shape[1]
         position, event = np.arange(length + 1)[:, None], np.arange(length)[None, :]
