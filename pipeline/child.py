@@ -24,7 +24,7 @@ _MIB: Final = 1024 * 1024
 # and independent of the user's own Keras settings.
 _ENVIRONMENT: Final = {
     "TF_CPP_MIN_LOG_LEVEL": "1",
-    "PYTHONWARNINGS": "ignore",
+    "PYTHONWARNINGS": "ignore::FutureWarning",
     "PYTHONUNBUFFERED": "1",
     "PYTHONFAULTHANDLER": "1",
     "KERAS_BACKEND": "tensorflow",

@@ -21,6 +21,7 @@ from pipeline.cli.run_view import make_view
 from pipeline.config import PipelineConfig
 from pipeline.config_loading import dump
 from pipeline.data_source import DataSource, resolve
+from pipeline.errors import UserError
 from pipeline.run_state import RunState
 from pipeline.whole_files import write_json, write_text
 from pipeline.workspace import Run, Workspace
@@ -54,6 +55,7 @@ def run_pipeline(request: RunRequest) -> int:
     """
     signal.signal(signal.SIGTERM, _terminate)
     console = Console(highlight=False)
+    tfx_version = _tfx_version()
     workspace = Workspace.open(request.workspace, create=True)
     with workspace.lock() as lock:
         _fact(console, "Dataset", request.config.data.dataset)
@@ -69,7 +71,8 @@ def run_pipeline(request: RunRequest) -> int:
         write_text(run.config, dump(request.config))
         _fact(console, "Log", run.log)
         command = _command(request, workspace, run, data)
-        watch = Watch(console, workspace, run, request.config.data.dataset)
+        dataset = request.config.data.dataset
+        watch = Watch(console, workspace, run, dataset, tfx_version)
         return watch.follow(command, lock)
 
 
@@ -82,12 +85,14 @@ class Watch:
       workspace: Where it writes.
       run: Its files.
       dataset: What it reads.
+      tfx_version: What it runs on.
     """
 
     console: Console
     workspace: Workspace
     run: Run
     dataset: str
+    tfx_version: str
 
     def follow(self, command: list[str], lock: int) -> int:
         """Runs a command that emits progress events; returns the exit code."""
@@ -118,7 +123,7 @@ class Watch:
         measured = summaries.Measured(
             run_id=self.run.run_id,
             dataset=self.dataset,
-            tfx_version=importlib.metadata.version("tfx"),
+            tfx_version=self.tfx_version,
             # From the start of this process, as the user's clock has it.
             wall_seconds=time.time() - psutil.Process().create_time(),
             peak_rss_mb=child.peak_rss_mb,
@@ -127,6 +132,17 @@ class Watch:
         write_json(self.run.summary, summary.as_json())
         self.workspace.publish(self.run)
         return summary
+
+
+def _tfx_version() -> str:
+    """Found out without importing it; fails before anything is made."""
+    try:
+        return importlib.metadata.version("tfx")
+    except importlib.metadata.PackageNotFoundError as error:
+        raise UserError(
+            f"TFX is not installed for {sys.executable}",
+            "Run `make setup`, or use .venv/bin/two-tower.",
+        ) from error
 
 
 def _command(

@@ -64,7 +64,8 @@ def watch(
     )
     with workspace.lock() as lock:
         command = [sys.executable, "-c", START + script]
-        code = Watch(console, workspace, run, "ml-tiny").follow(command, lock)
+        watcher = Watch(console, workspace, run, "ml-tiny", "1.16.0")
+        code = watcher.follow(command, lock)
     assert (workspace.runs_dir / "latest").resolve() == run.path
     assert "third-party noise" in run.log.read_text()
     assert isinstance(console.file, io.StringIO)

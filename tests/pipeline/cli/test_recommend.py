@@ -1,0 +1,51 @@
+"""`two-tower recommend` on a model that the whole chain has pushed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.conftest import Chain
+
+pytestmark = pytest.mark.slow
+
+
+def test_json_is_all_that_goes_to_a_pipe(chain: Chain) -> None:
+    outcome = chain.two_tower("recommend", "--history", "3, 13", "-k", "2", "--json")
+    assert outcome.exit_code == 0, outcome.errors
+    answer = json.loads(outcome.output)
+    assert answer["history"] == ["3", "13"]
+    assert answer["user"] is None
+    assert answer["model"].startswith(str(chain.workspace / "serving"))
+    first, second = answer["recommendations"]
+    assert (first["rank"], second["rank"]) == (1, 2)
+    assert first["score"] >= second["score"]
+    assert {first["movie_id"], second["movie_id"]}.isdisjoint({"3", "13"})
+    assert set(first) == {"rank", "movie_id", "title", "genres", "score"}
+
+
+def test_the_whole_corpus_can_be_asked_for(chain: Chain) -> None:
+    outcome = chain.two_tower("recommend", "--user", "1", "-k", "60", "--json")
+    found = json.loads(outcome.output)["recommendations"]
+    assert 0 < len(found) < 60  # what user 1 has rated is left out
+    assert all(movie["movie_id"] and movie["title"] for movie in found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--user", "4242"], "knows no user '4242'"),
+        (["--user", ""], "knows no user ''"),
+        (["--history", "3,9999"], "unknown movies: 9999"),
+        (["--user", "1", "-k", "61"], "from 1 to 60"),
+    ],
+)
+def test_what_the_model_does_not_know_is_named(
+    chain: Chain, arguments: list[str], told: str
+) -> None:
+    outcome = chain.two_tower("recommend", *arguments)
+    assert outcome.exit_code == 2
+    assert outcome.output == ""
+    [line] = outcome.errors.splitlines()
+    assert told in line
