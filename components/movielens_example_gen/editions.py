@@ -85,17 +85,17 @@ TAB: Final = Family(
 )
 DOUBLE_COLON: Final = Family(
     "ml-1m or ml-10m (ratings.dat, movies.dat)",
-    ("ratings*.dat",),
-    ("movies*.dat",),
-    ("users*.dat",),
+    ("ratings.dat", "ratings-*.dat"),
+    ("movies.dat", "movies-*.dat"),
+    ("users.dat", "users-*.dat"),
     "::",
     "latin-1",
     False,
 )
 CSV: Final = Family(
     "CSV (ratings.csv, movies.csv)",
-    ("ratings*.csv",),
-    ("movies*.csv",),
+    ("ratings.csv", "ratings-*.csv"),
+    ("movies.csv", "movies-*.csv"),
     (),
     ",",
     "utf-8",

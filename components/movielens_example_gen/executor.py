@@ -11,6 +11,7 @@ from typing import Any
 
 import apache_beam as beam
 import tensorflow as tf
+from tfx.components.example_gen import utils
 from tfx.components.example_gen.base_example_gen_executor import BaseExampleGenExecutor
 from tfx.components.example_gen.write_split import DEFAULT_FILE_NAME
 from tfx.components.util import examples_utils
@@ -149,4 +150,7 @@ class Executor(BaseExampleGenExecutor):
             summary["quarantine_file"] = path
         text = json.dumps(summary)
         examples.set_string_custom_property("summary", text)
+        # The driver's too, but Kubeflow Pipelines runs no driver.
+        newest = self._prepared.spans[-1].span
+        examples.set_int_custom_property(utils.SPAN_PROPERTY_NAME, newest)
         logging.info("MovieLensExampleGen: %s", text)

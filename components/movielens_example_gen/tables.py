@@ -50,6 +50,10 @@ class Ratings:
             self.movie_ids,
         )
 
+    def keep(self, mask: NDArray[np.bool_]) -> Ratings:
+        """The ratings where `mask` is True; no copy where that is all of them."""
+        return self if mask.all() else self.take(mask)
+
 
 @dataclass(frozen=True)
 class Movie:

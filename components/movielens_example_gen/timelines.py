@@ -68,11 +68,11 @@ def build(ratings: Ratings, config: DataConfig) -> Timelines:
     """
     counts: dict[str, int] = {}
     kept, counts["duplicate"] = drop_duplicates(ratings)
-    liked = kept.take(kept.ratings >= config.min_rating)
+    liked = kept.keep(kept.ratings >= config.min_rating)
     counts["filtered_by_rating"] = len(kept) - len(liked)
     lengths = np.bincount(liked.users, minlength=len(liked.user_ids))
     long_enough = lengths >= config.min_user_ratings
-    events = liked.take(long_enough[liked.users])
+    events = liked.keep(long_enough[liked.users])
     counts["filtered_short_timelines"] = len(liked) - len(events)
     events, hashes, order = _in_order(events)
     starts = _starts(events.users, len(events.user_ids), order)
