@@ -176,7 +176,7 @@ _ROW = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     rows=st.lists(_ROW, max_size=30),
     split=st.sampled_from(["leave_last_n", "temporal_global", "random"]),
@@ -209,7 +209,7 @@ def test_every_row_read_is_accounted_for(
     assert sum(summary["bad_rows"].values()) == counts["quarantined"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(row=st.lists(_FIELD, min_size=4, max_size=4).map(",".join))
 def test_a_row_is_judged_alike_in_clean_and_in_dirty_blocks(
     tmp_path_factory: pytest.TempPathFactory, row: str

