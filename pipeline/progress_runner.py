@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from typing import Any
 
@@ -88,6 +89,22 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
         self, pipeline: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode
     ) -> dict[str, Any]:
         """Runs one node and returns the fields of its last `step` event."""
+        state, outputs = self._execute(pipeline, node)
+        if state == "cached" and _was_pulled(outputs):
+            # TFX looks whether a cached artifact is still there, and not whether what
+            # was pushed with it is.
+            node.execution_options.caching_options.enable_cache = False
+            state, outputs = self._execute(pipeline, node)
+        return {
+            "state": state,
+            "figure": _figure(node.node_info.id, outputs),
+            "outputs": {key: vars(output) for key, output in outputs.items()},
+        }
+
+    def _execute(
+        self, pipeline: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode
+    ) -> tuple[str, figures.Outputs]:
+        """Runs one node and returns its state and outputs."""
         deployment = runner_utils.extract_local_deployment_config(pipeline)
         connection = getattr(
             deployment.metadata_connection_config,
@@ -107,12 +124,15 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
         if execution is None or execution.execution_id is None:
             raise StepError("TFX skipped the step: its inputs were not there")
         with metadata.Metadata(connection) as handle:
-            state, outputs = _outcome(handle.store, execution.execution_id)
-        return {
-            "state": state,
-            "figure": _figure(step, outputs),
-            "outputs": {key: vars(output) for key, output in outputs.items()},
-        }
+            return _outcome(handle.store, execution.execution_id)
+
+
+def _was_pulled(outputs: figures.Outputs) -> bool:
+    """Whether somebody took away the model that these outputs say was pushed."""
+    pushed = [
+        output.properties.get("pushed_destination") for output in outputs.values()
+    ]
+    return any(path and not os.path.exists(path) for path in pushed)
 
 
 def _outcome(store: Any, execution_id: int) -> tuple[str, dict[str, figures.Output]]:

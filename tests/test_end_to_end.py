@@ -174,6 +174,21 @@ def test_an_unchanged_run_is_served_from_the_cache(chain: Chain) -> None:
     assert summary["metrics"]["candidate"]["mrr"] > 0
 
 
+def test_a_model_that_was_taken_away_is_pushed_again(chain: Chain) -> None:
+    shutil.rmtree(chain.first["pushed_model"])
+    assert chain.two_tower("recommend", "--user", "1").exit_code == 1
+    outcome = chain.run()
+    assert outcome.exit_code == 0, outcome.errors
+    others = {step: state for step, state in chain.states().items() if step != "Pusher"}
+    assert set(others.values()) == {"cached"}
+    assert chain.states()["Pusher"] == "done"
+    pushed = Path(chain.summary()["pushed_model"])
+    assert (pushed / "saved_model.pb").is_file()
+    assert [path.name for path in (chain.workspace / "serving").iterdir()] == [
+        pushed.name
+    ]
+
+
 def test_a_worse_model_is_not_pushed(chain: Chain) -> None:
     """The live model is the baseline, and what feeds the change alone runs again."""
     outcome = chain.run("--set", "train.epochs=1", "--set", "train.learning_rate=1e-6")

@@ -86,7 +86,9 @@ subprocess.run([sys.executable, "-c", script])
 """
     child = start(script, workspace.new_run(), lock)
     all_events(child)
-    assert 115 < child.peak_rss_mb < 400
+    # Until it becomes Python anew, a forked child looks as large as this process.
+    fork = psutil.Process().memory_info().rss / 2**20
+    assert 115 < child.peak_rss_mb < max(400, fork + 50)
 
 
 @pytest.mark.parametrize("stubborn", ["child", "grandchild"])
