@@ -12,7 +12,8 @@ from components.data_gate.executor import Executor
 class DataReport(types.Artifact):
     """What DataGate found: `data_report.json` with `rows`, `anomalies`, `findings`."""
 
-    TYPE_NAME = "DataReport"
+    # Kubeflow's runner finds the class again by this name: see `components`.
+    TYPE_NAME = "components.DataReport"
 
 
 class DataGateSpec(types.ComponentSpec):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from google.protobuf import struct_pb2
 from tfx.components.example_gen.component import FileBasedExampleGen
 from tfx.dsl.components.base import executor_spec
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import example_gen_pb2
 
 from components.movielens_example_gen import driver, executor, parameters
@@ -25,10 +26,11 @@ class MovieLensExampleGen(FileBasedExampleGen):
 
     def __init__(
         self,
-        input_base: str,
+        input_base: str | RuntimeParameter,
         data_config: DataConfig,
         content_fingerprint: str,
         code_hash: str,
+        span: RuntimeParameter | None = None,
     ) -> None:
         """Makes the component.
 
@@ -38,6 +40,7 @@ class MovieLensExampleGen(FileBasedExampleGen):
           content_fingerprint: From `fingerprint.content_fingerprint`; empty to have the
             driver make it, where the input is not at hand when the graph is made.
           code_hash: Digest of this package's source: new code makes new rows.
+          span: Names the last span when a run is started; see `parameters`.
         """
         values = parameters.Parameters(data_config, content_fingerprint, code_hash)
         # Numbers in a Struct come back as floats, so all of it travels as one string.
@@ -50,6 +53,7 @@ class MovieLensExampleGen(FileBasedExampleGen):
             input_config=_one_input(),
             output_config=_three_splits(),
             custom_config=custom_config,
+            range_config=span,
         )
 
 

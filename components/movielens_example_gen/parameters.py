@@ -1,8 +1,17 @@
-"""The component's parameters on their way to the driver and the executor."""
+"""The component's parameters on their way to the driver and the executor.
+
+Where a runner binds parameters when a run is started (Kubeflow), the run may name its
+last span itself. It comes as `range_config`, which is where TFX would put it: `12` or
+`2026-03-01`, `latest` for the newest there is, or `today`, `yesterday` and `today-3` in
+UTC, for a schedule, whose parameters are the same in every run.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,8 +19,12 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from pipeline.config import DataConfig
+from pipeline.errors import UserError
 
 KEY: Final = "parameters"
+LATEST: Final = "latest"
+_RELATIVE: Final = re.compile(r"(?P<name>today|yesterday)(-(?P<back>[0-9]{1,4}))?")
+_NUMBER: Final = re.compile(r"[0-9]+")
 _DATA_CONFIG: Final = TypeAdapter(DataConfig)
 
 
@@ -57,8 +70,47 @@ def from_exec_properties(exec_properties: Mapping[str, Any]) -> Parameters:
     struct = struct_pb2.Struct()
     custom_config.custom_config.Unpack(struct)
     values = json.loads(struct[KEY])
-    return Parameters(
-        _DATA_CONFIG.validate_python(values["data"]),
-        values["content_fingerprint"],
-        values["code_hash"],
+    data = _DATA_CONFIG.validate_python(values["data"])
+    span = exec_properties.get(standard_component_specs.RANGE_CONFIG_KEY)
+    if span:
+        data = dataclasses.replace(data, last_span=last_span(span, _today()))
+    return Parameters(data, values["content_fingerprint"], values["code_hash"])
+
+
+def last_span(span: str, today: datetime.date) -> str | None:
+    """The span that a run means.
+
+    Args:
+      span: As in the module's description.
+      today: The day, in UTC.
+
+    Returns:
+      A number or a date as in `DataConfig.last_span`; None for the newest.
+
+    Raises:
+      UserError: It is none of these.
+    """
+    if span == LATEST:
+        return None
+    if relative := _RELATIVE.fullmatch(span):
+        days = 1 if relative["name"] == "yesterday" else 0
+        days += int(relative["back"] or 0)
+        return (today - datetime.timedelta(days=days)).isoformat()
+    if _NUMBER.fullmatch(span) or _is_date(span):
+        return span
+    hint = " (this server does not expand such macros)" if "[[" in span else ""
+    raise UserError(
+        f"The span {span!r} is neither a number nor a date{hint}",
+        "Give 12, 2026-03-01, latest, today, yesterday or today-3.",
     )
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _today() -> datetime.date:
+    return datetime.datetime.now(datetime.timezone.utc).date()
