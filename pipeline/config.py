@@ -1,8 +1,9 @@
 """The configuration of the pipeline: frozen, typed and checked when it is made.
 
-`PipelineConfig` holds everything that decides *what* is computed. Where it is computed
-(paths, runner, Beam arguments) is given to `create_pipeline` by the runner, so that one
-configuration means the same model on every runner.
+`PipelineConfig` holds everything that decides *what* is computed, and in its section
+`kubeflow` what a cluster must give for it. Where it is computed (paths, runner, Beam
+arguments) is given to `create_pipeline` by the runner, so that one configuration means
+the same model on every runner.
 
 See `pipeline.config_loading` for YAML files and `--set key=value`.
 """
@@ -17,10 +18,12 @@ from pydantic.dataclasses import dataclass
 
 from pipeline.config_types import FROZEN, Fraction, PositiveInt
 from pipeline.data_config import DataConfig
+from pipeline.kubeflow_config import KubeflowConfig
 
 __all__ = [
     "DataConfig",
     "EvalConfig",
+    "KubeflowConfig",
     "ModelConfig",
     "PipelineConfig",
     "ServingConfig",
@@ -138,7 +141,7 @@ class ServingConfig:
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
 class PipelineConfig:
-    """Everything that decides what the pipeline computes."""
+    """Everything that decides what the pipeline computes, and what runs it."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,127}$")] = "two-tower"
     data: DataConfig = Field(default_factory=DataConfig)
@@ -146,3 +149,4 @@ class PipelineConfig:
     train: TrainConfig = Field(default_factory=TrainConfig)
     eval: EvalConfig = Field(default_factory=EvalConfig)
     serving: ServingConfig = Field(default_factory=ServingConfig)
+    kubeflow: KubeflowConfig = Field(default_factory=KubeflowConfig)

@@ -156,7 +156,10 @@ def _suggestion(path: KeyPath) -> str:
     """The nearest key and all that are allowed at that place."""
     section: Any = PipelineConfig()
     for part in path[:-1]:
-        section = getattr(section, part)
+        # Of a mapping or list of sections nothing more is known here.
+        section = getattr(section, part, None)
+    if not dataclasses.is_dataclass(section):
+        return "Leave it out."
     names = [item.name for item in dataclasses.fields(section)]
     allowed = f"Allowed: {', '.join(names)}."
     near = difflib.get_close_matches(path[-1], names, n=1)

@@ -11,6 +11,7 @@ from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.components.trainer.component import Trainer
 from tfx.components.transform.component import Transform
 from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import trainer_pb2, transform_pb2
 
@@ -31,10 +32,11 @@ def create_pipeline(
     config: PipelineConfig,
     *,
     pipeline_root: str,
-    input_base: str,
+    input_base: str | RuntimeParameter,
     content_fingerprint: str,
     serving_dir: str,
     fingerprints: Mapping[str, str],
+    span: RuntimeParameter | None = None,
     beam_pipeline_args: list[str] | None = None,
     metadata_connection_config: Any = None,
 ) -> Pipeline:
@@ -43,17 +45,20 @@ def create_pipeline(
     Args:
       config: What is computed.
       pipeline_root: Where artifacts are written.
-      input_base: Folder of the MovieLens files.
+      input_base: Folder of the MovieLens files; a parameter where a run can bind it.
       content_fingerprint: Hash of those files' content, for the cache.
       serving_dir: Folder that the model server watches; one sub-folder per version.
       fingerprints: `pipeline.fingerprints.code_fingerprints()`.
+      span: Parameter by which a run names its last span in place of `data.last_span`;
+        None where the configuration alone decides.
       beam_pipeline_args: Beam engine of the steps that distribute.
       metadata_connection_config: ML Metadata, for runners that need to be told.
 
     Returns:
       The pipeline, with caching on.
     """
-    data = _data_nodes(config, input_base, content_fingerprint, fingerprints)
+    source = _Source(input_base, content_fingerprint, span)
+    data = _data_nodes(config, source, fingerprints)
     model = _model_nodes(config, data, serving_dir, fingerprints)
     return Pipeline(
         pipeline_name=config.name,
@@ -65,18 +70,27 @@ def create_pipeline(
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """Where the files are and which of them are read."""
+
+    input_base: str | RuntimeParameter
+    content_fingerprint: str
+    span: RuntimeParameter | None
+
+
 def _data_nodes(
     config: PipelineConfig,
-    input_base: str,
-    content_fingerprint: str,
+    source: _Source,
     fingerprints: Mapping[str, str],
 ) -> dict[str, BaseComponent]:
     """From files to examples that are fit for training."""
     example_gen = MovieLensExampleGen(
-        input_base=input_base,
+        input_base=source.input_base,
         data_config=config.data,
-        content_fingerprint=content_fingerprint,
+        content_fingerprint=source.content_fingerprint,
         code_hash=fingerprints["MovieLensExampleGen"],
+        span=source.span,
     )
     statistics_gen = StatisticsGen(examples=example_gen.outputs["examples"])
     schema = SchemaImporter(
