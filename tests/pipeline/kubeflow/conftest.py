@@ -1,0 +1,45 @@
+"""Our graph as stock TFX compiles it and as we do, once for all tests."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from pipeline.config_loading import load
+
+SETTINGS = (
+    "kubeflow.image=registry.example.com/two-tower:1",
+    "kubeflow.pipeline_root=minio://mlpipeline/two-tower",
+    "kubeflow.steps.Trainer={cpu: 8, gpus: 1, retries: 0, timeout_seconds: 600, "
+    "node_selector: {pool: gpu}, tolerations: [{key: gpu, operator: Exists}]}",
+    "kubeflow.steps.Pusher={cache: false, image: 'pusher:2'}",
+    "kubeflow.secrets=[{variable: STORE_KEY, secret: store, key: key}]",
+    "kubeflow.image_pull_secrets=[registry]",
+    "kubeflow.image_pull_policy=Always",
+    "kubeflow.env={LEVEL: '1'}",
+)
+
+
+@pytest.fixture(scope="session")
+def stock() -> dict[str, Any]:
+    """What TFX itself makes of our graph."""
+    from pipeline.kubeflow.compiler import stock_spec  # noqa: PLC0415 - slow
+
+    spec, _ = stock_spec(load())
+    return spec
+
+
+@pytest.fixture(scope="session")
+def compiled() -> Any:
+    """What we make of it, with every setting set."""
+    from pipeline.kubeflow.compiler import compile_pipeline  # noqa: PLC0415 - slow
+
+    return compile_pipeline(load((), SETTINGS))
+
+
+@pytest.fixture
+def spec(stock: dict[str, Any]) -> dict[str, Any]:
+    """A copy of the stock pipeline, to mend."""
+    return copy.deepcopy(stock)

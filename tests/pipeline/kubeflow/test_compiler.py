@@ -1,0 +1,172 @@
+"""The compiled file: the local graph, what the configuration asks for, and no more."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.config_loading import load
+from pipeline.errors import UsageError
+from pipeline.kubeflow.rules import check
+from tests.fixtures.lazy import lazily
+from tests.pipeline.kubeflow.conftest import SETTINGS
+
+pytestmark = pytest.mark.slow  # importing TFX takes ten seconds
+
+
+def tasks(compiled: Any) -> dict[str, Any]:
+    found: dict[str, Any] = compiled.spec["root"]["dag"]["tasks"]
+    return found
+
+
+def container(compiled: Any, step: str) -> dict[str, Any]:
+    found: dict[str, Any] = compiled.spec["deploymentSpec"]["executors"][f"exec-{step}"]
+    return found["container"]  # type: ignore[no-any-return]
+
+
+def kubernetes(compiled: Any, step: str) -> dict[str, Any]:
+    platform = compiled.platform["platforms"]["kubernetes"]["deploymentSpec"]
+    found: dict[str, Any] = platform["executors"][f"exec-{step}"]
+    return found
+
+
+def test_the_file_passes_the_servers_rules_and_the_clients_loader(
+    compiled: Any,
+) -> None:
+    text = compiled.to_yaml()
+    report = check(text)
+    assert report.problems == []
+    assert report.required == []
+    loaded = lazily("kfp.components", "load_component_from_text")(text)
+    assert loaded.pipeline_spec.pipeline_info.name == "two-tower"
+    assert loaded.platform_spec.platforms["kubernetes"]
+
+
+def test_nodes_and_edges_are_those_of_the_local_graph(compiled: Any) -> None:
+    """Node ids, what each waits for, and which outputs become which inputs."""
+    local = lazily("tests.pipeline.test_pipeline", "compiled")()
+    found = tasks(compiled)
+    assert set(found) == set(local)
+    for name, node in local.items():
+        assert set(found[name].get("dependentTasks", [])) == set(node.upstream_nodes)
+        edges = {
+            key: (
+                spec.channels[0].producer_node_query.id,
+                spec.channels[0].output_key,
+            )
+            for key, spec in node.inputs.inputs.items()
+        }
+        assert edges == {
+            key: (
+                source["taskOutputArtifact"]["producerTask"],
+                source["taskOutputArtifact"]["outputArtifactKey"],
+            )
+            for key, source in found[name]["inputs"].get("artifacts", {}).items()
+        }
+        parameters = {
+            key: value.field_value.string_value
+            for key, value in node.parameters.parameters.items()
+            if value.field_value.string_value
+        }
+        for key, source in found[name]["inputs"]["parameters"].items():
+            constant = source.get("runtimeValue", {}).get("constant")
+            # Places and data differ between runners, and protobufs in their spaces.
+            where = key in ("custom_config", "serving_dir", "push_destination")
+            if isinstance(constant, str) and not where:
+                assert "".join(constant.split()) == "".join(parameters[key].split())
+
+
+def test_settings_reach_their_step(compiled: Any) -> None:
+    trainer = container(compiled, "Trainer")
+    assert trainer["image"] == "registry.example.com/two-tower:1"
+    assert trainer["resources"] == {
+        "cpuLimit": 8.0,
+        "cpuRequest": 8.0,
+        "memoryLimit": 4.0,
+        "memoryRequest": 4.0,
+        "accelerator": {"type": "nvidia.com/gpu", "count": "1"},
+    }
+    assert trainer["env"] == [{"name": "LEVEL", "value": "1"}]
+    assert container(compiled, "Pusher")["image"] == "pusher:2"
+    assert "accelerator" not in container(compiled, "Pusher")["resources"]
+    assert "retryPolicy" not in tasks(compiled)["Trainer"]
+    assert tasks(compiled)["Pusher"]["retryPolicy"]["maxRetryCount"] == 2
+
+
+def test_what_is_kubernetes_own_is_in_the_second_document(compiled: Any) -> None:
+    assert kubernetes(compiled, "Trainer") == {
+        "imagePullPolicy": "Always",
+        "imagePullSecret": [{"secretName": "registry"}],
+        "nodeSelector": {"labels": {"pool": "gpu"}},
+        "tolerations": [{"key": "gpu", "operator": "Exists"}],
+        "secretAsEnv": [
+            {
+                "secretName": "store",
+                "keyToEnv": [{"secretKey": "key", "envVar": "STORE_KEY"}],
+            }
+        ],
+        "pvcMount": [{"constant": "two-tower", "mountPath": "/mnt/two-tower"}],
+        "activeDeadlineSeconds": "600",
+    }
+    assert "nodeSelector" not in kubernetes(compiled, "Pusher")
+
+
+def test_caching_is_set_in_the_file(compiled: Any) -> None:
+    """The client's switch is dropped for a registered version: kfp#14253."""
+    options = {name: task["cachingOptions"] for name, task in tasks(compiled).items()}
+    assert options.pop("Pusher") == {}
+    # Without a span in its parameters, a new day would be a cache hit: tfx#4273.
+    assert options.pop("MovieLensExampleGen") == {}
+    assert set(map(str, options.values())) == {"{'enableCache': True}"}
+
+
+def test_a_pinned_span_must_be_given_and_is_cached() -> None:
+    make = lazily("pipeline.kubeflow.compiler", "compile_pipeline")
+    pinned = make(load((), SETTINGS), pinned_span=True)
+    text = pinned.to_yaml()
+    assert check(text, given=("span",)).problems == []
+    (problem,) = check(text).problems
+    assert "parameter span is not optional" in str(problem)
+    options = tasks(pinned)["MovieLensExampleGen"]["cachingOptions"]
+    assert options == {"enableCache": True}
+
+
+def test_the_same_configuration_makes_the_same_file(compiled: Any) -> None:
+    make = lazily("pipeline.kubeflow.compiler", "compile_pipeline")
+    assert make(load((), SETTINGS)).to_yaml() == compiled.to_yaml()
+
+
+def test_a_wrong_step_name_is_refused() -> None:
+    make = lazily("pipeline.kubeflow.compiler", "compile_pipeline")
+    with pytest.raises(UsageError, match=r"'Trainr'.*Did you mean Trainer\?"):
+        make(load((), ["kubeflow.steps.Trainr.cpu=1"]))
+
+
+def test_vertex_gets_a_job(compiled: Any) -> None:
+    job = json.loads(compiled.to_vertex_json("gs://bucket/root"))
+    assert job["runtimeConfig"]["gcsOutputDirectory"] == "gs://bucket/root"
+    assert job["pipelineSpec"]["schemaVersion"] == "2.1.0"
+    # The open-source server takes no such wrapper.
+    problems = check(yaml.safe_dump(job)).problems
+    assert "only Vertex AI takes" in str(problems[0])
+
+
+def test_vertex_has_no_volumes() -> None:
+    refuse = lazily("pipeline.kubeflow.compiler", "check_vertex")
+    places = [
+        f"kubeflow.{name}=gs://b/{name}"
+        for name in ("pipeline_root", "input_base", "serving_dir")
+    ]
+    with pytest.raises(UsageError, match=r"kubeflow\.volumes is set"):
+        refuse(load((), places))
+    refuse(load((), [*places, "kubeflow.volumes=[]"]))
+
+
+def test_the_old_schema_version_is_refused(compiled: Any) -> None:
+    spec = copy.deepcopy(compiled.spec)
+    spec["schemaVersion"] = "2.0.0"
+    assert "it is 2.0.0, not 2.1.0" in str(check(yaml.safe_dump(spec)).problems[0])
