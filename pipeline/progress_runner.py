@@ -13,11 +13,13 @@ from tfx.orchestration import metadata
 from tfx.orchestration.local import local_dag_runner, runner_utils
 from tfx.orchestration.portable import launcher, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
+from tfx.types import standard_artifacts
 
 from pipeline import figures, progress
 from pipeline.failures import explain
 
 _Execution = metadata_store_pb2.Execution
+_PUSHED_MODEL = standard_artifacts.PushedModel.TYPE_NAME
 _STATES = {_Execution.COMPLETE: "done", _Execution.CACHED: "cached"}
 
 
@@ -89,28 +91,16 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
         self, pipeline: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode
     ) -> dict[str, Any]:
         """Runs one node and returns the fields of its last `step` event."""
-        state, outputs = self._execute(pipeline, node)
-        if state == "cached" and _was_pulled(outputs):
-            # TFX looks whether a cached artifact is still there, and not whether what
-            # was pushed with it is.
-            node.execution_options.caching_options.enable_cache = False
-            state, outputs = self._execute(pipeline, node)
-        return {
-            "state": state,
-            "figure": _figure(node.node_info.id, outputs),
-            "outputs": {key: vars(output) for key, output in outputs.items()},
-        }
-
-    def _execute(
-        self, pipeline: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode
-    ) -> tuple[str, figures.Outputs]:
-        """Runs one node and returns its state and outputs."""
         deployment = runner_utils.extract_local_deployment_config(pipeline)
         connection = getattr(
             deployment.metadata_connection_config,
             deployment.metadata_connection_config.WhichOneof("connection_config"),
         )
         step = node.node_info.id
+        if _pushes(node):
+            with metadata.Metadata(connection) as handle:
+                if _newest_push_is_gone(handle.store):
+                    node.execution_options.caching_options.enable_cache = False
         execution = launcher.Launcher(
             pipeline_node=node,
             mlmd_connection=metadata.Metadata(connection),
@@ -124,15 +114,31 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
         if execution is None or execution.execution_id is None:
             raise StepError("TFX skipped the step: its inputs were not there")
         with metadata.Metadata(connection) as handle:
-            return _outcome(handle.store, execution.execution_id)
+            state, outputs = _outcome(handle.store, execution.execution_id)
+        return {
+            "state": state,
+            "figure": _figure(step, outputs),
+            "outputs": {key: vars(output) for key, output in outputs.items()},
+        }
 
 
-def _was_pulled(outputs: figures.Outputs) -> bool:
-    """Whether somebody took away the model that these outputs say was pushed."""
-    pushed = [
-        output.properties.get("pushed_destination") for output in outputs.values()
-    ]
-    return any(path and not os.path.exists(path) for path in pushed)
+def _pushes(node: pipeline_pb2.PipelineNode) -> bool:
+    specs = node.outputs.outputs.values()
+    return any(spec.artifact_spec.type.name == _PUSHED_MODEL for spec in specs)
+
+
+def _newest_push_is_gone(store: Any) -> bool:
+    """Whether somebody took away the model that was pushed last.
+
+    TFX looks whether a cached artifact is still there, and not whether what was pushed
+    with it is: the step would stay cached, and nothing would be served.
+    """
+    destinations = {
+        artifact.id: artifact.custom_properties["pushed_destination"].string_value
+        for artifact in store.get_artifacts_by_type(_PUSHED_MODEL)
+        if "pushed_destination" in artifact.custom_properties
+    }
+    return bool(destinations) and not os.path.exists(destinations[max(destinations)])
 
 
 def _outcome(store: Any, execution_id: int) -> tuple[str, dict[str, figures.Output]]:
