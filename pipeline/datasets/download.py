@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import queue
 import shutil
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-# To connect, and between two pieces of the answer.
+from pipeline.errors import UserError
+
+Say = Callable[[str], None]
+
+# Until the server begins to answer.
 TIMEOUT_SECONDS: Final = 5.0
+# Between two pieces of the answer.
+_STALL_SECONDS: Final = 30.0
+_DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class UnreachableError(Exception):
@@ -32,13 +41,13 @@ def open_url(url: str) -> http.client.HTTPResponse:
 
     def ask() -> None:
         try:
-            answers.put(urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS))
+            answers.put(urllib.request.urlopen(url, timeout=_STALL_SECONDS))
         except Exception as e:
             answers.put(e)
 
     threading.Thread(target=ask, daemon=True).start()
     try:
-        answer = answers.get(timeout=TIMEOUT_SECONDS + 1)
+        answer = answers.get(timeout=TIMEOUT_SECONDS)
     except queue.Empty:
         raise UnreachableError(f"no answer in {TIMEOUT_SECONDS:g} seconds") from None
     if isinstance(answer, Exception):
@@ -47,28 +56,40 @@ def open_url(url: str) -> http.client.HTTPResponse:
     return answer
 
 
-def download(url: str, path: Path) -> None:
-    """Writes what `url` holds to `path`.
+def download(url: str, path: Path, say: Say = lambda _: None) -> None:
+    """Writes what `url` holds to `path`, or leaves nothing there.
+
+    Args:
+      url: What to get.
+      path: The file to write.
+      say: Is told in one line what is downloaded, and how large it is.
 
     Raises:
-      UnreachableError: Nobody answered, or the connection broke off; `path` is gone.
+      UnreachableError: Nobody answered, or the connection broke off.
+      UserError: The disk is full.
     """
     response = open_url(url)
+    expected = response.headers.get("Content-Length")
+    size = f"{int(expected) / 1e6:,.0f} MB" if expected else "of unknown size"
+    say(f"downloading {url}, {size}")
     try:
         with response, open(path, "wb") as out:
             shutil.copyfileobj(response, out, 1 << 20)
-        expected = response.headers.get("Content-Length")
-        if expected is not None and path.stat().st_size != int(expected):
+        found = path.stat().st_size
+        if expected is not None and found != int(expected):
             raise UnreachableError(
-                f"the connection broke off after {path.stat().st_size} of {expected} "
-                "bytes"
+                f"the connection broke off after {found} of {expected} bytes"
             )
-    except (OSError, http.client.HTTPException) as e:
+    except (OSError, http.client.HTTPException, UnreachableError) as e:
         path.unlink(missing_ok=True)
+        if isinstance(e, OSError) and e.errno in _DISK_FULL:
+            raise UserError(
+                f"the disk of {path.parent.parent} is full",
+                f"Make room (the archive: {size}), or choose another --workspace.",
+            ) from e
+        if isinstance(e, UnreachableError):
+            raise
         raise UnreachableError(str(e)) from e
-    except UnreachableError:
-        path.unlink(missing_ok=True)
-        raise
 
 
 def published_md5(url: str) -> str:

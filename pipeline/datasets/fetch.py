@@ -11,15 +11,14 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.datasets import catalog, download, widedeep
 from pipeline.datasets.catalog import CatalogEntry
+from pipeline.datasets.download import Say
 from pipeline.errors import UserError
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -98,9 +97,8 @@ def _fill(entry: CatalogEntry, folder: Path, say: Say, archive: Path | None) -> 
             ) from e
         return str(archive)
     try:
-        say(f"downloading {entry.url}")
         archive = folder.parent / entry.archive
-        download.download(entry.url, archive)
+        download.download(entry.url, archive, say)
         unpack(archive, entry, folder)
         return entry.url
     except download.UnreachableError as e:

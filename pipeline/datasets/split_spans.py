@@ -8,6 +8,7 @@ first), as a catalogue grows with time.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import shutil
 import tempfile
@@ -57,7 +58,8 @@ def split_spans(
         raise UserError("give either num_spans or days", "Not both, and not neither.")
     if target.exists():
         raise UserError(f"{target} exists", "Give a new folder, or delete that one.")
-    config = config or DataConfig()
+    # A row that was set aside would shift all after it against the lines of the file.
+    config = dataclasses.replace(config or DataConfig(), on_bad_row="fail")
     (found,) = spans.resolve(source, config)
     prepared = ingest.prepare(source, config)
     names, firsts = _cuts(prepared.data.ratings.timestamps, num_spans, days)

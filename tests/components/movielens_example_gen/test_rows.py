@@ -135,6 +135,17 @@ def test_user_attributes_come_through(tmp_path: Path) -> None:
         assert by_user[b"2"][f.ZIP_CODE] == [b"V3N4P"]
 
 
+def test_one_title_under_two_ids_is_two_movies(tmp_path: Path) -> None:
+    folder = write_csv(tmp_path / "in", [(1, m, 4, m) for m in (1, 2, 3)])
+    movies = (folder / "movies.csv").read_text()
+    (folder / "movies.csv").write_text(
+        movies + "7,Hamlet (2000),War\n8,Hamlet (2000),War\n"
+    )
+    found = rows_of(folder, tmp_path, DataConfig())[f.CORPUS_SPLIT]
+    hamlets = [row[f.MOVIE_ID] for row in found if row[f.TITLE] == [b"Hamlet (2000)"]]
+    assert hamlets == [[b"7"], [b"8"]]
+
+
 def test_shards_hold_the_same_rows_as_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

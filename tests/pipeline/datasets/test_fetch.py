@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.server
 import socket
@@ -143,6 +144,20 @@ def test_silent_server_is_noticed_in_seconds(
         with pytest.raises(UserError, match="ml-1m.zip cannot be reached"):
             fetch.fetch("ml-1m", tmp_path)
         assert time.monotonic() - start < download.TIMEOUT_SECONDS + 2
+
+
+def test_full_disk_is_told_apart_from_the_network(
+    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.publish("small")
+
+    def disk_is_full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(download.shutil, "copyfileobj", disk_is_full)
+    with pytest.raises(UserError, match="the disk of .* is full"):
+        fetch.fetch("small", tmp_path / "data")
+    assert list((tmp_path / "data").iterdir()) == []
 
 
 def test_unknown_edition_names_the_known_ones(tmp_path: Path) -> None:

@@ -69,3 +69,10 @@ def test_impossible_cuts_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="exists"):
         split_spans(folder, folder, num_spans=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+
+
+def test_bad_rows_are_refused_under_every_policy(tmp_path: Path) -> None:
+    folder = write_csv(tmp_path / "in", [(1, 1, 4, 7), (1, 2, 99, 8), (1, 3, 4, 9)])
+    config = DataConfig(on_bad_row="quarantine", max_quarantined_fraction=0.9)
+    with pytest.raises(UserError, match="line 3: rating 99"):
+        split_spans(folder, tmp_path / "out", num_spans=2, config=config)
