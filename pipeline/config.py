@@ -11,7 +11,7 @@ See `pipeline.config_loading` for YAML files and `--set key=value`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -48,8 +48,8 @@ class ModelConfig:
 
     Attributes:
       embedding_dim: Width of both towers' output, the dot product's length.
-      recency_decay: Weight of an event relative to the next newer one in the
-        recency-weighted history pool.
+      recency_decays: Weights of an event relative to the next newer one, one for each
+        recency-weighted pool of the history.
       dropout: Dropout rate of the query tower's input.
       user_dropout: Rate at which training hides who the user is, so that the model
         learns to serve users it has never seen by their history alone.
@@ -57,7 +57,7 @@ class ModelConfig:
     """
 
     embedding_dim: Annotated[int, Field(ge=2, le=4096)] = 64
-    recency_decay: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    recency_decays: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.8, 0.95)
     dropout: Fraction = 0.5
     user_dropout: Fraction = 0.1
     title_tokens: Annotated[int, Field(ge=0)] = 2000
@@ -68,12 +68,17 @@ class TrainConfig:
     """How the towers are trained.
 
     Attributes:
+      loss: Whether a target is compared with the whole corpus or with a sample of it;
+        "auto" takes the whole corpus up to 4,096 movies.
+      num_negatives: Movies in a sample.
       epochs: Passes over the train split.
       batch_size: Windows (not events) per step.
       learning_rate: Learning rate of Adam at the start; it falls along a cosine.
       seed: Seed of initial weights, shuffling and dropout.
     """
 
+    loss: Literal["auto", "full_softmax", "sampled_softmax"] = "auto"
+    num_negatives: PositiveInt = 2048
     epochs: PositiveInt = 9
     batch_size: PositiveInt = 32
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-3

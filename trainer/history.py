@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import ops
@@ -9,36 +11,39 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("two_tower")
 class PooledHistory(keras.layers.Layer):
-    """Two causal pools of the events before each position, without any parameter.
+    """Causal pools of the events before each position, without any parameter.
 
     For event embeddings `e_0 .. e_(L-1)` and a position `t` in `0 .. L`:
 
     * long-term taste, `sum(e_s for s < t) / sqrt(t)`: the square root keeps the scale
       of a sum of `t` independent vectors;
-    * recent taste, `sum(decay ** (t - 1 - s) * e_s for s < t)`.
+    * recent taste, `sum(decay ** (t - 1 - s) * e_s for s < t)`, once for each decay: a
+      small one tells what was just watched, a large one the mood of the last weeks.
 
-    Both are linear in the events, so all positions are one product with a constant
+    All are linear in the events, so all positions are one product with a constant
     lower-triangular matrix. Position `t` never depends on event `t` or a later one.
 
     Args:
-      decay: Weight of an event relative to the next newer one, between 0 and 1.
+      decays: Weights of an event relative to the next newer one, between 0 and 1.
     """
 
-    num_outputs = 2
-
-    def __init__(self, decay: float, **kwargs: object) -> None:
+    def __init__(self, decays: Sequence[float], **kwargs: object) -> None:
         """See the class docstring."""
         super().__init__(**kwargs)
-        self.decay = decay
+        self.decays = tuple(decays)
+        self.num_outputs = 1 + len(self.decays)
 
     def build(self, input_shape: tuple[int, ...]) -> None:
-        """Makes the weights of each event at each position: `[2 * (L + 1), L]`."""
+        """Makes the weights of each event at each position: `[pools * (L + 1), L]`."""
         length = input_shape[1]
         position, event = np.arange(length + 1)[:, None], np.arange(length)[None, :]
         age = position - 1 - event
         long_term = (age >= 0) / np.sqrt(np.maximum(position, 1))
-        recent = np.where(age >= 0, self.decay ** np.maximum(age, 0), 0.0)
-        self._weights = np.concatenate([long_term, recent]).astype("float32")
+        recent = [
+            np.where(age >= 0, decay ** np.maximum(age, 0), 0.0)
+            for decay in self.decays
+        ]
+        self._weights = np.concatenate([long_term, *recent]).astype("float32")
 
     def call(self, events: keras.KerasTensor) -> list[keras.KerasTensor]:
         """Pools the events before every position.
@@ -48,7 +53,7 @@ class PooledHistory(keras.layers.Layer):
             of a row's events stand before its padding.
 
         Returns:
-          Long-term and recent taste, each `[batch, L + 1, dim]`.
+          Long-term taste and recent taste by decay, each `[batch, L + 1, dim]`.
         """
         _, length, dim = events.shape
         # One large matrix product is several times faster than a batched one.
@@ -62,4 +67,4 @@ class PooledHistory(keras.layers.Layer):
 
     def get_config(self) -> dict[str, object]:
         """Returns what `__init__` takes."""
-        return {**super().get_config(), "decay": self.decay}
+        return {**super().get_config(), "decays": self.decays}

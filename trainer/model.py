@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
 
 from trainer.history import PooledHistory
-from trainer.losses import full_softmax
+from trainer.losses import Retrieval, RetrievalLoss
 from trainer.towers import CandidateFeatures, CandidateTower, QueryTower
-
-
-class Retrieval(NamedTuple):
-    """What the towers make of a batch of windows.
-
-    Attributes:
-      queries: `[n, dim + 1]`, one for every target event of the batch.
-      candidates: `[num_movies, dim + 1]`, the whole corpus.
-      targets: int32 `[n]`, the movie of each target event.
-    """
-
-    queries: tf.Tensor
-    candidates: tf.Tensor
-    targets: tf.Tensor
 
 
 class TwoTowerModel(keras.Model):
@@ -38,19 +24,25 @@ class TwoTowerModel(keras.Model):
       query_tower: Embeds users at positions of their timelines.
       candidate_tower: Embeds movies.
       num_movies: Size of the corpus.
+      loss: Which candidates a step compares with, and how.
     """
 
     def __init__(
-        self, query_tower: QueryTower, candidate_tower: CandidateTower, num_movies: int
+        self,
+        query_tower: QueryTower,
+        candidate_tower: CandidateTower,
+        num_movies: int,
+        loss: RetrievalLoss,
     ) -> None:
         """See the class docstring."""
         super().__init__(name="two_tower")
         self.query_tower = query_tower
         self.candidate_tower = candidate_tower
         self.num_movies = num_movies
+        self._retrieval_loss = loss
 
     def call(self, inputs: dict[str, tf.Tensor], training: bool = False) -> Retrieval:
-        """Embeds the target events of windows and the corpus.
+        """Embeds the target events of windows and the candidates of a step.
 
         Args:
           inputs: int32 `user_index [batch]`, `user_attribute_indices [batch, 3]`,
@@ -59,22 +51,32 @@ class TwoTowerModel(keras.Model):
           training: Whether dropout is on.
 
         Returns:
-          Queries, candidates and targets.
+          Queries, targets and candidates.
         """
-        movies = inputs["movie_indices"]
-        embeddings = self.embed_all_movies()
+        movies, candidate_ids = (
+            inputs["movie_indices"],
+            self._retrieval_loss.candidate_ids(),
+        )
+        # Each movie of the step is embedded once: of a large corpus only a part is.
+        wanted = tf.concat([tf.reshape(movies, [-1]), candidate_ids], axis=0)
+        ids, place = tf.unique(tf.maximum(wanted, 0))
+        embeddings = self.candidate_tower(ids)
+        candidate_place = place[tf.size(movies) :]
+        movie_place = tf.reshape(place[: tf.size(movies)], tf.shape(movies))
         positions = tf.cast(tf.where(inputs["is_target"]), tf.int32)
         queries = self.query_tower(
             inputs["user_index"],
             inputs["user_attribute_indices"],
-            embed_events(embeddings, movies),
+            embed_events(embeddings, tf.where(movies >= 0, movie_place, movies)),
             positions,
             training=training,
         )
         return Retrieval(
             queries=queries,
-            candidates=embeddings[: self.num_movies],
             targets=tf.gather_nd(movies, positions),
+            positives=tf.gather(embeddings, tf.gather_nd(movie_place, positions)),
+            candidate_ids=candidate_ids,
+            candidates=tf.gather(embeddings, candidate_place),
         )
 
     @tf.autograph.experimental.do_not_convert
@@ -99,15 +101,15 @@ class TwoTowerModel(keras.Model):
         training: bool = True,
     ) -> tf.Tensor:
         """Returns the mean cross-entropy of the targets, in nats."""
-        return full_softmax(*y_pred)
+        return self._retrieval_loss(y_pred)
 
 
 def embed_events(embeddings: tf.Tensor, movies: tf.Tensor) -> tf.Tensor:
-    """Looks up a timeline's movies in the embedded corpus, without their bias.
+    """Looks up a timeline's movies among embedded ones, without their bias.
 
     Args:
-      embeddings: `[num_movies + 1, dim + 1]`.
-      movies: int32 `[batch, L]`, -1 where there is no event.
+      embeddings: `[n, dim + 1]`.
+      movies: int32 `[batch, L]`, rows of `embeddings`, -1 where there is no event.
 
     Returns:
       `[batch, L, dim]`, zero where there is no event.
@@ -121,6 +123,8 @@ def build_model(
     num_users: int,
     attribute_sizes: tuple[int, ...],
     config: dict[str, Any],
+    *,
+    loss: RetrievalLoss,
     seed: int,
 ) -> TwoTowerModel:
     """Makes the model that `pipeline.config.ModelConfig` describes.
@@ -130,6 +134,7 @@ def build_model(
       num_users: Users of the vocabulary.
       attribute_sizes: Values of each user attribute, 0 ("unknown") included.
       config: The fields of a `ModelConfig`.
+      loss: What training minimizes.
       seed: Seed of dropout; that of initial weights is Keras' global one.
 
     Returns:
@@ -141,11 +146,12 @@ def build_model(
             num_users,
             attribute_sizes,
             dim,
-            PooledHistory(config["recency_decay"]),
+            PooledHistory(config["recency_decays"]),
             dropout=config["dropout"],
             user_dropout=config["user_dropout"],
             seed=seed,
         ),
         CandidateTower(features, dim),
         features.num_movies,
+        loss,
     )

@@ -109,8 +109,8 @@ class CandidateTower(keras.layers.Layer):
 class QueryTower(keras.layers.Layer):
     """Embeds a user at a moment: who they are and what they watched until then.
 
-    `query = user + long-term + recent + MLP(user, long-term, recent)`, where the MLP
-    starts at zero: training begins from the plain sum and learns what to correct.
+    `query = sum(inputs) + MLP(inputs)` of the user and the pools of the timeline, where
+    the MLP starts at zero: training begins from the plain sum and learns to correct it.
 
     Args:
       num_users: Users of the vocabulary; the index behind them is "unknown".

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from typing import Any
 
@@ -21,6 +22,7 @@ from trainer.input_pipeline import (
     read_corpus,
     window_dataset,
 )
+from trainer.losses import RetrievalLoss, make_loss
 from trainer.model import TwoTowerModel, build_model
 from trainer.preprocessing import (
     AGE_BOUNDS,
@@ -78,7 +80,8 @@ def run_fn(fn_args: Any) -> None:
         num_users,
         ATTRIBUTE_SIZES,
         config["model"],
-        config["train"]["seed"],
+        loss=_loss(corpus, config["train"]),
+        seed=config["train"]["seed"],
     )
     report = fit(model, train, config, fn_args.model_run_dir)
 
@@ -149,6 +152,18 @@ def fit(
         "train_seconds": seconds,
         "targets_per_second": num_targets * len(losses) / seconds,
     }
+
+
+def _loss(corpus: Corpus, settings: dict[str, Any]) -> RetrievalLoss:
+    """Makes the configured loss, and says which one it is."""
+    loss = make_loss(
+        settings["loss"],
+        corpus.num_ratings,
+        settings["num_negatives"],
+        seed=settings["seed"],
+    )
+    logging.info("%s over %d movies", type(loss).__name__, len(corpus.movie_ids))
+    return loss
 
 
 def _by_split(files: list[str]) -> tuple[list[str], list[str]]:

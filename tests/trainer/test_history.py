@@ -7,7 +7,7 @@ import pytest
 
 from trainer.history import PooledHistory
 
-DECAY = 0.8
+DECAYS = (0.5, 0.8)
 
 
 @pytest.fixture
@@ -17,19 +17,20 @@ def events() -> np.ndarray:
 
 
 def test_pools_are_what_the_docstring_says(events: np.ndarray) -> None:
-    long_term, recent = map(np.asarray, PooledHistory(DECAY)(events))
-    assert long_term.shape == recent.shape == (3, 6, 4)
+    long_term, *recent = map(np.asarray, PooledHistory(DECAYS)(events))
+    assert [pool.shape for pool in (long_term, *recent)] == [(3, 6, 4)] * 3
     for place in range(6):
         before = events[:, :place]
         expected = before.sum(axis=1) / np.sqrt(max(place, 1))
         np.testing.assert_allclose(long_term[:, place], expected, atol=1e-5)
-        weights = DECAY ** np.arange(place)[::-1]
-        expected = np.einsum("s,bsd->bd", weights, before)
-        np.testing.assert_allclose(recent[:, place], expected, atol=1e-5)
+        for decay, pool in zip(DECAYS, recent, strict=True):
+            weights = decay ** np.arange(place)[::-1]
+            expected = np.einsum("s,bsd->bd", weights, before)
+            np.testing.assert_allclose(pool[:, place], expected, atol=1e-5)
 
 
 def test_an_event_changes_only_the_places_behind_it(events: np.ndarray) -> None:
-    history = PooledHistory(DECAY)
+    history = PooledHistory(DECAYS)
     before = [np.asarray(pool) for pool in history(events)]
     changed = events.copy()
     changed[:, 3] += 1.0
@@ -42,6 +43,6 @@ def test_an_event_changes_only_the_places_behind_it(events: np.ndarray) -> None:
 def test_padding_behind_the_last_event_changes_nothing(events: np.ndarray) -> None:
     padded = np.concatenate([events, np.zeros((3, 2, 4), "float32")], axis=1)
     for short, long in zip(
-        PooledHistory(DECAY)(events), PooledHistory(DECAY)(padded), strict=True
+        PooledHistory(DECAYS)(events), PooledHistory(DECAYS)(padded), strict=True
     ):
         np.testing.assert_allclose(short, np.asarray(long)[:, :6], atol=1e-6)

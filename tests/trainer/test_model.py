@@ -13,17 +13,19 @@ import tensorflow as tf
 from pipeline.errors import UserError
 from tests.fixtures import small_model as small
 from trainer.input_pipeline import window_dataset
+from trainer.losses import FullSoftmax, RetrievalLoss, SampledSoftmax
 from trainer.model import TwoTowerModel, build_model
 from trainer.training import fit
 
 
-def make_model(**overrides: Any) -> TwoTowerModel:
+def make_model(loss: RetrievalLoss | None = None, **overrides: Any) -> TwoTowerModel:
     keras.utils.set_random_seed(1)
     return build_model(
         small.candidate_features(),
         small.NUM_USERS,
         small.ATTRIBUTE_SIZES,
         {**small.CONFIG["model"], **overrides},
+        loss=loss or FullSoftmax(small.NUM_MOVIES),
         seed=1,
     )
 
@@ -91,6 +93,16 @@ def test_it_learns_what_comes_next(tmp_path: Path) -> None:
     result = model(windows())
     found = np.argmax(result.queries @ tf.transpose(result.candidates), axis=1)
     assert np.mean(found == result.targets) > 0.8
+
+
+def test_it_learns_from_a_sample_of_the_corpus(tmp_path: Path) -> None:
+    counts = np.full(small.NUM_MOVIES, 4)
+    model = make_model(SampledSoftmax(counts, num_negatives=30, seed=1))
+    fit(model, small.train_columns(), small.CONFIG, str(tmp_path))
+    queries = model(windows())
+    corpus = model.embed_all_movies()[: small.NUM_MOVIES]
+    found = np.argmax(queries.queries @ tf.transpose(corpus), axis=1)
+    assert np.mean(found == queries.targets) > 0.8
 
 
 def test_equal_seeds_train_equal_models(tmp_path: Path) -> None:
