@@ -152,7 +152,8 @@ def _pop_baseline(inputs: _Artifacts) -> types.Artifact | None:
     (artifact,) = artifacts
     is_none = (
         artifact.has_custom_property(EXISTS)
-        and int(artifact.get_custom_property(EXISTS)) == 0
+        # Kubeflow hands numbers on as doubles, which only this getter reads.
+        and artifact.get_int_custom_property(EXISTS) == 0
     )
     return None if is_none else artifact
 
