@@ -28,13 +28,14 @@ def report(console: Console, summary: Summary, workspace: Workspace, run: Run) -
         console.print(text, soft_wrap=True, highlight=False)
 
 
-def report_failure(console: Console, summary: Summary, run: Run) -> None:
-    """Prints why a run failed, in one line, and where its log is."""
+def report_failure(summary: Summary, run: Run) -> None:
+    """Prints to standard error why a run failed, in one line, and where its log is."""
+    console = Console(stderr=True, highlight=False)
     failed = [step["id"] for step in summary.steps if step["state"] == "failed"]
     where = f"{failed[0]} failed" if failed else "The run failed"
     text = Text.assemble((f"{where}: ", "bold red"), summary.error or "unknown cause")
-    console.print(text, soft_wrap=True, highlight=False)
-    console.print(f"Log: {run.log}", soft_wrap=True, highlight=False, markup=False)
+    console.print(text, soft_wrap=True)
+    console.print(f"Log: {run.log}", soft_wrap=True, markup=False)
 
 
 def _metrics_table(summary: Summary) -> Table:

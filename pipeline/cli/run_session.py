@@ -114,7 +114,7 @@ class Watch:
             raise
         summary = self._write_summary(state, child)
         if state.cause:
-            report_failure(self.console, summary, self.run)
+            report_failure(summary, self.run)
             return 1
         report(self.console, summary, self.workspace, self.run)
         return 0

@@ -110,11 +110,11 @@ def test_a_terminal_shows_what_runs_now(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("terminal", [False, True])
 def test_a_failed_step_ends_with_one_line_and_the_log(
-    tmp_path: Path, terminal: bool
+    tmp_path: Path, terminal: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, shown, summary = watch(tmp_path, FAILS, terminal)
+    code, _, summary = watch(tmp_path, FAILS, terminal)
     assert code == 1
-    cause, log = shown.splitlines()[-2:]
+    cause, log = capsys.readouterr().err.splitlines()
     assert "loss is NaN. Lower train.learning_rate." in cause
     assert "Trainer failed" in cause
     assert log.endswith("run.log")
