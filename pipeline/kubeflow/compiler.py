@@ -60,7 +60,9 @@ class Compiled:
         return json.dumps(job, indent=2, sort_keys=True) + "\n"
 
 
-def compile_pipeline(config: PipelineConfig, *, pinned_span: bool = False) -> Compiled:
+def compile_pipeline(
+    config: PipelineConfig, *, pinned_span: bool = False, no_cache: bool = False
+) -> Compiled:
     """Compiles the one graph for Kubeflow.
 
     Args:
@@ -68,6 +70,7 @@ def compile_pipeline(config: PipelineConfig, *, pinned_span: bool = False) -> Co
       pinned_span: Whether every run must name its span. Only then may ExampleGen take
         an earlier result: a server knows parameters, not what lies in a folder, so
         "the newest span" would be the same key on every day.
+      no_cache: Whether no step may take an earlier result.
 
     Returns:
       A pipeline that passes `pipeline.kubeflow.rules`.
@@ -81,6 +84,7 @@ def compile_pipeline(config: PipelineConfig, *, pinned_span: bool = False) -> Co
     mends.refuse_what_no_server_runs(spec)
     mends.name_as_the_sdk_does(spec)
     mends.run_driver_in_the_step(spec, drivers)
+    mends.name_the_step(spec)
     mends.rename_condition_keys(spec)
     mends.name_real_producers(spec)
     mends.drop_null_metadata(spec)
@@ -92,8 +96,9 @@ def compile_pipeline(config: PipelineConfig, *, pinned_span: bool = False) -> Co
     step_settings.set_resources(spec, settings)
     step_settings.set_environment(spec, settings)
     step_settings.set_retries(spec, settings)
+    never = [] if pinned_span else [_EXAMPLE_GEN]
     step_settings.set_caching(
-        spec, settings, never=() if pinned_span else (_EXAMPLE_GEN,)
+        spec, settings, list(mends.tasks(spec)) if no_cache else never
     )
     return Compiled(spec, step_settings.platform_document(spec, settings))
 

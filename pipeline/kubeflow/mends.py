@@ -13,6 +13,7 @@ from pipeline.errors import UserError
 
 Spec = dict[str, Any]
 DRIVER_FLAG: Final = "--driver_class_path"
+STEP_FLAG: Final = "--step"
 _COMPONENT_PREFIX: Final = "comp-"
 _EXECUTOR_PREFIX: Final = "exec-"
 
@@ -75,6 +76,15 @@ def run_driver_in_the_step(spec: Spec, drivers: Mapping[str, str]) -> None:
         container.pop("lifecycle", None)
         if name in drivers:
             container["args"] += [DRIVER_FLAG, drivers[name]]
+
+
+def name_the_step(spec: Spec) -> None:
+    """Tells the step its name, so that it can say which one failed.
+
+    TFX passes a class only, and for the stock components that is `Executor`.
+    """
+    for name, container in containers(spec):
+        container["args"] += [STEP_FLAG, name]
 
 
 def name_as_the_sdk_does(spec: Spec) -> None:

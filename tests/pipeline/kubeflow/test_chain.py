@@ -1,0 +1,125 @@
+"""The whole chain by the compiled file, as a Kubeflow server would run it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.config_loading import load
+from tests.conftest import SETTINGS, Chain
+from tests.fixtures.kfp_backend import Backend, Ran
+from tests.fixtures.lazy import lazily
+
+pytestmark = pytest.mark.slow
+
+SPAN = {"span": "1"}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A server, a volume and a run that ended."""
+
+    backend: Backend
+    volume: Path
+    text: str
+    first: dict[str, Ran]
+
+    def metrics(self) -> dict[str, Any]:
+        """The metrics of the first run."""
+        evaluation = self.first["Evaluator"].outputs["evaluation"]
+        path = self.backend.stored(evaluation["uri"]) / "retrieval_summary.json"
+        summary: dict[str, Any] = json.loads(path.read_text())
+        return summary
+
+
+@pytest.fixture(scope="module")
+def cluster(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    """The made-up data that the local chain learnt from too, run to a pushed model."""
+    folder = tmp_path_factory.mktemp("cluster")
+    volume = folder / "volume"
+    places = (
+        f"kubeflow.volumes=[{{claim: two-tower, path: {folder}}}]",
+        f"kubeflow.serving_dir={volume}/serving",
+        f"kubeflow.input_base={folder}/data",
+        "data.dataset=data",
+        "kubeflow.defaults.retries=1",
+    )
+    (folder / "data").symlink_to(chain.data)
+    make = lazily("pipeline.kubeflow.compiler", "compile_pipeline")
+    text = make(load((), (*SETTINGS, *places)), pinned_span=True).to_yaml()
+    backend = Backend(folder)
+    first = backend.run(text, SPAN)
+    failed = {name: ran.log for name, ran in first.items() if ran.state == "failed"}
+    assert not failed, "\n".join(failed.values())
+    return Cluster(backend, volume, text, first)
+
+
+def test_every_step_runs_to_a_pushed_model(cluster: Cluster) -> None:
+    assert {ran.state for ran in cluster.first.values()} == {"done"}
+    assert {ran.attempts for ran in cluster.first.values()} == {1}
+    pushed = cluster.first["Pusher"].outputs["pushed_model"]["metadata"]
+    model = Path(pushed["pushed_destination"])
+    assert model.parent == cluster.volume / "serving"
+    assert (model / "saved_model.pb").is_file()
+    assert (model / "assets.extra" / "tf_serving_warmup_requests").is_file()
+
+
+def test_metrics_equal_those_of_the_local_run(cluster: Cluster, chain: Chain) -> None:
+    metrics = cluster.metrics()
+    assert metrics["blessed"]
+    assert metrics["candidate"] == pytest.approx(chain.first["metrics"]["candidate"])
+
+
+def test_the_driver_ran_and_its_findings_are_in_the_artifact(cluster: Cluster) -> None:
+    examples = cluster.first["MovieLensExampleGen"].outputs["examples"]
+    assert len(examples["metadata"]["input_fingerprint"]) == 32
+    assert json.loads(examples["metadata"]["split_names"]) == [
+        "train",
+        "eval",
+        "corpus",
+    ]
+
+
+def test_nothing_tells_of_the_pods_that_are_gone(cluster: Cluster) -> None:
+    told = json.dumps([ran.outputs for ran in cluster.first.values()])
+    assert "/pods/" not in told
+    for ran in cluster.first.values():
+        for artifact in ran.outputs.values():
+            assert artifact["uri"].startswith("minio://mlpipeline/")
+
+
+def test_the_same_span_again_is_a_cache_hit(cluster: Cluster) -> None:
+    again = cluster.backend.run(cluster.text, SPAN)
+    assert {ran.state for ran in again.values()} == {"cached"}
+    assert len(list((cluster.volume / "serving").iterdir())) == 1
+
+
+def test_a_date_without_data_is_an_error_that_names_it(
+    cluster: Cluster, tmp_path: Path, chain: Chain
+) -> None:
+    days = cluster.backend.folder / "days"
+    (days / "2026-02-28").mkdir(parents=True)
+    for path in chain.data.iterdir():
+        (days / "2026-02-28" / path.name).symlink_to(path)
+    values = {"span": "2026-03-01", "input_base": str(days)}
+    only = ("MovieLensExampleGen",)
+    ran = cluster.backend.run(cluster.text, values, only=only)["MovieLensExampleGen"]
+    assert (ran.state, ran.attempts) == ("failed", 2)
+    last = ran.log.strip().splitlines()[-1]
+    assert last.startswith("MovieLensExampleGen failed: ")
+    assert "2026-03-01" in last and "2026-02-28" in last
+
+
+def test_messages_of_older_servers_are_understood(cluster: Cluster) -> None:
+    """Before 2.15 outputs had no names, and the output file lay in /tmp."""
+    old = Backend(cluster.backend.folder, "old")
+    steps = ("ExampleValidator", "LiveModel")
+    ran = old.run(cluster.text, SPAN, only=steps, before=cluster.first)
+    assert {ran[step].state for step in steps} == {"done"}, ran
+    # By now there is a live model.
+    assert ran["LiveModel"].outputs["model"]["metadata"]["exists"] == 1.0
+    assert cluster.first["LiveModel"].outputs["model"]["metadata"]["exists"] == 0.0

@@ -1,0 +1,126 @@
+"""The launcher's message in both shapes, and TFX's answer. No TFX is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.kubeflow.executor_input import adapt, finish
+from pipeline.kubeflow.mirrors import ROOT_ENV, local_path, remove_folder_marks
+
+ROOT = "minio://mlpipeline/v2/artifacts/run/Trainer/1"
+EXAMPLES = {"instanceSchema": "title: tfx.Examples\ntype: object\n"}
+MODEL = {"instanceSchema": "title: tfx.Model\ntype: object\n"}
+INPUTS_SPEC = {"artifacts": {"examples": {"artifactType": EXAMPLES}}}
+
+
+def message(*, new: bool) -> dict[str, Any]:
+    """What a launcher passes since backend 2.15, or before."""
+    model = {"uri": f"{ROOT}/model", "type": MODEL}
+    logs = {"uri": f"{ROOT}/logs", "type": {"schemaTitle": "system.Artifact"}}
+    examples = {
+        "name": "17",
+        "uri": "minio://mlpipeline/v2/artifacts/run/Gen/1/examples",
+        "type": {"instanceSchema": ""},
+        "metadata": {"span": 1.0},
+    }
+    outputs: dict[str, Any] = {"model": {"artifacts": [model]}}
+    output_file = "/tmp/kfp_outputs/output_metadata.json"
+    if new:
+        outputs["model"]["artifacts"][0]["name"] = "model"
+        outputs["executor-logs"] = {"artifacts": [logs]}
+        output_file = "/minio/mlpipeline/v2/output_metadata.json"
+    return {
+        "inputs": {"artifacts": {"examples": {"artifacts": [examples]}}},
+        "outputs": {"artifacts": outputs, "outputFile": output_file},
+    }
+
+
+@pytest.fixture(params=[True, False], ids=["new", "old"])
+def shaped(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return message(new=request.param)
+
+
+def test_both_shapes_become_the_one_that_tfx_knows(shaped: dict[str, Any]) -> None:
+    adapted = adapt(shaped, INPUTS_SPEC)
+    (examples,) = adapted.inputs()
+    (model,) = adapted.outputs()  # without executor-logs
+    # An empty schema is `yaml.safe_load("").get` in every step: tfx#7768.
+    assert examples["type"] == EXAMPLES
+    assert examples["uri"] == "/minio/mlpipeline/v2/artifacts/run/Gen/1/examples"
+    assert examples["name"] == "17"
+    assert examples["metadata"] == {"span": 1.0}
+    assert model["uri"] == "/minio/mlpipeline/v2/artifacts/run/Trainer/1/model"
+    # Without a name TFX has the id 0 and fails when it looks the name up.
+    assert model["name"]
+    assert adapted.output_file == shaped["outputs"]["outputFile"]
+
+
+def test_the_launchers_message_is_left_as_it_was() -> None:
+    shaped = message(new=True)
+    adapt(shaped, INPUTS_SPEC)
+    assert shaped == message(new=True)
+
+
+def test_a_type_that_is_there_is_kept() -> None:
+    shaped = message(new=True)
+    (examples,) = shaped["inputs"]["artifacts"]["examples"]["artifacts"]
+    examples["type"] = {"schemaTitle": "tfx.Other"}
+    (adapted,) = adapt(shaped, INPUTS_SPEC).inputs()
+    assert adapted["type"] == {"schemaTitle": "tfx.Other"}
+
+
+def test_a_message_without_output_file_is_refused() -> None:
+    with pytest.raises(UserError, match="named no output file"):
+        adapt({"inputs": {}}, {})
+
+
+def test_the_answer_has_uris_and_no_null() -> None:
+    uris = adapt(message(new=True), INPUTS_SPEC).uris
+    local = "/minio/mlpipeline/v2/artifacts/run/Trainer/1/model"
+    metadata = {"a": None, "b": 1.0, "file": f"{local}/report.json"}
+    output = {
+        "model": {"artifacts": [{"name": "m", "uri": local, "metadata": metadata}]}
+    }
+    finished = finish({"artifacts": output}, uris)
+    (model,) = finished["artifacts"]["model"]["artifacts"]
+    assert model == {
+        "name": "m",
+        "uri": f"{ROOT}/model",
+        "metadata": {"b": 1.0, "file": f"{ROOT}/model/report.json"},
+    }
+    assert "parameterValues" not in finished
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("minio://b/k", "/minio/b/k"),
+        ("s3://b/k", "/s3/b/k"),
+        ("gs://b/k", "/gcs/b/k"),
+        ("/mnt/k", "/mnt/k"),
+        ("ram://k", "ram://k"),
+    ],
+)
+def test_mirrors_are_the_launchers(uri: str, path: str) -> None:
+    assert local_path(uri) == path
+
+
+def test_the_mirrors_root_can_be_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ROOT_ENV, "/pod")
+    assert local_path("minio://b/k") == "/pod/minio/b/k"
+
+
+def test_empty_objects_that_stand_for_folders_are_ignored(tmp_path: Path) -> None:
+    """kfp#13476; an empty file of another name is a file."""
+    (tmp_path / "Split-train").mkdir()
+    (tmp_path / "Split-train_$folder$").touch()
+    (tmp_path / "Split-train" / "a_$folder$").touch()
+    (tmp_path / "NO_LIVE_MODEL").touch()
+    (tmp_path / "full_$folder$").write_text("x")
+    assert len(remove_folder_marks(tmp_path)) == 2
+    left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"NO_LIVE_MODEL", "full_$folder$"}
