@@ -21,6 +21,9 @@ _COMMANDS: Final = {
     "recommend": "Ask the newest pushed model what a user should watch next.",
     "config": "Print the configuration that a run would use, as YAML.",
     "data": "Fetch MovieLens and look at it.",
+    "compile": "Compile the pipeline for Kubeflow Pipelines.",
+    "deploy": "Upload the pipeline to a Kubeflow Pipelines server.",
+    "schedule": "Retrain on Kubeflow at fixed times.",
     "doctor": "Check versions, data, memory and disk.",
 }
 

@@ -11,6 +11,7 @@ from pipeline.cli.options import (
     config_options,
     workspace_option,
 )
+from pipeline.cli.server_options import Server, experiment_options, server_options
 
 
 @click.command()
@@ -26,15 +27,32 @@ from pipeline.cli.options import (
     help="Run every step again, also where nothing changed.",
 )
 @workspace_option
+@click.option("--kubeflow", is_flag=True, help="Run it on a Kubeflow server, not here.")
+@click.option(
+    "--wait", is_flag=True, help="With --kubeflow: follow the run to its end."
+)
+@click.option(
+    "--span",
+    help="With --kubeflow: last span to read, such as 12, 2026-03-01 or yesterday.",
+)
+@experiment_options
+@server_options
 @click.pass_context
-def run(  # noqa: PLR0913, PLR0917 - one for each option
+def run(
     context: click.Context,
+    *,
     dataset: str | None,
     files: tuple[Path, ...],
     assignments: tuple[str, ...],
     data_dir: Path | None,
     no_cache: bool,
     workspace: Path,
+    kubeflow: bool,
+    wait: bool,
+    span: str | None,
+    experiment: str | None,
+    service_account: str | None,
+    server: Server,
 ) -> None:
     """Train, evaluate and push a model; steps that did not change are cached.
 
@@ -44,19 +62,38 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
       two-tower run --data-dir ~/ml-100k         the files that you have
       two-tower run --set train.epochs=5         one value changed
       two-tower run -c mine.yaml -w /data/ws     own configuration and workspace
+      two-tower run --kubeflow --wait            on a cluster: see kubeflow/README.md
 
     The exit code is 0 also where the model was not blessed: the summary says why, and
     the model that is being served stays. It is 1 where a step failed, 2 where the
     command line or the configuration is wrong.
     """
+    from pipeline.cli.kubeflow_run import (
+        KubeflowRequest,
+        check_not_kubeflow,
+        check_only_kubeflow,
+        run_on_kubeflow,
+    )
     from pipeline.cli.run_session import RunRequest, run_pipeline
     from pipeline.config_loading import load
     from pipeline.data_source import check
 
     assignments = assignments_with_dataset(dataset, assignments)
+    if kubeflow:
+        check_only_kubeflow(data_dir)
+        request = KubeflowRequest(
+            load(files, assignments),
+            server,
+            span,
+            wait,
+            no_cache,
+            experiment,
+            service_account,
+        )
+        context.exit(run_on_kubeflow(request))
+    check_not_kubeflow(wait, span, experiment, service_account, server.is_given)
     # The user's own files are not ML-100K only because nothing else was said.
     own_name = data_dir.resolve().name if data_dir else None
     config = load(files, assignments, own_name)
     check(config.data, data_dir)
-    request = RunRequest(config, workspace, data_dir, no_cache)
-    context.exit(run_pipeline(request))
+    context.exit(run_pipeline(RunRequest(config, workspace, data_dir, no_cache)))

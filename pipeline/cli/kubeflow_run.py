@@ -1,0 +1,93 @@
+"""`two-tower run --kubeflow`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from pipeline.cli.server_options import Server, upload
+from pipeline.config import PipelineConfig
+from pipeline.errors import UsageError
+
+
+@dataclass(frozen=True)
+class KubeflowRequest:
+    """What the user asked for.
+
+    Attributes:
+      config: The checked configuration.
+      server: Where it runs.
+      span: Last span, or None for the configuration's.
+      wait: Whether to follow the run to its end.
+      no_cache: Whether every step runs again.
+      experiment: Experiment, or None for the pipeline's own.
+      service_account: Account of the containers, or None for the default.
+    """
+
+    config: PipelineConfig
+    server: Server
+    span: str | None
+    wait: bool
+    no_cache: bool
+    experiment: str | None
+    service_account: str | None
+
+
+def run_on_kubeflow(request: KubeflowRequest) -> int:
+    """Uploads, starts and, where asked to, follows a run.
+
+    Returns:
+      0, or 1 where the run was followed and failed.
+    """
+    from pipeline.kubeflow import runs
+
+    config = request.config
+    client = request.server.connect()
+    span = request.span or config.data.last_span
+    if span is not None:
+        runs.check_span(span)
+    version = upload(
+        client,
+        config,
+        pinned_span=runs.is_pinned(span),
+        no_cache=request.no_cache,
+    )
+    submission = runs.Submission(request.experiment, request.service_account, span)
+    run_id = runs.start(client, version, config.name, submission)
+    click.echo(f"{'Run':<10}{runs.link(client, run_id)}")
+    if not request.wait:
+        return 0
+    try:
+        return 0 if runs.follow(client, run_id, click.echo) else 1
+    except KeyboardInterrupt:
+        click.echo("No longer waiting; the run goes on.", err=True)
+        raise
+
+
+def check_only_kubeflow(data_dir: Path | None) -> None:
+    """Refuses what a server could not see.
+
+    Raises:
+      UsageError: `--data-dir` was given.
+    """
+    if data_dir is not None:
+        raise UsageError(
+            f"--data-dir {data_dir} is a folder here, which the cluster does not see",
+            "Give --set kubeflow.input_base=PLACE, a folder of a volume or at gs://.",
+        )
+
+
+def check_not_kubeflow(*given: object) -> None:
+    """Refuses options of a server where none is asked to run.
+
+    Raises:
+      UsageError: One of them was given.
+    """
+    if any(given):
+        raise UsageError(
+            "--wait, --span, --experiment, --service-account and the options of the "
+            "server belong to --kubeflow",
+            "Add --kubeflow; a local run takes its span by --set data.last_span=SPAN.",
+        )

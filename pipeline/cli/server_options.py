@@ -1,0 +1,131 @@
+"""Options of the commands that talk to a Kubeflow Pipelines server."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from pipeline.config import PipelineConfig
+    from pipeline.kubeflow.client import Client, Version
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option(
+        "--endpoint",
+        metavar="URL",
+        help="The server.  [env: TWO_TOWER_KFP_ENDPOINT; else the cluster that this "
+        "runs in, else the kube config]",
+    ),
+    click.option(
+        "--token-file",
+        type=click.Path(path_type=Path),
+        help="File with a bearer token.  [env: TWO_TOWER_KFP_TOKEN has the token; else "
+        "the service account's]",
+    ),
+    click.option(
+        "--namespace",
+        "-n",
+        help="Namespace of the runs, where there are several.  "
+        "[env: TWO_TOWER_KFP_NAMESPACE]",
+    ),
+    click.option("--kube-context", help="Context of the kube config."),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(min=0.1),
+        default=30.0,
+        show_default=True,
+        help="Seconds to wait for an answer.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Server:
+    """What the options say of the server."""
+
+    endpoint: str | None
+    token_file: Path | None
+    namespace: str | None
+    kube_context: str | None
+    timeout: float
+
+    def connect(self) -> Client:
+        """Finds the server and makes sure that it is one.
+
+        Raises:
+          UserError: It is not, or it does not talk to us.
+        """
+        from pipeline.kubeflow.client import Client
+        from pipeline.kubeflow.endpoint import find
+        from pipeline.kubeflow.rest import Rest
+
+        endpoint = find(
+            url=self.endpoint,
+            token_file=self.token_file,
+            namespace=self.namespace,
+            context=self.kube_context,
+        )
+        client = Client(Rest(endpoint, timeout_seconds=self.timeout))
+        client.check()
+        return client
+
+    @property
+    def is_given(self) -> bool:
+        """Whether any option was used."""
+        return any((self.endpoint, self.token_file, self.namespace, self.kube_context))
+
+
+def server_options(function: _Function) -> _Function:
+    """Adds the options; the function gets them as `server: Server`."""
+
+    @functools.wraps(function)
+    def wrapper(**options: Any) -> Any:
+        names = ("endpoint", "token_file", "namespace", "kube_context", "timeout")
+        server = Server(**{name: options.pop(name) for name in names})
+        return function(**options, server=server)
+
+    decorated: Any = wrapper
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated
+
+
+def experiment_options(function: _Function) -> _Function:
+    """Adds `--experiment` and `--service-account`."""
+    for option in (
+        click.option(
+            "--service-account", help="Kubernetes account of the steps' containers."
+        ),
+        click.option(
+            "--experiment",
+            help="Experiment of the runs.  [default: the pipeline's name]",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def upload(
+    client: Client,
+    config: PipelineConfig,
+    *,
+    pinned_span: bool = False,
+    no_cache: bool = False,
+) -> Version:
+    """Compiles the pipeline and uploads it, unless the server has just this one."""
+    from pipeline.kubeflow.compiler import compile_pipeline
+
+    click.echo(f"{'Server':<10}{client.url}")
+    compiled = compile_pipeline(config, pinned_span=pinned_span, no_cache=no_cache)
+    compiled.check()
+    version = client.deploy(config.name, compiled.to_yaml())
+    state = "uploaded" if version.is_new else "on the server already"
+    click.echo(f"{'Pipeline':<10}{config.name}, version {version.name} ({state})")
+    return version
