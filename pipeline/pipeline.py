@@ -58,7 +58,7 @@ def create_pipeline(
       The pipeline, with caching on.
     """
     source = _Source(input_base, content_fingerprint, span)
-    data = _data_nodes(config, source, fingerprints)
+    data = _data_nodes(config, source, serving_dir, fingerprints)
     model = _model_nodes(config, data, serving_dir, fingerprints)
     return Pipeline(
         pipeline_name=config.name,
@@ -82,6 +82,7 @@ class _Source:
 def _data_nodes(
     config: PipelineConfig,
     source: _Source,
+    serving_dir: str,
     fingerprints: Mapping[str, str],
 ) -> dict[str, BaseComponent]:
     """From files to examples that are fit for training."""
@@ -108,6 +109,9 @@ def _data_nodes(
         anomalies=validator.outputs["anomalies"],
         schema=schema.outputs["schema"],
         min_rows=json.dumps(dict(config.data.min_rows), sort_keys=True),
+        max_drift=json.dumps(dict(config.data.max_drift), sort_keys=True),
+        max_skew=json.dumps(dict(config.data.max_skew), sort_keys=True),
+        serving_dir=serving_dir,
         code_hash=fingerprints["DataGate"],
     )
     return {
@@ -142,6 +146,8 @@ def _model_nodes(
         },
         # Nobody reads the statistics of indices; StatisticsGen has those of the data.
         disable_statistics=True,
+        # Nobody hands one back in, and writing it takes a fifth of the step's time.
+        disable_analyzer_cache=True,
     )
     # An order without data: nothing is made of examples that the gate refused.
     transform.add_upstream_node(data["gate"])
@@ -177,6 +183,7 @@ def _model_nodes(
     pusher = RetrievalPusher(
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=servability.outputs["blessing"],
+        statistics=data["statistics_gen"].outputs["statistics"],
         push_destination=serving_dir,
         code_hash=fingerprints["Pusher"],
     )
