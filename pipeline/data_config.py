@@ -12,6 +12,10 @@ from pydantic.dataclasses import dataclass
 from pipeline.config_types import FROZEN, PositiveInt
 
 Split = Literal["train", "eval", "corpus"]
+# What train and eval rows have in common and what may be alike over time.
+Distributed = Literal[
+    "movie_ids", "ratings", "activity", "age", "gender", "occupation", "zip_code"
+]
 Column = Literal["user_id", "movie_id", "rating", "timestamp", "title", "genres"]
 
 
@@ -27,10 +31,20 @@ SpanId = Annotated[
     Field(pattern=r"^([0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2})$"),
 ]
 Name = Annotated[str, Field(min_length=1)]
+Divergence = Annotated[float, Field(gt=0, le=1)]
 
 
 def _min_rows() -> Mapping[Split, int]:
     return {"train": 10, "eval": 10, "corpus": 10}
+
+
+# docs/data.md tells what real editions measure.
+def _max_drift() -> Mapping[Distributed, Divergence]:
+    return {"movie_ids": 0.65, "ratings": 0.1}
+
+
+def _max_skew() -> Mapping[Distributed, Divergence]:
+    return {"ratings": 0.1}
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
@@ -47,6 +61,9 @@ class DataConfig:
       window_stride: New targets per window; the rest of a window is context.
       activity_bounds: Lower bounds of the timeline-length buckets, in events.
       min_rows: Rows that a split must have, else DataGate stops the run.
+      max_drift: Feature -> Jensen-Shannon divergence (0 to 1) of the train split from
+        that of the live model, beyond which DataGate stops the run; empty for no bound.
+      max_skew: The same of the eval split from the train split.
       holdout_fraction: Share of the events held out by `temporal_global` and `random`.
       eval_start: First second of the eval period of `temporal_global`, in seconds since
         the epoch, UTC; None to cut at `holdout_fraction`.
@@ -74,6 +91,8 @@ class DataConfig:
     window_stride: PositiveInt = 50
     activity_bounds: tuple[PositiveInt, ...] = (20, 50, 100, 200)
     min_rows: Mapping[Split, PositiveInt] = Field(default_factory=_min_rows)
+    max_drift: Mapping[Distributed, Divergence] = Field(default_factory=_max_drift)
+    max_skew: Mapping[Distributed, Divergence] = Field(default_factory=_max_skew)
     holdout_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     eval_start: Annotated[int, Field(ge=0)] | None = None
     on_bad_row: Literal["fail", "quarantine"] = "fail"

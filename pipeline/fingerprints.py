@@ -19,13 +19,17 @@ _SOURCES: Final[dict[str, tuple[str, ...]]] = {
     "MovieLensExampleGen": ("components/movielens_example_gen",),
     "SchemaImporter": ("components/schema",),
     "ExampleValidator": ("components/example_validator",),
-    "DataGate": ("components/data_gate", "components/example_rows.py"),
+    "DataGate": (
+        "components/data_gate",
+        "components/example_rows.py",
+        "components/live_version.py",
+    ),
     "Transform": ("trainer/preprocessing.py",),
     "Trainer": ("trainer",),
-    "LiveModel": ("components/live_model",),
+    "LiveModel": ("components/live_model", "components/live_version.py"),
     "Evaluator": ("components/evaluator", "components/metrics"),
     "ServabilityCheck": ("components/servability_check", "components/example_rows.py"),
-    "Pusher": ("components/pusher",),
+    "Pusher": ("components/pusher", "components/live_version.py"),
 }
 _SHARED_SOURCES: Final = ("trainer/features.py",)
 # The same code means something else under another release of these.

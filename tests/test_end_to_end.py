@@ -108,7 +108,11 @@ def test_the_pushed_folder_is_complete(chain: Chain) -> None:
     assert (model / "variables" / "variables.index").is_file()
     assert {path.name for path in (model / "assets").iterdir()} >= {"movie_id"}
     extra = {path.name for path in (model / "assets.extra").iterdir()}
-    assert extra == {"model_info.json", "tf_serving_warmup_requests"}
+    assert extra == {
+        "model_info.json",
+        "tf_serving_warmup_requests",
+        "train_statistics.pb",
+    }
 
 
 def test_a_bare_server_can_ask_it(answers: dict[str, Any]) -> None:
@@ -209,7 +213,7 @@ def test_a_worse_model_is_not_pushed(chain: Chain) -> None:
 def test_nothing_is_trained_on_data_that_the_gate_refuses(chain: Chain) -> None:
     outcome = chain.run("--set", "data.min_rows={train: 100000}")
     assert outcome.exit_code == 1
-    assert "DataGate" in outcome.errors and "100000" in outcome.errors
+    assert "DataGate" in outcome.errors and "100,000" in outcome.errors
     assert len(outcome.errors.strip().splitlines()) <= 2, outcome.errors
     states = chain.states()
     assert states["DataGate"] == "failed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pyarrow as pa
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
@@ -14,11 +15,13 @@ from tfx.components.statistics_gen import stats_artifact_utils
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
+from components.data_gate.distributions import Comparison, Statistics, compare
 from components.data_gate.findings import Finding
 from components.data_gate.integrity import check_corpus, check_timelines
 from components.data_gate.tally import Tally
 from components.data_gate.violations import count_violations
 from components.example_rows import arrow_batches
+from components.live_version import latest_version, train_statistics
 from trainer import features
 
 
@@ -32,6 +35,9 @@ class GateInputs:
       anomalies: `ExampleAnomalies` of the statistics.
       schema: The curated schema.
       min_rows: Split -> rows that it must have.
+      max_drift: Feature -> divergence of train from the live version's train.
+      max_skew: Feature -> divergence of eval from train.
+      serving_dir: Where the live version lies.
     """
 
     examples: types.Artifact
@@ -39,10 +45,17 @@ class GateInputs:
     anomalies: types.Artifact
     schema: schema_pb2.Schema
     min_rows: Mapping[str, int]
+    max_drift: Mapping[str, float]
+    max_skew: Mapping[str, float]
+    serving_dir: str
 
     def rows(self, split: str) -> Iterator[pa.RecordBatch]:
         """Yields the rows of the split, batch by batch."""
         return arrow_batches(self.examples, split)
+
+    def split_statistics(self, split: str) -> Statistics:
+        """Reads the statistics of the split."""
+        return stats_artifact_utils.load_statistics(self.statistics, split).proto()
 
 
 def count_rows(inputs: GateInputs) -> dict[str, int]:
@@ -50,8 +63,8 @@ def count_rows(inputs: GateInputs) -> dict[str, int]:
     written = artifact_utils.decode_split_names(inputs.statistics.split_names)
     counts = dict.fromkeys(features.SPLITS, 0)
     for split in set(written) & set(counts):
-        stats = stats_artifact_utils.load_statistics(inputs.statistics, split).proto()
-        counts[split] = int(sum(dataset.num_examples for dataset in stats.datasets))
+        datasets = inputs.split_statistics(split).datasets
+        counts[split] = int(sum(dataset.num_examples for dataset in datasets))
     return counts
 
 
@@ -83,7 +96,7 @@ def check_anomalies(inputs: GateInputs, split: str) -> list[Finding]:
     count_violations(inputs.rows(split), inputs.schema, tally, split, sorted(reported))
     findings = tally.findings()
     explained = {finding.feature for finding in findings}
-    # Anomalies that only the statistics show, such as drift.
+    # Anomalies that only the statistics show.
     findings += [
         Finding(split, name, "fit the schema", info.description)
         for name, info in sorted(reported.items())
@@ -102,6 +115,50 @@ def check_integrity(inputs: GateInputs) -> list[Finding]:
         check_timelines(inputs.rows(split), split, corpus, tally)
         findings += tally.findings()
     return findings
+
+
+def check_drift(inputs: GateInputs) -> tuple[dict[str, Any], list[Finding]]:
+    """Compares the train split with what the live model was trained on.
+
+    The serving directory is the truth about what is live, for this as for LiveModel.
+
+    Returns:
+      What the report tells of it, and the features beyond their bounds.
+    """
+    version = latest_version(inputs.serving_dir)
+    if version is None:
+        return {"note": "no version is live yet"}, []
+    reference = train_statistics(os.path.join(inputs.serving_dir, version))
+    if reference is None:
+        return {"note": f"the live version {version} came without statistics"}, []
+    comparison = Comparison(
+        setting="data.max_drift",
+        split=features.TRAIN_SPLIT,
+        statistics=inputs.split_statistics(features.TRAIN_SPLIT),
+        reference_name=f"the live version {version}",
+        reference=reference,
+        bounds=inputs.max_drift,
+    )
+    divergences, findings = compare(comparison, inputs.schema)
+    return {"live_version": version, "divergences": divergences}, findings
+
+
+def check_skew(inputs: GateInputs) -> tuple[dict[str, Any], list[Finding]]:
+    """Compares the histories that the model is judged on with those it learns from.
+
+    Returns:
+      What the report tells of it, and the features beyond their bounds.
+    """
+    comparison = Comparison(
+        setting="data.max_skew",
+        split=features.EVAL_SPLIT,
+        statistics=inputs.split_statistics(features.EVAL_SPLIT),
+        reference_name="the split train",
+        reference=inputs.split_statistics(features.TRAIN_SPLIT),
+        bounds=inputs.max_skew,
+    )
+    divergences, findings = compare(comparison, inputs.schema)
+    return {"divergences": divergences}, findings
 
 
 def load_anomalies(artifact: types.Artifact, split: str) -> anomalies_pb2.Anomalies:

@@ -35,18 +35,28 @@ class Executor(base_executor.BaseExecutor):
         Args:
           input_dict: `examples`, `statistics`, `anomalies` and `schema`, one each.
           output_dict: `report`: one `DataReport` artifact.
-          exec_properties: `min_rows`: JSON object, split -> rows it must have.
+          exec_properties: `min_rows`: JSON object, split -> rows it must have;
+            `max_drift` and `max_skew`: JSON objects, feature -> divergence; and
+            `serving_dir`.
 
         Raises:
           DataGateError: Something is wrong. All findings are also in the log, since the
             runner removes the outputs of a step that failed, the report included.
+          UserError: A bound names a feature that this data does not have.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         inputs = _inputs(input_dict, exec_properties)
         report = artifact_utils.get_single_instance(output_dict["report"])
         rows = checks.count_rows(inputs)
         findings = _findings(inputs, rows)
-        _write_report(report, rows, findings)
+        told: dict[str, Any] = {"rows": rows}
+        # Rows that are wrong are distributed wrongly: that would say it twice.
+        if not findings:
+            told["drift"], drifted = checks.check_drift(inputs)
+            told["skew"], skewed = checks.check_skew(inputs)
+            _LOG.info("Drift: %s; skew: %s", told["drift"], told["skew"])
+            findings = drifted + skewed
+        _write_report(report, told, findings)
         if findings:
             for finding in findings:
                 _LOG.error("DataGate: %s. %s", finding, finding.remedy)
@@ -65,6 +75,9 @@ def _inputs(
             io_utils.get_only_uri_in_dir(schema_folder)
         ),
         min_rows=json.loads(exec_properties["min_rows"]),
+        max_drift=json.loads(exec_properties["max_drift"]),
+        max_skew=json.loads(exec_properties["max_skew"]),
+        serving_dir=exec_properties["serving_dir"],
     )
 
 
@@ -80,10 +93,10 @@ def _findings(inputs: checks.GateInputs, rows: dict[str, int]) -> list[Finding]:
 
 
 def _write_report(
-    report: types.Artifact, rows: dict[str, int], findings: list[Finding]
+    report: types.Artifact, told: dict[str, Any], findings: list[Finding]
 ) -> None:
     content = {
-        "rows": rows,
+        **told,
         "anomalies": len(findings),
         "findings": [dataclasses.asdict(finding) for finding in findings],
     }

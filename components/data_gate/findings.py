@@ -24,7 +24,8 @@ class Finding:
       feature: Name of the feature, or `rows` where the split as a whole is meant.
       expected: What it must be, as the end of "must ...".
       found: What was there: values or an amount, in words.
-      count: How many `unit`s are wrong; None where this cannot be counted.
+      count: How many `unit`s are wrong, or make up the distribution that is; None
+        where this cannot be counted.
       unit: What is counted: `value` or `row`.
       remedy: What to do about it.
     """

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from typing import Any, Final
 
 from tfx import types
 from tfx.dsl.components.base import base_executor
-from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
+
+from components.live_version import latest_version
 
 # Custom properties of the model.
 EXISTS: Final = "exists"  # int: 1, or 0 where nothing is served yet
@@ -46,25 +46,3 @@ class Executor(base_executor.BaseExecutor):
         model.set_int_custom_property(EXISTS, int(version is not None))
         model.set_string_custom_property(VERSION, version or "")
         model.set_string_custom_property(SOURCE, source if version else "")
-
-
-def latest_version(serving_dir: str) -> str | None:
-    """Returns the version that a TensorFlow Serving of `serving_dir` would serve.
-
-    Args:
-      serving_dir: Directory whose numeric subdirectories are versions.
-
-    Returns:
-      Name of the highest version that is complete, that is, has a `saved_model.pb`;
-      None where there is none, or no such directory.
-    """
-    if not fileio.isdir(serving_dir):
-        return None
-    # Object stores name directories with a trailing slash.
-    names = [name.rstrip("/") for name in fileio.listdir(serving_dir)]
-    versions = [name for name in names if re.fullmatch("[0-9]+", name)]
-    for name in sorted(versions, key=int, reverse=True):
-        if fileio.exists(os.path.join(serving_dir, name, "saved_model.pb")):
-            return name
-        _LOG.warning("Version %s in %s is not complete.", name, serving_dir)
-    return None

@@ -26,6 +26,8 @@ LATEST: Final = "latest"
 _RELATIVE: Final = re.compile(r"(?P<name>today|yesterday)(-(?P<back>[0-9]{1,4}))?")
 _NUMBER: Final = re.compile(r"[0-9]+")
 _DATA_CONFIG: Final = TypeAdapter(DataConfig)
+# Another bound needs no new rows.
+_OF_DATA_GATE: Final = ("min_rows", "max_drift", "max_skew")
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class Parameters:
 def to_json(parameters: Parameters) -> str:
     """The parameters as one string, the same for the same values."""
     data = _DATA_CONFIG.dump_python(parameters.data, mode="json")
-    # DataGate's: another bound needs no new rows.
-    del data["min_rows"]
+    for name in _OF_DATA_GATE:
+        del data[name]
     values = {
         "data": data,
         "content_fingerprint": parameters.content_fingerprint,

@@ -11,7 +11,7 @@ from components.pusher.executor import Executor
 
 
 class RetrievalPusherSpec(types.ComponentSpec):
-    """The stock Pusher's parameters, inputs and output, and the code's fingerprint."""
+    """As the stock Pusher's, with the data's statistics and the code's fingerprint."""
 
     PARAMETERS = {
         "push_destination": component_spec.ExecutionParameter(
@@ -25,6 +25,9 @@ class RetrievalPusherSpec(types.ComponentSpec):
         ),
         "infra_blessing": component_spec.ChannelParameter(
             type=standard_artifacts.InfraBlessing
+        ),
+        "statistics": component_spec.ChannelParameter(
+            type=standard_artifacts.ExampleStatistics
         ),
     }
     OUTPUTS = {
@@ -48,6 +51,7 @@ class RetrievalPusher(base_component.BaseComponent):
         *,
         model_blessing: types.BaseChannel,
         infra_blessing: types.BaseChannel,
+        statistics: types.BaseChannel,
         push_destination: str,
         code_hash: str,
     ) -> None:
@@ -56,6 +60,8 @@ class RetrievalPusher(base_component.BaseComponent):
         Args:
           model_blessing: `ModelBlessing` of the evaluation.
           infra_blessing: `InfraBlessing` with a copy of the model.
+          statistics: `ExampleStatistics` of what the model was trained on; those of the
+            train split go with it, for DataGate to compare later data with.
           push_destination: Folder that gets one subfolder for each version, as
             TensorFlow Serving reads it.
           code_hash: Fingerprint of this component's source, for the cache.
@@ -69,6 +75,7 @@ class RetrievalPusher(base_component.BaseComponent):
             spec=RetrievalPusherSpec(
                 model_blessing=model_blessing,
                 infra_blessing=infra_blessing,
+                statistics=statistics,
                 push_destination=destination,
                 code_hash=code_hash,
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),

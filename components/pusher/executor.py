@@ -9,11 +9,15 @@ from typing import Any
 import tensorflow as tf
 from tfx import types
 from tfx.components.pusher import executor as stock
+from tfx.components.statistics_gen import stats_artifact_utils
 from tfx.dsl.io import fileio
 from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils
 from tfx.types import standard_component_specs as specs
 from tfx.utils import io_utils, proto_utils
+
+from components.live_version import STATISTICS_FILE
+from trainer.features import TRAIN_SPLIT
 
 
 class Executor(stock.Executor):
@@ -33,7 +37,8 @@ class Executor(stock.Executor):
         """Pushes the model if it is blessed.
 
         Args:
-          input_dict: `model_blessing` and `infra_blessing`, which holds the model.
+          input_dict: `model_blessing`; `infra_blessing`, which holds the model; and
+            `statistics` of what it was trained on.
           output_dict: `pushed_model`, with the stock properties `pushed`,
             `pushed_destination` and `pushed_version`, and a copy of the model.
           exec_properties: `push_destination`: JSON of a `PushDestination`.
@@ -50,10 +55,23 @@ class Executor(stock.Executor):
         )
         # First the archive: once the version is visible nothing may fail any more.
         io_utils.copy_dir(model_path, pushed.uri)
-        path = push_version(model_path, destination.filesystem.base_directory)
+        _add_statistics(pushed.uri, input_dict)
+        path = push_version(pushed.uri, destination.filesystem.base_directory)
         self._MarkPushed(
             pushed, pushed_destination=path, pushed_version=os.path.basename(path)
         )
+
+
+def _add_statistics(
+    version_dir: str, input_dict: dict[str, list[types.Artifact]]
+) -> None:
+    """Stores what the model was trained on with it, so that both live and go as one."""
+    statistics = artifact_utils.get_single_instance(input_dict["statistics"])
+    train = stats_artifact_utils.load_statistics(statistics, TRAIN_SPLIT).proto()
+    path = os.path.join(version_dir, STATISTICS_FILE)
+    fileio.makedirs(os.path.dirname(path))
+    with fileio.open(path, "wb") as file:
+        file.write(train.SerializeToString(deterministic=True))
 
 
 def push_version(model_path: str, base_directory: str) -> str:

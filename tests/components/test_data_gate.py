@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tfx.components.statistics_gen import executor as statistics_gen
-from tfx.dsl.components.base import base_beam_executor
-from tfx.types import artifact, standard_artifacts
+from tfx.types import standard_artifacts
 
 from components.data_gate.checks import load_anomalies
-from components.data_gate.component import DataReport
-from components.data_gate.executor import REPORT_FILE
-from components.data_gate.executor import Executor as DataGate
-from components.data_gate.findings import DataGateError, Finding
-from components.example_validator.executor import Executor as Validator
-from components.schema import curated_schema_digest
 from components.schema.executor import Executor as SchemaImporter
 from pipeline.errors import UserError
 from tests.fixtures.example_rows import (
@@ -30,41 +19,9 @@ from tests.fixtures.example_rows import (
     eval_row,
     sound_rows,
     train_row,
-    write_examples,
 )
+from tests.fixtures.gate_run import Outcome, make_inputs, pass_gate
 from trainer import features
-
-_LOCAL_BEAM = [
-    "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
-]
-
-
-@dataclasses.dataclass
-class Outcome:
-    """What the steps up to the gate made of some rows."""
-
-    anomalies: artifact.Artifact
-    report: dict[str, Any]
-    error: DataGateError | None
-
-    def finding(self, split: str, feature: str, expected: str = "") -> Finding:
-        """Returns the only finding about the feature that expects this."""
-        findings = [Finding(**finding) for finding in self.report["findings"]]
-        found = [
-            finding
-            for finding in findings
-            if (finding.split, finding.feature) == (split, feature)
-            and expected in finding.expected
-        ]
-        assert len(found) == 1, [str(finding) for finding in findings]
-        return found[0]
-
-
-def _artifact(kind: type[artifact.Artifact], folder: Path) -> artifact.Artifact:
-    made = kind()
-    made.uri = str(folder)
-    folder.mkdir()
-    return made
 
 
 def _pass_gate(
@@ -72,34 +29,8 @@ def _pass_gate(
     rows: Mapping[str, Sequence[Row]],
     min_rows: Mapping[str, int] | None = None,
 ) -> Outcome:
-    """Runs the executors of StatisticsGen to DataGate on the rows."""
-    examples = write_examples(folder / "examples", rows)
-    statistics = _artifact(standard_artifacts.ExampleStatistics, folder / "statistics")
-    schema = _artifact(standard_artifacts.Schema, folder / "schema")
-    anomalies = _artifact(standard_artifacts.ExampleAnomalies, folder / "anomalies")
-    report = _artifact(DataReport, folder / "report")
-    context = base_beam_executor.BaseBeamExecutor.Context(
-        beam_pipeline_args=_LOCAL_BEAM, tmp_dir=str(folder / "tmp")
-    )
-    statistics_gen.Executor(context).Do(
-        {"examples": [examples]}, {"statistics": [statistics]}, {"exclude_splits": "[]"}
-    )
-    SchemaImporter().Do(
-        {}, {"schema": [schema]}, {"schema_digest": curated_schema_digest()}
-    )
-    inputs = {"statistics": [statistics], "schema": [schema]}
-    Validator().Do(inputs, {"anomalies": [anomalies]}, {})
-    error = None
-    try:
-        DataGate().Do(
-            inputs | {"examples": [examples], "anomalies": [anomalies]},
-            {"report": [report]},
-            {"min_rows": json.dumps(min_rows or {"train": 10, "eval": 10})},
-        )
-    except DataGateError as raised:
-        error = raised
-    content = json.loads((folder / "report" / REPORT_FILE).read_text())
-    return Outcome(anomalies, content, error)
+    """Runs all from StatisticsGen to DataGate on the rows."""
+    return pass_gate(make_inputs(folder, rows), folder, min_rows=min_rows)
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +135,7 @@ def test_empty_split_and_too_few_rows_stop_the_run(tmp_path: Path) -> None:
 
 def test_schema_of_another_package_is_refused(tmp_path: Path) -> None:
     """A step whose package has another schema than the compiled pipeline stops."""
-    schema = _artifact(standard_artifacts.Schema, tmp_path / "schema")
+    schema = standard_artifacts.Schema()
+    schema.uri = str(tmp_path)
     with pytest.raises(UserError, match="compiled with abc"):
         SchemaImporter().Do({}, {"schema": [schema]}, {"schema_digest": "abc"})

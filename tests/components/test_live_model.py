@@ -10,7 +10,8 @@ from tfx.types import standard_artifacts
 
 from components.evaluator.component import RetrievalEvaluator
 from components.live_model.component import LiveModel
-from components.live_model.executor import Executor, latest_version
+from components.live_model.executor import Executor
+from components.live_version import latest_version
 from pipeline.config import EvalConfig
 
 

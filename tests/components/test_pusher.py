@@ -7,15 +7,20 @@ import time
 from pathlib import Path
 
 import pytest
-from tfx.types import artifact, standard_artifacts
+from tensorflow_metadata.proto.v0 import statistics_pb2
+from tfx.types import artifact, artifact_utils, standard_artifacts
 from tfx.utils import path_utils
 
+from components.live_version import STATISTICS_FILE, train_statistics
 from components.pusher.executor import Executor as Pusher
 from components.pusher.executor import push_version
 from components.servability_check.queries import read_queries
 from components.servability_check.warmup import write_warmup
 from tests.fixtures.example_rows import sound_rows, write_examples
 from tests.fixtures.tiny_model import save_tiny_model
+from trainer.features import SPLITS
+
+Statistics = statistics_pb2.DatasetFeatureStatisticsList
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +42,24 @@ def _push(
     folder: Path, infra_blessing: artifact.Artifact, *, model_blessed: bool = True
 ) -> artifact.Artifact:
     """Runs the pusher's executor and returns the pushed model."""
-    folder.mkdir()
+    statistics = standard_artifacts.ExampleStatistics()
+    statistics.uri = str(folder / "statistics")
+    statistics.split_names = artifact_utils.encode_split_names(list(SPLITS))
+    for split in SPLITS:
+        (folder / "statistics" / f"Split-{split}").mkdir(parents=True)
+        path = folder / "statistics" / f"Split-{split}" / "FeatureStats.pb"
+        path.write_bytes(_statistics(split).SerializeToString())
     model_blessing = standard_artifacts.ModelBlessing()
     model_blessing.set_int_custom_property("blessed", int(model_blessed))
     pushed = standard_artifacts.PushedModel()
     pushed.uri = str(folder / "pushed")
     destination = {"filesystem": {"base_directory": str(folder.parent / "serving")}}
     Pusher().Do(
-        {"model_blessing": [model_blessing], "infra_blessing": [infra_blessing]},
+        {
+            "model_blessing": [model_blessing],
+            "infra_blessing": [infra_blessing],
+            "statistics": [statistics],
+        },
         {"pushed_model": [pushed]},
         {"push_destination": json.dumps(destination)},
     )
@@ -68,11 +83,21 @@ def test_two_pushes_within_a_second_are_two_complete_versions(
         path = Path(pushed.get_string_custom_property("pushed_destination"))
         source = Path(path_utils.stamped_model_path(blessing.uri))
         for copy in (path, Path(pushed.uri)):
-            assert _contents(copy) == _contents(source)
+            contents = _contents(copy)
+            stored = contents.pop(STATISTICS_FILE)
+            assert contents == _contents(source)
+            assert Statistics.FromString(stored) == _statistics("train")
+        assert train_statistics(str(path)) == _statistics("train")
         names = set(_contents(path))
         assert {"saved_model.pb", "variables/variables.index"} <= names
         assert "assets.extra/tf_serving_warmup_requests" in names
         assert (path / "assets").is_dir()
+
+
+def _statistics(split: str) -> Statistics:
+    """Statistics that differ between splits."""
+    dataset = statistics_pb2.DatasetFeatureStatistics(name=split, num_examples=3)
+    return Statistics(datasets=[dataset])
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

@@ -86,6 +86,8 @@ def test_dump_can_be_read_back(tmp_path: Path) -> None:
         ("model.dropout=2", ["model.dropout is 2", "less than 1"]),
         ("data.split=foo", ['data.split is "foo"', "'temporal_global'"]),
         ("data.min_rows.tran=1", ["'data.min_rows.tran'", "'train'"]),
+        ("data.max_drift.rating=0.1", ["'data.max_drift.rating'", "'ratings'"]),
+        ("data.max_skew.ratings=2", ["data.max_skew.ratings is 2", "equal to 1"]),
         ("data.window_stride=1000", ["window_stride is 1000", "window_length (100)"]),
         ("eval.floors.foo=1", ["'eval.floors.foo'", "not a metric", "recall@k"]),
         ("eval.top_k=[1,a]", ['eval.top_k.1 is "a"', "integer"]),

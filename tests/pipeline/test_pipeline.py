@@ -44,7 +44,11 @@ def test_the_order_of_the_chain(nodes: dict[str, Any]) -> None:
     ids = list(nodes)
     assert ids[:2] == ["MovieLensExampleGen", "SchemaImporter"]
     assert ids[-1] == "Pusher"
-    assert set(nodes["Pusher"].upstream_nodes) == {"Evaluator", "ServabilityCheck"}
+    assert set(nodes["Pusher"].upstream_nodes) == {
+        "Evaluator",
+        "ServabilityCheck",
+        "StatisticsGen",
+    }
     assert "LiveModel" in nodes["Evaluator"].upstream_nodes
 
 

@@ -6,7 +6,8 @@ import datetime
 
 import pytest
 
-from components.movielens_example_gen.parameters import last_span
+from components.movielens_example_gen.parameters import Parameters, last_span, to_json
+from pipeline.config import DataConfig
 from pipeline.errors import UserError
 
 TODAY = datetime.date(2026, 3, 1)
@@ -37,3 +38,13 @@ def test_other_spans_are_refused(span: str) -> None:
 def test_a_macro_that_the_server_left_as_it_was_is_named() -> None:
     with pytest.raises(UserError, match="does not expand such macros"):
         last_span("[[ScheduledTime.2006-01-02]]", TODAY)
+
+
+def test_bounds_of_the_gate_make_no_new_rows() -> None:
+    """What the rows do not depend on is not part of their cache key."""
+    bounds = DataConfig(min_rows={}, max_drift={"age": 0.2}, max_skew={})
+    same, other = (
+        to_json(Parameters(config, "content", "code"))
+        for config in (bounds, DataConfig(holdout=2))
+    )
+    assert same == to_json(Parameters(DataConfig(), "content", "code")) != other
