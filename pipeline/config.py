@@ -10,14 +10,14 @@ See `pipeline.config_loading` for YAML files and `--set key=value`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from pipeline.config_types import FROZEN, Fraction, PositiveInt
 from pipeline.data_config import DataConfig
+from pipeline.eval_config import EvalConfig
 from pipeline.kubeflow_config import KubeflowConfig
 
 __all__ = [
@@ -29,17 +29,6 @@ __all__ = [
     "ServingConfig",
     "TrainConfig",
 ]
-
-AccuracyMetric = Annotated[
-    str, Field(pattern=r"^(mrr|(hit_rate|recall|ndcg|map)@[1-9][0-9]*)$")
-]
-Metric = Annotated[
-    str,
-    Field(pattern=r"^(mrr|(hit_rate|recall|ndcg|map|coverage|novelty)@[1-9][0-9]*)$"),
-]
-# A bound of 0 could refuse nothing, one of NaN would refuse everything.
-Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Drop = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
@@ -83,51 +72,6 @@ class TrainConfig:
     batch_size: PositiveInt = 32
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-3
     seed: int = 42
-
-
-@dataclass(frozen=True, kw_only=True, config=FROZEN)
-class EvalConfig:
-    """Metrics, slices and the thresholds that decide the blessing.
-
-    Attributes:
-      top_k: Cut-offs of the metrics.
-      exclude_seen: Whether the ranking leaves out movies of the training timeline.
-      slices: Features of eval rows to slice on.
-      floors: Metric -> value that the candidate must reach.
-      min_lift: Metric -> factor over popularity that the candidate must reach.
-      max_drop: Metric -> absolute loss against the live model that is accepted.
-      ignore_broken_live_model: Whether a live model that cannot be evaluated (damaged,
-        without the signature) is left out of the comparison instead of ending the run.
-    """
-
-    top_k: tuple[PositiveInt, ...] = (1, 5, 10, 50, 100)
-    exclude_seen: bool = True
-    slices: tuple[str, ...] = ("activity",)
-    floors: Mapping[Metric, Bound] = Field(
-        default_factory=lambda: {"hit_rate@10": 0.02, "ndcg@10": 0.01}
-    )
-    min_lift: Mapping[AccuracyMetric, Bound] = Field(
-        default_factory=lambda: {"ndcg@10": 1.0}
-    )
-    max_drop: Mapping[Metric, Drop] = Field(default_factory=lambda: {"ndcg@10": 0.01})
-    ignore_broken_live_model: bool = False
-
-    @model_validator(mode="after")
-    def _check_thresholds(self) -> EvalConfig:
-        if not self.floors or not self.min_lift:
-            raise ValueError(
-                "eval.floors and eval.min_lift must each name at least one metric: "
-                "without a threshold nothing could be refused"
-            )
-        for group in ("floors", "min_lift", "max_drop"):
-            for metric in getattr(self, group):
-                _, at, cutoff = metric.partition("@")
-                if at and int(cutoff) not in self.top_k:
-                    raise ValueError(
-                        f"eval.{group} names {metric}, but eval.top_k computes only "
-                        f"{', '.join(map(str, self.top_k))}"
-                    )
-        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)

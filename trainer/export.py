@@ -11,8 +11,10 @@ import tensorflow_transform as tft
 from trainer import features as f
 from trainer.input_pipeline import Corpus
 from trainer.model import TwoTowerModel
+from trainer.popularity import PopularityRanking
 from trainer.retrieval_index import BruteForceIndex
-from trainer.serving_model import ServingModel, ServingOptions
+from trainer.serving_model import Judgement, ServingModel, ServingOptions
+from trainer.trained_events import TrainedEvents
 from trainer.transform_graph import TransformGraph
 from trainer.user_store import TimelineLookup, UserStore
 
@@ -32,6 +34,7 @@ def export_model(
     model: TwoTowerModel,
     corpus: Corpus,
     store: UserStore,
+    trained_events: TrainedEvents,
     *,
     tft_output: tft.TFTransformOutput,
     config: dict[str, Any],
@@ -43,22 +46,25 @@ def export_model(
       model: The trained towers.
       corpus: The movies.
       store: The users' timelines.
+      trained_events: What the model was trained on.
       tft_output: The Transform graph.
       config: See `trainer.training.run_fn`.
       path: Folder of the SavedModel.
     """
     raw_spec = tft_output.raw_feature_spec()
+    options = ServingOptions(
+        max_history=config["data"]["window_length"],
+        top_k=max(config["eval"]["top_k"]),
+        exclude_seen=config["eval"]["exclude_seen"],
+    )
     serving = ServingModel(
         model,
         BruteForceIndex(model.embed_all_movies(), corpus),
         TimelineLookup(store),
+        Judgement(PopularityRanking(corpus.num_ratings), trained_events),
         TransformGraph(tft_output),
         raw_spec={name: raw_spec[name] for name in _EVAL_FEATURES},
-        options=ServingOptions(
-            max_history=config["data"]["window_length"],
-            top_k=max(config["eval"]["top_k"]),
-            exclude_seen=config["eval"]["exclude_seen"],
-        ),
+        options=options,
     )
     tf.saved_model.save(serving, path, signatures=serving.signatures())
     _write_info(
@@ -68,7 +74,7 @@ def export_model(
             "corpus_size": len(corpus.movie_ids),
             "num_users": len(store.user_ids),
             "embedding_dim": config["model"]["embedding_dim"] + 1,
-            "max_history": config["data"]["window_length"],
+            **options._asdict(),
             "tensorflow_version": tf.__version__,
         },
     )

@@ -31,11 +31,6 @@ class BruteForceIndex(tf.Module):
         corpus = self.embeddings[: self.num_movies]
         return tf.matmul(query, corpus, transpose_b=True)
 
-    def popularity(self, query: tf.Tensor) -> tf.Tensor:
-        """Scores every movie by its training events: `[batch, num_movies]`."""
-        shape = [tf.shape(query)[0], self.num_movies]
-        return tf.broadcast_to(self._num_ratings, shape)
-
     def self_information(self, top_ids: tf.Tensor) -> tf.Tensor:
         """`-log2` of each movie's share of training events, add-one smoothed, in bits.
 

@@ -13,8 +13,10 @@ import tensorflow as tf
 from trainer import features as f
 from trainer.input_pipeline import PADDING
 from trainer.model import TwoTowerModel, embed_events
-from trainer.ranking import Queries, Ranking, rank_in_blocks
+from trainer.popularity import PopularityRanking
+from trainer.ranking import Queries, rank_in_blocks
 from trainer.retrieval_index import BruteForceIndex
+from trainer.trained_events import TrainedEvents
 from trainer.transform_graph import TransformGraph
 from trainer.user_store import TimelineLookup
 
@@ -30,6 +32,18 @@ def _signature(*inputs: tf.TensorSpec) -> Any:
     and TFT for each of them, for 15 seconds in all.
     """
     return tf.function(input_signature=inputs, autograph=False)
+
+
+class Judgement(NamedTuple):
+    """What `evaluate` compares the model with.
+
+    Attributes:
+      popularity: The baseline that every model must beat.
+      trained_events: What must not be among the held-out events.
+    """
+
+    popularity: PopularityRanking
+    trained_events: TrainedEvents
 
 
 class ServingOptions(NamedTuple):
@@ -53,6 +67,7 @@ class ServingModel(tf.Module):
       model: The trained towers.
       index: The embedded corpus.
       store: The users' timelines.
+      judgement: What `evaluate` needs besides.
       transform: The Transform graph.
       raw_spec: Parsing specification of raw rows.
       options: Sizes that are fixed when the model is exported.
@@ -63,6 +78,7 @@ class ServingModel(tf.Module):
         model: TwoTowerModel,
         index: BruteForceIndex,
         store: TimelineLookup,
+        judgement: Judgement,
         transform: TransformGraph,
         *,
         raw_spec: dict[str, Any],
@@ -75,6 +91,7 @@ class ServingModel(tf.Module):
         self._towers = [variable.value for variable in model.variables]
         self._index = index
         self._store = store
+        self._popularity, self._trained_events = judgement
         self._transform = transform
         self._raw_spec = raw_spec
         self._options = options
@@ -157,9 +174,10 @@ class ServingModel(tf.Module):
 
         Returns:
           `rank` and `popularity_rank`, int32 `[batch, held_out]` (see
-          `trainer.ranking`), `top_ids` and `popularity_top_ids`, int32
-          `[batch, top_k]` corpus rows, `top_self_information`, float32
-          `[batch, top_k]` in bits, and `corpus_size`, int32 `[batch, 1]`.
+          `trainer.ranking`), `trained_on`, int32 `[batch, held_out]` (1 where the
+          model was trained on that event), `top_ids`, int32 `[batch, top_k]` corpus
+          rows, `top_self_information`, float32 `[batch, top_k]` in bits, and
+          `corpus_size`, int32 `[batch, 1]`.
         """
         raw = tf.io.parse_example(examples, self._raw_spec)
         row = self._transform(raw)
@@ -172,16 +190,22 @@ class ServingModel(tf.Module):
             row[name].to_tensor(PADDING)
             for name in (f.SEEN_MOVIE_INDICES, f.HELD_OUT_MOVIE_INDICES)
         )
-        ranking = self._rank(self._index.scores, Queries(query, seen, held_out))
-        popularity = self._rank(self._index.popularity, Queries(query, seen, held_out))
-        corpus_size = tf.fill([tf.size(examples), 1], self._index.num_movies)
+        exclude_seen = self._options.exclude_seen
+        ranking = rank_in_blocks(
+            self._index.scores,
+            Queries(query, seen, held_out),
+            self._index.num_movies,
+            self._options.top_k,
+            exclude_seen,
+        )
+        held_out_ids = raw[f.HELD_OUT_MOVIE_IDS].to_tensor("")
         return {
             "rank": ranking.rank,
+            "popularity_rank": self._popularity.rank(seen, held_out, exclude_seen),
+            "trained_on": self._trained_events.contains(raw[f.USER_ID], held_out_ids),
             "top_ids": ranking.top_ids,
-            "popularity_rank": popularity.rank,
-            "popularity_top_ids": popularity.top_ids,
             "top_self_information": self._index.self_information(ranking.top_ids),
-            "corpus_size": corpus_size,
+            "corpus_size": tf.fill([tf.size(examples), 1], self._index.num_movies),
         }
 
     @_signature(_USER_IDS)
@@ -229,12 +253,3 @@ class ServingModel(tf.Module):
         events = embed_events(self._index.embeddings, movies)
         query: tf.Tensor = self._query_tower(user_index, attributes, events, positions)
         return query
-
-    def _rank(self, score: Any, queries: Queries) -> Ranking:
-        return rank_in_blocks(
-            score,
-            queries,
-            self._index.num_movies,
-            self._options.top_k,
-            self._options.exclude_seen,
-        )

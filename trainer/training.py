@@ -31,6 +31,7 @@ from trainer.preprocessing import (
     TITLE_VOCABULARY,
     USER_VOCABULARY,
 )
+from trainer.trained_events import TrainedEvents
 from trainer.user_store import build_user_store
 
 # Values of age bucket, gender and occupation; 0 is "unknown" in each.
@@ -91,6 +92,7 @@ def run_fn(fn_args: Any) -> None:
         model,
         corpus,
         store,
+        TrainedEvents.of(train, corpus),
         tft_output=tft_output,
         config=config,
         path=fn_args.serving_model_dir,

@@ -8,7 +8,11 @@ from tfx.types import component_spec, standard_artifacts, standard_component_spe
 from tfx.utils import json_utils
 
 from components.evaluator.eval_config import to_tfma
-from components.evaluator.executor import IGNORE_BROKEN_BASELINE, Executor
+from components.evaluator.executor import (
+    CONFIDENCE,
+    IGNORE_BROKEN_BASELINE,
+    Executor,
+)
 from pipeline.config import EvalConfig
 from trainer.features import EVAL_SPLIT
 
@@ -19,6 +23,7 @@ class RetrievalEvaluatorSpec(standard_component_specs.EvaluatorSpec):
     PARAMETERS = {
         **standard_component_specs.EvaluatorSpec.PARAMETERS,
         IGNORE_BROKEN_BASELINE: component_spec.ExecutionParameter(type=int),
+        CONFIDENCE: component_spec.ExecutionParameter(type=float),
         "code_hash": component_spec.ExecutionParameter(type=str),
     }
 
@@ -60,6 +65,7 @@ class RetrievalEvaluator(base_beam_component.BaseBeamComponent):
             eval_config=to_tfma(eval_config),
             example_splits=json_utils.dumps([EVAL_SPLIT]),
             ignore_broken_baseline=int(eval_config.ignore_broken_live_model),
+            confidence=eval_config.confidence,
             code_hash=code_hash,
             evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
             blessing=types.Channel(type=standard_artifacts.ModelBlessing),

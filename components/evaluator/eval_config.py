@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.metrics.catalogue import default_metric_names
-from components.metrics.popularity_lift import LIFT_PREFIX
-from components.metrics.tfma_metric import metric_config
-from pipeline.config import EvalConfig
+from components.metrics.margins import Kind, Rule, rule_named
+from components.metrics.measurement import TRAINED_ON
+from components.metrics.tfma_metric import metric_config, metric_name
+from pipeline.eval_config import EvalConfig, SliceThresholds
 
 CANDIDATE: Final = "candidate"
 BASELINE: Final = "baseline"
@@ -19,19 +21,19 @@ SIGNATURE: Final = "evaluate"
 def to_tfma(config: EvalConfig) -> config_pb2.EvalConfig:
     """Returns the evaluation that `config` asks for.
 
-    Thresholds hold for all users together, not for every slice: a slice of a dozen
-    users would refuse every model by chance. Those of the loss against the baseline are
-    dropped by TFX where there is none.
+    Each threshold is a metric of its own that must not be negative, on the slices that
+    it is for: see `components.metrics.margins`.
     """
     metrics = [metric_config(name) for name in default_metric_names(config.top_k)]
-    by_name = dict(zip(default_metric_names(config.top_k), metrics, strict=True))
-    for name, threshold in _thresholds(config).items():
-        by_name[name].per_slice_thresholds.add(
-            slicing_specs=[config_pb2.SlicingSpec()], threshold=threshold
-        )
+    metrics.append(_not_trained_on_held_out())
+    for spec, rule in _rules(config):
+        metric = metric_config(rule.name)
+        threshold = metric.per_slice_thresholds.add(slicing_specs=[spec]).threshold
+        threshold.value_threshold.lower_bound.value = 0.0
+        metrics.append(metric)
     # All users together, then each value of each feature.
     slices = [config_pb2.SlicingSpec()]
-    slices += [config_pb2.SlicingSpec(feature_keys=[name]) for name in config.slices]
+    slices += [config_pb2.SlicingSpec(feature_keys=[n]) for n in config.all_slices]
     evaluation = config_pb2.EvalConfig(
         model_specs=[_model(CANDIDATE), _model(BASELINE, is_baseline=True)],
         metrics_specs=[config_pb2.MetricsSpec(metrics=metrics)],
@@ -40,6 +42,22 @@ def to_tfma(config: EvalConfig) -> config_pb2.EvalConfig:
     # A SavedModel's own Keras metrics have no meaning for a ranking.
     evaluation.options.include_default_metrics.value = False
     return evaluation
+
+
+def without_live_model(evaluation: config_pb2.EvalConfig) -> config_pb2.EvalConfig:
+    """Returns the same evaluation without what needs a live model to compare with."""
+    alone = config_pb2.EvalConfig()
+    alone.CopyFrom(evaluation)
+    for spec in alone.metrics_specs:
+        kept = [metric for metric in spec.metrics if not _compares(metric)]
+        del spec.metrics[:]
+        spec.metrics.extend(kept)
+    return alone
+
+
+def _compares(metric: config_pb2.MetricConfig) -> bool:
+    rule = rule_named(metric_name(metric))
+    return rule is not None and rule.kind == "change"
 
 
 def _model(name: str, is_baseline: bool = False) -> config_pb2.ModelSpec:
@@ -52,15 +70,42 @@ def _model(name: str, is_baseline: bool = False) -> config_pb2.ModelSpec:
     )
 
 
-def _thresholds(config: EvalConfig) -> dict[str, config_pb2.MetricThreshold]:
-    """Name of the metric -> what it must reach."""
-    lifts = {LIFT_PREFIX + name: bound for name, bound in config.min_lift.items()}
-    thresholds: dict[str, config_pb2.MetricThreshold] = {}
-    for name, bound in {**config.floors, **lifts}.items():
-        threshold = thresholds.setdefault(name, config_pb2.MetricThreshold())
-        threshold.value_threshold.lower_bound.value = bound
-    for name, drop in config.max_drop.items():
-        change = thresholds.setdefault(name, config_pb2.MetricThreshold())
-        change.change_threshold.direction = config_pb2.HIGHER_IS_BETTER
-        change.change_threshold.absolute.value = -drop
-    return thresholds
+def _not_trained_on_held_out() -> config_pb2.MetricConfig:
+    metric = metric_config(TRAINED_ON)
+    overall = config_pb2.SlicingSpec()
+    threshold = metric.per_slice_thresholds.add(slicing_specs=[overall]).threshold
+    threshold.value_threshold.upper_bound.value = 0.0
+    return metric
+
+
+def _rules(config: EvalConfig) -> Iterator[tuple[config_pb2.SlicingSpec, Rule]]:
+    """Yields every threshold with the slices that it holds for."""
+    for kind, metric, bound in _bounds(config):
+        rule = Rule(kind, metric, bound, config.confidence, "overall")
+        yield config_pb2.SlicingSpec(), rule
+    for name, thresholds in config.slice_thresholds.items():
+        spec = _slice_spec(name)
+        for kind, metric, bound in _bounds(thresholds):
+            yield spec, Rule(kind, metric, bound, config.slice_confidence, "slice")
+
+
+def _bounds(
+    thresholds: EvalConfig | SliceThresholds,
+) -> Iterator[tuple[Kind, str, float]]:
+    """Yields kind, metric and bound."""
+    groups: tuple[tuple[Kind, Mapping[str, float]], ...] = (
+        ("floor", thresholds.floors),
+        ("lift", thresholds.min_lift),
+        ("change", thresholds.max_drop),
+    )
+    for kind, group in groups:
+        for metric, bound in group.items():
+            yield kind, metric, bound
+
+
+def _slice_spec(name: str) -> config_pb2.SlicingSpec:
+    """Every value of a feature, or of `feature=value` the one."""
+    feature, is_one, value = name.partition("=")
+    if is_one:
+        return config_pb2.SlicingSpec(feature_values={feature: value})
+    return config_pb2.SlicingSpec(feature_keys=[feature])

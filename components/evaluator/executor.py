@@ -14,7 +14,12 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, standard_artifacts, standard_component_specs
 from tfx.utils import io_utils, path_utils, proto_utils
 
-from components.evaluator.model_faults import run_fault, signature_fault
+from components.evaluator.eval_config import without_live_model
+from components.evaluator.model_faults import (
+    ranking_fault,
+    run_fault,
+    signature_fault,
+)
 from components.evaluator.summary import write_summary
 from components.example_rows import serialized_rows
 from components.live_model.executor import EXISTS, SOURCE
@@ -22,6 +27,7 @@ from pipeline.errors import UserError
 from trainer.features import EVAL_SPLIT, USER_ID
 
 IGNORE_BROKEN_BASELINE: Final = "ignore_broken_baseline"
+CONFIDENCE: Final = "confidence"
 
 _LOG = logging.getLogger(__name__)
 
@@ -64,12 +70,16 @@ class Executor(evaluator_executor.Executor):
                 "only meets the floors and beats popularity.",
             )
         if fault or not baseline:
-            super().Do(inputs, output_dict, exec_properties)
+            eval_config = without_live_model(eval_config)
+            as_json = proto_utils.proto_to_json(eval_config)
+            alone = {standard_component_specs.EVAL_CONFIG_KEY: as_json}
+            super().Do(inputs, output_dict, {**exec_properties, **alone})
         write_summary(
             artifact_utils.get_single_uri(
                 output_dict[standard_component_specs.EVALUATION_KEY]
             ),
             eval_config,
+            confidence=float(exec_properties[CONFIDENCE]),
             ignored_fault=fault,
         )
 
@@ -82,7 +92,11 @@ class Executor(evaluator_executor.Executor):
     ) -> str | None:
         """Evaluates against `baseline`; returns its fault where that is impossible."""
         path = path_utils.serving_model_path(baseline.uri)
-        if fault := signature_fault(path):
+        candidate = path_utils.serving_model_path(
+            artifact_utils.get_single_uri(inputs[standard_component_specs.MODEL_KEY])
+        )
+        fault = signature_fault(path, is_live=True) or ranking_fault(path, candidate)
+        if fault:
             return fault
         with_baseline = {
             **inputs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Final
 
 import tensorflow as tf
@@ -11,15 +12,18 @@ from tensorflow.core.protobuf import saved_model_pb2
 from components.evaluator.eval_config import SIGNATURE
 from components.metrics.base import Query
 
-# Outputs of the `evaluate` signature that the metrics read.
-_OUTPUTS: Final = Query._fields
+# Outputs of the `evaluate` signature that the metrics read. Whether a live model was
+# trained on what is held out now is good to know, but it is live.
+_OF_CANDIDATE: Final = frozenset(Query._fields)
+_OF_LIVE_MODEL: Final = _OF_CANDIDATE - {"trained_on"}
 
 
-def signature_fault(path: str) -> str | None:
+def signature_fault(path: str, is_live: bool = False) -> str | None:
     """Returns what the SavedModel at `path` lacks, without loading it; None if nothing.
 
     Args:
       path: Directory with `saved_model.pb`.
+      is_live: Whether it is the live model, from which less is asked.
     """
     saved_model = saved_model_pb2.SavedModel()
     try:
@@ -34,10 +38,38 @@ def signature_fault(path: str) -> str | None:
     if SIGNATURE not in signatures:
         public = sorted(name for name in signatures if not name.startswith("__"))
         return f"it has no signature {SIGNATURE!r}, only {', '.join(public) or 'none'}"
-    missing = sorted(set(_OUTPUTS) - set(signatures[SIGNATURE].outputs))
+    wanted = _OF_LIVE_MODEL if is_live else _OF_CANDIDATE
+    missing = sorted(wanted - set(signatures[SIGNATURE].outputs))
     if missing:
         return f"its signature {SIGNATURE!r} does not return {', '.join(missing)}"
     return None
+
+
+def ranking_fault(path: str, candidate_path: str) -> str | None:
+    """Returns why two models' rankings cannot be compared; None if they can.
+
+    Whether seen movies are candidates is decided when a model is exported. A model from
+    before that was written down, or from elsewhere, is taken at its word.
+
+    Args:
+      path: Directory of the live model.
+      candidate_path: Directory of the candidate.
+    """
+    live, candidate = _exclude_seen(path), _exclude_seen(candidate_path)
+    if live is None or candidate is None or live == candidate:
+        return None
+    return (
+        f"it was exported with eval.exclude_seen={str(live).lower()} and the candidate "
+        f"with {str(candidate).lower()}, so their metrics cannot be compared"
+    )
+
+
+def _exclude_seen(path: str) -> bool | None:
+    try:
+        with tf.io.gfile.GFile(f"{path}/assets.extra/model_info.json", "r") as file:
+            return bool(json.load(file)["exclude_seen"])
+    except (tf.errors.OpError, ValueError, KeyError):
+        return None
 
 
 def run_fault(path: str, row: bytes) -> str | None:

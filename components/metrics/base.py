@@ -1,8 +1,8 @@
-"""What a retrieval metric is: sums over batches of ranked queries.
+"""What a retrieval metric is: a number for each ranked query, averaged over queries.
 
 A metric is computed from the outputs of the model's `evaluate` signature alone, a
-batch of queries at a time, and its state is merged across Beam workers. Most metrics
-are means of one value per query (`MeanMetric`): macro averages over users.
+batch of queries at a time. Most metrics are means of one value per query
+(`MeanMetric`): macro averages over users.
 
 Only queries with a held-out movie are measured; the others are counted and left out.
 """
@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,8 @@ class Query(NamedTuple):
       top_ids: int32 `[top_k]`: corpus rows, best first; -1 for padding.
       top_self_information: float32 `[top_k]`: bits; 0 for padding.
       corpus_size: int32 `[1]`.
+      trained_on: int32 `[held_out]`: 1 where the model knows that it was trained on
+        this very event, which a held-out one never may be.
     """
 
     rank: IntArray
@@ -37,6 +40,7 @@ class Query(NamedTuple):
     top_ids: IntArray
     top_self_information: NDArray[np.float32]
     corpus_size: IntArray
+    trained_on: IntArray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +53,7 @@ class QueryBatch:
       top_ids: `[queries, top_k]`.
       top_self_information: `[queries, top_k]`.
       corpus_size: `[queries]`.
+      trained_on: `[queries, held_out]`, padded with 0.
     """
 
     rank: IntArray
@@ -56,6 +61,27 @@ class QueryBatch:
     top_ids: IntArray
     top_self_information: NDArray[np.float32]
     corpus_size: IntArray
+    trained_on: IntArray
+
+    @classmethod
+    def of(cls, queries: Sequence[Query]) -> QueryBatch:
+        """Stacks queries, padding their held-out movies to the longest list."""
+        longest = max(len(query.rank) for query in queries)
+
+        def padded(rows: Iterator[IntArray]) -> IntArray:
+            whole = np.zeros((len(queries), longest), np.int32)
+            for row, values in enumerate(rows):
+                whole[row, : len(values)] = values
+            return whole
+
+        return cls(
+            rank=padded(query.rank for query in queries),
+            popularity_rank=padded(query.popularity_rank for query in queries),
+            top_ids=np.stack([query.top_ids for query in queries]),
+            top_self_information=np.stack([q.top_self_information for q in queries]),
+            corpus_size=np.concatenate([query.corpus_size for query in queries]),
+            trained_on=padded(query.trained_on for query in queries),
+        )
 
     def __len__(self) -> int:
         """Number of queries."""
@@ -86,62 +112,26 @@ class QueryBatch:
         return self.top_ids.shape[1] >= min(k, int(self.corpus_size.max(initial=0)))
 
 
-class Metric(abc.ABC):
-    """A metric that is accumulated over batches of queries.
+class MeanMetric(abc.ABC):
+    """The mean over queries of one value per query.
 
     Attributes:
-      names: The names of its results, its own first.
+      name: As in the configuration.
+      is_fraction: Whether every query's value is from 0 to 1.
     """
 
-    names: tuple[str, ...]
-
-    @abc.abstractmethod
-    def start(self) -> Any:
-        """The state before the first query."""
-
-    @abc.abstractmethod
-    def add(self, state: Any, batch: QueryBatch) -> Any:
-        """The state after `batch`; may change `state`."""
-
-    @abc.abstractmethod
-    def merge(self, first: Any, second: Any) -> Any:
-        """The state after both states' queries; may change `first`."""
-
-    @abc.abstractmethod
-    def results(self, state: Any, num_queries: int) -> tuple[float, ...]:
-        """One value for each of `names`; NaN where it is not defined."""
-
-
-class MeanMetric(Metric):
-    """The mean over queries of one value per query."""
-
-    def __init__(self, name: str) -> None:
-        """Makes the metric `name`."""
-        self.names = (name,)
+    name: str
+    is_fraction: bool
 
     @abc.abstractmethod
     def value(self, batch: QueryBatch) -> FloatArray:
         """float64 `[queries]`: the metric of each query alone."""
 
-    def start(self) -> float:
-        """No sum yet."""
-        return 0.0
-
-    def add(self, state: float, batch: QueryBatch) -> float:
-        """Adds the batch's values."""
-        return state + float(self.value(batch).sum())
-
-    def merge(self, first: float, second: float) -> float:
-        """Adds both sums."""
-        return first + second
-
-    def results(self, state: float, num_queries: int) -> tuple[float, ...]:
-        """The mean; NaN without a query."""
-        return (mean(state, num_queries),)
-
 
 class AccuracyMetric(MeanMetric):
     """A mean metric of `rank` alone, so that popularity can be measured by it too."""
+
+    is_fraction = True
 
 
 class CutoffMetric(AccuracyMetric):
@@ -156,10 +146,5 @@ class CutoffMetric(AccuracyMetric):
 
     def __init__(self, k: int) -> None:
         """Makes the metric at cut-off `k`."""
-        super().__init__(f"{self.base_name}@{k}")
+        self.name = f"{self.base_name}@{k}"
         self.k = k
-
-
-def mean(total: float, count: int) -> float:
-    """`total / count`; NaN where there is nothing to average."""
-    return total / count if count else float("nan")

@@ -6,17 +6,16 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from components.metrics.base import AccuracyMetric, Metric
+from components.metrics.base import MeanMetric
 from components.metrics.coverage import Coverage
 from components.metrics.hit_rate import HitRate
 from components.metrics.mean_average_precision import MeanAveragePrecision
 from components.metrics.mrr import Mrr
 from components.metrics.ndcg import Ndcg
 from components.metrics.novelty import Novelty
-from components.metrics.popularity_lift import LIFT_PREFIX, PopularityLift
 from components.metrics.recall import Recall
 
-_WITH_CUTOFF: Final[dict[str, Callable[[int], Metric]]] = {
+_WITH_CUTOFF: Final[dict[str, Callable[[int], MeanMetric | Coverage]]] = {
     "hit_rate": HitRate,
     "recall": Recall,
     "ndcg": Ndcg,
@@ -26,35 +25,22 @@ _WITH_CUTOFF: Final[dict[str, Callable[[int], Metric]]] = {
 }
 
 
-def metric_named(name: str) -> Metric:
-    """Makes the metric called `name`.
-
-    Args:
-      name: `mrr`, `<metric>@<k>` or `popularity_lift/<accuracy metric>`.
-
-    Returns:
-      The metric, whose first result has that name.
+def metric_named(name: str) -> MeanMetric | Coverage:
+    """Makes the metric called `name`, that is `mrr` or `<metric>@<k>`.
 
     Raises:
       ValueError: If there is no such metric.
     """
-    if name.startswith(LIFT_PREFIX):
-        of = metric_named(name.removeprefix(LIFT_PREFIX))
-        if isinstance(of, AccuracyMetric):
-            return PopularityLift(of)
-    elif name == "mrr":
+    if name == "mrr":
         return Mrr()
-    elif match := re.fullmatch(r"(\w+)@([1-9][0-9]*)", name, re.ASCII):
+    if match := re.fullmatch(r"(\w+)@([1-9][0-9]*)", name, re.ASCII):
         if make := _WITH_CUTOFF.get(match[1]):
             return make(int(match[2]))
     raise ValueError(
-        f"There is no metric {name!r}: use mrr, {'@k, '.join(_WITH_CUTOFF)}@k or "
-        f"{LIFT_PREFIX}<one of those that measure accuracy>"
+        f"There is no metric {name!r}: use mrr, {'@k, '.join(_WITH_CUTOFF)}@k"
     )
 
 
 def default_metric_names(top_k: Sequence[int]) -> list[str]:
-    """Every metric at every cut-off, each accuracy metric with its lift."""
-    names = ["mrr", *(f"{base}@{k}" for base in _WITH_CUTOFF for k in top_k)]
-    accuracy = [n for n in names if isinstance(metric_named(n), AccuracyMetric)]
-    return names + [LIFT_PREFIX + name for name in accuracy]
+    """Every metric at every cut-off."""
+    return ["mrr", *(f"{base}@{k}" for base in _WITH_CUTOFF for k in top_k)]

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from components.metrics.base import Metric, QueryBatch
+from components.metrics.base import IntArray, QueryBatch
+
+_NOBODY: Final = 0
+_SEVERAL: Final = -1
 
 
 @dataclasses.dataclass
-class _Shown:
-    """What was shown to anybody.
+class Shown:
+    """What was shown, and to whom if to one query alone.
 
     Attributes:
-      rows: Bool `[corpus_size]`; empty before the first query, which tells the size.
+      to: int32 `[corpus_size]`: 0 for nobody, -1 for several queries, else the query's
+        number, from 1. Empty before the first query, which tells the size.
+      queries: Queries so far.
       is_known: Whether every query so far listed its first k movies.
     """
 
-    rows: NDArray[np.bool_]
+    to: IntArray
+    queries: int
     is_known: bool
 
 
-class Coverage(Metric):
+class Coverage:
     """Share of the corpus that is among the first k of at least one user.
 
         coverage@k = |union over users u of top k(u)| / |corpus|
@@ -31,33 +38,59 @@ class Coverage(Metric):
     It is no mean over users: a slice's coverage shrinks with its number of users. NaN
     where the model lists fewer than k movies.
 
+    Its standard error is the jackknife's: without user u, the movies shown to u alone
+    would be missing.
+
     Source: Ge, Delgado-Battenfeld and Jannach, "Beyond Accuracy: Evaluating Recommender
-    Systems by Coverage and Serendipity", RecSys 2010, "catalog coverage".
+    Systems by Coverage and Serendipity", RecSys 2010, "catalog coverage"; its error:
+    Heltshe and Forrester, "Estimating species richness using the jackknife procedure",
+    Biometrics 39(1), 1983.
     """
 
     def __init__(self, k: int) -> None:
         """Makes the metric at cut-off `k`."""
-        self.names = (f"coverage@{k}",)
+        self.name = f"coverage@{k}"
         self.k = k
 
-    def start(self) -> _Shown:
+    def start(self) -> Shown:
         """Nothing was shown yet."""
-        return _Shown(np.zeros(0, np.bool_), is_known=True)
+        return Shown(np.zeros(0, np.int32), queries=0, is_known=True)
 
-    def add(self, state: _Shown, batch: QueryBatch) -> _Shown:
+    def add(self, state: Shown, batch: QueryBatch) -> Shown:
         """Marks the first k of each query."""
-        rows = state.rows if len(state.rows) else np.zeros(batch.corpus_size[0], bool)
-        rows[batch.top_ids[:, : self.k][batch.shown(self.k)]] = True
-        return _Shown(rows, state.is_known and batch.lists_top(self.k))
+        places = batch.shown(self.k)
+        rows = batch.top_ids[:, : self.k][places]
+        query = np.broadcast_to(
+            np.arange(1, len(batch) + 1)[:, np.newaxis], places.shape
+        )
+        to = np.zeros(batch.corpus_size[0], np.int32)
+        to[rows] = query[places]
+        to[np.bincount(rows, minlength=len(to)) > 1] = _SEVERAL
+        return self.merge(state, Shown(to, len(batch), batch.lists_top(self.k)))
 
-    def merge(self, first: _Shown, second: _Shown) -> _Shown:
+    def merge(self, first: Shown, second: Shown) -> Shown:
         """What was shown in either part."""
-        parts = [rows for rows in (first.rows, second.rows) if len(rows)]
-        rows = np.logical_or.reduce(parts) if parts else first.rows
-        return _Shown(rows, first.is_known and second.is_known)
+        queries = first.queries + second.queries
+        is_known = first.is_known and second.is_known
+        if not len(first.to) or not len(second.to):
+            return Shown(first.to if len(first.to) else second.to, queries, is_known)
+        # The second part's queries are numbered behind the first's.
+        later = np.where(second.to > 0, second.to + np.int32(first.queries), second.to)
+        only = np.where(first.to == _NOBODY, later, first.to)
+        in_both = (first.to != _NOBODY) & (later != _NOBODY)
+        return Shown(np.where(in_both, np.int32(_SEVERAL), only), queries, is_known)
 
-    def results(self, state: _Shown, num_queries: int) -> tuple[float, ...]:
+    def value(self, state: Shown) -> float:
         """The share of rows that were shown; NaN without a query."""
-        if not state.is_known or not num_queries:
-            return (float("nan"),)
-        return (float(state.rows.mean()),)
+        if not state.is_known or not state.queries:
+            return math.nan
+        return float((state.to != _NOBODY).mean())
+
+    def standard_error(self, state: Shown) -> float:
+        """The jackknife's standard error of the share; NaN without a query."""
+        if not state.is_known or not state.queries:
+            return math.nan
+        alone = np.bincount(state.to[state.to > 0], minlength=state.queries + 1)[1:]
+        spread = float(((alone - alone.mean()) ** 2).sum())
+        variance = (state.queries - 1) / state.queries * spread
+        return math.sqrt(variance) / len(state.to)

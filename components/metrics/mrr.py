@@ -16,9 +16,7 @@ class Mrr(AccuracyMetric):
     Source: Voorhees, "The TREC-8 Question Answering Track Report", 1999.
     """
 
-    def __init__(self) -> None:
-        """Makes the metric, which has no cut-off."""
-        super().__init__("mrr")
+    name = "mrr"
 
     def value(self, batch: QueryBatch) -> FloatArray:
         """float64 `[queries]`, from 0 to 1."""

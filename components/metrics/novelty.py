@@ -20,9 +20,11 @@ class Novelty(MeanMetric):
     systems", PNAS 107(10), 2010, "surprisal/novelty".
     """
 
+    is_fraction = False
+
     def __init__(self, k: int) -> None:
         """Makes the metric at cut-off `k`."""
-        super().__init__(f"novelty@{k}")
+        self.name = f"novelty@{k}"
         self.k = k
 
     def value(self, batch: QueryBatch) -> FloatArray:

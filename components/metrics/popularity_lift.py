@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
+import math
+from typing import NamedTuple
 
-from components.metrics.base import AccuracyMetric, Metric, QueryBatch, mean
-
-LIFT_PREFIX: Final = "popularity_lift/"
-POPULARITY_PREFIX: Final = "popularity/"
+from components.metrics.moments import Moments
 
 
-class PopularityLift(Metric):
+class Lift(NamedTuple):
+    """How many times better than popularity, with the standard error of that."""
+
+    value: float
+    standard_error: float
+
+
+def popularity_lift(moments: Moments, metric: int) -> Lift:
     """How many times better than ranking by popularity, by another metric.
 
         popularity_lift/m = m of the model / m of the popularity ranking
@@ -19,38 +24,20 @@ class PopularityLift(Metric):
     events, seen movies excluded alike, ties against it alike. Infinite where only
     popularity scores 0, and 0 where both do: a model without a hit has no lift.
 
-    Also yields `popularity/m`, the baseline's own value.
+    The standard error is that of a ratio of two means of the same queries (the delta
+    method): of `m of the model - lift * m of popularity`, over the latter.
 
     Source of the baseline: Ferrari Dacrema, Cremonesi and Jannach, "Are We Really
     Making Much Progress?", RecSys 2019, "TopPopular".
+
+    Args:
+      moments: Of queries that both have ranked.
+      metric: Place of the accuracy metric.
     """
-
-    def __init__(self, of: AccuracyMetric) -> None:
-        """Makes the lift of the metric `of`."""
-        (name,) = of.names
-        self.names = (LIFT_PREFIX + name, POPULARITY_PREFIX + name)
-        self.of = of
-
-    def start(self) -> tuple[float, float]:
-        """No sums yet: the model's and popularity's."""
-        return 0.0, 0.0
-
-    def add(self, state: tuple[float, float], batch: QueryBatch) -> tuple[float, float]:
-        """Adds the batch's values, as both rank it."""
-        model, popularity = state
-        return self.of.add(model, batch), self.of.add(popularity, batch.by_popularity())
-
-    def merge(
-        self, first: tuple[float, float], second: tuple[float, float]
-    ) -> tuple[float, float]:
-        """Adds both pairs of sums."""
-        return first[0] + second[0], first[1] + second[1]
-
-    def results(
-        self, state: tuple[float, float], num_queries: int
-    ) -> tuple[float, ...]:
-        """The lift and popularity's value; NaN without a query."""
-        model, popularity = (mean(total, num_queries) for total in state)
-        if popularity == 0:
-            return (float("inf") if model > 0 else 0.0), popularity
-        return model / popularity, popularity
+    model = moments.contrast(metric, [1.0]).mean
+    popularity = moments.contrast(metric, [0.0, 1.0]).mean
+    if popularity == 0:
+        return Lift(math.inf if model > 0 else 0.0, math.nan)
+    lift = model / popularity
+    error = moments.contrast(metric, [1.0, -lift]).cautious_error
+    return Lift(lift, error / popularity)

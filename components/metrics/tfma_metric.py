@@ -2,8 +2,8 @@
 
 TFMA hands queries to a combiner one by one, once per slice. A combiner per metric
 would pay that price some fifty times, so every `RetrievalMetric` of an evaluation asks
-for the same computation, which TFMA then runs once: it gathers queries and hands them
-to the NumPy metrics in batches.
+for the same computation, which TFMA then runs once: it gathers queries, ranked by the
+candidate and by the live model, and hands them to the NumPy metrics in batches.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -19,19 +19,15 @@ from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.metrics.base import Metric, Query, QueryBatch
-from components.metrics.catalogue import metric_named
-
-# Results that count the queries: measured, and left out for want of a held-out movie.
-QUERIES: Final = "queries"
-QUERIES_WITHOUT_HELD_OUT: Final = "queries_without_held_out"
+from components.metrics.base import Query, QueryBatch
+from components.metrics.measurement import Measurement, Rankings, Result, State
 
 # Queries per call of the NumPy metrics: large enough to hide the cost of the calls.
 _BATCH_SIZE: Final = 512
 
 
 class RetrievalMetric(metric_types.Metric):
-    """The TFMA metric of a given name, see `catalogue.metric_named`."""
+    """The TFMA metric of a given name, see `Measurement`."""
 
     def __init__(self, name: str) -> None:
         """Makes the metric; TFMA calls this with the `MetricConfig`'s JSON."""
@@ -40,12 +36,22 @@ class RetrievalMetric(metric_types.Metric):
     def computations(
         self,
         eval_config: config_pb2.EvalConfig | None = None,
-        model_names: Sequence[str] | None = None,
         **_: Any,
     ) -> list[metric_types.MetricComputation]:
-        """One computation per model, the same for all metrics of the evaluation."""
-        metrics = [metric_named(name) for name in _names(eval_config) or [self.name]]
-        return [_computation(metrics, model) for model in model_names or [""]]
+        """One computation, the same for all metrics of the evaluation."""
+        names = _names(eval_config) or [self.name]
+        models = _Models.of(eval_config)
+        measurement = Measurement(names, models.baseline is not None)
+        results = measurement.results(measurement.start())
+        keys = [_key(result, models) for result in results]
+        return [
+            # TFMA drops duplicates by keys and class name.
+            metric_types.MetricComputation(
+                keys=keys,
+                preprocessors=[_QueryPreprocessor(models)],
+                combiner=_QueryCombineFn(measurement, keys),
+            )
+        ]
 
 
 def metric_config(name: str) -> config_pb2.MetricConfig:
@@ -75,61 +81,89 @@ def _names(eval_config: config_pb2.EvalConfig | None) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _computation(
-    metrics: Sequence[Metric], model_name: str
-) -> metric_types.MetricComputation:
-    """All metrics of one model. TFMA drops duplicates by keys and class name."""
-    names = [name for metric in metrics for name in metric.names]
-    names += [QUERIES, QUERIES_WITHOUT_HELD_OUT]
-    keys = [metric_types.MetricKey(name=n, model_name=model_name) for n in names]
-    return metric_types.MetricComputation(
-        keys=keys,
-        preprocessors=[_QueryPreprocessor(model_name)],
-        combiner=_QueryCombineFn(metrics, keys),
-    )
+class _Models(NamedTuple):
+    """Names under which TFMA keeps the models' outputs.
+
+    Attributes:
+      candidate: Empty where it is evaluated alone: TFMA drops its name.
+      baseline: None where there is none.
+    """
+
+    candidate: str
+    baseline: str | None
+
+    @classmethod
+    def of(cls, eval_config: config_pb2.EvalConfig | None) -> _Models:
+        specs = list(eval_config.model_specs) if eval_config else []
+        baseline = next((spec.name for spec in specs if spec.is_baseline), None)
+        if baseline is None:
+            return cls("", None)
+        return cls(next(s.name for s in specs if not s.is_baseline), baseline)
+
+
+def _key(result: Result, models: _Models) -> metric_types.MetricKey:
+    model = models.baseline if result.is_baseline else models.candidate
+    return metric_types.MetricKey(name=result.name, model_name=model)
+
+
+class _RankedQuery(NamedTuple):
+    """One query as both models rank it."""
+
+    candidate: Query
+    baseline: Query | None
 
 
 class _QueryPreprocessor(metric_types.Preprocessor):
-    """Takes from an example's extracts what the metrics need of one model."""
+    """Takes from an example's extracts what the metrics need of the models."""
 
-    def __init__(self, model_name: str) -> None:
-        super().__init__(name=f"query_of_{model_name}")
-        self._model_name = model_name
+    def __init__(self, models: _Models) -> None:
+        super().__init__(name=f"query_of_{models.candidate}_and_{models.baseline}")
+        self._models = models
 
-    def process(self, extracts: dict[str, Any]) -> Iterator[Query]:
+    def process(self, extracts: dict[str, Any]) -> Iterator[_RankedQuery]:
         outputs = extracts[constants.PREDICTIONS_KEY]
-        if self._model_name:
-            outputs = outputs[self._model_name]
-        yield Query(*(np.ravel(outputs[name]) for name in Query._fields))
+        if self._models.baseline is None:
+            yield _RankedQuery(_query(outputs), None)
+        else:
+            yield _RankedQuery(
+                _query(outputs[self._models.candidate]),
+                _query(outputs[self._models.baseline]),
+            )
+
+
+def _query(outputs: dict[str, Any]) -> Query:
+    # A live model may come from before this output.
+    unknown = {"trained_on": np.zeros_like(outputs["rank"])}
+    found = {**unknown, **outputs}
+    return Query(*(np.ravel(found[name]) for name in Query._fields))
 
 
 @dataclasses.dataclass
 class _Accumulator:
-    """The metrics' states, and the queries that have not been added to them yet."""
+    """The measurement's state, and queries that have not been added to it yet."""
 
-    states: list[Any]
-    num_queries: int = 0
-    num_without_held_out: int = 0
-    pending: list[Query] = dataclasses.field(default_factory=list)
+    state: State
+    pending: list[_RankedQuery] = dataclasses.field(default_factory=list)
 
 
 class _QueryCombineFn(beam.CombineFn):
-    """Computes all metrics of one model over the queries of one slice."""
+    """Computes all metrics over the queries of one slice."""
 
     def __init__(
-        self, metrics: Sequence[Metric], keys: Sequence[metric_types.MetricKey]
+        self, measurement: Measurement, keys: Sequence[metric_types.MetricKey]
     ) -> None:
-        self._metrics = metrics
+        self._measurement = measurement
         self._keys = keys
 
     def create_accumulator(self) -> _Accumulator:
-        return _Accumulator([metric.start() for metric in self._metrics])
+        return _Accumulator(self._measurement.start())
 
-    def add_input(self, accumulator: _Accumulator, element: Query) -> _Accumulator:
-        if not element.rank.any():
-            accumulator.num_without_held_out += 1
+    def add_input(
+        self, accumulator: _Accumulator, element: _RankedQuery
+    ) -> _Accumulator:
+        if not element.candidate.rank.any():
+            accumulator.state.without_held_out += 1
             return accumulator
-        accumulator.num_queries += 1
         accumulator.pending.append(element)
         if len(accumulator.pending) >= _BATCH_SIZE:
             self._add_pending(accumulator)
@@ -139,14 +173,7 @@ class _QueryCombineFn(beam.CombineFn):
         merged = self.create_accumulator()
         for other in accumulators:
             self._add_pending(other)
-            merged.num_queries += other.num_queries
-            merged.num_without_held_out += other.num_without_held_out
-            merged.states = [
-                metric.merge(mine, theirs)
-                for metric, mine, theirs in zip(
-                    self._metrics, merged.states, other.states, strict=True
-                )
-            ]
+            self._measurement.merge(merged.state, other.state)
         return merged
 
     def compact(self, accumulator: _Accumulator) -> _Accumulator:
@@ -157,34 +184,16 @@ class _QueryCombineFn(beam.CombineFn):
         self, accumulator: _Accumulator
     ) -> dict[metric_types.MetricKey, float]:
         self._add_pending(accumulator)
-        values: list[float] = []
-        for metric, state in zip(self._metrics, accumulator.states, strict=True):
-            values.extend(metric.results(state, accumulator.num_queries))
-        values += [accumulator.num_queries, accumulator.num_without_held_out]
+        results = self._measurement.results(accumulator.state)
+        values = [result.value for result in results]
         return dict(zip(self._keys, values, strict=True))
 
     def _add_pending(self, accumulator: _Accumulator) -> None:
         if not accumulator.pending:
             return
-        batch = _batch(accumulator.pending)
+        candidate, baseline = zip(*accumulator.pending, strict=True)
         accumulator.pending = []
-        accumulator.states = [
-            metric.add(state, batch)
-            for metric, state in zip(self._metrics, accumulator.states, strict=True)
-        ]
-
-
-def _batch(queries: Sequence[Query]) -> QueryBatch:
-    """Stacks queries, padding their held-out movies to the longest list."""
-    longest = max(len(query.rank) for query in queries)
-    rank = np.zeros((2, len(queries), longest), np.int32)
-    for row, query in enumerate(queries):
-        rank[0, row, : len(query.rank)] = query.rank
-        rank[1, row, : len(query.rank)] = query.popularity_rank
-    return QueryBatch(
-        rank=rank[0],
-        popularity_rank=rank[1],
-        top_ids=np.stack([query.top_ids for query in queries]),
-        top_self_information=np.stack([q.top_self_information for q in queries]),
-        corpus_size=np.concatenate([query.corpus_size for query in queries]),
-    )
+        rankings = Rankings(
+            QueryBatch.of(candidate), None if baseline[0] is None else QueryBatch.of(baseline)
+        )
+        self._measurement.add(accumulator.state, rankings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tfx.types import artifact, standard_artifacts
 
 from pipeline.config import EvalConfig
 from pipeline.errors import UserError
+from pipeline.eval_config import SliceThresholds
 from tests.fixtures.eval_world import CONFIG, World
 
 pytestmark = pytest.mark.slow
@@ -39,6 +41,7 @@ def test_planted_taste_beats_popularity_by_a_wide_margin(world):
         ("half_nan", "against the live model"),
         ("random", "x popularity"),
         ("shifted", "x popularity"),
+        ("popular", "is 1.0x popularity (0.1389), but at least 1.2x is required"),
     ],
 )
 def test_a_broken_model_is_refused_with_the_reason(world, model, reason):
@@ -49,6 +52,57 @@ def test_a_broken_model_is_refused_with_the_reason(world, model, reason):
     assert any(reason in text for text in summary["reasons"][:failed])
     assert all(", but at least" in text for text in summary["reasons"][:failed])
     assert not any("but" in text for text in summary["reasons"][failed:])
+
+
+def test_a_model_that_was_trained_on_the_eval_split_is_refused(world):
+    """It is by far the best model, and meets every other threshold."""
+    summary, blessing = world.evaluate("leaking", world.model("good"))
+    assert summary["candidate"]["mrr"] > 0.9
+    assert all(threshold["passed"] for threshold in summary["thresholds"])
+    assert not is_blessed(blessing) and not summary["blessed"]
+    assert summary["held_out_events_trained_on"] == 88
+    assert "88 of the held-out events are among those" in summary["reasons"][0]
+
+
+def test_a_live_model_that_was_trained_on_the_eval_split_is_named(world):
+    summary, _ = world.evaluate("good", world.model("leaking"))
+    assert "was trained on 88 of the held-out events" in summary["reasons"][-1]
+
+
+def test_thresholds_hold_for_the_slices_that_they_name(world):
+    strict = SliceThresholds(floors={"mrr": 0.99}, min_lift={"ndcg@10": 1.0})
+    config = EvalConfig(
+        **{**vars(CONFIG), "slice_thresholds": {"activity=000-019": strict}}
+    )
+    summary, blessing = world.evaluate("good", config=config)
+    assert not is_blessed(blessing)
+    checked = [item for item in summary["thresholds"] if item["slice"]]
+    assert {item["slice"] for item in checked} == {"activity=000-019"}
+    assert [item["passed"] for item in checked] == [False, True]
+    assert summary["reasons"][0].startswith("activity=000-019 (20 users): mrr is 0.1")
+
+
+def test_a_threshold_on_a_slice_that_nobody_belongs_to_is_not_met(world):
+    some = SliceThresholds(min_lift={"ndcg@10": 1.0})
+    config = EvalConfig(**{**vars(CONFIG), "slice_thresholds": {"activity=200+": some}})
+    summary, blessing = world.evaluate("good", config=config)
+    assert not is_blessed(blessing)
+    assert summary["reasons"][0] == (
+        "no query belongs to the slice activity=200+, but it has a threshold"
+    )
+
+
+def test_every_number_has_its_interval_which_is_wider_in_a_slice(world):
+    summary, _ = world.evaluate("good", world.model("older"))
+    for part in (summary, *summary["slices"]):
+        for group, intervals in part["intervals"].items():
+            for metric, (low, high) in intervals.items():
+                value = part[group][metric]
+                assert value is None or low is None or low <= value <= high
+    few, many = summary["slices"]
+    assert few["queries"] == 20 and many["queries"] == 39
+    low, high = few["intervals"]["candidate"]["hit_rate@10"]
+    assert high - low > 0.38
 
 
 def test_the_live_model_is_measured_on_the_same_rows(world):
@@ -131,6 +185,25 @@ def test_a_damaged_live_model_is_ignored_on_request(world, tmp_path):
     assert any(r.startswith("the live model was ignored: ") for r in summary["reasons"])
 
 
+@pytest.mark.parametrize("exclude_seen", [True, False])
+def test_a_live_model_that_ranked_seen_movies_is_not_compared(
+    world, tmp_path, exclude_seen
+):
+    live = _copy(world, "good", tmp_path)
+    candidate = world.model("good")
+    for uri, value in ((live.uri, exclude_seen), (candidate.uri, True)):
+        extra = Path(uri, "Format-Serving", "assets.extra")
+        extra.mkdir(exist_ok=True)
+        info = {"exclude_seen": value}
+        (extra / "model_info.json").write_text(json.dumps(info))
+    if exclude_seen:
+        _, blessing = world.evaluate("good", live)
+        assert is_blessed(blessing)
+        return
+    with pytest.raises(UserError, match="exclude_seen=false and the candidate with tr"):
+        world.evaluate("good", live)
+
+
 def test_a_live_model_without_the_signature_is_named(world, tmp_path):
     live = _copy(world, "good", tmp_path)
     model = tf.Module()
@@ -149,7 +222,7 @@ def test_a_live_model_without_the_signature_is_named(world, tmp_path):
 @pytest.mark.parametrize("name", ["mood", "num_ratings"])  # the latter of a movie
 def test_a_slice_that_is_no_feature_of_a_query_is_named(world, name):
     config = EvalConfig(**{**vars(CONFIG), "slices": (name,)})
-    with pytest.raises(UserError, match=f"{name}.* Use some of activity, "):
+    with pytest.raises(UserError, match=f"{name}.* Use some of "):
         world.evaluate("good", config=config)
 
 

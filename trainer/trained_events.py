@@ -1,0 +1,99 @@
+"""Which events a model was trained on, kept inside the model.
+
+Whether a model was trained on what it is evaluated on cannot be seen from its metrics:
+it only looks very good. So the model keeps fingerprints of the events that it was
+fitted to, and the Evaluator refuses one that was fitted to a held-out event.
+
+Fingerprints of all events would outgrow a large model, so only the smallest are kept,
+which is the same random sample of events everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from trainer import features as f
+from trainer.input_pipeline import Columns, Corpus, Ragged
+
+# 1 MiB: all events of ML-100K, one in two hundred of ML-25M.
+_MAX_KEPT: Final = 1 << 17
+_EVENTS_PER_CHUNK: Final = 1 << 20
+# FarmHash64 without its highest bits: the same on every machine and release.
+_NUM_BUCKETS: Final = 1 << 62
+
+
+class TrainedEvents(tf.Module):
+    """Knows a sample of the events that a model was trained on.
+
+    Args:
+      fingerprints: int64 `[events]`, of which the smallest are kept.
+    """
+
+    def __init__(self, fingerprints: NDArray[np.int64]) -> None:
+        """See the class docstring."""
+        super().__init__(name="trained_events")
+        kept = np.unique(fingerprints)[:_MAX_KEPT]
+        # A variable, for an empty constant could not be searched; it ends in a number
+        # that no event has.
+        self._kept = tf.Variable(np.append(kept, _NUM_BUCKETS), trainable=False)
+
+    @classmethod
+    def of(cls, train: Columns, corpus: Corpus) -> TrainedEvents:
+        """Takes every event of the windows that training reads, context included.
+
+        Args:
+          train: Transformed train rows.
+          corpus: The movies.
+        """
+        kept = np.empty(0, np.int64)
+        for events in _chunks(train, np.append(corpus.movie_ids, b"")):
+            new = np.concatenate([kept, fingerprints(events)])
+            kept = np.unique(new)[:_MAX_KEPT]
+        return cls(kept)
+
+    def contains(self, user_id: tf.Tensor, movie_ids: tf.Tensor) -> tf.Tensor:
+        """Tells which events the model is known to be trained on.
+
+        Args:
+          user_id: string `[batch]`.
+          movie_ids: string `[batch, n]`.
+
+        Returns:
+          int32 `[batch, n]`: 1 for an event of the sample, else 0.
+        """
+        users = tf.broadcast_to(user_id[:, tf.newaxis], tf.shape(movie_ids))
+        wanted = _fingerprint(users, movie_ids)
+        place = tf.searchsorted(self._kept, tf.reshape(wanted, [-1]))
+        found = tf.reshape(tf.gather(self._kept, place), tf.shape(wanted))
+        return tf.cast(tf.equal(found, wanted), tf.int32)
+
+
+def _fingerprint(user_ids: Any, movie_ids: Any) -> tf.Tensor:
+    """int64, from 0 to `_NUM_BUCKETS` - 1."""
+    events = tf.strings.join([user_ids, movie_ids], separator="\0")
+    return tf.strings.to_hash_bucket_fast(events, _NUM_BUCKETS)
+
+
+def fingerprints(events: Sequence[tuple[bytes, bytes]]) -> NDArray[np.int64]:
+    """Returns the fingerprints of events, each a user id and a movie id: `[events]`."""
+    users, movies = zip(*events, strict=True) if events else ((), ())
+    found: NDArray[np.int64] = _fingerprint(
+        tf.constant(users, tf.string), tf.constant(movies, tf.string)
+    ).numpy()
+    return found
+
+
+def _chunks(
+    train: Columns, movie_ids: NDArray[Any]
+) -> Iterator[list[tuple[bytes, bytes]]]:
+    movies: Ragged = train[f.MOVIE_INDICES]
+    row = np.repeat(np.arange(len(movies.lengths)), movies.lengths)
+    for start in range(0, len(row), _EVENTS_PER_CHUNK):
+        chunk = slice(start, start + _EVENTS_PER_CHUNK)
+        users = train[f.USER_ID][row[chunk]].tolist()
+        yield list(zip(users, movie_ids[movies.values[chunk]].tolist(), strict=True))
