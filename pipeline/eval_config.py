@@ -75,7 +75,16 @@ class EvalConfig:
 
     top_k: tuple[PositiveInt, ...] = (1, 5, 10, 50, 100)
     exclude_seen: bool = True
-    slices: tuple[str, ...] = ("activity",)
+    slices: tuple[str, ...] = (
+        "activity",
+        "user_kind",
+        "gender",
+        "age_group",
+        "occupation",
+        "held_out_popularity",
+        "held_out_genres",
+        "held_out_decades",
+    )
     floors: Mapping[Metric, Bound] = Field(
         default_factory=lambda: {"hit_rate@10": 0.02, "ndcg@10": 0.01}
     )

@@ -50,6 +50,12 @@ SEEN_MOVIE_IDS: Final = "seen_movie_ids"  # bytes: every movie of the training t
 HELD_OUT_MOVIE_IDS: Final = "held_out_movie_ids"  # bytes: the right answers
 HELD_OUT_RATINGS: Final = "held_out_ratings"  # float32, aligned with the above
 HELD_OUT_TIMESTAMPS: Final = "held_out_timestamps"  # int64, aligned with the above
+# To slice on, beside `ACTIVITY`. They tell of the answer: no model may read them.
+USER_KIND: Final = "user_kind"  # bytes: "warm", or "cold" for one who is new
+AGE_GROUP: Final = "age_group"  # bytes, e.g. "25-34"; absent where `AGE` is
+HELD_OUT_POPULARITY: Final = "held_out_popularity"  # bytes, list: head, middle, tail
+HELD_OUT_GENRES: Final = "held_out_genres"  # bytes, list
+HELD_OUT_DECADES: Final = "held_out_decades"  # bytes, list, e.g. "1990s", "unknown"
 
 # --- corpus rows ---------------------------------------------------------------------
 MOVIE_ID: Final = "movie_id"  # bytes, scalar

@@ -193,7 +193,8 @@ class _QueryCombineFn(beam.CombineFn):
             return
         candidate, baseline = zip(*accumulator.pending, strict=True)
         accumulator.pending = []
+        is_alone = baseline[0] is None
         rankings = Rankings(
-            QueryBatch.of(candidate), None if baseline[0] is None else QueryBatch.of(baseline)
+            QueryBatch.of(candidate), None if is_alone else QueryBatch.of(baseline)
         )
         self._measurement.add(accumulator.state, rankings)

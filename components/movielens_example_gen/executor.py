@@ -19,8 +19,7 @@ from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 
-from components.movielens_example_gen import ids, ingest, parameters, rows, staging
-from components.movielens_example_gen.tables import Ids
+from components.movielens_example_gen import ingest, parameters, rows, staging
 from pipeline.config import DataConfig
 from trainer.features import CORPUS_SPLIT, SPLITS
 
@@ -44,17 +43,15 @@ class _EncodeShard(beam.DoFn):
         self._split = split
         self._staged = staged
         self._config = config
-        self._encoded_ids: Ids = ids.as_ids([])
+        self._catalogue: rows.Catalogue | None = None
 
     def setup(self) -> None:
-        staged = self._staged
         if self._split != CORPUS_SPLIT:
-            movie_ids = staging.read_movie_ids(staged.corpus_path, staged.corpus_shards)
-            self._encoded_ids = rows.encode_ids(movie_ids)
+            self._catalogue = rows.Catalogue.read(self._staged)
 
     def process(self, index: int) -> Iterator[Shard]:
         records = rows.rows_of(
-            self._split, self._staged, index, self._encoded_ids, self._config
+            self._split, self._staged, index, self._catalogue, self._config
         )
         yield Shard(index, list(records))
 

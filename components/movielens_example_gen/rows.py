@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from components.movielens_example_gen import encoding, ids, staging, windows
+from components.movielens_example_gen import encoding, ids, slicing, staging, windows
 from components.movielens_example_gen.encoding import (
     BytesColumn,
     FloatColumn,
@@ -21,29 +21,36 @@ from components.movielens_example_gen.encoding import (
     bytes_feature,
     int_feature,
 )
+from components.movielens_example_gen.slicing import MovieSlices, bucket
 from components.movielens_example_gen.tables import Ids
 from pipeline.config import DataConfig
 from trainer import features as f
 
 
-def encode_ids(movie_ids: list[bytes]) -> Ids:
-    """Each movie id as one value of a BytesList: made once, used in every row."""
-    return ids.as_ids([encoding.bytes_value(movie_id) for movie_id in movie_ids])
+@dataclass(frozen=True)
+class Catalogue:
+    """What the rows of users need to know of the movies: made once, used in every row.
 
-
-def activity_bucket(num_events: int, bounds: tuple[int, ...]) -> str:
-    """The bucket of a timeline's length, for instance "020-049" or "200+".
-
-    Args:
-      num_events: Events of the user's whole training timeline.
-      bounds: Lower bounds of all buckets but the first, rising.
+    Attributes:
+      encoded_ids: Each movie id as one value of a BytesList.
+      slices: What queries are sliced by.
     """
-    width = len(str(bounds[-1])) if bounds else 1
-    lower = max((bound for bound in bounds if bound <= num_events), default=0)
-    upper = next((bound - 1 for bound in bounds if bound > num_events), None)
-    if upper is None:
-        return f"{lower:0{width}d}+"
-    return f"{lower:0{width}d}-{upper:0{width}d}"
+
+    encoded_ids: Ids
+    slices: MovieSlices
+
+    @classmethod
+    def read(cls, staged: staging.Staged) -> Catalogue:
+        """Reads the staged corpus."""
+        corpus = [
+            staging.read_shard(staged.corpus_path, index)
+            for index in range(staged.corpus_shards)
+        ]
+        movie_ids = [
+            movie for batch in corpus for movie in batch.column(f.MOVIE_ID).to_pylist()
+        ]
+        encoded = ids.as_ids([encoding.bytes_value(movie_id) for movie_id in movie_ids])
+        return cls(encoded, MovieSlices.of(corpus))
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,8 @@ class _Columns:
     timestamps: IntColumn
 
     @classmethod
-    def of(cls, column: pa.LargeListArray, encoded: Ids) -> _Columns:
+    def of(cls, shard: pa.RecordBatch, name: str, encoded: Ids) -> _Columns:
+        column = shard.column(name)
         first = column.offsets[0].as_py()
         fields = column.flatten()
         return cls(
@@ -75,10 +83,10 @@ class _Columns:
 
 
 def train_rows(
-    shard: pa.RecordBatch, encoded: Ids, config: DataConfig
+    shard: pa.RecordBatch, catalogue: Catalogue, config: DataConfig
 ) -> Iterator[bytes]:
     """Yields the windows of each user of the shard, oldest first."""
-    events = _Columns.of(shard.column(shard.schema.get_field_index("train")), encoded)
+    events = _Columns.of(shard, staging.TRAIN, catalogue.encoded_ids)
     for user, (start, end) in zip(
         _user_features(shard, events, config), pairwise(events.starts), strict=True
     ):
@@ -95,15 +103,14 @@ def train_rows(
 
 
 def eval_rows(
-    shard: pa.RecordBatch, encoded: Ids, config: DataConfig
+    shard: pa.RecordBatch, catalogue: Catalogue, config: DataConfig
 ) -> Iterator[bytes]:
     """Yields one query for each user of the shard from whom something is held out."""
-    train = _Columns.of(shard.column(shard.schema.get_field_index("train")), encoded)
-    held_out = _Columns.of(
-        shard.column(shard.schema.get_field_index("held_out")), encoded
-    )
-    for user, (start, end), (first, last) in zip(
+    train = _Columns.of(shard, staging.TRAIN, catalogue.encoded_ids)
+    held_out = _Columns.of(shard, staging.HELD_OUT, catalogue.encoded_ids)
+    for user, known, (start, end), (first, last) in zip(
         _user_features(shard, train, config),
+        shard.column("attributes").to_pylist(),
         pairwise(train.starts),
         pairwise(held_out.starts),
         strict=True,
@@ -119,6 +126,8 @@ def eval_rows(
                 f.HELD_OUT_MOVIE_IDS: held_out.movies.feature(first, last),
                 f.HELD_OUT_RATINGS: held_out.ratings.feature(first, last),
                 f.HELD_OUT_TIMESTAMPS: held_out.timestamps.feature(first, last),
+                **slicing.user_features(end - start, known["age"] if known else None),
+                **catalogue.slices.features(held_out.movies.codes[first:last].tolist()),
             }
         )
 
@@ -127,11 +136,11 @@ def _user_features(
     shard: pa.RecordBatch, events: _Columns, config: DataConfig
 ) -> Iterator[dict[str, bytes]]:
     """Yields what all rows of one user share."""
-    user_ids = shard.column(shard.schema.get_field_index("user_id")).to_pylist()
-    attributes = shard.column(shard.schema.get_field_index("attributes")).to_pylist()
+    user_ids = shard.column("user_id").to_pylist()
+    attributes = shard.column("attributes").to_pylist()
     lengths = np.diff(events.starts).tolist()
     for user_id, known, length in zip(user_ids, attributes, lengths, strict=True):
-        activity = activity_bucket(length, config.activity_bounds)
+        activity = bucket(length, config.activity_bounds)
         yield {
             f.USER_ID: bytes_feature([user_id]),
             f.ACTIVITY: bytes_feature([activity.encode()]),
@@ -166,7 +175,11 @@ def corpus_rows(shard: pa.RecordBatch) -> Iterator[bytes]:
 
 
 def rows_of(
-    split: str, staged: staging.Staged, index: int, encoded: Ids, config: DataConfig
+    split: str,
+    staged: staging.Staged,
+    index: int,
+    catalogue: Catalogue | None,
+    config: DataConfig,
 ) -> Iterator[bytes]:
     """Yields the rows of one shard of a split.
 
@@ -174,11 +187,11 @@ def rows_of(
       split: One of `trainer.features.SPLITS`.
       staged: The tables.
       index: The shard's number within the split.
-      encoded: From `encode_ids`; not used for the corpus.
+      catalogue: The movies; None for the corpus, which needs none.
       config: Window length and stride, activity buckets.
     """
-    if split == f.CORPUS_SPLIT:
+    if split == f.CORPUS_SPLIT or catalogue is None:
         return corpus_rows(staging.read_shard(staged.corpus_path, index))
     shard = staging.read_shard(staged.timelines_path, index)
     make = train_rows if split == f.TRAIN_SPLIT else eval_rows
-    return make(shard, encoded, config)
+    return make(shard, catalogue, config)

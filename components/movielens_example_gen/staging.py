@@ -163,11 +163,3 @@ def read_shard(path: str, index: int) -> pa.RecordBatch:
 
     with FileSystems.open(path) as stream:
         return pa.ipc.open_file(pa.BufferReader(stream.read())).get_batch(index)
-
-
-def read_movie_ids(path: str, num_shards: int) -> list[bytes]:
-    """All movie ids, in the order that the `movie` column of the events refers to."""
-    found: list[bytes] = []
-    for index in range(num_shards):
-        found += read_shard(path, index).column("movie_id").to_pylist()
-    return found

@@ -41,7 +41,7 @@ class Timelines:
       user_ids: `[num_users]` bytes, in the order of the rows: by a fixed hash, so that
         neighbours in a file have nothing in common.
       movie_ids: `[num_movies]` bytes, the rated movies.
-      train: The training timelines. No user's is empty.
+      train: The training timelines; empty for cold users.
       held_out: What is held out, empty for users without a query.
       counts: Events and users by what became of them: see `build`.
     """
@@ -59,12 +59,12 @@ def build(ratings: Ratings, config: DataConfig) -> Timelines:
     In this order: of two ratings of one movie by one user the latest is kept; ratings
     under `min_rating` go; users with less than `min_user_ratings` left go; events are
     sorted by (timestamp, hash of (user_id, movie_id)); the split is drawn. Users with
-    nothing in training ("cold users") are not asked about in eval, but counted.
+    nothing in training ("cold users") are queries without a history.
 
     Returns:
       The timelines. Their `counts` account for every rating: `duplicate` + `filtered` +
       `train` + `eval` is the number of ratings given, and `filtered` is the sum of
-      `filtered_by_rating`, `filtered_short_timelines` and `filtered_cold_users`.
+      `filtered_by_rating` and `filtered_short_timelines`.
     """
     counts: dict[str, int] = {}
     kept, counts["duplicate"] = drop_duplicates(ratings)
@@ -131,13 +131,10 @@ def _divide(
     num_users = len(events.user_ids)
     in_train = np.bincount(events.users[~held_out], minlength=num_users)
     in_all = np.bincount(events.users, minlength=num_users)
-    warm = in_train > 0
-    asked = held_out & warm[events.users]
-    rows = order[warm[order]]
-    counts["filtered_cold_users"] = int(held_out.sum() - asked.sum())
-    counts["cold_users"] = int(((in_all > 0) & ~warm).sum())
+    counts["cold_users"] = int(((in_all > 0) & (in_train == 0)).sum())
+    rows = order[in_all[order] > 0]
     train = _events(events.take(~held_out), num_users, rows)
-    eval_events = _events(events.take(asked), num_users, rows)
+    eval_events = _events(events.take(held_out), num_users, rows)
     in_corpus = np.bincount(train.movies, minlength=len(events.movie_ids)) > 0
     counts["cold_movie_holdouts"] = int((~in_corpus[eval_events.movies]).sum())
     counts["train"], counts["eval"] = len(train), len(eval_events)

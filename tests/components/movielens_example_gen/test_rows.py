@@ -9,7 +9,14 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.movielens_example_gen import encoding, ids, ingest, rows, staging
+from components.movielens_example_gen import (
+    encoding,
+    ids,
+    ingest,
+    rows,
+    slicing,
+    staging,
+)
 from pipeline.config import DataConfig
 from tests.fixtures.movielens_files import write_csv, write_tab
 from trainer import features as f
@@ -18,13 +25,12 @@ from trainer import features as f
 def rows_of(folder: Path, scratch: Path, config: DataConfig) -> dict[str, list[Any]]:
     """Split -> rows as {feature: list of values}."""
     staged = ingest.stage(ingest.prepare(folder, config), str(scratch))
-    movie_ids = staging.read_movie_ids(staged.corpus_path, staged.corpus_shards)
-    encoded = rows.encode_ids(movie_ids)
+    movies = rows.Catalogue.read(staged)
     return {
         split: [
             as_dict(row)
             for shard in range(staged.num_shards(split))
-            for row in rows.rows_of(split, staged, shard, encoded, config)
+            for row in rows.rows_of(split, staged, shard, movies, config)
         ]
         for split in f.SPLITS
     }
@@ -109,6 +115,10 @@ def test_rows_of_the_three_splits(tmp_path: Path) -> None:
             f.HELD_OUT_MOVIE_IDS: [b"6"],
             f.HELD_OUT_RATINGS: [3.0],
             f.HELD_OUT_TIMESTAMPS: [600],
+            f.USER_KIND: [b"warm"],
+            f.HELD_OUT_POPULARITY: [b"tail"],
+            f.HELD_OUT_GENRES: [b"Drama"],
+            f.HELD_OUT_DECADES: [b"1900s"],
         }
     ]
     corpus = {row[f.MOVIE_ID][0]: row for row in found[f.CORPUS_SPLIT]}
@@ -133,6 +143,7 @@ def test_user_attributes_come_through(tmp_path: Path) -> None:
         assert by_user[b"2"][f.GENDER] == [b"F"]
         assert by_user[b"2"][f.OCCUPATION] == [b"other"]
         assert by_user[b"2"][f.ZIP_CODE] == [b"V3N4P"]
+    assert by_user[b"2"][f.AGE_GROUP] == [b"50-55"]
 
 
 def test_one_title_under_two_ids_is_two_movies(tmp_path: Path) -> None:
@@ -167,4 +178,25 @@ def test_shards_hold_the_same_rows_as_one(
     [(0, "000-019"), (19, "000-019"), (20, "020-049"), (199, "100-199"), (200, "200+")],
 )
 def test_activity_buckets(length: int, bucket: str) -> None:
-    assert rows.activity_bucket(length, (20, 50, 100, 200)) == bucket
+    assert slicing.bucket(length, (20, 50, 100, 200)) == bucket
+
+
+def test_thirds_of_the_events_make_head_middle_and_tail() -> None:
+    counts = np.array([40, 30, 20, 5, 5, 0])
+    # 40 of 100 are the head; what begins beyond two thirds is the tail.
+    assert slicing.popularity_classes(counts).tolist() == [0, 1, 2, 2, 2, 2]
+    # Equal counts are of one class, whatever the order of the movies.
+    assert slicing.popularity_classes(np.array([3, 3, 3])).tolist() == [0, 0, 0]
+    assert slicing.popularity_classes(np.array([0, 0])).tolist() == [2, 2]
+
+
+def test_a_new_user_is_a_query_without_a_history(tmp_path: Path) -> None:
+    events = [("old", m, 4, m) for m in (1, 2, 3)]
+    events += [("new", m, 4, 100 + m) for m in (1, 2, 6)]
+    config = DataConfig(split="temporal_global", eval_start=100)
+    found = rows_of(write_csv(tmp_path / "in", events), tmp_path, config)
+    assert [row[f.USER_ID] for row in found[f.TRAIN_SPLIT]] == [[b"old"]]
+    [row] = found[f.EVAL_SPLIT]
+    assert row[f.MOVIE_IDS] == row[f.SEEN_MOVIE_IDS] == []
+    assert row[f.USER_KIND] == [b"cold"]
+    assert row[f.HELD_OUT_POPULARITY] == [b"head", b"tail"]  # each once

@@ -100,11 +100,13 @@ def test_temporal_cut_sends_equal_times_to_one_side_and_reports_the_cold() -> No
     lines = timelines.build(
         ratings_of(rows), DataConfig(split="temporal_global", eval_start=50)
     )
-    assert set(lines.user_ids) == {b"old", b"both"}
+    assert set(lines.user_ids) == {b"old", b"both", b"new"}
     assert [e[2] for e in as_dict(lines, "held_out")[b"both"]] == [50, 50, 50]
     assert as_dict(lines, "held_out")[b"old"] == []
+    assert as_dict(lines, "train")[b"new"] == []
+    assert len(as_dict(lines, "held_out")[b"new"]) == 3
     assert lines.counts["cold_users"] == 1
-    assert lines.counts["filtered_cold_users"] == lines.counts["filtered"] == 3
+    assert lines.counts["filtered"] == 0
     by_share = timelines.build(
         ratings_of(rows), DataConfig(split="temporal_global", holdout_fraction=0.3)
     )
