@@ -9,5 +9,5 @@ PACKAGES = ["pipeline", "components", "trainer"]
 
 setup(
     packages=find_packages(include=PACKAGES + [f"{name}.*" for name in PACKAGES]),
-    package_data={"": ["*.pbtxt", "*.yaml", "py.typed"]},
+    package_data={"": ["*.pbtxt", "*.yaml", "*.jinja", "py.typed"]},
 )

@@ -10,7 +10,10 @@ from __future__ import annotations
 import importlib
 from typing import Any, Final
 
-_ARTIFACT_TYPES: Final = {"DataReport": "components.data_gate.component"}
+_ARTIFACT_TYPES: Final = {
+    "DataReport": "components.data_gate.component",
+    "RunReport": "components.report_gen.component",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -125,10 +125,15 @@ def _counted(count: int, one: str, many: str) -> str:
     return f"{count or 'no'} {one if count == 1 else many}"
 
 
+def _run_report(output: Output) -> str:
+    return next((path.name for path in Path(output.uri).glob("*.html")), "")
+
+
 _EVALUATION: Final = ("hit_rate@10", "ndcg@10")
 # In this order: a step with several outputs shows the first that is listed.
 _DESCRIBE: Final[Mapping[str, Callable[[Output], str]]] = {
     "pushed_model": _pushed_model,
+    "run_report": _run_report,
     "evaluation": _evaluation,
     "model_run": _model_run,
     "transform_graph": _transform_graph,

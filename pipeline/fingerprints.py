@@ -29,6 +29,7 @@ _SOURCES: Final[dict[str, tuple[str, ...]]] = {
     "LiveModel": ("components/live_model", "components/live_version.py"),
     "Evaluator": ("components/evaluator", "components/metrics"),
     "ServabilityCheck": ("components/servability_check", "components/example_rows.py"),
+    "ReportGen": ("components/report_gen", "components/example_rows.py"),
     "Pusher": ("components/pusher", "components/live_version.py"),
 }
 _SHARED_SOURCES: Final = ("trainer/features.py",)

@@ -21,6 +21,7 @@ from components.example_validator.component import RetrievalExampleValidator
 from components.live_model.component import LiveModel
 from components.movielens_example_gen.component import MovieLensExampleGen
 from components.pusher.component import RetrievalPusher
+from components.report_gen.component import ReportGen
 from components.schema import curated_schema_digest
 from components.schema.component import SchemaImporter
 from components.servability_check.component import ServabilityCheck
@@ -129,7 +130,7 @@ def _model_nodes(
     serving_dir: str,
     fingerprints: Mapping[str, str],
 ) -> list[BaseComponent]:
-    """From examples to a pushed model."""
+    """From examples to a pushed model and the report of it."""
     examples = data["example_gen"].outputs["examples"]
     schema = data["schema"].outputs["schema"]
     transform = Transform(
@@ -187,7 +188,38 @@ def _model_nodes(
         push_destination=serving_dir,
         code_hash=fingerprints["Pusher"],
     )
-    return [transform, trainer, live_model, evaluator, servability, pusher]
+    report_gen = ReportGen(
+        inputs={
+            "examples": examples,
+            "schema": schema,
+            "data_report": data["gate"].outputs["report"],
+            "transform_graph": transform.outputs["transform_graph"],
+            "model": candidate,
+            "model_run": trainer.outputs["model_run"],
+            "baseline_model": live_model.outputs["model"],
+            "evaluation": evaluator.outputs["evaluation"],
+            "infra_blessing": servability.outputs["blessing"],
+            "pushed_model": pusher.outputs["pushed_model"],
+        },
+        config=_reported_config(config),
+        code_hash=fingerprints["ReportGen"],
+    )
+    return [
+        transform,
+        trainer,
+        live_model,
+        evaluator,
+        servability,
+        pusher,
+        report_gen,
+    ]
+
+
+def _reported_config(config: PipelineConfig) -> str:
+    """All that decides what is computed, and not what a cluster gives for it."""
+    content = dataclasses.asdict(config)
+    del content["kubeflow"]
+    return json.dumps(content, sort_keys=True)
 
 
 def _trainer_config(config: PipelineConfig, code_hash: str) -> dict[str, Any]:

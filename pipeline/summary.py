@@ -29,6 +29,7 @@ class Summary:
         `popularity`, each metric -> value; all None where the run did not get there.
       blessed: Whether the candidate passed every threshold.
       reasons: Why it was or was not blessed, and why it cannot be served if so.
+      report: The HTML page about the run; None where the run did not get there.
       pushed_model: Folder of the model that the run pushed; None if it pushed none.
       train_seconds: Time that the candidate's training took, also where it was cached.
       wall_seconds: Time from the start of the command to its end.
@@ -44,6 +45,7 @@ class Summary:
     metrics: dict[str, Metrics | None]
     blessed: bool
     reasons: list[str]
+    report: str | None
     pushed_model: str | None
     train_seconds: float | None
     wall_seconds: float
@@ -89,6 +91,7 @@ def build(measured: Measured, state: RunState) -> Summary:
         },
         blessed=bool(evaluation.get("blessed", False)),
         reasons=[*evaluation.get("reasons", ()), *_refusals(state)],
+        report=_html(state),
         pushed_model=_pushed_model(state),
         train_seconds=training.get("train_seconds"),
         wall_seconds=round(measured.wall_seconds, 2),
@@ -108,6 +111,12 @@ def _refusals(state: RunState) -> list[str]:
         if "blessing" in step.outputs
     ]
     return [f"not servable: {r}" for output in blessings for r in refusals(output)]
+
+
+def _html(state: RunState) -> str | None:
+    output = state.output("run_report")
+    paths = Path(output.uri).glob("*.html") if output else ()
+    return next((str(path) for path in paths), None)
 
 
 def _pushed_model(state: RunState) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
@@ -28,6 +29,7 @@ STEPS = (
     "Evaluator",
     "ServabilityCheck",
     "Pusher",
+    "ReportGen",
 )
 # Asks the pushed model in a process that has TensorFlow and nothing of ours.
 ASK = """
@@ -92,6 +94,17 @@ def test_the_summary_tells_all(chain: Chain) -> None:
     assert 100 < summary["peak_rss_mb"] < 3072
     for metric in ("hit_rate@10", "ndcg@10", "recall@50", "mrr"):
         assert 0 < summary["metrics"]["candidate"][metric] <= 1
+
+
+def test_the_report_tells_of_the_run(chain: Chain) -> None:
+    text = Path(chain.first["report"]).read_text("utf-8")
+    version = Path(chain.first["pushed_model"]).name
+    assert f"Blessed, servable and pushed as version {version}" in text
+    for step in ("MovieLensExampleGen", "Trainer", "Evaluator", "Pusher"):
+        assert re.search(rf"<td>{step}</td><td>done</td>", text)
+    assert len(re.findall(r"<h3>User \S+", text)) == 3
+    assert "held_out_popularity" in text
+    assert all(html.escape(reason) in text for reason in chain.first["reasons"])
 
 
 def test_planted_taste_is_found(chain: Chain) -> None:
@@ -183,9 +196,10 @@ def test_a_model_that_was_taken_away_is_pushed_again(chain: Chain) -> None:
     assert chain.two_tower("recommend", "--user", "1").exit_code == 1
     outcome = chain.run()
     assert outcome.exit_code == 0, outcome.errors
-    others = {step: state for step, state in chain.states().items() if step != "Pusher"}
-    assert set(others.values()) == {"cached"}
-    assert chain.states()["Pusher"] == "done"
+    # The report tells the version, so it is made again too.
+    done = {step for step, state in chain.states().items() if state == "done"}
+    assert done == {"Pusher", "ReportGen"}
+    assert set(chain.states().values()) == {"cached", "done"}
     pushed = Path(chain.summary()["pushed_model"])
     assert (pushed / "saved_model.pb").is_file()
     assert [path.name for path in (chain.workspace / "serving").iterdir()] == [

@@ -19,6 +19,10 @@ _INTERRUPT_EXIT: Final = 130  # 128 + SIGINT, as shells do
 _COMMANDS: Final = {
     "run": "Train, evaluate and push a model; steps that did not change are cached.",
     "recommend": "Ask the newest pushed model what a user should watch next.",
+    "runs": "List the runs of a workspace.",
+    "report": "Tell why a model was or was not blessed, and where the page of it is.",
+    "compare": "Show what differs between two runs, and what came of it.",
+    "lineage": "Show what a pushed model was made of.",
     "config": "Print the configuration that a run would use, as YAML.",
     "data": "Fetch MovieLens and look at it.",
     "compile": "Compile the pipeline for Kubeflow Pipelines.",

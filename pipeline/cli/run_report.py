@@ -95,6 +95,8 @@ def _facts(
         "Took",
         f"{summary.wall_seconds:.1f} s, peak memory {summary.peak_rss_mb:,.0f} MiB",
     )
+    if summary.report:
+        yield "Report", summary.report
     yield "Summary", str(run.summary)
     if summary.pushed_model:
         yield "Next", f"two-tower recommend --user 42{_workspace_option(workspace)}"

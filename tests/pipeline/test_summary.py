@@ -75,6 +75,7 @@ def test_it_holds_what_programs_read(tmp_path: Path) -> None:
         },
         "blessed": True,
         "reasons": ["good"],
+        "report": None,
         "pushed_model": str(tmp_path),
         "train_seconds": 9.5,
         "wall_seconds": 12.35,

@@ -1,0 +1,1 @@
+"""ReportGen: one HTML page that tells all about a run."""

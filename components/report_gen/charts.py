@@ -1,0 +1,184 @@
+"""The report's charts: SVG inside the page, in the page's own colours and font.
+
+Colours are drawn as stand-ins and replaced by the page's CSS variables, so that one
+drawing is right on a light and on a dark page, and in print.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+# Stand-in -> CSS variable of the page. No chart uses any other colour.
+_COLOURS: Final = {
+    "ink": "#010101",
+    "muted": "#020202",
+    "grid": "#030303",
+    "candidate": "#040404",
+    "popularity": "#050505",
+    "baseline": "#060606",
+}
+_STYLE: Final[dict[str, Any]] = {
+    "svg.fonttype": "none",  # text stays text: searchable, and in the page's font
+    "font.size": 10,
+    "text.color": _COLOURS["ink"],
+    "axes.labelcolor": _COLOURS["muted"],
+    "axes.edgecolor": _COLOURS["grid"],
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": _COLOURS["grid"],
+    "grid.linewidth": 0.6,
+    "xtick.color": _COLOURS["muted"],
+    "ytick.color": _COLOURS["muted"],
+    "legend.frameon": False,
+}
+_MARKERS: Final = {"candidate": "o", "popularity": "s", "baseline": "D"}
+_NAMES: Final = {"baseline": "live model"}
+
+
+class Point(NamedTuple):
+    """A value with its confidence interval, as a place on a chart."""
+
+    place: float
+    value: float
+    low: float
+    high: float
+
+
+def training_curve(losses: Sequence[float]) -> str:
+    """Returns the loss of each epoch as an SVG."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(6.4, 2.6), layout="constrained")
+        axes = figure.subplots()
+        epochs = range(1, len(losses) + 1)
+        axes.plot(epochs, losses, "o-", color=_COLOURS["candidate"], markersize=4)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("loss")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        return _svg(figure, "training", "Training loss by epoch")
+
+
+def metric_by_cutoff(metric: str, summary: Mapping[str, Any]) -> str:
+    """Returns a metric at all its cut-offs, by ranker, as an SVG.
+
+    Args:
+      metric: Its name without the cut-off.
+      summary: `retrieval_summary.json`.
+    """
+    names = [n for n in summary["candidate"] if n.startswith(f"{metric}@")]
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(6.4, 2.9), layout="constrained")
+        axes = figure.subplots()
+        for ranker, offset in _rankers(summary):
+            points = [
+                _point(summary, ranker, name, place + offset * 0.13)
+                for place, name in enumerate(names)
+            ]
+            _draw(axes, ranker, points, is_horizontal=False)
+        axes.set_xticks(range(len(names)), [n.partition("@")[2] for n in names])
+        axes.set_xlabel("k")
+        axes.set_ylabel(f"{metric}@k")
+        axes.set_ylim(bottom=0)
+        axes.grid(visible=False, axis="x")
+        axes.legend(loc="upper left")
+        return _svg(figure, metric, f"{metric} at each cut-off, by ranker")
+
+
+def slices(
+    feature: str, metric: str, parts: Sequence[Mapping[str, Any]], most: float
+) -> str:
+    """Returns a metric in each slice by a feature, as an SVG.
+
+    Args:
+      feature: What it is sliced by.
+      metric: Its full name.
+      parts: The slices, as in `retrieval_summary.json`.
+      most: End of the axis, the same for all features.
+    """
+    with mpl.rc_context(_STYLE):
+        height = 0.75 + 0.34 * len(parts)
+        figure = Figure(figsize=(6.4, height), layout="constrained")
+        axes = figure.subplots()
+        for ranker, offset in _rankers(parts[0]):
+            points = [
+                _point(part, ranker, metric, place + offset * 0.2)
+                for place, part in enumerate(parts)
+            ]
+            _draw(axes, ranker, points, is_horizontal=True)
+        labels = [
+            f"{part['features'][feature]}  n={part['queries']:,}" for part in parts
+        ]
+        axes.set_yticks(range(len(parts)), labels)
+        axes.set_ylim(len(parts) - 0.4, -0.6)
+        axes.set_xlim(0, most)
+        axes.set_xlabel(metric)
+        axes.grid(visible=False, axis="y")
+        return _svg(figure, feature, f"{metric} in each slice by {feature}")
+
+
+def _rankers(summary: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Whom there are values of, with where to draw them beside each other."""
+    if summary["baseline"] is None:
+        return [("candidate", -0.5), ("popularity", 0.5)]
+    return [("candidate", -1.0), ("baseline", 0.0), ("popularity", 1.0)]
+
+
+def _point(
+    part: Mapping[str, Any], ranker: str, metric: str, place: float
+) -> Point | None:
+    value = part[ranker].get(metric)
+    if value is None:
+        return None
+    low, high = part["intervals"][ranker][metric]
+    return Point(place, value, low, high)
+
+
+def _draw(
+    axes: Axes, ranker: str, points: Sequence[Point | None], *, is_horizontal: bool
+) -> None:
+    drawn = [point for point in points if point]
+    places = [point.place for point in drawn]
+    values = [point.value for point in drawn]
+    error = [
+        [max(point.value - point.low, 0.0) for point in drawn],  # -1e-18 is an error
+        [max(point.high - point.value, 0.0) for point in drawn],
+    ]
+    x, y = (values, places) if is_horizontal else (places, values)
+    axes.errorbar(
+        x,
+        y,
+        xerr=error if is_horizontal else None,
+        yerr=None if is_horizontal else error,
+        fmt=_MARKERS[ranker],
+        color=_COLOURS[ranker],
+        markersize=5,
+        linewidth=1.4,
+        clip_on=False,  # else half of what is 0 is cut off
+        label=_NAMES.get(ranker, ranker),
+    )
+
+
+def _svg(figure: Figure, name: str, description: str) -> str:
+    """Writes a figure for the inside of a page, to be read aloud as `description`."""
+    buffer = io.StringIO()
+    # A salt of its own keeps the ids of two charts in one page apart.
+    with mpl.rc_context({"svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(
+        r'id="((?:figure|axes|patch|line2d|text|[xy]tick|matplotlib)[^"]*)"', "", text
+    )
+    for colour, stand_in in _COLOURS.items():
+        text = text.replace(stand_in, f"var(--{colour})")
+    return text.replace("<svg ", f'<svg role="img" aria-label="{description}" ', 1)

@@ -1,0 +1,117 @@
+"""Executor of ReportGen."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+from pathlib import Path
+from typing import Any, Final
+
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
+from tfx.utils import io_utils, path_utils
+
+from components.report_gen.facts import Facts, StepTime
+from components.report_gen.samples import sample_users
+from pipeline import progress
+from pipeline.fingerprints import code_fingerprints
+from pipeline.run_state import RunState
+
+REPORT_FILE: Final = "report.html"
+
+_Artifacts = dict[str, types.Artifact]
+
+
+class Executor(base_executor.BaseExecutor):
+    """Gathers what the other steps left, and writes the page."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes `report.html`.
+
+        Args:
+          input_dict: See `ReportGenSpec`, one artifact each.
+          output_dict: `run_report`.
+          exec_properties: `config`: JSON of the whole configuration.
+        """
+        from components.report_gen import page  # matplotlib takes a second to import
+
+        self._log_startup(input_dict, output_dict, exec_properties)
+        inputs = {
+            name: artifact_utils.get_single_instance(artifacts)
+            for name, artifacts in input_dict.items()
+        }
+        facts = self._facts(inputs, json.loads(exec_properties["config"]))
+        report = artifact_utils.get_single_instance(output_dict["run_report"])
+        path = os.path.join(report.uri, REPORT_FILE)
+        io_utils.write_string_file(path, page.render(facts))
+        report.set_int_custom_property("blessed", int(facts.evaluation["blessed"]))
+        for name in page.HEADLINE:
+            if (value := facts.evaluation["candidate"].get(name)) is not None:
+                report.set_float_custom_property(name, value)
+
+    def _facts(self, inputs: _Artifacts, config: dict[str, Any]) -> Facts:
+        model_path = path_utils.serving_model_path(inputs["model"].uri)
+        model_info = _read_json(model_path, "assets.extra/model_info.json")
+        pushed, live = inputs["pushed_model"], inputs["baseline_model"]
+        reasons = inputs["infra_blessing"].get_string_custom_property("reasons")
+        now = datetime.datetime.now(datetime.timezone.utc)
+        summary = inputs["examples"].get_string_custom_property("summary")
+        return Facts(
+            run_id=(self._context and self._context.pipeline_run_id) or "",
+            made_at=now.strftime("%Y-%m-%d %H:%M UTC"),
+            config=config,
+            data=json.loads(summary or "{}"),
+            gate=_read_json(inputs["data_report"].uri, "data_report.json"),
+            training=_read_json(inputs["model_run"].uri, "train_report.json"),
+            evaluation=_read_json(inputs["evaluation"].uri, "retrieval_summary.json"),
+            model_info=model_info,
+            not_servable=json.loads(reasons or "[]"),
+            pushed_version=pushed.get_string_custom_property("pushed_version") or None,
+            live_version=live.get_string_custom_property("version") or None,
+            users=sample_users(
+                inputs["examples"], model_path, int(model_info["corpus_size"])
+            ),
+            steps=_steps(),
+            lineage=_lineage(inputs),
+        )
+
+
+def _read_json(folder: str, name: str) -> dict[str, Any]:
+    path = os.path.join(folder, name)
+    content: dict[str, Any] = json.loads(io_utils.read_string_file(path))
+    return content
+
+
+def _steps() -> list[StepTime]:
+    """The steps that ended before this one, where a runner on this machine tells."""
+    state = RunState()
+    path = os.environ.get(progress.ENV_VAR)
+    for event in progress.EventReader(Path(path)).read() if path else ():
+        state.update(event)
+    return [
+        StepTime(step.id, step.state, step.seconds, step.figure)
+        for step in state.steps.values()
+        if step.state in ("done", "cached")
+    ]
+
+
+def _lineage(inputs: _Artifacts) -> list[tuple[str, str]]:
+    """What the model was made of, in the order in which it was."""
+    artifacts = [
+        (f"{artifact.type_name} ({name})", artifact.uri)
+        for name, artifact in inputs.items()
+        if fileio.exists(artifact.uri)
+    ]
+    code = [
+        (f"code of {node}", fingerprint)
+        for node, fingerprint in code_fingerprints().items()
+    ]
+    return artifacts + code

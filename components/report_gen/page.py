@@ -1,0 +1,147 @@
+"""From facts to the page."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+import yaml
+
+from components.report_gen import charts
+from components.report_gen.facts import Facts
+
+_TEMPLATE: Final = "report.html.jinja"
+HEADLINE: Final = ("hit_rate@10", "ndcg@10", "mrr", "coverage@10")
+_SLICE_METRIC: Final = "ndcg@10"
+# Where a slice is about who somebody is, a difference is a matter of fairness.
+_FAIRNESS: Final = ("gender", "age_group", "occupation", "activity", "user_kind")
+
+
+def render(facts: Facts) -> str:
+    """Returns the whole page: nothing in it is loaded from anywhere."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,  # titles and ids are anybody's text
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"number": _number, "date": _date}
+    summary = facts.evaluation
+    rows = _metric_rows(summary)
+    return environment.get_template(_TEMPLATE).render(
+        facts=facts,
+        summary=summary,
+        headline=[name for name in HEADLINE if name in summary["candidate"]],
+        rows=rows,
+        headline_rows=[row for row in rows if row["name"].endswith(("mrr", "@10"))],
+        charts=_charts(facts),
+        slice_metric=_slice_metric(summary),
+        fairness=_fairness(summary),
+        config=yaml.safe_dump(facts.config, sort_keys=False, allow_unicode=True),
+    )
+
+
+def _charts(facts: Facts) -> dict[str, Any]:
+    """Name -> SVG; `slices` is a list of feature and SVG."""
+    summary = facts.evaluation
+    losses = facts.training.get("loss", ())
+    if not summary["queries"]:
+        cutoffs, by_slice = [], []
+    else:
+        cutoffs = [
+            charts.metric_by_cutoff(metric, summary)
+            for metric in ("hit_rate", "ndcg")
+            if any(name.startswith(f"{metric}@") for name in summary["candidate"])
+        ]
+        by_slice = _slice_charts(summary)
+    return {
+        "training": charts.training_curve(losses) if losses else "",
+        "cutoffs": cutoffs,
+        "slices": by_slice,
+    }
+
+
+def _slice_charts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    metric = _slice_metric(summary)
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for part in summary["slices"]:
+        if part["queries"]:
+            (feature,) = part["features"]
+            groups.setdefault(feature, []).append(part)
+    ends = [
+        part["intervals"]["candidate"][metric][1]
+        for parts in groups.values()
+        for part in parts
+    ]
+    most = min(max(ends, default=1.0) * 1.03, 1.0)
+    return [
+        (feature, charts.slices(feature, metric, parts, most))
+        for feature, parts in groups.items()
+        if len(parts) > 1
+    ]
+
+
+def _slice_metric(summary: Mapping[str, Any]) -> str:
+    """NDCG@10, or where that is not computed the first metric that is."""
+    names = list(summary["candidate"])
+    return _SLICE_METRIC if _SLICE_METRIC in names or not names else names[0]
+
+
+def _metric_rows(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row a metric, each cell a value with its interval or None."""
+    groups = ("candidate", "popularity", "popularity_lift", "baseline", "live_gain")
+    return [
+        {"name": name, **{group: _cell(summary, group, name) for group in groups}}
+        for name in summary["candidate"]
+    ]
+
+
+def _cell(summary: Mapping[str, Any], group: str, name: str) -> dict[str, Any] | None:
+    value = (summary[group] or {}).get(name)
+    if value is None:
+        return None
+    low, high = summary["intervals"][group][name]
+    return {"value": value, "low": low, "high": high}
+
+
+def _fairness(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Best and worst slice by each attribute of users, and whether they are apart."""
+    metric = _slice_metric(summary)
+    found = []
+    for feature in _FAIRNESS:
+        parts = [
+            part
+            for part in summary["slices"]
+            if feature in part["features"] and part["queries"]
+        ]
+        if len(parts) > 1:
+            worst, *_, best = sorted(parts, key=lambda part: part["candidate"][metric])
+            found.append({"feature": feature, **_compare(feature, metric, worst, best)})
+    return found
+
+
+def _compare(
+    feature: str, metric: str, worst: Mapping[str, Any], best: Mapping[str, Any]
+) -> dict[str, Any]:
+    def described(part: Mapping[str, Any]) -> dict[str, Any]:
+        name, queries = part["features"][feature], part["queries"]
+        return {"name": name, "queries": queries, **_cell(part, "candidate", metric)}  # type: ignore[dict-item]
+
+    low, high = described(worst), described(best)
+    return {"worst": low, "best": high, "is_apart": low["high"] < high["low"]}
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def _date(seconds: int | None) -> str:
+    if seconds is None:
+        return "–"
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime(
+        "%Y-%m-%d %H:%M UTC"
+    )

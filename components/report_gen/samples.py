@@ -1,0 +1,99 @@
+"""A few real users: what they watched, and what the model makes of it."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any, Final
+
+import tensorflow as tf
+from tfx import types
+
+from components.example_rows import serialized_rows
+from components.report_gen.facts import Recommended, UserSample, Watched
+from trainer import features as f
+
+# Rows are in the order of a hash of the user, so the first ones are a random sample.
+_LOOKED_AT: Final = 400
+# Places in the order of activity, from the user with the fewest events to the most.
+_PLACES: Final = (0.1, 0.5, 0.9)
+_RECENT: Final = 8
+_TOP: Final = 10
+
+_Row = dict[str, list[Any]]
+
+
+def sample_users(
+    examples: types.Artifact, model_path: str, corpus_size: int
+) -> list[UserSample]:
+    """Asks the model for users of little, usual and much activity.
+
+    Args:
+      examples: The `Examples`.
+      model_path: Folder of the exported model.
+      corpus_size: Movies that it can recommend.
+    """
+    rows = [
+        _row(serialized)
+        for serialized in islice(
+            serialized_rows(examples, f.EVAL_SPLIT).as_numpy_iterator(), _LOOKED_AT
+        )
+    ]
+    rows.sort(key=lambda row: (len(row[f.SEEN_MOVIE_IDS]), row[f.USER_ID]))
+    chosen = [rows[int(place * len(rows))] for place in _PLACES] if rows else []
+    titles = _titles(examples)
+    model = tf.saved_model.load(model_path)
+    k = min(_TOP, corpus_size)
+    return [_sample(row, titles, model, k) for row in chosen]
+
+
+def _sample(row: _Row, titles: dict[bytes, str], model: Any, k: int) -> UserSample:
+    events = list(zip(row[f.MOVIE_IDS], row[f.RATINGS], strict=True))
+    recent = [Watched(titles.get(m, "?"), r) for m, r in reversed(events[-_RECENT:])]
+    held_out = set(row[f.HELD_OUT_MOVIE_IDS])
+    return UserSample(
+        user_id=row[f.USER_ID][0].decode(errors="replace"),
+        num_events=len(row[f.SEEN_MOVIE_IDS]),
+        recent=recent,
+        held_out=[titles.get(m, "?") for m in row[f.HELD_OUT_MOVIE_IDS]],
+        recommended=_recommended(row, held_out, model, k),
+    )
+
+
+def _recommended(
+    row: _Row, held_out: set[bytes], model: Any, k: int
+) -> list[Recommended]:
+    """By the timeline that the evaluation saw, not the served one, which knows more."""
+    answer = model.signatures["recommend_from_history"](
+        user_id=tf.constant(row[f.USER_ID]),
+        movie_ids=tf.constant([row[f.MOVIE_IDS]], tf.string),
+        ratings=tf.constant([row[f.RATINGS]], tf.float32),
+        timestamps=tf.constant([row[f.TIMESTAMPS]], tf.int64),
+        k=tf.constant(k),
+    )
+    columns = [answer[name].numpy()[0] for name in ("movie_ids", "titles", "genres")]
+    return [
+        Recommended(
+            title.decode(errors="replace"),
+            genres.decode(errors="replace").replace("|", ", "),
+            movie_id in held_out,
+        )
+        for movie_id, title, genres in zip(*columns, strict=True)
+        if movie_id
+    ]
+
+
+def _titles(examples: types.Artifact) -> dict[bytes, str]:
+    rows = serialized_rows(examples, f.CORPUS_SPLIT).as_numpy_iterator()
+    found = (_row(serialized) for serialized in rows)
+    return {
+        row[f.MOVIE_ID][0]: row[f.TITLE][0].decode(errors="replace") for row in found
+    }
+
+
+def _row(serialized: bytes) -> _Row:
+    features = tf.train.Example.FromString(serialized).features.feature
+    lists = {
+        name: getattr(feature, feature.WhichOneof("kind") or "bytes_list").value
+        for name, feature in features.items()
+    }
+    return {name: list(values) for name, values in lists.items()}

@@ -1,0 +1,85 @@
+"""`two-tower runs`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.cli.options import workspace_option
+from pipeline.cli.tables import number, print_table
+
+if TYPE_CHECKING:
+    from pipeline.past_run import PastRun
+
+_COLUMNS = (
+    *("run", "state", "data", "hit_rate@10>", "ndcg@10>"),
+    *("lift>", "blessed", "version", "steps>", "seconds>"),
+)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@workspace_option
+def runs(as_json: bool, workspace: Path) -> None:
+    """List the runs of a workspace, from ML Metadata.
+
+    \b
+    Examples:
+      two-tower runs
+      two-tower runs --json | jq '.runs[] | select(.blessed) | .run'
+    """
+    from pipeline.history import History
+    from pipeline.workspace import Workspace
+
+    found = [_row(run) for run in History(Workspace.open(workspace)).runs()]
+    if as_json:
+        click.echo(json.dumps({"runs": found}, indent=2))
+        return
+    print_table(_COLUMNS, [_cells(row) for row in found])
+
+
+def _row(run: PastRun) -> dict[str, Any]:
+    evaluation = run.evaluation
+    metrics = evaluation.get("candidate", {})
+    return {
+        "run": run.run_id,
+        "started": run.started.isoformat(timespec="seconds"),
+        "state": run.state,
+        "data": run.data.get("format"),
+        "spans": run.data.get("spans", []),
+        "hit_rate@10": metrics.get("hit_rate@10"),
+        "ndcg@10": metrics.get("ndcg@10"),
+        "lift": evaluation.get("popularity_lift", {}).get("ndcg@10"),
+        "blessed": evaluation.get("blessed"),
+        "version": run.version,
+        "steps_run": sum(step.state == "done" for step in run.steps),
+        "steps_cached": sum(step.state == "cached" for step in run.steps),
+        "seconds": round(sum(step.seconds for step in run.steps), 1),
+    }
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    blessed = {True: "yes", False: "no"}.get(row["blessed"], "-")
+    return [
+        row["run"],
+        row["state"],
+        _data(row),
+        number(row["hit_rate@10"]),
+        number(row["ndcg@10"]),
+        number(row["lift"], 2),
+        blessed,
+        row["version"] or "-",
+        f"{row['steps_run']} + {row['steps_cached']} cached",
+        number(row["seconds"], 1),
+    ]
+
+
+def _data(row: dict[str, Any]) -> str:
+    """The format, and the spans where there are several to tell apart."""
+    spans = row["spans"]
+    if len(spans) > 1:
+        return f"{row['data']}, spans {spans[0]} to {spans[-1]}"
+    return row["data"] or "-"

@@ -1,0 +1,102 @@
+"""The commands that look back, on the records of a chain that really ran."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Chain
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def past(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    """A copy of the records: other tests add runs to the workspace."""
+    copy = tmp_path_factory.mktemp("past") / "workspace"
+    keep = shutil.ignore_patterns("transformed_examples", "data", "serving")
+    shutil.copytree(chain.workspace, copy, ignore=keep, symlinks=True)
+    yield replace(chain, workspace=copy)
+
+
+def answer(chain: Chain, *arguments: str) -> Any:
+    outcome = chain.two_tower(*arguments, "--json")
+    assert outcome.exit_code == 0, outcome.errors
+    return json.loads(outcome.output)
+
+
+def first_run(chain: Chain) -> str:
+    run_id: str = chain.first["run_id"]
+    return run_id
+
+
+def test_runs_lists_what_ml_metadata_knows(past: Chain) -> None:
+    [run, *_] = answer(past, "runs")["runs"]
+    assert run["run"] == first_run(past)
+    assert (run["state"], run["blessed"]) == ("succeeded", True)
+    assert run["version"] == Path(past.first["pushed_model"]).name
+    candidate = past.first["metrics"]["candidate"]
+    assert run["ndcg@10"] == candidate["ndcg@10"]
+    assert (run["steps_run"], run["steps_cached"]) == (12, 0)
+    table = past.two_tower("runs").output
+    assert first_run(past) in table and f"{candidate['ndcg@10']:.4f}" in table
+
+
+def test_report_says_why_and_where(past: Chain) -> None:
+    found = answer(past, "report", first_run(past))
+    assert found["report"] == past.first["report"]
+    assert found["reasons"] == past.first["reasons"]
+    text = past.two_tower("report", first_run(past)[:-4]).output
+    assert "Blessed  yes" in text and past.first["report"] in text
+
+
+def test_lineage_leads_back_to_the_data(past: Chain) -> None:
+    version = Path(past.first["pushed_model"]).name
+    steps = {step["step"]: step for step in answer(past, "lineage", version)["steps"]}
+    assert {"MovieLensExampleGen", "SchemaImporter", "Transform", "Trainer"} <= set(
+        steps
+    )
+    assert {"Evaluator", "ServabilityCheck", "Pusher"} <= set(steps)
+    assert "ReportGen" not in steps
+    data = steps["MovieLensExampleGen"]["made_of"]
+    assert data["read"] == 6000 and len(data["content_fingerprint"]) > 8
+    assert data["spans"] and data["code_hash"]
+    assert steps["Trainer"]["made_of"]["epochs"] == 20
+    assert steps["Trainer"]["runs"] == [first_run(past)]
+    assert Path(steps["Trainer"]["artifacts"]["model"]).is_dir()
+
+
+def test_a_run_is_compared_with_itself(past: Chain) -> None:
+    run = first_run(past)
+    found = answer(past, "compare", run, run)
+    assert found["config"] == found["data"] == []
+    assert all(m["verdict"] == "" and not m["difference"] for m in found["metrics"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("report", "2000"), "There is no run '2000'"),
+        (("compare", "1999", "latest"), "There is no run '1999'"),
+        (("lineage", "5"), "pushed version '5'. Versions that were pushed: "),
+    ],
+)
+def test_what_is_not_there_is_named(
+    past: Chain, arguments: tuple[str, ...], message: str
+) -> None:
+    outcome = past.two_tower(*arguments)
+    assert outcome.exit_code == 2
+    assert message in outcome.errors and len(outcome.errors.splitlines()) == 1
+
+
+def test_a_workspace_without_a_run_says_so(past: Chain, tmp_path: Path) -> None:
+    (tmp_path / "workspace.json").write_text('{"format": 1}')
+    outcome = replace(past, workspace=tmp_path).two_tower("runs")
+    assert outcome.exit_code == 1
+    assert "No run was recorded" in outcome.errors
