@@ -190,13 +190,12 @@ def _ranks(
     row = tf.where(in_corpus, held_out, 0)
     own_score = tf.gather(scores, row, batch_dims=1)
     is_shown = tf.gather(is_candidate, row, batch_dims=1)
-    # A NaN rival must count, a rival that is no candidate must not, whatever the own
-    # score is: infinity is never smaller, and NaN is never "not smaller".
-    rivals = tf.where(tf.math.is_nan(scores), float("inf"), scores)
-    rivals = tf.where(is_candidate, rivals, float("nan"))
-    not_smaller = rivals[:, tf.newaxis, :] >= own_score[:, :, tf.newaxis]
-    # The movie itself is among them: it is the 1 of "1 + the others".
-    rank = tf.reduce_sum(tf.cast(not_smaller, tf.int32), axis=2)
+    # Counted from behind, because NaN is never smaller: a rival of NaN counts.
+    smaller = scores[:, tf.newaxis, :] < own_score[:, :, tf.newaxis]
+    smaller &= is_candidate[:, tf.newaxis, :]
+    # The movie itself is among the others: it is the 1 of "1 + the others".
+    candidates = tf.reduce_sum(tf.cast(is_candidate, tf.int32), axis=1, keepdims=True)
+    rank = candidates - tf.reduce_sum(tf.cast(smaller, tf.int32), axis=2)
     is_shown &= in_corpus & ~tf.math.is_nan(own_score)
     rank = tf.where(is_shown, rank, num_candidates + 1)
     return tf.where(tf.equal(held_out, PADDING), 0, rank)

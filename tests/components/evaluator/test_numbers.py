@@ -20,6 +20,7 @@ from tests.fixtures.ranking_oracle import oracle_query, oracle_rank
 
 pytestmark = pytest.mark.slow
 
+UNKNOWN_USERS = [b"u60", b"u61"]
 Scores = dict[bytes, list[float]]
 
 
@@ -29,7 +30,7 @@ def model_scores(movies: Sequence[bytes]) -> Scores:
     return {
         user: (table @ vector.astype(np.float32)).tolist()
         for user, vector in user_embeddings().items()
-    }
+    } | {user: [0.0] * len(movies) for user in UNKNOWN_USERS}
 
 
 def oracle_means(
@@ -51,12 +52,12 @@ def oracle_means(
 
 def test_metrics_equal_the_oracle_overall_and_in_slices(world):
     summary, _ = world.evaluate("good")
-    popular = {user: [float(n) for n in NUM_RATINGS] for user in user_embeddings()}
+    popular = {row["user_id"][0]: [float(n) for n in NUM_RATINGS] for row in ROWS}
     parts = [(summary, ROWS)]
     for part in summary["slices"]:
         value = part["features"]["activity"].encode()
         parts.append((part, [row for row in ROWS if row["activity"] == [value]]))
-    assert len(parts) == 3
+    assert len(parts) == 4
     for part, rows in parts:
         names = list(part["popularity"])
         assert len(names) == 17  # 4 metrics at 4 cut-offs, and mrr
@@ -83,14 +84,14 @@ def test_a_live_model_of_another_vocabulary_is_measured_by_movie_ids(world):
 
 def test_queries_without_an_answer_are_counted_and_left_out(world):
     summary, _ = world.evaluate("good")
-    assert (summary["queries"], summary["queries_without_held_out"]) == (59, 1)
-    assert [part["queries"] for part in summary["slices"]] == [20, 39]
+    assert (summary["queries"], summary["queries_without_held_out"]) == (61, 1)
+    assert [part["queries"] for part in summary["slices"]] == [20, 39, 2]
 
 
 def test_k_above_the_corpus_shows_every_candidate_and_no_more(world):
     summary, _ = world.evaluate("good")
-    # One user's only held-out movie is outside the corpus: never a hit.
-    assert summary["candidate"]["recall@100"] == pytest.approx(58 / 59)
+    # The held-out movie of one user is outside the corpus, that of another was seen.
+    assert summary["candidate"]["recall@100"] == pytest.approx(59 / 61)
     assert summary["candidate"]["coverage@100"] == 1.0
 
 
@@ -105,8 +106,20 @@ def test_nothing_recommended_covers_nothing(world):
     assert set(summary["candidate"].values()) == {0.0}
 
 
-def test_scores_of_nan_never_improve_a_metric(world):
+def test_odd_queries_are_never_hits(world):
+    """A user whom nobody knows, and one who has seen every candidate."""
+    summary, _ = world.evaluate("good")
+    [odd] = [part for part in summary["slices"] if "200+" in part["features"].values()]
+    assert odd["queries"] == 2
+    for ranker in ("candidate", "popularity"):
+        assert odd[ranker]["hit_rate@5"] == 0
+    # All scores of the unknown user are equal, which ranks the movie last of all.
+    assert odd["candidate"]["mrr"] == pytest.approx(1 / 50 / 2)
+
+
+@pytest.mark.parametrize("model", ["infinite", "half_nan"])
+def test_scores_that_are_no_numbers_never_improve_a_metric(world, model):
     whole, _ = world.evaluate("good")
-    broken, _ = world.evaluate("half_nan", world.model("good"))
+    broken, _ = world.evaluate(model, world.model("good"))
     for name in whole["popularity"]:
         assert broken["candidate"][name] <= whole["candidate"][name]
