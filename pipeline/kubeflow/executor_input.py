@@ -77,10 +77,13 @@ def drop_foreign_outputs(content: Json) -> None:
 
 
 def restore_types(content: Json, inputs_spec: Json) -> None:
-    """Gives inputs the types that the compiled file says they have."""
+    """Gives inputs the types that the compiled file says they have.
+
+    Servers pass an empty one on, and `kfp.local` calls everything `system.Artifact`.
+    """
     specs = inputs_spec.get("artifacts", {})
     for key, artifact in _artifacts(content, "inputs"):
-        if not any(artifact.get("type", {}).values()) and key in specs:
+        if key in specs:
             artifact["type"] = dict(specs[key]["artifactType"])
 
 

@@ -65,12 +65,15 @@ def test_the_launchers_message_is_left_as_it_was() -> None:
     assert shaped == message(new=True)
 
 
-def test_a_type_that_is_there_is_kept() -> None:
+def test_the_compiled_file_knows_the_type_best() -> None:
+    """`kfp.local` says `system.Artifact`, for which TFX has no class."""
     shaped = message(new=True)
     (examples,) = shaped["inputs"]["artifacts"]["examples"]["artifacts"]
-    examples["type"] = {"schemaTitle": "tfx.Other"}
+    examples["type"] = {"schemaTitle": "system.Artifact"}
     (adapted,) = adapt(shaped, INPUTS_SPEC).inputs()
-    assert adapted["type"] == {"schemaTitle": "tfx.Other"}
+    assert adapted["type"] == EXAMPLES
+    (adapted,) = adapt(shaped, {}).inputs()
+    assert adapted["type"] == {"schemaTitle": "system.Artifact"}
 
 
 def test_a_message_without_output_file_is_refused() -> None:
