@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 
+from pipeline.datasets.split_spans import split_spans
 from pipeline.datasets.synthesis_config import SynthesisConfig
 from pipeline.datasets.synthesize import synthesize
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Small enough for seconds, large enough to learn the planted taste.
 SETTINGS = ("train.epochs=20", "model.embedding_dim=16", "model.title_tokens=100")
+# The made-up ratings also come in spans, of which the chain reads both.
+DAYS = ("2026-03-01", "2026-03-08")
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,14 @@ class Chain:
 
     Attributes:
       workspace: The folder.
-      data: The ratings.
+      data: The ratings in one folder.
+      spans: The same ratings and movies in two spans.
       first: Summary of the first run, which later runs do not change.
     """
 
     workspace: Path
     data: Path
+    spans: Path
     first: dict[str, Any] = field(default_factory=dict)
 
     def two_tower(self, *arguments: str) -> Outcome:
@@ -61,10 +66,11 @@ class Chain:
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     def run(self, *arguments: str, data: Path | None = None) -> Outcome:
-        """Runs the chain on the made-up data, or on other files."""
-        changes = [part for setting in SETTINGS for part in ("--set", setting)]
+        """Runs the chain on the spans up to the last day, or on other files."""
+        settings = (*SETTINGS, f"data.last_span={DAYS[-1]}")
+        changes = [part for setting in settings for part in ("--set", setting)]
         return self.two_tower(
-            "run", "--data-dir", str(data or self.data), *changes, *arguments
+            "run", "--data-dir", str(data or self.spans), *changes, *arguments
         )
 
     def summary(self) -> dict[str, Any]:
@@ -85,7 +91,12 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     config = SynthesisConfig(ratings=6000, users=200, movies=60, format="ml-100k")
     synthesize(folder / "data", config)
     _give_two_movies_one_title(folder / "data" / "u.item")
-    chain = Chain(folder / "workspace", folder / "data")
+    split_spans(folder / "data", folder / "spans", num_spans=len(DAYS))
+    for number, day in enumerate(DAYS, start=1):
+        (folder / "spans" / f"span-{number}").rename(folder / "spans" / day)
+    for path in (folder / "data", folder / "spans" / DAYS[-1]):
+        _list_a_new_movie(path / "u.item")
+    chain = Chain(folder / "workspace", folder / "data", folder / "spans")
     outcome = chain.run()
     assert outcome.exit_code == 0, outcome.output + outcome.errors
     yield replace(chain, first=chain.summary())
@@ -99,3 +110,10 @@ def _give_two_movies_one_title(items: Path) -> None:
         fields[1] = "Hamlet (2000)"
         lines[place] = "|".join(fields)
     items.write_text("\n".join(lines) + "\n", "latin-1")
+
+
+def _list_a_new_movie(items: Path) -> None:
+    """Adds movie 61, which nobody has rated."""
+    genres = "|".join(["0"] * 5 + ["1"] + ["0"] * 13)
+    with items.open("a", encoding="latin-1") as file:
+        file.write(f"61|Brand New (2026)|01-Mar-2026|||{genres}\n")

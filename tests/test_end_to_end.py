@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Chain
+from tests.conftest import DAYS, Chain
 
 pytestmark = pytest.mark.slow
 
@@ -59,10 +59,10 @@ def refused(n):
     except tf.errors.InvalidArgumentError as error: return str(error)
 json.dump({
     "signatures": sorted(model.signatures),
-    "known": ask("1"), "all": ask("1", 60), "new": ask("new"), "blank": ask(""),
+    "known": ask("1"), "all": ask("1", 61), "new": ask("new"), "blank": ask(""),
     "history": [history("new", ["3", "13", "23"]), history("new", ["4", "14", "24"])],
     "dot": dot("1", ask("1")["movie_ids"][0]),
-    "refused": [refused(0), refused(61)],
+    "refused": [refused(0), refused(62)],
     "modules": [m for m in ("trainer", "tensorflow_transform") if m in sys.modules],
 }, open(sys.argv[2], "w"))
 """
@@ -143,7 +143,7 @@ def test_every_movie_is_served_once_and_none_that_was_seen(
     found = [movie for movie in answers["all"]["movie_ids"] if movie]
     seen = rated_by(chain, "1")
     assert sorted(found, key=int) == sorted(
-        {str(number) for number in range(1, 61)} - seen, key=int
+        {str(number) for number in range(1, 62)} - seen, key=int
     )
     assert answers["all"]["scores"][len(found) :] == [float("-inf")] * len(seen)
 
@@ -171,6 +171,24 @@ def test_k_out_of_range_is_refused(answers: dict[str, Any]) -> None:
         assert "k must be from 1 to the corpus size" in message
 
 
+def test_a_movie_that_only_the_last_span_lists_is_served(
+    chain: Chain, answers: dict[str, Any]
+) -> None:
+    """Nobody has rated it, but it is in the corpus, and can be asked with."""
+    movies = []
+    for day in DAYS:
+        span = ("--data-dir", str(chain.spans), "--set", f"data.last_span={day}")
+        movies.append(
+            json.loads(chain.two_tower("data", "info", *span, "--json").output)
+        )
+    assert [found["movies"] for found in movies] == [60, 61]
+    place = answers["all"]["movie_ids"].index("61")
+    assert answers["all"]["titles"][place] == "Brand New (2026)"
+    assert abs(answers["all"]["scores"][place]) < float("inf")
+    outcome = chain.two_tower("recommend", "--history", "61", "-k", "3")
+    assert outcome.exit_code == 0, outcome.errors
+
+
 def test_recommend_prints_a_table(chain: Chain) -> None:
     outcome = chain.two_tower("recommend", "--user", "42", "-k", "10")
     assert outcome.exit_code == 0, outcome.errors
@@ -180,7 +198,7 @@ def test_recommend_prints_a_table(chain: Chain) -> None:
     assert outcome.errors == ""
 
 
-def test_an_unchanged_run_is_served_from_the_cache(chain: Chain) -> None:
+def test_the_same_date_again_is_served_from_the_cache(chain: Chain) -> None:
     before = chain.first["pushed_model"]
     outcome = chain.run()
     assert outcome.exit_code == 0, outcome.errors
@@ -189,6 +207,14 @@ def test_an_unchanged_run_is_served_from_the_cache(chain: Chain) -> None:
     summary = chain.summary()
     assert summary["pushed_model"] == before
     assert summary["metrics"]["candidate"]["mrr"] > 0
+
+
+def test_a_date_without_data_is_an_error_that_names_it(chain: Chain) -> None:
+    outcome = chain.run("--set", "data.last_span=2026-03-09")
+    assert outcome.exit_code == 1
+    assert "2026-03-09 is missing" in outcome.errors
+    assert f"Found {', '.join(DAYS)}" in outcome.errors
+    assert len(outcome.errors.strip().splitlines()) <= 2, outcome.errors
 
 
 def test_a_model_that_was_taken_away_is_pushed_again(chain: Chain) -> None:
@@ -233,6 +259,26 @@ def test_nothing_is_trained_on_data_that_the_gate_refuses(chain: Chain) -> None:
     assert states["DataGate"] == "failed"
     assert states["Transform"] == states["Trainer"] == states["Pusher"] == "waiting"
     assert chain.summary()["state"] == "failed"
+
+
+def test_ratings_unlike_the_live_models_stop_the_run(
+    chain: Chain, tmp_path: Path
+) -> None:
+    flattered = shutil.copytree(chain.data, tmp_path / "data")
+    rows = [row.split("\t") for row in (flattered / "u.data").read_text().splitlines()]
+    text = "".join(f"{user}\t{movie}\t5\t{at}\n" for user, movie, _, at in rows)
+    (flattered / "u.data").write_text(text)
+    outcome = chain.run(data=flattered)
+    assert outcome.exit_code == 1
+    [version] = (chain.workspace / "serving").iterdir()
+    assert re.match(
+        r"DataGate failed: .* train: ratings must be distributed as in the live "
+        rf"version {version.name}, with a divergence of at most 0\.1, found [01]\.\d+ "
+        r"\([\d,]+ values\)\. .*--set data\.max_drift\.ratings=null",
+        outcome.errors,
+    ), outcome.errors
+    states = chain.states()
+    assert states["Transform"] == states["Trainer"] == states["Pusher"] == "waiting"
 
 
 def test_a_broken_rating_stops_the_run_and_is_named(

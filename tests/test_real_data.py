@@ -25,7 +25,8 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     """A workspace in which the chain ran on ML-100K with all defaults."""
     workspace = tmp_path_factory.mktemp("real") / "workspace"
     own = os.environ.get(DATA_VARIABLE)
-    chain = Chain(workspace, Path(own) if own else workspace / "data" / "ml-100k")
+    data = Path(own) if own else workspace / "data" / "ml-100k"
+    chain = Chain(workspace, data, data)
     if not own:
         fetched = chain.two_tower("data", "fetch", "ml-100k")
         if fetched.exit_code:

@@ -21,7 +21,7 @@ def data() -> None:
     \b
     Examples:
       two-tower data fetch ml-100k              into the workspace, checksums verified
-      two-tower data info                       what is in it and how it is split
+      two-tower data info ml-100k               what is in it and how it is split
       two-tower data info --data-dir ~/ml-25m   your own files
       two-tower data split-spans spans --spans 5     to rehearse retraining
       two-tower data synthesize big --ratings 25m    for a test of the load
@@ -60,6 +60,7 @@ def fetch(name: str, archive: Path | None, workspace: Path) -> None:
 
 
 @data.command()
+@click.argument("name", required=False)
 @config_options
 @click.option(
     "--data-dir",
@@ -70,6 +71,7 @@ def fetch(name: str, archive: Path | None, workspace: Path) -> None:
 @workspace_option
 def info(
     *,
+    name: str | None,
     dataset: str | None,
     files: tuple[Path, ...],
     assignments: tuple[str, ...],
@@ -79,11 +81,14 @@ def info(
 ) -> None:
     """Count ratings, users and movies, and show how they would be split.
 
+    NAME is an edition in the workspace, the same as --dataset NAME.
+
     Rows that a run would refuse are counted and the first of them shown.
 
     \b
     Examples:
       two-tower data info
+      two-tower data info ml-latest-small
       two-tower data info --data-dir ~/ml-25m --set data.split=temporal_global
       two-tower data info --json
     """
@@ -91,7 +96,10 @@ def info(
     from pipeline.data_source import check
     from pipeline.datasets import info as dataset_info
 
-    config = load(files, assignments_with_dataset(dataset, assignments)).data
+    if name is not None and dataset is not None:
+        raise click.UsageError("Give the edition as NAME or as --dataset, not both.")
+    assignments = assignments_with_dataset(name or dataset, assignments)
+    config = load(files, assignments).data
     check(config, data_dir)
     folder = data_dir or fetched_folder(workspace, config.dataset)
     edition = None if data_dir else config.dataset

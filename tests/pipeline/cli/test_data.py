@@ -36,6 +36,20 @@ def test_info_counts_and_splits_ones_own_files(tmp_path: Path) -> None:
     assert "1970-01-01" in table
 
 
+def test_info_takes_the_edition_as_fetch_does(tmp_path: Path) -> None:
+    events = [(u, m, 4, 100 * m + u) for u in range(5) for m in range(1, 5)]
+    workspace = ("--workspace", tmp_path, "--json")
+    (tmp_path / "workspace.json").write_text('{"format": 1}')
+    write_csv(tmp_path / "data" / "ml-latest-small", events)
+    done = two_tower("data", "info", "ml-latest-small", *workspace)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["ratings"]["read"] == 20
+    done = two_tower("data", "info", "ml-99", *workspace)
+    assert done.exit_code == 2 and "unknown dataset 'ml-99'" in done.output
+    done = two_tower("data", "info", "ml-100k", "-d", "ml-1m", *workspace)
+    assert done.exit_code == 2 and "not both" in done.output
+
+
 def test_info_shows_bad_rows_instead_of_failing(tmp_path: Path) -> None:
     folder = write_csv(tmp_path, [])
     (folder / "ratings.csv").write_bytes(CSV_HEADER + b"1,1,4,5\n1,2,99,5\n1,3,4,5\n")
