@@ -74,7 +74,12 @@ def facts(live: float | None = None, **changes: Any) -> Facts:
             "eval": {"exclude_seen": True},
         },
         data={},
-        gate={"anomalies": 0, "findings": []},
+        gate={
+            "anomalies": 0,
+            "findings": [],
+            "drift": {"note": "no version is live yet"},
+            "skew": {"divergences": {"ratings": 0.0123}},
+        },
         training={
             "loss": [3.0, 2.0],
             "num_targets": 10,
@@ -143,6 +148,7 @@ def test_it_tells_the_run() -> None:
     for expected in (
         *("Blessed, servable and pushed as version 17", "3.3x popularity"),
         *("Fargo (1996) ✓ watched next", "12.3", "/artifacts/model/7", "ab12"),
+        *("no version is live yet", "ratings 0.012, Jensen-Shannon divergence"),
         *("live model", "+0.100 against the live model", "corpus_size"),
     ):
         assert expected in text
