@@ -6,7 +6,7 @@ BIN := .venv/bin
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint format lock clean
+.PHONY: help setup run test test-fast test-docker lint format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -23,6 +23,9 @@ test: setup ## Run all tests, the end-to-end run and the real ratings included
 
 test-fast: setup ## Run the tests that take seconds
 	@$(BIN)/python -m pytest -m "not slow and not real_data" $(ARGS)
+
+test-docker: setup ## Build the image and run the chain in containers, as Kubeflow would
+	@$(BIN)/python tests/docker/chain.py
 
 lint: setup ## Check style and types
 	@$(BIN)/ruff check .
