@@ -124,4 +124,7 @@ def _run(command: list[object]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{' '.join(error.cmd[:3])} failed ({error.returncode}): see above.")
