@@ -147,7 +147,7 @@ def _model_nodes(
         },
         # Nobody reads the statistics of indices; StatisticsGen has those of the data.
         disable_statistics=True,
-        # Nobody hands one back in, and writing it takes a fifth of the step's time.
+        # Nobody hands one back in, and writing it takes a sixth of the step's CPU time.
         disable_analyzer_cache=True,
     )
     # An order without data: nothing is made of examples that the gate refused.
