@@ -66,8 +66,9 @@ class Chain:
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     def run(self, *arguments: str, data: Path | None = None) -> Outcome:
-        """Runs the chain on the spans up to the last day, or on other files."""
-        settings = (*SETTINGS, f"data.last_span={DAYS[-1]}")
+        """Runs the chain on the spans up to the last day, or on one folder's files."""
+        last_day = () if data else (f"data.last_span={DAYS[-1]}",)
+        settings = (*SETTINGS, *last_day)
         changes = [part for setting in settings for part in ("--set", setting)]
         return self.two_tower(
             "run", "--data-dir", str(data or self.spans), *changes, *arguments

@@ -42,6 +42,7 @@ def resolve(base: Path, config: DataConfig) -> tuple[SpanFiles, ...]:
         )
     top = editions.find_files(base)
     if config.span_pattern is None and top is not None and top.ratings:
+        _check_no_span_is_asked_for(base, config)
         _check_complete(base, top.ratings, top.movies, top)
         return (SpanFiles(0, top),)
     pattern, folders = _find_spans(base, config)
@@ -53,6 +54,18 @@ def resolve(base: Path, config: DataConfig) -> tuple[SpanFiles, ...]:
             f"Looked for {editions.expected_files()}; {' and '.join(_shown(config))}.",
         )
     return _window(top, folders, pattern, config)
+
+
+def _check_no_span_is_asked_for(base: Path, config: DataConfig) -> None:
+    """One folder has no date: a schedule's would be ignored, and old data read anew."""
+    for name in ("first_span", "last_span", "span_window"):
+        value = getattr(config, name)
+        if value is not None:
+            raise UserError(
+                f"data.{name} is {value}, but {base} holds one set of files, no spans",
+                f"Put them into folders ({' or '.join(_shown(config))}), or leave "
+                f"data.{name} out.",
+            )
 
 
 def _shown(config: DataConfig) -> tuple[str, ...]:

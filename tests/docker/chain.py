@@ -84,12 +84,12 @@ def _prepare(folder: Path) -> tuple[Path, Path]:
     two_tower = [sys.executable, "-m", "pipeline"]
     volume = folder / "volume"
     (volume / "serving").mkdir(parents=True)
-    data = volume / "data"
+    data = volume / "data" / "span-1"
     _run(
         [*two_tower, "data", "synthesize", data, "--ratings", "6000"]
         + ["--users", "200", "--movies", "60", "--format", "ml-100k"]
     )
-    for path in (volume, volume / "serving", data, *data.iterdir()):
+    for path in (volume, volume / "serving", data.parent, data, *data.iterdir()):
         _open_to_all(path)
     settings = [
         f"kubeflow.image={IMAGE}",

@@ -45,6 +45,18 @@ def test_window_and_range_count_in_numbers(
     assert with_ratings(spans.resolve(tmp_path, DataConfig(**settings))) == expected
 
 
+@pytest.mark.parametrize(
+    "settings", [{"last_span": "2026-03-01"}, {"first_span": "2"}, {"span_window": 3}]
+)
+def test_a_span_of_a_folder_without_spans_is_an_error(
+    tmp_path: Path, settings: dict[str, object]
+) -> None:
+    write_csv(tmp_path, EVENTS)
+    [(name, value)] = settings.items()
+    with pytest.raises(UserError, match=rf"data\.{name} is {value}, but .* no spans"):
+        spans.resolve(tmp_path, DataConfig(**settings))
+
+
 def test_missing_numbers_are_named(tmp_path: Path) -> None:
     numbered(tmp_path, [1, 2, 4])
     with pytest.raises(UserError, match="^span-3 is missing in"):

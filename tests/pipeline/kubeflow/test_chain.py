@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from pipeline.config_loading import load
-from tests.conftest import SETTINGS, Chain
+from tests.conftest import DAYS, SETTINGS, Chain
 from tests.fixtures.kfp_backend import Backend, Ran
 from tests.fixtures.lazy import lazily
 
 pytestmark = pytest.mark.slow
 
-SPAN = {"span": "1"}
+SPAN = {"span": DAYS[-1]}
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def cluster(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
         "data.dataset=data",
         "kubeflow.defaults.retries=1",
     )
-    (folder / "data").symlink_to(chain.data)
+    (folder / "data").symlink_to(chain.spans)
     make = lazily("pipeline.kubeflow.compiler", "compile_pipeline")
     text = make(load((), (*SETTINGS, *places)), pinned_span=True).to_yaml()
     backend = Backend(folder)
