@@ -273,7 +273,7 @@ def test_ratings_unlike_the_live_models_stop_the_run(
     [version] = (chain.workspace / "serving").iterdir()
     assert re.match(
         r"DataGate failed: .* train: ratings must be distributed as in the live "
-        rf"version {version.name}, with a divergence of at most 0\.3, found [01]\.\d+ "
+        rf"version {version.name}, with a divergence of at most 0\.1, found [01]\.\d+ "
         r"\([\d,]+ values\)\. .*--set data\.max_drift\.ratings=null",
         outcome.errors,
     ), outcome.errors

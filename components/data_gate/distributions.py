@@ -1,11 +1,4 @@
-"""Whether values are distributed as they were, or as they are in another split.
-
-TFDV measures by the Jensen-Shannon divergence (base 2): 0 for equal distributions, 1
-for those that share no value. It does so for numbers, by their histograms, and for
-strings, by the counts of the thousand most frequent ones. The alternative for strings,
-L-infinity, looks at the one value that changed most: of thousands of movies each is
-less than a percent, so it hardly tells another edition's ids from next month's ratings.
-"""
+"""Whether values are distributed as they were, or as they are in another split."""
 
 from __future__ import annotations
 
@@ -13,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
+from components.data_gate.divergence import FeatureStatistics, divergence
 from components.data_gate.findings import Finding
 from pipeline.errors import UserError
 
@@ -50,7 +43,7 @@ def compare(
 
     Args:
       comparison: What is compared.
-      schema: Has the types of the features.
+      schema: Has the domains of the features.
 
     Returns:
       Feature -> divergence, and what is beyond its bound.
@@ -58,12 +51,12 @@ def compare(
     Raises:
       UserError: A bound is given for a feature that neither side has.
     """
-    counts = _num_values(comparison.statistics)
-    reference_counts = _num_values(comparison.reference)
-    measured = _divergences(comparison, schema)
+    own, other = _by_name(comparison.statistics), _by_name(comparison.reference)
+    in_schema = {feature.name: feature for feature in schema.feature}
+    measured: dict[str, float] = {}
     findings = []
     for name, bound in sorted(comparison.bounds.items()):
-        count, reference_count = counts.get(name, 0), reference_counts.get(name, 0)
+        count, reference_count = _num_values(own, name), _num_values(other, name)
         if not count and not reference_count:
             raise UserError(
                 f"{comparison.setting} names {name}, which neither the split "
@@ -73,8 +66,10 @@ def compare(
         if not count or not reference_count:
             here = f"{count:,} values here and {reference_count:,} there"
             findings.append(_finding(comparison, name, here, count))
+            continue
+        measured[name] = divergence(own[name], other[name], in_schema[name])
         # Written so that a divergence that is no number is beyond every bound.
-        elif not measured[name] <= bound:
+        if not measured[name] <= bound:
             found = f"{measured[name]:.3f}"
             findings.append(_finding(comparison, name, found, count))
     return measured, findings
@@ -96,29 +91,17 @@ def _finding(comparison: Comparison, name: str, found: str, count: int) -> Findi
     )
 
 
-def _divergences(comparison: Comparison, schema: schema_pb2.Schema) -> dict[str, float]:
-    bounded = schema_pb2.Schema()
-    for feature in schema.feature:
-        if feature.name in comparison.bounds:
-            own = bounded.feature.add(name=feature.name, type=feature.type)
-            bound = comparison.bounds[feature.name]
-            own.drift_comparator.jensen_shannon_divergence.threshold = bound
-    anomalies = tfdv.validate_statistics(
-        comparison.statistics, bounded, previous_statistics=comparison.reference
-    )
+def _by_name(statistics: Statistics) -> dict[str, FeatureStatistics]:
     return {
-        info.path.step[0]: measurement.value
-        for info in anomalies.drift_skew_info
-        for measurement in info.drift_measurements
+        feature.path.step[0]: feature
+        for dataset in statistics.datasets
+        for feature in dataset.features
     }
 
 
-def _num_values(statistics: Statistics) -> dict[str, int]:
-    """Feature -> values that it has in all rows together."""
-    counts: dict[str, int] = {}
-    for dataset in statistics.datasets:
-        for feature in dataset.features:
-            kind = feature.WhichOneof("stats")
-            common = getattr(feature, kind).common_stats
-            counts[feature.path.step[0]] = int(common.tot_num_values)
-    return counts
+def _num_values(features: Mapping[str, FeatureStatistics], name: str) -> int:
+    """Values of the feature in all rows together; 0 where there is no such feature."""
+    if name not in features:
+        return 0
+    statistics = getattr(features[name], features[name].WhichOneof("stats"))
+    return int(statistics.common_stats.tot_num_values)
