@@ -14,6 +14,7 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, standard_artifacts, standard_component_specs
 from tfx.utils import io_utils, path_utils, proto_utils
 
+from components.evaluator import extractors, query_ranks
 from components.evaluator.eval_config import without_live_model
 from components.evaluator.model_faults import (
     ranking_fault,
@@ -73,11 +74,9 @@ class Executor(evaluator_executor.Executor):
             eval_config = without_live_model(eval_config)
             as_json = proto_utils.proto_to_json(eval_config)
             alone = {standard_component_specs.EVAL_CONFIG_KEY: as_json}
-            super().Do(inputs, output_dict, {**exec_properties, **alone})
+            self._evaluate(inputs, output_dict, {**exec_properties, **alone})
         write_summary(
-            artifact_utils.get_single_uri(
-                output_dict[standard_component_specs.EVALUATION_KEY]
-            ),
+            _evaluation_uri(output_dict),
             eval_config,
             confidence=float(exec_properties[CONFIDENCE]),
             ignored_fault=fault,
@@ -103,7 +102,7 @@ class Executor(evaluator_executor.Executor):
             standard_component_specs.BASELINE_MODEL_KEY: [baseline],
         }
         try:
-            super().Do(with_baseline, output_dict, exec_properties)
+            self._evaluate(with_baseline, output_dict, exec_properties)
         except Exception:
             # Only now is it worth the time to find out whose fault it was.
             fault = run_fault(path, _first_row(inputs))
@@ -111,6 +110,17 @@ class Executor(evaluator_executor.Executor):
                 raise
             _LOG.exception("Evaluation failed for the live model's fault: %s", fault)
         return fault
+
+    def _evaluate(
+        self,
+        inputs: _Artifacts,
+        output_dict: _Artifacts,
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """TFX's own evaluation, which also keeps the ranks of each query."""
+        parameters = {**exec_properties, **extractors.PARAMETER}
+        with query_ranks.written_to(_evaluation_uri(output_dict)):
+            super().Do(inputs, output_dict, parameters)
 
     def _slicing_schema(
         self, inputs: _Artifacts, eval_config: config_pb2.EvalConfig
@@ -145,6 +155,12 @@ class Executor(evaluator_executor.Executor):
         fileio.makedirs(artifact.uri)
         io_utils.write_pbtxt_file(os.path.join(artifact.uri, "schema.pbtxt"), pruned)
         return artifact
+
+
+def _evaluation_uri(output_dict: _Artifacts) -> str:
+    evaluation = output_dict[standard_component_specs.EVALUATION_KEY]
+    uri: str = artifact_utils.get_single_uri(evaluation)
+    return uri
 
 
 def _check_candidate(inputs: _Artifacts) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.cli.options import workspace_option
 from pipeline.cli.tables import number, print_table
+
+if TYPE_CHECKING:
+    from pipeline.comparison import CommonUsers, MetricChange
 
 
 @click.command()
@@ -23,7 +27,8 @@ def compare(
     """Show what differs between two runs, and what came of it.
 
     FIRST and SECOND are ids of runs or how they begin; SECOND may be left out for the
-    latest. A difference counts where it is larger than noise explains.
+    latest. Differences are taken user by user, over the users of both runs, and count
+    where they are larger than noise explains.
 
     \b
     Examples:
@@ -46,21 +51,48 @@ def compare(
         print_table(("what differs", "first", "second"), rows)
     else:
         click.echo("Neither configuration nor data differ.")
-    click.echo()
+    click.echo(f"\n{_pairing(found.common)}\n")
     print_table(
-        ("metric", "first>", "second>", "difference>", "noise>", "second is"),
+        ("metric", "first>", "second>", "difference>", "noise>", "paired", "second is"),
         [
-            (
-                m.metric,
-                number(m.first),
-                number(m.second),
-                "-" if m.difference is None else f"{m.difference:+.4f}",
-                number(m.noise),
-                m.verdict or ("-" if m.difference is None else "no different"),
-            )
-            for m in found.metrics
-            if shows_all or m.metric.endswith(("mrr", "@10"))
+            _cells(change)
+            for change in found.metrics
+            if shows_all or change.metric.endswith(("mrr", "@10"))
         ],
+    )
+
+
+def _pairing(common: CommonUsers | None) -> str:
+    """What the differences are taken over."""
+    if common is None:
+        return (
+            "Not compared user by user: a run without an evaluation, or of an older "
+            "version, kept no ranks. Noise is overstated where the users are the same."
+        )
+    text = (
+        f"Compared user by user: {common.users:,} users are in both runs (of "
+        f"{common.of_first:,} and {common.of_second:,})"
+    )
+    others = common.users - common.same_rows
+    if not others:
+        return f"{text}, all with the same history and held-out movies."
+    return (
+        f"{text}, {others:,} of them with another history or other held-out movies, so "
+        "that differences are also those of what was asked."
+    )
+
+
+def _cells(change: MetricChange) -> tuple[str, ...]:
+    difference = change.difference
+    is_known = difference is not None
+    return (
+        change.metric,
+        number(change.first),
+        number(change.second),
+        f"{difference:+.4f}" if difference is not None else "-",
+        number(change.noise),
+        ("yes" if change.is_paired else "no") if is_known else "-",
+        change.verdict or ("no different" if is_known else "-"),
     )
 
 

@@ -78,6 +78,9 @@ def test_a_run_is_compared_with_itself(past: Chain) -> None:
     found = answer(past, "compare", run, run)
     assert found["config"] == found["data"] == []
     assert all(m["verdict"] == "" and not m["difference"] for m in found["metrics"])
+    users = found["common"]["users"]
+    assert found["common"] == dict.fromkeys(found["common"], users) and users > 50
+    assert f"{users} users are in both" in past.two_tower("compare", run, run).output
 
 
 @pytest.mark.parametrize(
