@@ -54,17 +54,28 @@ class Point(NamedTuple):
     high: float
 
 
-def training_curve(losses: Sequence[float]) -> str:
-    """Returns the loss of each epoch as an SVG."""
+def training_curve(report: Mapping[str, Any]) -> str:
+    """Returns the loss of each epoch as an SVG, and below it the validation's recall.
+
+    Args:
+      report: `train_report.json`; without a loss there is no SVG.
+    """
+    curves = {"loss": report.get("loss"), "recall@10": report.get("recall")}
+    drawn = {name: values for name, values in curves.items() if values}
+    if not drawn:
+        return ""
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(6.4, 2.6), layout="constrained")
-        axes = figure.subplots()
-        epochs = range(1, len(losses) + 1)
-        axes.plot(epochs, losses, "o-", color=_COLOURS["candidate"], markersize=4)
-        axes.set_xlabel("epoch")
-        axes.set_ylabel("loss")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        return _svg(figure, "training", "Training loss by epoch")
+        figure = Figure(figsize=(6.4, 0.6 + 2.0 * len(drawn)), layout="constrained")
+        panels = figure.subplots(len(drawn), squeeze=False, sharex=True)[:, 0]
+        for axes, (name, values) in zip(panels, drawn.items(), strict=True):
+            epochs = range(1, len(values) + 1)
+            axes.plot(epochs, values, "o-", color=_COLOURS["candidate"], markersize=4)
+            axes.set_ylabel(name)
+            if "recall@10" in drawn:
+                axes.axvline(report["best_epoch"], color=_COLOURS["muted"], ls="--")
+        panels[-1].set_xlabel("epoch")
+        panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        return _svg(figure, "training", f"{' and '.join(drawn)} by epoch")
 
 
 def metric_by_cutoff(metric: str, summary: Mapping[str, Any]) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import os
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +23,8 @@ from pipeline.fingerprints import code_fingerprints
 from pipeline.run_state import RunState
 
 REPORT_FILE: Final = "report.html"
+# The same code may do something else under other releases of these.
+_PACKAGES: Final = ("tfx", "tensorflow", "keras")
 
 _Artifacts = dict[str, types.Artifact]
 
@@ -105,13 +109,27 @@ def _steps() -> list[StepTime]:
 
 def _lineage(inputs: _Artifacts) -> list[tuple[str, str]]:
     """What the model was made of, in the order in which it was."""
-    artifacts = [
-        (f"{artifact.type_name} ({name})", artifact.uri)
-        for name, artifact in inputs.items()
-        if fileio.exists(artifact.uri)
+    examples, schema = inputs["examples"], inputs["schema"]
+    facts = [
+        (
+            "fingerprint of the ratings",
+            examples.get_string_custom_property("input_fingerprint"),
+        ),
+        ("digest of the schema", _schema_digest(schema)),
+        *((f"version of {name}", metadata.version(name)) for name in _PACKAGES),
     ]
     code = [
         (f"code of {node}", fingerprint)
         for node, fingerprint in code_fingerprints().items()
     ]
-    return artifacts + code
+    artifacts = [
+        (f"{artifact.type_name} ({name})", artifact.uri)
+        for name, artifact in inputs.items()
+        if fileio.exists(artifact.uri)
+    ]
+    return [item for item in facts if item[1]] + code + artifacts
+
+
+def _schema_digest(schema: types.Artifact) -> str:
+    with fileio.open(io_utils.get_only_uri_in_dir(schema.uri), "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()

@@ -16,6 +16,8 @@ from components.report_gen.facts import Facts
 _TEMPLATE: Final = "report.html.jinja"
 HEADLINE: Final = ("hit_rate@10", "ndcg@10", "mrr", "coverage@10")
 _SLICE_METRIC: Final = "ndcg@10"
+# Height of a chart's title and axis, in slices.
+_CHART_FRAME: Final = 4
 # Where a slice is about who somebody is, a difference is a matter of fairness.
 _FAIRNESS: Final = ("gender", "age_group", "occupation", "activity", "user_kind")
 
@@ -41,14 +43,15 @@ def render(facts: Facts) -> str:
         charts=_charts(facts),
         slice_metric=_slice_metric(summary),
         fairness=_fairness(summary),
+        tail=_tail(summary),
+        slowest=max((step.seconds for step in facts.steps), default=0.0) or 1.0,
         config=yaml.safe_dump(facts.config, sort_keys=False, allow_unicode=True),
     )
 
 
 def _charts(facts: Facts) -> dict[str, Any]:
-    """Name -> SVG; `slices` is a list of feature and SVG."""
+    """Name -> SVG; `slices` has two columns of feature and SVG."""
     summary = facts.evaluation
-    losses = facts.training.get("loss", ())
     if not summary["queries"]:
         cutoffs, by_slice = [], []
     else:
@@ -59,13 +62,14 @@ def _charts(facts: Facts) -> dict[str, Any]:
         ]
         by_slice = _slice_charts(summary)
     return {
-        "training": charts.training_curve(losses) if losses else "",
+        "training": charts.training_curve(facts.training),
         "cutoffs": cutoffs,
         "slices": by_slice,
     }
 
 
-def _slice_charts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _slice_charts(summary: Mapping[str, Any]) -> list[list[tuple[str, str]]]:
+    """Two columns of about the same height, if there is a chart at all."""
     metric = _slice_metric(summary)
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for part in summary["slices"]:
@@ -78,11 +82,15 @@ def _slice_charts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         for part in parts
     ]
     most = min(max(ends, default=1.0) * 1.03, 1.0)
-    return [
-        (feature, charts.slices(feature, metric, parts, most))
-        for feature, parts in groups.items()
-        if len(parts) > 1
-    ]
+    columns: tuple[list[tuple[str, str]], ...] = ([], [])
+    heights = [0, 0]
+    for feature, parts in sorted(groups.items(), key=lambda item: -len(item[1])):
+        if len(parts) > 1:
+            shorter = heights.index(min(heights))
+            heights[shorter] += len(parts) + _CHART_FRAME
+            chart = charts.slices(feature, metric, parts, most)
+            columns[shorter].append((feature, chart))
+    return [column for column in columns if column]
 
 
 def _slice_metric(summary: Mapping[str, Any]) -> str:
@@ -124,6 +132,19 @@ def _fairness(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+def _tail(summary: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The metric for held-out movies of the tail and of the head, if there are both."""
+    parts = {
+        part["features"]["held_out_popularity"]: part
+        for part in summary["slices"]
+        if "held_out_popularity" in part["features"] and part["queries"]
+    }
+    if not {"tail", "head"} <= set(parts):
+        return None
+    metric = _slice_metric(summary)
+    return {name: _cell(parts[name], "candidate", metric) for name in ("tail", "head")}
+
+
 def _compare(
     feature: str, metric: str, worst: Mapping[str, Any], best: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -135,8 +156,8 @@ def _compare(
     return {"worst": low, "best": high, "is_apart": low["high"] < high["low"]}
 
 
-def _number(value: float | None, digits: int = 4) -> str:
-    return "–" if value is None else f"{value:,.{digits}f}"
+def _number(value: float | None, digits: int = 4, sign: str = "") -> str:
+    return "–" if value is None else f"{value:{sign},.{digits}f}"
 
 
 def _date(seconds: int | None) -> str:

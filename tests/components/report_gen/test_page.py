@@ -149,10 +149,62 @@ def test_it_tells_the_run() -> None:
         *("Blessed, servable and pushed as version 17", "3.3x popularity"),
         *("Fargo (1996) ✓ watched next", "12.3", "/artifacts/model/7", "ab12"),
         *("no version is live yet", "ratings 0.012, Jensen-Shannon divergence"),
-        *("live model", "+0.100 against the live model", "corpus_size"),
+        *("live model", "+0.100 against the live model", "corpus size 1682"),
     ):
         assert expected in text
     assert text.count("<svg ") == 4  # two by cut-off, gender, training
+
+
+def test_training_shows_the_validation_where_there_is_one() -> None:
+    validated = {"recall": [0.1, 0.2, 0.15], "best_epoch": 2, "loss": [3.0, 2.0, 1.0]}
+    plain = facts()
+    text = page.render(
+        dataclasses.replace(plain, training={**plain.training, **validated})
+    )
+    assert "loss and recall@10 by epoch" in text
+    assert "the weights are those of epoch 2" in text
+    assert "recall@10 by epoch" not in page.render(plain)
+
+
+def test_steps_have_their_times_or_the_place_where_those_are() -> None:
+    steps = [
+        StepTime("Transform", "done", 5.0, ""),
+        StepTime("Trainer", "done", 20, ""),
+    ]
+    text = page.render(dataclasses.replace(facts(), steps=steps))
+    assert "<td>Transform</td><td>done</td>" in text
+    assert re.findall(r"<i style=\"width: ([\d.]+)%\"", text) == ["25.0", "100.0"]
+    assert 'all up to this report</td><td class="n">25.0<' in text
+    alone = page.render(dataclasses.replace(facts(), steps=[]))
+    assert "the page of the run in Kubeflow has their times" in alone
+
+
+def test_data_that_were_mended_or_set_aside_are_counted() -> None:
+    data = {
+        **{"spans": [1, 2], "format": "csv", "users": 9, "movies": 8, "cold_users": 3},
+        **{"unrated_movies": 1, "first_timestamp": 0, "last_timestamp": 86400},
+        "cold_movie_holdouts": 4,
+        "rows": {"train": 5},
+        "ratings": {"read": 1234, "quarantined": 7},
+        "odd_rows": {"movies_without_year": 6},
+        "bad_rows": {"rating": 7},
+    }
+    text = page.render(dataclasses.replace(facts(), data=data))
+    for expected in (
+        *("1, 2", "1970-01-01 00:00 UTC to 1970-01-02", "read 1,234, quarantined 7"),
+        *("rating 7", "movies without year 6", "4 held-out ratings", "(3 cold)"),
+        "3 users had no history when they were asked",
+    ):
+        assert expected in text
+
+
+def test_the_card_compares_the_tail_with_the_head() -> None:
+    parts = [
+        {"features": {"held_out_popularity": name}, **numbers(value, 400, None)}
+        for name, value in (("head", 0.4), ("tail", 0.2))
+    ]
+    text = page.render(facts(slices=parts))
+    assert "is 0.200 (0.150 to 0.250) for them and 0.400 (0.350 to 0.450)" in text
 
 
 def test_charts_are_in_the_colours_of_the_page() -> None:
