@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+import html
+
 import pytest
 from tfx.types import standard_artifacts
 
+from components.report_gen import page
 from pipeline.config import EvalConfig
 from pipeline.errors import UserError
 from pipeline.eval_config import SliceThresholds
 from tests.fixtures.eval_world import CONFIG, HELD_OUT, is_blessed
+from tests.fixtures.report_facts import facts
 
 pytestmark = pytest.mark.slow
+
+
+def reasons_in_the_report(summary):
+    """Renders the page of a run whose model was not pushed for what was measured."""
+    whole = dataclasses.replace(facts(**summary), pushed_version=None)
+    text = page.render(whole)
+    assert "Not blessed: nothing is live" in text
+    return [r for r in summary["reasons"] if f"<li>{html.escape(r)}</li>" in text]
 
 
 def test_planted_taste_beats_popularity_by_a_wide_margin(world):
@@ -39,6 +52,7 @@ def test_a_broken_model_is_refused_with_the_reason(world, model, reason):
     assert any(reason in text for text in summary["reasons"][:failed])
     assert all(", but at least" in text for text in summary["reasons"][:failed])
     assert not any("but" in text for text in summary["reasons"][failed:])
+    assert reasons_in_the_report(summary) == summary["reasons"]
 
 
 def test_a_model_that_was_trained_on_the_eval_split_is_refused(world):
@@ -52,6 +66,7 @@ def test_a_model_that_was_trained_on_the_eval_split_is_refused(world):
         f"{len(HELD_OUT)} of the held-out events are among those"
         in summary["reasons"][0]
     )
+    assert reasons_in_the_report(summary) == summary["reasons"]
 
 
 def test_a_live_model_that_was_trained_on_the_eval_split_is_named(world):

@@ -93,16 +93,16 @@ def test_a_live_model_that_ranked_seen_movies_is_not_compared(
         world.evaluate("good", live)
 
 
-def test_a_live_model_without_the_signature_is_named(world, tmp_path):
-    live = _copy(world, "good", tmp_path)
+@pytest.mark.parametrize("role", ["live", "trained"])
+def test_a_model_without_the_signature_is_named(world, tmp_path, role):
+    other = _copy(world, "good", tmp_path)
     model = tf.Module()
     model.other = tf.function(
         lambda x: {"y": x}, input_signature=[tf.TensorSpec([None], tf.string)]
     )
-    path = f"{live.uri}/Format-Serving"
+    path = f"{other.uri}/Format-Serving"
     shutil.rmtree(path)
     tf.saved_model.save(model, path, signatures={"serving_default": model.other})
-    with pytest.raises(
-        UserError, match="no signature 'evaluate', only serving_default"
-    ):
-        world.evaluate("good", live)
+    fault = "no signature 'evaluate', only serving_default"
+    with pytest.raises(UserError, match=f"The {role} model .* {fault}"):
+        world.evaluate(*(("good", other) if role == "live" else (other,)))

@@ -10,91 +10,8 @@ from typing import Any
 import pytest
 
 from components.report_gen import page
-from components.report_gen.facts import (
-    Facts,
-    Recommended,
-    StepTime,
-    UserSample,
-    Watched,
-)
-
-_GROUPS = ("candidate", "popularity", "popularity_lift", "popularity_gain")
-
-
-def numbers(value: float, queries: int, live: float | None) -> dict[str, Any]:
-    """The numbers of a slice, as the summary has them."""
-    metrics = ("mrr", "hit_rate@1", "hit_rate@10", "ndcg@1", "ndcg@10")
-    groups: dict[str, Any] = {group: dict.fromkeys(metrics, value) for group in _GROUPS}
-    groups["candidate"] = {**groups["candidate"], "coverage@10": 0.5}
-    groups["baseline"] = groups["live_gain"] = None
-    if live is not None:
-        groups["baseline"] = {**dict.fromkeys(metrics, live), "coverage@10": 0.4}
-        groups["live_gain"] = dict.fromkeys(metrics, value - live)
-    wide = 1 / queries**0.5 if queries else 0.0
-    intervals = {
-        group: values and {m: [v - wide, v + wide] for m, v in values.items()}
-        for group, values in groups.items()
-    }
-    return {**groups, "intervals": intervals, "queries": queries}
-
-
-def facts(live: float | None = None, **changes: Any) -> Facts:
-    outcome = {
-        **{"metric": "ndcg@10", "kind": "lift", "slice": "", "queries": 900},
-        **{"value": 0.2, "compared": 3.3, "reference": 0.1, "bound": 1.1},
-        **{"noise": 0.01, "passed": True},
-    }
-    evaluation = {
-        **numbers(0.3, 900, live),
-        "queries_without_held_out": 0,
-        "held_out_events_trained_on": 0,
-        "slices": [
-            {"features": {"gender": "F"}, **numbers(0.1, 450, live)},
-            {"features": {"gender": "M"}, **numbers(0.4, 450, live)},
-        ],
-        "thresholds": [outcome],
-        "confidence": 0.95,
-        "blessed": True,
-        "reasons": ["ndcg@10 0.2000 is 3.3x popularity"],
-        **changes,
-    }
-    user = UserSample(
-        "4<2",
-        22,
-        [Watched("<script>alert(1)</script>", 4.5)],
-        ["Fargo (1996)"],
-        [Recommended("Fargo (1996)", "Crime", True)],
-    )
-    return Facts(
-        run_id="20260101T000000Z",
-        made_at="2026-01-01 00:00 UTC",
-        config={
-            "name": "two-tower",
-            "data": {"dataset": "ml-100k", "split": "leave_last_n"},
-            "eval": {"exclude_seen": True},
-        },
-        data={},
-        gate={
-            "anomalies": 0,
-            "findings": [],
-            "drift": {"note": "no version is live yet"},
-            "skew": {"divergences": {"ratings": 0.0123}},
-        },
-        training={
-            "loss": [3.0, 2.0],
-            "num_targets": 10,
-            "train_seconds": 1.5,
-            "targets_per_second": 100.0,
-        },
-        evaluation=evaluation,
-        model_info={"corpus_size": 1682},
-        not_servable=[],
-        pushed_version="17",
-        live_version=None,
-        users=[user],
-        steps=[StepTime("Trainer", "done", 12.34, "loss 3 -> 2")],
-        lineage=[("Model (model)", "/artifacts/model/7"), ("code of Trainer", "ab12")],
-    )
+from components.report_gen.facts import StepTime
+from tests.fixtures.report_facts import GROUPS, facts, numbers
 
 
 class _Links(HTMLParser):
@@ -236,7 +153,7 @@ def test_groups_of_users_that_are_served_apart_are_named() -> None:
 
 def test_an_evaluation_of_nothing_has_a_page_too() -> None:
     nothing = numbers(0.0, 0, None)
-    for group in ("candidate", *_GROUPS):
+    for group in ("candidate", *GROUPS):
         nothing[group] = {}
         nothing["intervals"][group] = {}
     text = page.render(facts(**nothing, slices=[], thresholds=[], blessed=False))
