@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import os
 import re
+import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,6 +92,56 @@ def test_it_is_blessed_and_pushed_within_its_memory(real: Chain) -> None:
     assert summary["blessed"]
     assert Path(summary["pushed_model"], "saved_model.pb").is_file()
     assert summary["peak_rss_mb"] < 3072
+
+
+@pytest.fixture(scope="module")
+def judge(
+    real: Chain, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], dict[str, Any]]:
+    """Judges the pushed model, broken in some way, against itself as live model."""
+    from tfx.types import standard_artifacts  # noqa: PLC0415 - takes seconds to import
+
+    from pipeline.config import EvalConfig  # noqa: PLC0415
+    from tests.fixtures.broken_models import break_model  # noqa: PLC0415
+    from tests.fixtures.eval_bench import Bench, is_blessed, made  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("judge")
+    bench = Bench(folder / "bench")
+    [path] = (real.workspace / "artifacts/MovieLensExampleGen/examples").iterdir()
+    examples = made(standard_artifacts.Examples, path)
+    examples.split_names = '["train", "eval", "corpus"]'
+    live = made(standard_artifacts.Model, folder / "live")
+    pushed = Path(real.first["pushed_model"])
+    shutil.copytree(pushed, folder / "live" / "Format-Serving")
+
+    def judged(way: str) -> dict[str, Any]:
+        broken = made(standard_artifacts.Model, folder / way)
+        break_model(pushed, folder / way / "Format-Serving", way)
+        judged = bench.judge(examples, broken, live, EvalConfig())
+        assert is_blessed(judged.blessing) == judged.summary["blessed"]
+        return judged.summary
+
+    return judged
+
+
+@pytest.mark.parametrize(
+    ("way", "reason"),
+    [
+        ("constant", "hit_rate@10 is 0.0000, but at least"),
+        ("nan", "hit_rate@10 is 0.0000, but at least"),
+        ("random", "x popularity (0.04"),
+        ("shifted", "x popularity (0.04"),
+    ],
+)
+def test_the_model_broken_on_purpose_is_refused_with_the_reason(
+    judge: Callable[[str], dict[str, Any]], way: str, reason: str
+) -> None:
+    summary = judge(way)
+    assert not summary["blessed"]
+    assert any(reason in text for text in summary["reasons"]), summary["reasons"]
+    lost = "against the live model (0.1"
+    assert any(lost in text and ", but" in text for text in summary["reasons"])
+    assert summary["candidate"]["hit_rate@10"] < 0.05
 
 
 def test_user_42_gets_ten_movies_that_are_new(real: Chain) -> None:

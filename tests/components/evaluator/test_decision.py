@@ -12,7 +12,8 @@ from components.report_gen import page
 from pipeline.config import EvalConfig
 from pipeline.errors import UserError
 from pipeline.eval_config import SliceThresholds
-from tests.fixtures.eval_world import CONFIG, HELD_OUT, is_blessed
+from tests.fixtures.eval_bench import is_blessed
+from tests.fixtures.eval_world import CONFIG, HELD_OUT
 from tests.fixtures.report_facts import facts
 
 pytestmark = pytest.mark.slow

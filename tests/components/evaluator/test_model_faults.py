@@ -12,7 +12,8 @@ from tfx.types import artifact, standard_artifacts
 
 from pipeline.config import EvalConfig
 from pipeline.errors import UserError
-from tests.fixtures.eval_world import CONFIG, World, is_blessed
+from tests.fixtures.eval_bench import is_blessed
+from tests.fixtures.eval_world import CONFIG, World
 
 pytestmark = pytest.mark.slow
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -16,8 +14,8 @@ pytestmark = pytest.mark.slow
 NAMES = ("mrr", "hit_rate@5", "recall@10", "ndcg@10", "map@100")
 
 
-def read(world, blessing) -> QueryRanks:
-    ranks = QueryRanks.read(world.evaluation_of(blessing).uri)
+def read(judged) -> QueryRanks:
+    ranks = QueryRanks.read(judged.evaluation.uri)
     assert ranks is not None
     return ranks
 
@@ -25,21 +23,21 @@ def read(world, blessing) -> QueryRanks:
 @pytest.mark.parametrize("live", [None, "older"])
 def test_the_ranks_are_those_that_were_measured(world, live):
     """Of the candidate, whether or not it was evaluated together with another."""
-    summary, blessing = world.evaluate("good", world.model(live) if live else None)
-    ranks = read(world, blessing)
+    judged = world.judge("good", world.model(live) if live else None)
+    ranks = read(judged)
     asked = [row["user_id"][0].decode() for row in ROWS if row["held_out_movie_ids"]]
     assert ranks.user_id.tolist() == sorted(asked)
     batch = ranks.batch(np.arange(len(asked)))
     for name in NAMES:
         mean = metric_named(name).value(batch).mean()
-        assert mean == pytest.approx(summary["candidate"][name], abs=1e-12)
+        assert mean == pytest.approx(judged.summary["candidate"][name], abs=1e-12)
 
 
 def test_two_runs_differ_as_a_candidate_from_the_live_model(world):
     """The same noise, too: what one evaluation says of both models."""
-    summary, blessing = world.evaluate("popular", world.model("good"))
-    _, other = world.evaluate("good")
-    pairs = Pairs.of(read(world, other), read(world, blessing))
+    both = world.judge("popular", world.model("good"))
+    summary = both.summary
+    pairs = Pairs.of(read(world.judge("good")), read(both))
     assert pairs.users == pairs.same_rows == summary["queries"]
     for name, contrast in pairs.differences(NAMES).items():
         low, high = summary["intervals"]["live_gain"][name]
@@ -48,6 +46,5 @@ def test_two_runs_differ_as_a_candidate_from_the_live_model(world):
 
 
 def test_without_a_query_there_is_an_empty_file(world):
-    _, blessing = world.evaluate("good", rows="none")
-    path = Path(world.evaluation_of(blessing).uri, "query_ranks.parquet")
-    assert path.is_file() and len(read(world, blessing).user_id) == 0
+    judged = world.judge("good", rows="none")
+    assert len(read(judged).user_id) == 0
