@@ -1,7 +1,7 @@
-"""Imports TensorFlow and TFX without the optional packages that they load if they can.
+"""Imports TensorFlow without packages that it loads if it can, but can do without.
 
-Each of these is an extra of the package that tries to import it, which does without it
-where it is not installed. Together they take a tenth of the time of importing TFX.
+They take two fifths of the time of importing it: 1.3 of 3.1 seconds on the processor,
+for a command that somebody waits for.
 """
 
 from __future__ import annotations
@@ -11,15 +11,6 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-# A wrapper of Keras, a lock server and databases. Not IPython: without it TFMA leaves
-# out not only its widgets but the evaluation too.
-NOT_NEEDED_BY_TFX: Final = (
-    "sklearn",
-    "redis",
-    "pymongo",
-    "google.cloud.bigquery",
-    "google.cloud.pubsub",
-)
 # A SavedModel made of plain TensorFlow runs without Keras.
 NOT_NEEDED_TO_SERVE: Final = ("keras", "tf_keras", "pandas", "IPython", "sklearn")
 

@@ -20,7 +20,6 @@ from pipeline import progress
 from pipeline.config_loading import load
 from pipeline.failures import explain
 from pipeline.fingerprints import code_fingerprints
-from pipeline.lean_imports import NOT_NEEDED_BY_TFX, without
 from pipeline.workspace import Workspace
 
 BEAM_ARGS = [
@@ -48,11 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    with without(NOT_NEEDED_BY_TFX):  # 10 seconds and more
-        from tfx.orchestration import metadata
+    from tfx.orchestration import metadata  # takes 5 seconds and more
 
-        from pipeline.pipeline import create_pipeline
-        from pipeline.progress_runner import ProgressDagRunner
+    from pipeline.pipeline import create_pipeline
+    from pipeline.progress_runner import ProgressDagRunner
 
     workspace = Workspace.open(options.workspace)
     config = load([workspace.runs_dir / options.run_id / "config.yaml"])

@@ -116,16 +116,13 @@ def stock_spec(config: PipelineConfig) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _stock_spec(config: PipelineConfig) -> tuple[dict[str, Any], dict[str, str]]:
-    from pipeline.lean_imports import NOT_NEEDED_BY_TFX, without
+    from tfx.components import FileBasedExampleGen
+    from tfx.orchestration.data_types import RuntimeParameter
+    from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as runner
 
-    with without(NOT_NEEDED_BY_TFX):
-        from tfx.components import FileBasedExampleGen
-        from tfx.orchestration.data_types import RuntimeParameter
-        from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as runner
-
-        from pipeline.fingerprints import code_fingerprints
-        from pipeline.pipeline import create_pipeline
+    from pipeline.fingerprints import code_fingerprints
     from pipeline.local_runner import BEAM_ARGS
+    from pipeline.pipeline import create_pipeline
 
     pipeline = create_pipeline(
         config,

@@ -91,13 +91,13 @@ def _run_driver(
     What the driver finds out (span, version, fingerprint) goes to the executor, by the
     file in which TFX looks for it, and to the output's properties.
     """
-    with _lean_tfx():
-        from google.protobuf import json_format
-        from kfp.pipeline_spec import pipeline_spec_pb2 as spec_pb2
-        from tfx.orchestration.kubeflow.v2.container import (
-            kubeflow_v2_entrypoint_utils as tfx_utils,
-        )
-        from tfx.utils import import_utils
+    from google.protobuf import json_format
+    from kfp.pipeline_spec import pipeline_spec_pb2 as spec_pb2
+    from tfx.orchestration.kubeflow.v2.container import (
+        kubeflow_v2_entrypoint_utils as tfx_utils,
+    )
+    from tfx.utils import import_utils
+
     message = json_format.ParseDict(
         adapted.content, spec_pb2.ExecutorInput(), ignore_unknown_fields=True
     )
@@ -122,20 +122,14 @@ def _run_driver(
 def _run_executor(
     options: argparse.Namespace, adapted: Adapted, beam_args: list[str]
 ) -> None:
-    with _lean_tfx():
-        from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
+    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
+
     arguments = argparse.Namespace(
         executor_class_path=options.executor_class_path,
         json_serialized_invocation_args=json.dumps(adapted.content),
         json_serialized_inputs_spec_args=options.json_serialized_inputs_spec_args,
     )
     kubeflow_v2_run_executor.main((arguments, beam_args))
-
-
-def _lean_tfx() -> contextlib.AbstractContextManager[None]:
-    from pipeline.lean_imports import NOT_NEEDED_BY_TFX, without
-
-    return without(NOT_NEEDED_BY_TFX)
 
 
 def _parsed(text: str, what: str) -> Json:
