@@ -14,22 +14,28 @@ from typing import Final
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 
+_SINGLE: Final = "components/single_artifacts.py"
 # Node id -> the sources that its result depends on, files or whole folders.
 _SOURCES: Final[dict[str, tuple[str, ...]]] = {
     "MovieLensExampleGen": ("components/movielens_example_gen",),
-    "SchemaImporter": ("components/schema",),
+    "SchemaImporter": ("components/schema", _SINGLE),
     "ExampleValidator": ("components/example_validator",),
     "DataGate": (
         "components/data_gate",
         "components/example_rows.py",
         "components/live_version.py",
+        _SINGLE,
     ),
     "Transform": ("trainer/preprocessing.py",),
     "Trainer": ("trainer",),
-    "LiveModel": ("components/live_model", "components/live_version.py"),
+    "LiveModel": ("components/live_model", "components/live_version.py", _SINGLE),
     "Evaluator": ("components/evaluator", "components/metrics"),
-    "ServabilityCheck": ("components/servability_check", "components/example_rows.py"),
-    "ReportGen": ("components/report_gen", "components/example_rows.py"),
+    "ServabilityCheck": (
+        "components/servability_check",
+        "components/example_rows.py",
+        _SINGLE,
+    ),
+    "ReportGen": ("components/report_gen", "components/example_rows.py", _SINGLE),
     "Pusher": ("components/pusher", "components/live_version.py"),
 }
 _SHARED_SOURCES: Final = ("trainer/features.py",)

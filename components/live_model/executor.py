@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from typing import Any, Final
 
-from tfx import types
-from tfx.dsl.components.base import base_executor
-from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components.live_version import latest_version
+from components.single_artifacts import Artifacts, SingleArtifactExecutor
 
 # Custom properties of the model.
 EXISTS: Final = "exists"  # int: 1, or 0 where nothing is served yet
@@ -24,19 +23,16 @@ _PLACEHOLDER: Final = "NO_LIVE_MODEL"
 _LOG = logging.getLogger(__name__)
 
 
-class Executor(base_executor.BaseExecutor):
+class Executor(SingleArtifactExecutor):
     """Copies the latest complete version out of the serving directory."""
 
-    def Do(  # noqa: N802 - TFX's name
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
+    def run(
+        self, inputs: Artifacts, outputs: Artifacts, parameters: Mapping[str, Any]
     ) -> None:
         """Writes the artifact; copied, because the served version may be removed."""
-        model = artifact_utils.get_single_instance(output_dict["model"])
-        version = latest_version(exec_properties["serving_dir"])
-        source = os.path.join(exec_properties["serving_dir"], version or "")
+        model = outputs["model"]
+        version = latest_version(parameters["serving_dir"])
+        source = os.path.join(parameters["serving_dir"], version or "")
         if version is None:
             _LOG.info("No model is served from %s yet.", source)
             io_utils.write_string_file(os.path.join(model.uri, _PLACEHOLDER), "")

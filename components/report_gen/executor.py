@@ -6,18 +6,18 @@ import datetime
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
 from tfx import types
-from tfx.dsl.components.base import base_executor
 from tfx.dsl.io import fileio
-from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components.report_gen.facts import Facts, StepTime
 from components.report_gen.samples import sample_users
+from components.single_artifacts import Artifacts, SingleArtifactExecutor
 from pipeline import progress
 from pipeline.fingerprints import code_fingerprints
 from pipeline.run_state import RunState
@@ -26,34 +26,24 @@ REPORT_FILE: Final = "report.html"
 # The same code may do something else under other releases of these.
 _PACKAGES: Final = ("tfx", "tensorflow", "keras")
 
-_Artifacts = dict[str, types.Artifact]
 
-
-class Executor(base_executor.BaseExecutor):
+class Executor(SingleArtifactExecutor):
     """Gathers what the other steps left, and writes the page."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
+    def run(
+        self, inputs: Artifacts, outputs: Artifacts, parameters: Mapping[str, Any]
     ) -> None:
         """Writes `report.html`.
 
         Args:
-          input_dict: See `ReportGenSpec`, one artifact each.
-          output_dict: `run_report`.
-          exec_properties: `config`: JSON of the whole configuration.
+          inputs: See `ReportGenSpec`.
+          outputs: `run_report`.
+          parameters: `config`: JSON of the whole configuration.
         """
         from components.report_gen import page  # matplotlib takes a second to import
 
-        self._log_startup(input_dict, output_dict, exec_properties)
-        inputs = {
-            name: artifact_utils.get_single_instance(artifacts)
-            for name, artifacts in input_dict.items()
-        }
-        facts = self._facts(inputs, json.loads(exec_properties["config"]))
-        report = artifact_utils.get_single_instance(output_dict["run_report"])
+        facts = self._facts(inputs, json.loads(parameters["config"]))
+        report = outputs["run_report"]
         path = os.path.join(report.uri, REPORT_FILE)
         io_utils.write_string_file(path, page.render(facts))
         report.set_int_custom_property("blessed", int(facts.evaluation["blessed"]))
@@ -61,7 +51,7 @@ class Executor(base_executor.BaseExecutor):
             if (value := facts.evaluation["candidate"].get(name)) is not None:
                 report.set_float_custom_property(name, value)
 
-    def _facts(self, inputs: _Artifacts, config: dict[str, Any]) -> Facts:
+    def _facts(self, inputs: Artifacts, config: dict[str, Any]) -> Facts:
         model_path = path_utils.serving_model_path(inputs["model"].uri)
         model_info = _read_json(model_path, "assets.extra/model_info.json")
         pushed, live = inputs["pushed_model"], inputs["baseline_model"]
@@ -107,7 +97,7 @@ def _steps() -> list[StepTime]:
     ]
 
 
-def _lineage(inputs: _Artifacts) -> list[tuple[str, str]]:
+def _lineage(inputs: Artifacts) -> list[tuple[str, str]]:
     """What the model was made of, in the order in which it was."""
     examples, schema = inputs["examples"], inputs["schema"]
     facts = [

@@ -6,16 +6,16 @@ import dataclasses
 import json
 import logging
 import os
+from collections.abc import Mapping
 from typing import Any, Final
 
 from tfx import types
-from tfx.dsl.components.base import base_executor
-from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components.servability_check.isolated import probe_isolated
 from components.servability_check.queries import read_corpus, read_queries
 from components.servability_check.warmup import write_warmup
+from components.single_artifacts import Artifacts, SingleArtifactExecutor
 
 # Names and values of TFX's InfraValidator, which Pusher reads.
 _BLESSED: Final = "blessed"
@@ -28,30 +28,24 @@ _USUAL_K: Final = 10
 _LOG: Final = logging.getLogger(__name__)
 
 
-class Executor(base_executor.BaseExecutor):
+class Executor(SingleArtifactExecutor):
     """Blesses a model that a server can load and that answers real requests."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
+    def run(
+        self, inputs: Artifacts, outputs: Artifacts, parameters: Mapping[str, Any]
     ) -> None:
         """Probes the model; a model that is not servable is no failure of the run.
 
         Args:
-          input_dict: `model` and `examples`, one each.
-          output_dict: `blessing`: an `InfraBlessing` as InfraValidator writes it. If
+          inputs: `model` and `examples`.
+          outputs: `blessing`: an `InfraBlessing` as InfraValidator writes it. If
             blessed it holds a copy of the model with warm-up requests, for Pusher. The
             custom property `reasons` is a JSON list of why the model is not servable.
-          exec_properties: `serving`: JSON of `pipeline.config.ServingConfig`.
+          parameters: `serving`: JSON of `pipeline.config.ServingConfig`.
         """
-        self._log_startup(input_dict, output_dict, exec_properties)
-        serving = json.loads(exec_properties["serving"])
-        model = artifact_utils.get_single_instance(input_dict["model"])
-        examples = artifact_utils.get_single_instance(input_dict["examples"])
-        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
-        model_path = path_utils.serving_model_path(model.uri)
+        serving = json.loads(parameters["serving"])
+        examples, blessing = inputs["examples"], outputs["blessing"]
+        model_path = path_utils.serving_model_path(inputs["model"].uri)
 
         num_warmup = serving["warmup_requests"]
         queries = read_queries(examples, max(_NUM_QUERIES, num_warmup))

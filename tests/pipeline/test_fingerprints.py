@@ -33,10 +33,14 @@ def changed_by_editing(checkout: Path, source: str) -> set[str]:
     ("source", "nodes"),
     [
         ("trainer/preprocessing.py", {"Transform", "Trainer"}),
-        ("trainer/towers.py", {"Trainer"}),
+        ("trainer/export.py", {"Trainer"}),
         ("components/schema/schema.pbtxt", {"SchemaImporter"}),
         ("components/metrics/ndcg.py", {"Evaluator"}),
         ("components/pusher/executor.py", {"Pusher"}),
+        (
+            "components/single_artifacts.py",
+            {"SchemaImporter", "DataGate", "LiveModel", "ServabilityCheck", "ReportGen"},
+        ),
         ("pipeline/cli/run.py", set()),
     ],
 )
