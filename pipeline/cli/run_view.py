@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import abc
 import time
 from types import TracebackType
-from typing import Final, Protocol
+from typing import Final
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -21,13 +22,19 @@ _STYLES: Final = {"done": "green", "cached": "cyan", "failed": "bold red"}
 _IMPORT_LABEL: Final = "TensorFlow and TFX"
 
 
-class RunView(Protocol):
-    """What the run tells its reader about."""
+class RunView(abc.ABC):
+    """What the run tells its reader about, while it is used as a context."""
 
+    def __init__(self, console: Console) -> None:
+        """Shows on the console."""
+        self._console = console
+        self._started = time.monotonic()
+
+    @abc.abstractmethod
     def __enter__(self) -> RunView:
-        """Starts to show."""
-        ...
+        """Says at once what takes the first seconds."""
 
+    @abc.abstractmethod
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -35,15 +42,37 @@ class RunView(Protocol):
         trace: TracebackType | None,
     ) -> None:
         """Stops to show."""
-        ...
 
     def show(self, event: Event, state: RunState) -> None:
         """Shows an event; `state` has already taken it in."""
-        ...
+        if event["kind"] == "pipeline":
+            self._print(self._import_line("started"))
+        elif event["kind"] == "step" and event["state"] != "running":
+            self._end_step(state.steps[event["id"]])
+        elif event["kind"] == "train":
+            self._train(event)
+        self.tick(state)
 
+    @abc.abstractmethod
     def tick(self, state: RunState) -> None:
         """Called about ten times a second while nothing happens."""
-        ...
+
+    @abc.abstractmethod
+    def _train(self, event: Event) -> None:
+        """Shows how far the training is."""
+
+    def _end_step(self, step: Step) -> None:
+        self._print(line(step.id, step.state, step.seconds, step.figure))
+
+    @staticmethod
+    def _running_line(step: Step) -> Text:
+        return line(step.id, "running", time.time() - step.started)
+
+    def _import_line(self, state: str) -> Text:
+        return line(_IMPORT_LABEL, state, time.monotonic() - self._started)
+
+    def _print(self, text: Text | str) -> None:
+        self._console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def make_view(console: Console) -> RunView:
@@ -62,13 +91,13 @@ def line(name: str, state: str, seconds: float, figure: str = "") -> Text:
     )
 
 
-class PlainView:
+class PlainView(RunView):
     """One line for each thing that ended, and a sign of life in between."""
 
     def __init__(self, console: Console) -> None:
         """Prints to the console; lines are never wrapped."""
-        self._console = console
-        self._started = self._last = time.monotonic()
+        super().__init__(console)
+        self._last = self._started
         self._epoch = 0
 
     def __enter__(self) -> PlainView:
@@ -84,46 +113,35 @@ class PlainView:
     ) -> None:
         """Nothing to put back."""
 
-    def show(self, event: Event, state: RunState) -> None:
-        """Prints ended steps and epochs."""
-        kind = event["kind"]
-        if kind == "pipeline":
-            seconds = time.monotonic() - self._started
-            self._print(line(_IMPORT_LABEL, "started", seconds))
-        elif kind == "step" and event["state"] != "running":
-            self._print(step_line(state.steps[event["id"]]))
-        elif kind == "train" and int(event["epoch"]) > self._epoch:
+    def tick(self, state: RunState) -> None:
+        """Says what is still running where nothing was said for a while."""
+        if time.monotonic() - self._last < _HEARTBEAT_SECONDS:
+            return
+        step = state.running
+        self._print(self._running_line(step) if step else self._import_line("starting"))
+
+    def _train(self, event: Event) -> None:
+        """Prints each epoch once it is over."""
+        if int(event["epoch"]) > self._epoch:
             self._epoch = int(event["epoch"])
             self._print(
                 f"    epoch {self._epoch}/{event['epochs']}   "
                 f"loss {event['loss']:.4f}   {event['seconds']:.1f} s"
             )
 
-    def tick(self, state: RunState) -> None:
-        """Says what is still running where nothing was said for a while."""
-        if time.monotonic() - self._last < _HEARTBEAT_SECONDS:
-            return
-        step = state.running
-        if step is None:
-            seconds = time.monotonic() - self._started
-            self._print(line(_IMPORT_LABEL, "starting", seconds))
-        else:
-            self._print(line(step.id, "running", time.time() - step.started))
-
     def _print(self, text: Text | str) -> None:
         self._last = time.monotonic()
-        self._console.print(text, soft_wrap=True, highlight=False, markup=False)
+        super()._print(text)
 
 
-class LiveView:
+class LiveView(RunView):
     """Ended steps scroll up; below them the running one counts its seconds."""
 
     def __init__(self, console: Console) -> None:
         """Draws on a terminal."""
-        self._console = console
+        super().__init__(console)
         self._live = Live(console=console, refresh_per_second=10, transient=True)
         self._spinner = Spinner("dots", style="cyan")
-        self._started = time.monotonic()
         self._progress = Progress(
             TextColumn("    epoch {task.completed:.1f}/{task.total:.0f}"),
             BarColumn(bar_width=30),
@@ -150,47 +168,27 @@ class LiveView:
         self._live.update("")
         self._live.stop()
 
-    def show(self, event: Event, state: RunState) -> None:
-        """Draws ended steps for good, and moves the bar of the training."""
-        kind = event["kind"]
-        if kind == "pipeline":
-            seconds = time.monotonic() - self._started
-            self._print(line(_IMPORT_LABEL, "started", seconds))
-        elif kind == "step" and event["state"] != "running":
-            self._task = None
-            self._print(step_line(state.steps[event["id"]]))
-        elif kind == "train":
-            self._train(event)
-        self.tick(state)
-
     def tick(self, state: RunState) -> None:
         """Draws what runs now."""
-        step = state.running
-        if step is not None:
-            text = line(step.id, "running", time.time() - step.started)
-        elif not state.steps:
-            seconds = time.monotonic() - self._started
-            text = line(_IMPORT_LABEL, "starting", seconds)
-        else:
+        if state.running is None and state.steps:
             self._live.update("")
             return
+        step = state.running
+        text = self._running_line(step) if step else self._import_line("starting")
         self._spinner.update(text=text[2:])
         parts: list[RenderableType] = [self._spinner]
         if self._task is not None:
             parts.append(self._progress)
         self._live.update(Group(*parts))
 
+    def _end_step(self, step: Step) -> None:
+        self._task = None
+        super()._end_step(step)
+
     def _train(self, event: Event) -> None:
+        """Moves the bar."""
         if self._task is None:
             self._task = self._progress.add_task(
                 "", total=event["epochs"], loss=event["loss"]
             )
         self._progress.update(self._task, completed=event["epoch"], loss=event["loss"])
-
-    def _print(self, text: Text) -> None:
-        self._live.console.print(text, soft_wrap=True)
-
-
-def step_line(step: Step) -> Text:
-    """The line of a step that has ended."""
-    return line(step.id, step.state, step.seconds, step.figure)
