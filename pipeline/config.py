@@ -10,15 +10,17 @@ See `pipeline.config_loading` for YAML files and `--set key=value`.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from pipeline.config_types import FROZEN, Fraction, PositiveInt
+from pipeline.config_types import FROZEN
 from pipeline.data_config import DataConfig
 from pipeline.eval_config import EvalConfig
 from pipeline.kubeflow_config import KubeflowConfig
+from pipeline.model_config import ModelConfig
+from pipeline.train_config import TrainConfig
 
 __all__ = [
     "DataConfig",
@@ -29,49 +31,6 @@ __all__ = [
     "ServingConfig",
     "TrainConfig",
 ]
-
-
-@dataclass(frozen=True, kw_only=True, config=FROZEN)
-class ModelConfig:
-    """The two towers.
-
-    Attributes:
-      embedding_dim: Width of both towers' output, the dot product's length.
-      recency_decays: Weights of an event relative to the next newer one, one for each
-        recency-weighted pool of the history.
-      dropout: Dropout rate of the query tower's input.
-      user_dropout: Rate at which training hides who the user is, so that the model
-        learns to serve users it has never seen by their history alone.
-      title_tokens: Title words with an embedding (the most frequent); 0 for none.
-    """
-
-    embedding_dim: Annotated[int, Field(ge=2, le=4096)] = 64
-    recency_decays: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.8, 0.95)
-    dropout: Fraction = 0.5
-    user_dropout: Fraction = 0.1
-    title_tokens: Annotated[int, Field(ge=0)] = 2000
-
-
-@dataclass(frozen=True, kw_only=True, config=FROZEN)
-class TrainConfig:
-    """How the towers are trained.
-
-    Attributes:
-      loss: Whether a target is compared with the whole corpus or with a sample of it;
-        "auto" takes the whole corpus up to 4,096 movies.
-      num_negatives: Movies in a sample.
-      epochs: Passes over the train split.
-      batch_size: Windows (not events) per step.
-      learning_rate: Learning rate of Adam at the start; it falls along a cosine.
-      seed: Seed of initial weights, shuffling and dropout.
-    """
-
-    loss: Literal["auto", "full_softmax", "sampled_softmax"] = "auto"
-    num_negatives: PositiveInt = 2048
-    epochs: PositiveInt = 9
-    batch_size: PositiveInt = 32
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-3
-    seed: int = 42
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)

@@ -11,3 +11,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 # An unknown key is a mistyped one.
 FROZEN: Final = ConfigDict(extra="forbid")
+# One of the project's own by name, or "package.module.Class" of somebody else's.
+ClassName = Annotated[
+    str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")
+]

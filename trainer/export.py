@@ -25,6 +25,8 @@ _EVAL_FEATURES = (
     f.GENDER,
     f.OCCUPATION,
     f.MOVIE_IDS,
+    f.RATINGS,
+    f.TIMESTAMPS,
     f.SEEN_MOVIE_IDS,
     f.HELD_OUT_MOVIE_IDS,
 )
@@ -73,7 +75,7 @@ def export_model(
             "dataset": config["data"]["dataset"],
             "corpus_size": len(corpus.movie_ids),
             "num_users": len(store.user_ids),
-            "embedding_dim": config["model"]["embedding_dim"] + 1,
+            "embedding_dim": model.width,
             **options._asdict(),
             "tensorflow_version": tf.__version__,
         },

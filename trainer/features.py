@@ -79,9 +79,11 @@ TITLE_TOKEN_INDICES: Final = "title_token_indices"  # int64, ragged
 # Raw features that the trainer reads as they are.
 PASSED_THROUGH: Final = (
     USER_ID,
+    RATINGS,
     TIMESTAMPS,
     NUM_CONTEXT,
     WINDOW_INDEX,
+    HELD_OUT_RATINGS,
     HELD_OUT_TIMESTAMPS,
     MOVIE_ID,
     TITLE,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from trainer import features as f
-from trainer.towers import CandidateFeatures
+from trainer.context import CandidateFeatures
 
 _READ_ROWS = 4096
 PADDING = -1
@@ -144,32 +144,3 @@ def read_corpus(
 def _with_unknown(rows: NDArray[Any], value: int) -> NDArray[Any]:
     """Adds the row of the unknown movie."""
     return np.concatenate([rows, np.full_like(rows[:1], value)])
-
-
-def window_dataset(
-    columns: Columns, length: int, batch_size: int, seed: int
-) -> tf.data.Dataset:
-    """Makes shuffled batches of windows, padded and masked once for all epochs.
-
-    Args:
-      columns: The train split.
-      length: Events of a window at most, `L`.
-      batch_size: Windows per batch; the last batch of an epoch may be smaller.
-      seed: Seed of the order, which differs from epoch to epoch.
-
-    Returns:
-      Batches of the inputs of `trainer.model.TwoTowerModel`.
-    """
-    movies: Ragged = columns[f.MOVIE_INDICES]
-    place = np.arange(length)
-    first_target = columns[f.NUM_CONTEXT][:, None]
-    is_target = (place >= first_target) & (place < movies.lengths[:, None])
-    windows = {
-        "user_index": columns[f.USER_INDEX].astype(np.int32),
-        "user_attribute_indices": columns[f.USER_ATTRIBUTE_INDICES].astype(np.int32),
-        "movie_indices": movies.padded(PADDING, length).astype(np.int32),
-        "is_target": is_target,
-    }
-    dataset = tf.data.Dataset.from_tensor_slices(windows)
-    dataset = dataset.shuffle(len(is_target), seed=seed, reshuffle_each_iteration=True)
-    return dataset.batch(batch_size).prefetch(2)

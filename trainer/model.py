@@ -2,95 +2,134 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import keras
 import tensorflow as tf
-from keras import ops
 
-from trainer.history import PooledHistory
-from trainer.losses import Retrieval, RetrievalLoss
-from trainer.towers import CandidateFeatures, CandidateTower, QueryTower
+from trainer.context import ModelContext
+from trainer.heads import RatingHead, view_loss
+from trainer.losses import FullSoftmax, Retrieval, RetrievalLoss
+from trainer.naming import named_class
+from trainer.towers import CandidateTower, QueryTower, Timelines
+
+TOWERS: Final = {"query_tower": QueryTower, "candidate_tower": CandidateTower}
+# Yao et al. 2021 mask a random part of the features of each view.
+_MASKED_SHARE: Final = 0.3
 
 
 class TwoTowerModel(keras.Model):
     """Learns to find each event of a timeline from the events before it.
 
-    A batch is windows of timelines (`trainer.input_pipeline`). All target events of a
-    window are predicted in one pass; history events and candidates share the candidate
-    tower's embeddings, so that a movie's meaning is learned once.
+    A batch is windows of timelines (`trainer.windows`). All target events of a window
+    are predicted in one pass; history events and candidates share the candidate tower's
+    embeddings, so that a movie's meaning is learned once.
 
     Args:
-      query_tower: Embeds users at positions of their timelines.
-      candidate_tower: Embeds movies.
-      num_movies: Size of the corpus.
+      context: What the towers are made from.
       loss: Which candidates a step compares with, and how.
+      rating_weight: Weight of `RatingHead` beside the retrieval loss, 0 for none.
+      self_supervised_weight: Weight of `view_loss`, 0 for none.
     """
 
     def __init__(
         self,
-        query_tower: QueryTower,
-        candidate_tower: CandidateTower,
-        num_movies: int,
+        context: ModelContext,
         loss: RetrievalLoss,
+        rating_weight: float = 0.0,
+        self_supervised_weight: float = 0.0,
     ) -> None:
         """See the class docstring."""
         super().__init__(name="two_tower")
-        self.query_tower = query_tower
-        self.candidate_tower = candidate_tower
-        self.num_movies = num_movies
+        config = context.config
+        self.query_tower, self.candidate_tower = (
+            named_class(f"model.{name}", config[name], {"default": default})(context)
+            for name, default in TOWERS.items()
+        )
+        self.num_movies = context.movies.num_movies
+        self.embedding_dim = context.embedding_dim
+        # With what tells the time, and the bias.
+        self.width = context.embedding_dim + config["time_dim"] + 1
         self._retrieval_loss = loss
+        self._rating_weight = rating_weight
+        self._view_weight = self_supervised_weight
+        self._view_seed = keras.random.SeedGenerator(context.seed + 2)
+        if rating_weight:
+            self._rating_head = RatingHead(self.width)
 
     def call(self, inputs: dict[str, tf.Tensor], training: bool = False) -> Retrieval:
         """Embeds the target events of windows and the candidates of a step.
 
         Args:
-          inputs: int32 `user_index [batch]`, `user_attribute_indices [batch, 3]`,
-            `movie_indices [batch, L]` (-1 behind the last event), and bool
-            `is_target [batch, L]`.
-          training: Whether dropout is on.
+          inputs: A batch of windows, by name: see `trainer.windows.Windows`.
+          training: Whether dropout is on and further losses are added.
 
         Returns:
           Queries, targets and candidates.
         """
-        movies, candidate_ids = (
-            inputs["movie_indices"],
-            self._retrieval_loss.candidate_ids(),
-        )
-        # Each movie of the step is embedded once: of a large corpus only a part is.
-        wanted = tf.concat([tf.reshape(movies, [-1]), candidate_ids], axis=0)
-        ids, place = tf.unique(tf.maximum(wanted, 0))
-        embeddings = self.candidate_tower(ids)
-        candidate_place = place[tf.size(movies) :]
-        movie_place = tf.reshape(place[: tf.size(movies)], tf.shape(movies))
+        movies = inputs["movies"]
         positions = tf.cast(tf.where(inputs["is_target"]), tf.int32)
-        queries = self.query_tower(
+        targets = tf.gather_nd(movies, positions)
+        candidate_ids = self._retrieval_loss.candidate_ids(targets)
+        embeddings, event_rows, candidates = self._embed(movies, candidate_ids)
+        timelines = Timelines(
             inputs["user_index"],
-            inputs["user_attribute_indices"],
-            embed_events(embeddings, tf.where(movies >= 0, movie_place, movies)),
-            positions,
-            training=training,
+            inputs["attribute_indices"],
+            embed_events(embeddings, event_rows, self.embedding_dim),
+            inputs["ratings"],
+            inputs["timestamps"],
         )
-        return Retrieval(
-            queries=queries,
-            targets=tf.gather_nd(movies, positions),
-            positives=tf.gather(embeddings, tf.gather_nd(movie_place, positions)),
+        retrieval = Retrieval(
+            queries=self.query_tower(timelines, positions, training=training),
+            targets=targets,
+            positives=tf.gather(embeddings, tf.gather_nd(event_rows, positions)),
             candidate_ids=candidate_ids,
-            candidates=tf.gather(embeddings, candidate_place),
+            candidates=candidates,
         )
+        if training:
+            self._add_further_losses(retrieval, timelines, positions)
+        return retrieval
 
-    @tf.autograph.experimental.do_not_convert
-    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Keras' own step, without AutoGraph, which takes seconds and finds nothing."""
-        logs: dict[str, tf.Tensor] = super().train_step(data)
-        return logs
+    def _embed(
+        self, movies: tf.Tensor, candidate_ids: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Embeds each movie of the step once: of a large corpus only a part is.
 
-    def embed_all_movies(self) -> tf.Tensor:
-        """Embeds the corpus, the unknown movie last: `[num_movies + 1, dim + 1]`."""
-        embeddings: tf.Tensor = self.candidate_tower(
-            ops.arange(self.num_movies + 1, dtype="int32")
-        )
-        return embeddings
+        Returns:
+          Embeddings `[rows, dim]`; the row of each event, int32 `[batch, L]`, -1 at
+          padding; and the candidates' embeddings `[c, dim]`.
+        """
+        if isinstance(self._retrieval_loss, FullSoftmax):
+            embeddings = self.embed_all_movies()
+            return embeddings, movies, embeddings[: self.num_movies]
+        wanted = tf.concat([tf.reshape(movies, [-1]), candidate_ids], axis=0)
+        ids, rows = tf.unique(tf.maximum(wanted, 0))
+        embeddings = self.candidate_tower(ids)
+        event_rows = tf.reshape(rows[: tf.size(movies)], tf.shape(movies))
+        candidates = tf.gather(embeddings, rows[tf.size(movies) :])
+        return embeddings, tf.where(movies >= 0, event_rows, movies), candidates
+
+    def _add_further_losses(
+        self, retrieval: Retrieval, timelines: Timelines, positions: tf.Tensor
+    ) -> None:
+        if self._rating_weight:
+            ratings = tf.gather_nd(timelines.ratings, positions)
+            loss = self._rating_head(retrieval.queries, retrieval.positives, ratings)
+            self.add_loss(self._rating_weight * loss)
+        if self._view_weight:
+            views = [self._masked_view(timelines) for _ in range(2)]
+            self.add_loss(self._view_weight * view_loss(*views))
+
+    def _masked_view(self, timelines: Timelines) -> tf.Tensor:
+        """Embeds whole windows, some events hidden at random: `[batch, dim]`."""
+        is_event = timelines.ratings >= 0
+        draws = keras.random.uniform(tf.shape(is_event), seed=self._view_seed)
+        shown = tf.cast(draws >= _MASKED_SHARE, timelines.movies.dtype)[:, :, None]
+        end = tf.reduce_sum(tf.cast(is_event, tf.int32), axis=1)
+        view = timelines._replace(movies=timelines.movies * shown)
+        positions = tf.stack([tf.range(tf.size(end)), end], axis=1)
+        query = self.query_tower(view, positions, training=True)
+        return query[:, : self.embedding_dim]
 
     def compute_loss(
         self,
@@ -100,58 +139,31 @@ class TwoTowerModel(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> tf.Tensor:
-        """Returns the mean cross-entropy of the targets, in nats."""
-        return self._retrieval_loss(y_pred)
+        """Returns the retrieval loss of the targets plus the further losses."""
+        return tf.add_n([self._retrieval_loss(y_pred), *self.losses])
+
+    @tf.autograph.experimental.do_not_convert
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Keras' own step, without AutoGraph, which takes seconds and finds nothing."""
+        logs: dict[str, tf.Tensor] = super().train_step(data)
+        return logs
+
+    def embed_all_movies(self) -> tf.Tensor:
+        """Embeds the corpus, the unknown movie last: `[num_movies + 1, dim]`."""
+        embeddings: tf.Tensor = self.candidate_tower(tf.range(self.num_movies + 1))
+        return embeddings
 
 
-def embed_events(embeddings: tf.Tensor, movies: tf.Tensor) -> tf.Tensor:
-    """Looks up a timeline's movies among embedded ones, without their bias.
+def embed_events(embeddings: tf.Tensor, rows: tf.Tensor, dim: int) -> tf.Tensor:
+    """Looks up a timeline's movies among embedded ones, without their time and bias.
 
     Args:
-      embeddings: `[n, dim + 1]`.
-      movies: int32 `[batch, L]`, rows of `embeddings`, -1 where there is no event.
+      embeddings: `[n, width]`.
+      rows: int32 `[batch, L]`, rows of `embeddings`, -1 where there is no event.
+      dim: Columns that tell what a movie is.
 
     Returns:
       `[batch, L, dim]`, zero where there is no event.
     """
-    is_event = tf.cast(movies >= 0, embeddings.dtype)[:, :, None]
-    return tf.gather(embeddings[:, :-1], tf.maximum(movies, 0)) * is_event
-
-
-def build_model(
-    features: CandidateFeatures,
-    num_users: int,
-    attribute_sizes: tuple[int, ...],
-    config: dict[str, Any],
-    *,
-    loss: RetrievalLoss,
-    seed: int,
-) -> TwoTowerModel:
-    """Makes the model that `pipeline.config.ModelConfig` describes.
-
-    Args:
-      features: Attributes of the corpus.
-      num_users: Users of the vocabulary.
-      attribute_sizes: Values of each user attribute, 0 ("unknown") included.
-      config: The fields of a `ModelConfig`.
-      loss: What training minimizes.
-      seed: Seed of dropout; that of initial weights is Keras' global one.
-
-    Returns:
-      An unbuilt model.
-    """
-    dim = config["embedding_dim"]
-    return TwoTowerModel(
-        QueryTower(
-            num_users,
-            attribute_sizes,
-            dim,
-            PooledHistory(config["recency_decays"]),
-            dropout=config["dropout"],
-            user_dropout=config["user_dropout"],
-            seed=seed,
-        ),
-        CandidateTower(features, dim),
-        features.num_movies,
-        loss,
-    )
+    is_event = tf.cast(rows >= 0, embeddings.dtype)[:, :, None]
+    return tf.gather(embeddings[:, :dim], tf.maximum(rows, 0)) * is_event

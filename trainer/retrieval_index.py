@@ -12,7 +12,7 @@ class BruteForceIndex(tf.Module):
     """The embedded corpus, searched whole: one matrix product and a top-k.
 
     Args:
-      embeddings: float32 `[num_movies + 1, dim + 1]`, the unknown movie last.
+      embeddings: float32 `[num_movies + 1, dim]`, the unknown movie last.
       corpus: The movies, in the same order.
     """
 
@@ -27,7 +27,7 @@ class BruteForceIndex(tf.Module):
         self._num_ratings = tf.constant(corpus.num_ratings, tf.float32)
 
     def scores(self, query: tf.Tensor) -> tf.Tensor:
-        """Dot products with the corpus: `[batch, dim + 1]` -> `[batch, num_movies]`."""
+        """Dot products with the corpus: `[batch, dim]` -> `[batch, num_movies]`."""
         corpus = self.embeddings[: self.num_movies]
         return tf.matmul(query, corpus, transpose_b=True)
 
@@ -51,7 +51,7 @@ class BruteForceIndex(tf.Module):
         """Finds the best movies that are not seen.
 
         Args:
-          query: float32 `[batch, dim + 1]`.
+          query: float32 `[batch, dim]`.
           seen: int32 `[batch, seen]`, corpus rows or `PADDING`.
           k: int32 scalar, from 1 to the size of the corpus.
 

@@ -16,9 +16,10 @@ from trainer.model import TwoTowerModel, embed_events
 from trainer.popularity import PopularityRanking
 from trainer.ranking import Queries, rank_in_blocks
 from trainer.retrieval_index import BruteForceIndex
+from trainer.towers import Timelines
 from trainer.trained_events import TrainedEvents
 from trainer.transform_graph import TransformGraph
-from trainer.user_store import TimelineLookup
+from trainer.user_store import EventLists, TimelineLookup
 
 _USER_IDS = tf.TensorSpec([None], tf.string, f.USER_ID)
 _MOVIE_IDS = tf.TensorSpec([None], tf.string, f.MOVIE_ID)
@@ -87,6 +88,7 @@ class ServingModel(tf.Module):
         """See the class docstring."""
         super().__init__(name="two_tower")
         self._query_tower = model.query_tower
+        self._embedding_dim = model.embedding_dim
         # Keras tracks its variables by its own means; SavedModel needs a tf attribute.
         self._towers = [variable.value for variable in model.variables]
         self._index = index
@@ -126,7 +128,7 @@ class ServingModel(tf.Module):
         row = self._store.row(user_id)
         timelines = self._store.timelines(row)
         query = self._query(row, timelines)
-        return self._index.top(query, timelines.to_tensor(PADDING), k)
+        return self._index.top(query, timelines.movies.to_tensor(PADDING), k)
 
     @_signature(
         _USER_IDS,
@@ -155,13 +157,17 @@ class ServingModel(tf.Module):
         Returns:
           As `recommend`; the request's timeline takes the place of the stored one.
         """
-        raw = {
-            f.USER_ID: user_id,
-            f.MOVIE_IDS: tf.RaggedTensor.from_tensor(movie_ids, padding=""),
-        }
-        timelines = tf.cast(self._transform(raw)[f.MOVIE_INDICES], tf.int32)
+        ids = tf.RaggedTensor.from_tensor(movie_ids, padding="")
+        raw = {f.USER_ID: user_id, f.MOVIE_IDS: ids}
+        # Cut to the events that there are, like the ids.
+        lengths = ids.row_lengths()
+        timelines = EventLists(
+            tf.cast(self._transform(raw)[f.MOVIE_INDICES], tf.int32),
+            tf.RaggedTensor.from_tensor(ratings, lengths=lengths),
+            tf.RaggedTensor.from_tensor(timestamps, lengths=lengths),
+        )
         query = self._query(self._store.row(user_id), timelines)
-        return self._index.top(query, timelines.to_tensor(PADDING), k)
+        return self._index.top(query, timelines.movies.to_tensor(PADDING), k)
 
     @_signature(tf.TensorSpec([None], tf.string, "examples"))
     def evaluate(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -184,7 +190,11 @@ class ServingModel(tf.Module):
         query = self._embed(
             tf.cast(row[f.USER_INDEX], tf.int32),
             tf.cast(row[f.USER_ATTRIBUTE_INDICES], tf.int32),
-            tf.cast(row[f.MOVIE_INDICES], tf.int32),
+            EventLists(
+                tf.cast(row[f.MOVIE_INDICES], tf.int32),
+                raw[f.RATINGS],
+                raw[f.TIMESTAMPS],
+            ),
         )
         seen, held_out = (
             row[name].to_tensor(PADDING)
@@ -210,13 +220,13 @@ class ServingModel(tf.Module):
 
     @_signature(_USER_IDS)
     def query_embedding(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Embeds users by their stored timelines: `embedding [batch, dim + 1]`."""
+        """Embeds users by their stored timelines: `embedding [batch, dim]`."""
         row = self._store.row(user_id)
         return {"embedding": self._query(row, self._store.timelines(row))}
 
     @_signature(_MOVIE_IDS)
     def candidate_embedding(self, movie_id: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Embeds movies, bias included: `embedding [batch, dim + 1]`.
+        """Embeds movies, bias included: `embedding [batch, dim]`.
 
         The score of a movie is the dot product with `query_embedding`.
         """
@@ -234,8 +244,8 @@ class ServingModel(tf.Module):
         index = self._transform({f.MOVIE_ID: movie_id})[f.MOVIE_INDEX]
         return {"known": index < self._index.num_movies}
 
-    def _query(self, row: tf.Tensor, timelines: tf.RaggedTensor) -> tf.Tensor:
-        """Embeds stored users with the given timelines: `[batch, dim + 1]`."""
+    def _query(self, row: tf.Tensor, timelines: EventLists) -> tf.Tensor:
+        """Embeds stored users with the given timelines: `[batch, dim]`."""
         return self._embed(
             tf.gather(self._store.user_index, row),
             tf.gather(self._store.attribute_indices, row),
@@ -243,13 +253,23 @@ class ServingModel(tf.Module):
         )
 
     def _embed(
-        self, user_index: tf.Tensor, attributes: tf.Tensor, timelines: tf.RaggedTensor
+        self, user_index: tf.Tensor, attributes: tf.Tensor, timelines: EventLists
     ) -> tf.Tensor:
-        """Embeds queries at the end of their timelines: `[batch, dim + 1]`."""
-        recent = timelines[:, -self._options.max_history :]
-        movies = recent.to_tensor(PADDING, shape=[None, self._options.max_history])
-        end = tf.cast(recent.row_lengths(), tf.int32)
-        positions = tf.stack([tf.range(tf.size(end)), end], axis=1)
-        events = embed_events(self._index.embeddings, movies)
-        query: tf.Tensor = self._query_tower(user_index, attributes, events, positions)
-        return query
+        """Embeds queries at the end of their timelines: `[batch, dim]`."""
+        length = self._options.max_history
+        movies, ratings, timestamps = (
+            column[:, -length:].to_tensor(PADDING, shape=[None, length])
+            for column in timelines
+        )
+        end = tf.reduce_sum(tf.cast(movies != PADDING, tf.int32), axis=1)
+        query: tf.Tensor = self._query_tower(
+            Timelines(
+                user_index,
+                attributes,
+                embed_events(self._index.embeddings, movies, self._embedding_dim),
+                ratings,
+                timestamps,
+            ),
+            tf.stack([tf.range(tf.size(end)), end], axis=1),
+        )
+        return tf.cast(query, tf.float32)

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
+from numpy.typing import NDArray
 
-from pipeline.errors import UserError
 from trainer import features as f
-from trainer.callbacks import ProgressCallback
+from trainer.context import ModelContext
+from trainer.devices import is_chief, set_precision, strategy
 from trainer.export import export_model
-from trainer.input_pipeline import (
-    Columns,
-    Corpus,
-    read_columns,
-    read_corpus,
-    window_dataset,
-)
-from trainer.losses import RetrievalLoss, make_loss
-from trainer.model import TwoTowerModel, build_model
+from trainer.fitting import FitReport, fit
+from trainer.input_pipeline import Columns, Corpus, read_columns, read_corpus
+from trainer.losses import LossContext, make_loss
+from trainer.model import TwoTowerModel
 from trainer.preprocessing import (
     AGE_BOUNDS,
     GENDERS,
@@ -33,16 +29,17 @@ from trainer.preprocessing import (
 )
 from trainer.trained_events import TrainedEvents
 from trainer.user_store import build_user_store
+from trainer.windows import Windows, hold_out_newest, make_windows
 
 # Values of age bucket, gender and occupation; 0 is "unknown" in each.
 ATTRIBUTE_SIZES = (len(AGE_BOUNDS) + 2, len(GENDERS) + 1, len(OCCUPATIONS) + 1)
-_FINAL_LEARNING_RATE = 0.05  # as a fraction of the first
 
 _TRAIN_COLUMNS = (
     f.USER_ID,
     f.USER_INDEX,
     f.USER_ATTRIBUTE_INDICES,
     f.MOVIE_INDICES,
+    f.RATINGS,
     f.TIMESTAMPS,
     f.NUM_CONTEXT,
     f.WINDOW_INDEX,
@@ -52,6 +49,7 @@ _HELD_OUT_COLUMNS = (
     f.USER_INDEX,
     f.USER_ATTRIBUTE_INDICES,
     f.HELD_OUT_MOVIE_INDICES,
+    f.HELD_OUT_RATINGS,
     f.HELD_OUT_TIMESTAMPS,
 )
 
@@ -65,7 +63,8 @@ def run_fn(fn_args: Any) -> None:
         `eval`.
 
     Raises:
-      UserError: If a split is empty or training diverges.
+      UserError: If a split is empty, a part of the model cannot be found or training
+        diverges.
     """
     config = fn_args.custom_config
     tft_output = tft.TFTransformOutput(fn_args.transform_output)
@@ -75,23 +74,14 @@ def run_fn(fn_args: Any) -> None:
     corpus = read_corpus(corpus_files, spec, _num_title_tokens(tft_output, config))
     num_users = tft_output.vocabulary_size_by_name(USER_VOCABULARY)
 
-    keras.utils.set_random_seed(config["train"]["seed"])
-    model = build_model(
-        corpus.features,
-        num_users,
-        ATTRIBUTE_SIZES,
-        config["model"],
-        loss=_loss(corpus, config["train"]),
-        seed=config["train"]["seed"],
-    )
-    report = fit(model, train, config, fn_args.model_run_dir)
-
+    model, report = train_model(train, corpus, num_users, config, fn_args.model_run_dir)
+    if not is_chief():
+        return
     held_out = read_columns(fn_args.eval_files, spec, _HELD_OUT_COLUMNS)
-    store = build_user_store(train, held_out, unknown_user=num_users)
     export_model(
         model,
         corpus,
-        store,
+        build_user_store(train, held_out, unknown_user=num_users),
         TrainedEvents.of(train, corpus),
         tft_output=tft_output,
         config=config,
@@ -100,72 +90,65 @@ def run_fn(fn_args: Any) -> None:
     _write_report(report, corpus, fn_args.model_run_dir)
 
 
-def fit(
-    model: TwoTowerModel, train: Columns, config: dict[str, Any], log_dir: str
-) -> dict[str, Any]:
-    """Fits the model to the windows of the train split.
+def train_model(
+    train: Columns,
+    corpus: Corpus,
+    num_users: int,
+    config: dict[str, Any],
+    log_dir: str,
+) -> tuple[TwoTowerModel, FitReport]:
+    """Makes the model that the configuration describes, and fits it.
 
     Args:
-      model: An unbuilt model.
-      train: Transformed train rows.
+      train: Transformed rows of the train split.
+      corpus: The movies.
+      num_users: Users of the vocabulary.
       config: See `run_fn`.
       log_dir: Where TensorBoard's event files go.
 
     Returns:
-      Loss per epoch, targets, seconds.
-
-    Raises:
-      UserError: If the loss is not finite.
+      The trained model, and how training went.
     """
     settings = config["train"]
-    dataset = window_dataset(
-        train, config["data"]["window_length"], settings["batch_size"], settings["seed"]
-    )
-    schedule = keras.optimizers.schedules.CosineDecay(
-        settings["learning_rate"],
-        settings["epochs"] * int(dataset.cardinality()),
-        alpha=_FINAL_LEARNING_RATE,
-    )
-    # A batch has as many targets as it happens to have: no static shape for XLA.
-    model.compile(optimizer=keras.optimizers.Adam(schedule), jit_compile=False)
-    started = time.monotonic()
-    history = model.fit(
-        dataset,
-        epochs=settings["epochs"],
-        verbose=0,
-        callbacks=[
-            keras.callbacks.TerminateOnNaN(),
-            keras.callbacks.TensorBoard(log_dir, write_graph=False),
-            ProgressCallback(settings["epochs"]),
-        ],
-    )
-    seconds = time.monotonic() - started
-    losses = history.history["loss"]
-    if not tf.math.is_finite(losses[-1]):
-        raise UserError(
-            f"Training diverged: the loss is {losses[-1]} in epoch {len(losses)}",
-            "Lower train.learning_rate, which is "
-            f"{settings['learning_rate']}: --set train.learning_rate=0.001",
-        )
-    num_targets = int((train[f.MOVIE_INDICES].lengths - train[f.NUM_CONTEXT]).sum())
-    return {
-        "loss": losses,
-        "num_targets": num_targets,
-        "train_seconds": seconds,
-        "targets_per_second": num_targets * len(losses) / seconds,
-    }
-
-
-def _loss(corpus: Corpus, settings: dict[str, Any]) -> RetrievalLoss:
-    """Makes the configured loss, and says which one it is."""
-    loss = make_loss(
-        settings["loss"],
-        corpus.num_ratings,
-        settings["num_negatives"],
+    set_precision(settings["precision"])
+    keras.utils.set_random_seed(settings["seed"])
+    windows = make_windows(train, config["data"]["window_length"])
+    context = ModelContext(
+        config=config["model"],
+        movies=corpus.features,
+        num_users=num_users,
+        attribute_sizes=ATTRIBUTE_SIZES,
+        window_length=config["data"]["window_length"],
+        time_boundaries=time_boundaries(windows, config["model"]["time_buckets"]),
         seed=settings["seed"],
     )
-    logging.info("%s over %d movies", type(loss).__name__, len(corpus.movie_ids))
-    return loss
+    validation: Windows | None = None
+    if settings["validation_queries"]:
+        windows, validation = hold_out_newest(
+            windows,
+            train[f.WINDOW_INDEX],
+            settings["validation_queries"],
+            settings["seed"],
+        )
+    with strategy().scope():
+        model = TwoTowerModel(
+            context,
+            make_loss(LossContext(settings, corpus.num_ratings)),
+            settings["rating_weight"],
+            settings["self_supervised_weight"],
+        )
+    logging.info("History encoder %s", config["model"]["history_encoder"])
+    return model, fit(model, windows, validation, settings, log_dir)
+
+
+def time_boundaries(windows: Windows, num_buckets: int) -> NDArray[np.int64]:
+    """Cuts time into buckets of equally many training events: `[num_buckets - 1]`.
+
+    Buckets that would be empty (a file with one timestamp) are left out.
+    """
+    times = windows.timestamps[windows.is_target]
+    shares = np.linspace(0, 1, num_buckets + 1)[1:-1]
+    return np.unique(np.quantile(times, shares).astype(np.int64))
 
 
 def _by_split(files: list[str]) -> tuple[list[str], list[str]]:
@@ -181,8 +164,9 @@ def _num_title_tokens(tft_output: tft.TFTransformOutput, config: dict[str, Any])
     return int(tft_output.vocabulary_size_by_name(TITLE_VOCABULARY)) + 1
 
 
-def _write_report(report: dict[str, Any], corpus: Corpus, log_dir: str) -> None:
+def _write_report(report: FitReport, corpus: Corpus, log_dir: str) -> None:
     """Writes what the summary of the run shows about training."""
     tf.io.gfile.makedirs(log_dir)
+    content = {**report._asdict(), "corpus_size": len(corpus.movie_ids)}
     with tf.io.gfile.GFile(f"{log_dir}/train_report.json", "w") as file:
-        json.dump({**report, "corpus_size": len(corpus.movie_ids)}, file, indent=2)
+        json.dump(content, file, indent=2)

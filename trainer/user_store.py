@@ -24,14 +24,32 @@ class UserStore(NamedTuple):
       user_ids: bytes `[users]`, sorted.
       user_index: int32 `[users + 1]`, vocabulary index.
       attribute_indices: int32 `[users + 1, attributes]`.
-      timelines: int32 movie indices of each user, oldest first: `users + 1` rows, the
-        last of them empty.
+      movies: int32 movie indices of each user, oldest first: `users + 1` rows, the last
+        of them empty.
+      ratings: float32 `[events]`, stars, of the events in `movies`.
+      timestamps: int64 `[events]`, seconds since the epoch, UTC, likewise.
     """
 
     user_ids: NDArray[Any]
     user_index: NDArray[Any]
     attribute_indices: NDArray[Any]
-    timelines: Ragged
+    movies: Ragged
+    ratings: NDArray[Any]
+    timestamps: NDArray[Any]
+
+
+class EventLists(NamedTuple):
+    """Whole timelines, oldest event first: ragged `[batch, None]`, of equal lengths.
+
+    Attributes:
+      movies: int32, vocabulary indices.
+      ratings: float32, stars.
+      timestamps: int64, seconds since the epoch, UTC.
+    """
+
+    movies: tf.RaggedTensor
+    ratings: tf.RaggedTensor
+    timestamps: tf.RaggedTensor
 
 
 class _Events(NamedTuple):
@@ -39,6 +57,7 @@ class _Events(NamedTuple):
 
     user_id: NDArray[Any]
     movie_index: NDArray[Any]
+    rating: NDArray[Any]
     timestamp: NDArray[Any]
 
 
@@ -72,10 +91,12 @@ def build_user_store(train: Columns, held_out: Columns, unknown_user: int) -> Us
         user_ids=user_ids,
         user_index=per_user(f.USER_INDEX, unknown_user),
         attribute_indices=per_user(f.USER_ATTRIBUTE_INDICES, 0),
-        timelines=Ragged(
+        movies=Ragged(
             events.movie_index[order].astype(np.int32),
             np.concatenate([[0], np.cumsum(lengths)]),
         ),
+        ratings=events.rating[order].astype(np.float32),
+        timestamps=events.timestamp[order],
     )
 
 
@@ -89,6 +110,7 @@ def _train_events(train: Columns) -> _Events:
     return _Events(
         train[f.USER_ID][row[kept]],
         movies.values[kept],
+        train[f.RATINGS].values[kept],
         train[f.TIMESTAMPS].values[kept],
     )
 
@@ -98,6 +120,7 @@ def _held_out_events(held_out: Columns) -> _Events:
     return _Events(
         np.repeat(held_out[f.USER_ID], movies.lengths),
         movies.values,
+        held_out[f.HELD_OUT_RATINGS].values,
         held_out[f.HELD_OUT_TIMESTAMPS].values,
     )
 
@@ -122,16 +145,20 @@ class TimelineLookup(tf.Module):
         # Variables, for constants may not grow beyond 2 GiB.
         self.user_index = tf.Variable(store.user_index, trainable=False)
         self.attribute_indices = tf.Variable(store.attribute_indices, trainable=False)
-        self._movies = tf.Variable(store.timelines.values, trainable=False)
-        self._splits = tf.Variable(store.timelines.splits, trainable=False)
+        self._events = [
+            tf.Variable(column, trainable=False)
+            for column in (store.movies.values, store.ratings, store.timestamps)
+        ]
+        self._splits = tf.Variable(store.movies.splits, trainable=False)
 
     def row(self, user_id: tf.Tensor) -> tf.Tensor:
         """Returns each user's row, `num_users` for unknown ones: int64 `[batch]`."""
         return self._row.lookup(user_id)
 
-    def timelines(self, row: tf.Tensor) -> tf.RaggedTensor:
-        """Returns the stored movie indices of rows: ragged int32 `[batch, None]`."""
-        timelines = tf.RaggedTensor.from_row_splits(
-            self._movies, self._splits, validate=False
+    def timelines(self, row: tf.Tensor) -> EventLists:
+        """Returns the stored events of rows."""
+        columns = (
+            tf.RaggedTensor.from_row_splits(events, self._splits, validate=False)
+            for events in self._events
         )
-        return tf.gather(timelines, row)
+        return EventLists(*(tf.gather(column, row) for column in columns))

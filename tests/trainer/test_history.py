@@ -1,48 +1,86 @@
-"""The pooled history: its definition, and that nothing of the future enters it."""
+"""The history encoders: their definitions, and that nothing of the future enters."""
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from trainer.history import PooledHistory
+from tests.fixtures import small_model as small
+from trainer.history import ENCODERS, HistoryEncoder
 
 DECAYS = (0.5, 0.8)
+NUM_ROWS, LENGTH, DIM = 3, small.WINDOW_LENGTH, small.MODEL.embedding_dim
+CAUSAL = sorted(ENCODERS.keys() - {"bag", "none"})
+
+
+def encoder(name: str, **changes: object) -> HistoryEncoder:
+    keras.utils.set_random_seed(1)
+    return ENCODERS[name](small.context(encoder_dropout=0.0, **changes))
 
 
 @pytest.fixture
 def events() -> np.ndarray:
-    """Three timelines of five events, in four dimensions."""
-    return np.random.default_rng(1).normal(size=(3, 5, 4)).astype("float32")
+    """Timelines of five events and padding behind them."""
+    events = np.random.default_rng(1).normal(size=(NUM_ROWS, LENGTH, DIM))
+    events[:, 5:] = 0
+    return events.astype("float32")
+
+
+def encode(layer: HistoryEncoder, events: np.ndarray) -> np.ndarray:
+    """All places of all rows: `[rows, L + 1, outputs, dim]`."""
+    places = np.indices((NUM_ROWS, LENGTH + 1)).reshape(2, -1).T.astype("int32")
+    codes = layer(tf.constant(events), tf.constant(places))
+    assert codes.shape == (NUM_ROWS * (LENGTH + 1), layer.num_outputs, DIM)
+    return np.reshape(codes, (NUM_ROWS, LENGTH + 1, layer.num_outputs, DIM))
 
 
 def test_pools_are_what_the_docstring_says(events: np.ndarray) -> None:
-    long_term, *recent = map(np.asarray, PooledHistory(DECAYS)(events))
-    assert [pool.shape for pool in (long_term, *recent)] == [(3, 6, 4)] * 3
-    for place in range(6):
+    codes = encode(encoder("pool", recency_decays=DECAYS), events)
+    for place in range(LENGTH + 1):
         before = events[:, :place]
-        expected = before.sum(axis=1) / np.sqrt(max(place, 1))
-        np.testing.assert_allclose(long_term[:, place], expected, atol=1e-5)
-        for decay, pool in zip(DECAYS, recent, strict=True):
+        long_term = before.sum(axis=1) / np.sqrt(max(place, 1))
+        np.testing.assert_allclose(codes[:, place, 0], long_term, atol=1e-5)
+        for output, decay in enumerate(DECAYS, start=1):
             weights = decay ** np.arange(place)[::-1]
             expected = np.einsum("s,bsd->bd", weights, before)
-            np.testing.assert_allclose(pool[:, place], expected, atol=1e-5)
+            np.testing.assert_allclose(codes[:, place, output], expected, atol=1e-5)
 
 
-def test_an_event_changes_only_the_places_behind_it(events: np.ndarray) -> None:
-    history = PooledHistory(DECAYS)
-    before = [np.asarray(pool) for pool in history(events)]
+def test_a_bag_holds_all_events_but_that_at_the_place(events: np.ndarray) -> None:
+    codes = encode(encoder("bag"), events)
+    for place in range(LENGTH + 1):
+        others = np.delete(events, place, axis=1) if place < LENGTH else events
+        count = 4 if place < 5 else 5
+        expected = others.sum(axis=1) / np.sqrt(count)
+        np.testing.assert_allclose(codes[:, place, 0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_an_event_changes_all_the_places_behind_it_alone(
+    name: str, events: np.ndarray
+) -> None:
+    layer = encoder(name)
+    before = encode(layer, events)
     changed = events.copy()
-    changed[:, 3] += 1.0
-    after = [np.asarray(pool) for pool in history(changed)]
-    for old, new in zip(before, after, strict=True):
-        np.testing.assert_array_equal(old[:, :4], new[:, :4])
-        assert (old[:, 4:] != new[:, 4:]).all()
+    changed[:, 3] *= -1.0
+    after = encode(layer, changed)
+    np.testing.assert_array_equal(before[:, :4], after[:, :4])
+    assert (np.abs(before[:, 4:6] - after[:, 4:6]).max(axis=3) > 1e-4).all()
 
 
-def test_padding_behind_the_last_event_changes_nothing(events: np.ndarray) -> None:
-    padded = np.concatenate([events, np.zeros((3, 2, 4), "float32")], axis=1)
-    for short, long in zip(
-        PooledHistory(DECAYS)(events), PooledHistory(DECAYS)(padded), strict=True
-    ):
-        np.testing.assert_allclose(short, np.asarray(long)[:, :6], atol=1e-6)
+@pytest.mark.parametrize("name", CAUSAL)
+def test_the_order_of_events_matters(name: str, events: np.ndarray) -> None:
+    layer = encoder(name)
+    swapped = events.copy()
+    swapped[:, [0, 4]] = swapped[:, [4, 0]]
+    differences = np.abs(encode(layer, events) - encode(layer, swapped))
+    assert differences[:, 5].max() > 1e-3
+
+
+def test_a_row_does_not_depend_on_its_batch(events: np.ndarray) -> None:
+    for name in (*CAUSAL, "bag"):
+        layer = encoder(name)
+        alone = layer(tf.constant(events[1:2]), tf.constant([[0, 5]]))
+        np.testing.assert_allclose(encode(layer, events)[1, 5], alone[0], atol=1e-5)

@@ -8,17 +8,33 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.losses import FullSoftmax, Retrieval, SampledSoftmax, make_loss
+from pipeline.errors import UserError
+from tests.fixtures import small_model as small
+from trainer.losses import (
+    LOSSES,
+    FullSoftmax,
+    InBatchSoftmax,
+    LossContext,
+    Retrieval,
+    RetrievalLoss,
+    SampledSoftmax,
+    make_loss,
+)
 
 NUM_MOVIES, NUM_TARGETS, DIM = 9, 7, 4
+COUNTS = np.array([500, 200, 90, 9, 5, 4, 3, 2, 1])
 
 
-def retrieval(candidate_ids: Any, scale: float = 1.0) -> Retrieval:
+def make(name: str, counts: Any = COUNTS, **changes: Any) -> RetrievalLoss:
+    return make_loss(LossContext(small.settings(loss=name, **changes), counts))
+
+
+def retrieval(loss: RetrievalLoss, scale: float = 1.0) -> Retrieval:
     """A step with random embeddings, in double precision."""
     rng = np.random.default_rng(3)
     corpus = rng.normal(size=(NUM_MOVIES, DIM)) * scale
     targets = rng.integers(0, NUM_MOVIES, size=NUM_TARGETS).astype(np.int32)
-    ids = np.asarray(candidate_ids)
+    ids = loss.candidate_ids(tf.constant(targets)).numpy()
     return Retrieval(
         queries=tf.constant(rng.normal(size=(NUM_TARGETS, DIM))),
         targets=tf.constant(targets),
@@ -28,68 +44,152 @@ def retrieval(candidate_ids: Any, scale: float = 1.0) -> Retrieval:
     )
 
 
-def cross_entropy(step: Retrieval) -> np.ndarray:
-    """Of each target among all candidates, which must be the whole corpus."""
-    logits = step.queries.numpy() @ step.candidates.numpy().T
-    right = logits[np.arange(NUM_TARGETS), step.targets]
-    return np.log(np.exp(logits).sum(axis=1)) - right
+def logits(step: Retrieval) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores of the candidates, of the targets, and where both are one movie."""
+    scores = step.queries.numpy() @ step.candidates.numpy().T
+    right = (step.queries.numpy() * step.positives.numpy()).sum(axis=1)
+    is_right = step.targets.numpy()[:, None] == step.candidate_ids.numpy()
+    return scores, right, is_right
+
+
+def cross_entropy(right: np.ndarray, negatives: np.ndarray) -> np.ndarray:
+    return np.log(np.exp(right) + np.exp(negatives).sum(axis=1)) - right
 
 
 def test_full_softmax_is_the_mean_cross_entropy() -> None:
-    loss = FullSoftmax(NUM_MOVIES)
-    step = retrieval(loss.candidate_ids())
-    np.testing.assert_allclose(loss(step), cross_entropy(step).mean(), rtol=1e-12)
+    loss = make("full_softmax")
+    step = retrieval(loss)
+    scores, right, _ = logits(step)
+    expected = np.log(np.exp(scores).sum(axis=1)) - right
+    np.testing.assert_allclose(loss(step), expected.mean(), rtol=1e-12)
+    total = make("full_softmax", loss_reduction="sum")(step)
+    np.testing.assert_allclose(total, expected.sum(), rtol=1e-12)
+
+
+def test_scores_are_divided_by_the_temperature() -> None:
+    step = retrieval(make("full_softmax"))
+    sharp = make("full_softmax", temperature=0.5)
+    doubled = step._replace(queries=2 * step.queries)
+    np.testing.assert_allclose(sharp(step), make("full_softmax")(doubled), rtol=1e-12)
+
+
+def test_smoothing_spreads_the_label_over_the_candidates() -> None:
+    loss = make("full_softmax", label_smoothing=0.2)
+    step = retrieval(loss)
+    scores, _, is_right = logits(step)
+    log_p = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    labels = 0.8 * is_right + 0.2 / NUM_MOVIES
+    expected = -(labels * log_p).sum(axis=1).mean()
+    np.testing.assert_allclose(loss(step), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["full_softmax", "in_batch_softmax"])
+def test_only_the_hardest_negatives_count(name: str) -> None:
+    loss = make(name, hard_negatives=3, logq_correction=False)
+    step = retrieval(loss)
+    scores, right, is_right = logits(step)
+    negatives = np.sort(np.where(is_right, -np.inf, scores), axis=1)[:, -3:]
+    expected = cross_entropy(right, negatives).mean()
+    np.testing.assert_allclose(loss(step), expected, rtol=1e-12)
 
 
 def test_sampled_softmax_is_corrected_and_leaves_out_the_right_movie() -> None:
-    counts = np.arange(NUM_MOVIES)
+    loss = make("sampled_softmax", num_negatives=5)
     ids = np.array([1, 8, 8, 3, 5], np.int32)
-    step = retrieval(ids)
-    weights = (counts + 1.0) ** 0.75
-    log_expected = np.log(len(ids) * weights / weights.sum())
-    logits = step.queries.numpy() @ step.candidates.numpy().T - log_expected[ids]
-    logits[step.targets.numpy()[:, None] == ids] = -np.inf
-    right = (step.queries.numpy() * step.positives.numpy()).sum(axis=1)
-    total = np.log(np.exp(right) + np.exp(logits).sum(axis=1))
-    loss = SampledSoftmax(counts, num_negatives=len(ids), seed=1)
-    np.testing.assert_allclose(loss(step), np.mean(total - right), rtol=1e-6)
+    step = retrieval(loss)
+    corpus = retrieval(make("full_softmax")).candidates.numpy()
+    step = step._replace(
+        candidate_ids=tf.constant(ids), candidates=tf.constant(corpus[ids])
+    )
+    weights = (COUNTS + 1.0) ** 0.75
+    scores, right, is_right = logits(step)
+    scores -= np.log(len(ids) * weights / weights.sum())[ids]
+    expected = cross_entropy(right, np.where(is_right, -np.inf, scores))
+    np.testing.assert_allclose(loss(step), expected.mean(), rtol=1e-6)
 
 
 def test_sampled_softmax_estimates_the_full_one() -> None:
     """With a large sample of skewed frequencies: without logQ it is far off."""
-    loss = SampledSoftmax(np.array([500, 200, 90, 9, 5, 4, 3, 2, 1]), 20_000, seed=1)
-    exact = cross_entropy(retrieval(np.arange(NUM_MOVIES))).mean()
-    assert float(loss(retrieval(loss.candidate_ids()))) == pytest.approx(
-        exact, abs=0.02
-    )
+    full, sampled = make("full_softmax"), make("sampled_softmax", num_negatives=20_000)
+    exact = float(full(retrieval(full)))
+    assert float(sampled(retrieval(sampled))) == pytest.approx(exact, abs=0.02)
 
 
 def test_negatives_are_drawn_by_frequency_and_anew() -> None:
     counts = np.array([999, 0, 0, 0])
-    loss = SampledSoftmax(counts, num_negatives=10_000, seed=1)
-    first, second = (np.bincount(loss.candidate_ids(), minlength=4) for _ in range(2))
+    loss = make("sampled_softmax", counts, num_negatives=10_000)
+    nothing = tf.zeros([0], tf.int32)
+    first, second = (
+        np.bincount(loss.candidate_ids(nothing), minlength=4) for _ in range(2)
+    )
     weights = (counts + 1.0) ** 0.75
     np.testing.assert_allclose(first / 1e4, weights / weights.sum(), atol=0.01)
     assert (first != second).any()
 
 
-def test_large_scores_are_no_overflow() -> None:
-    for loss in (FullSoftmax(NUM_MOVIES), SampledSoftmax(np.ones(NUM_MOVIES), 50, 1)):
-        assert np.isfinite(loss(retrieval(loss.candidate_ids(), scale=1e4)))
+@pytest.mark.parametrize("corrected", [True, False])
+@pytest.mark.parametrize("removed", [True, False])
+def test_in_batch_softmax_compares_with_the_batch(
+    corrected: bool, removed: bool
+) -> None:
+    loss = make(
+        "in_batch_softmax", logq_correction=corrected, remove_accidental_hits=removed
+    )
+    step = retrieval(loss)
+    scores, right, is_same = logits(step)
+    assert is_same.sum() > NUM_TARGETS  # there are accidental hits
+    log_q = np.log(COUNTS / COUNTS.sum())[step.targets.numpy()]
+    if corrected:
+        scores, right = scores - log_q, right - log_q
+    left_out = is_same if removed else np.eye(NUM_TARGETS, dtype=bool)
+    expected = cross_entropy(right, np.where(left_out, -np.inf, scores))
+    np.testing.assert_allclose(loss(step), expected.mean(), rtol=1e-6)
 
 
-def test_a_batch_without_targets_costs_nothing() -> None:
-    for loss in (FullSoftmax(NUM_MOVIES), SampledSoftmax(np.ones(NUM_MOVIES), 5, 1)):
-        ids = loss.candidate_ids()
-        nothing = tf.zeros([0, DIM])
-        step = Retrieval(
-            nothing, tf.zeros([0], tf.int32), nothing, ids, tf.zeros([len(ids), DIM])
-        )
-        assert float(loss(step)) == 0.0
+def test_uniform_negatives_join_the_batch_and_its_frequencies() -> None:
+    loss = make("in_batch_softmax", uniform_negatives=5)
+    step = retrieval(loss)
+    assert step.candidate_ids.shape == (NUM_TARGETS + 5,)
+    expected_in = COUNTS / COUNTS.sum() + 5 / NUM_MOVIES / NUM_TARGETS
+    log_q = np.log(np.minimum(expected_in, 1))
+    scores, right, is_right = logits(step)
+    scores -= log_q[step.candidate_ids.numpy()]
+    right -= log_q[step.targets.numpy()]
+    expected = cross_entropy(right, np.where(is_right, -np.inf, scores))
+    np.testing.assert_allclose(loss(step), expected.mean(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_large_scores_are_no_overflow(name: str) -> None:
+    loss = make(name)
+    assert np.isfinite(loss(retrieval(loss, scale=1e4)))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_batch_without_targets_costs_nothing(name: str) -> None:
+    loss = make(name)
+    targets, nothing = tf.zeros([0], tf.int32), tf.zeros([0, DIM])
+    ids = loss.candidate_ids(targets)
+    candidates = tf.zeros([tf.size(ids), DIM])
+    step = Retrieval(nothing, targets, nothing, ids, candidates)
+    assert float(loss(step)) == 0.0
 
 
 def test_the_choice_goes_by_the_size_of_the_corpus() -> None:
-    assert isinstance(make_loss("auto", np.ones(4096), 10, 1), FullSoftmax)
-    assert isinstance(make_loss("auto", np.ones(4097), 10, 1), SampledSoftmax)
-    assert isinstance(make_loss("full_softmax", np.ones(9999), 10, 1), FullSoftmax)
-    assert isinstance(make_loss("sampled_softmax", np.ones(9), 10, 1), SampledSoftmax)
+    assert isinstance(make("auto", np.ones(4096)), FullSoftmax)
+    assert isinstance(make("auto", np.ones(4097)), SampledSoftmax)
+    assert isinstance(make("full_softmax", np.ones(9999)), FullSoftmax)
+    assert isinstance(make("in_batch_softmax", np.ones(9)), InBatchSoftmax)
+
+
+def test_a_loss_of_ones_own_is_found_by_its_path() -> None:
+    own = make("trainer.losses.full_softmax.FullSoftmax")
+    assert isinstance(own, FullSoftmax)
+    with pytest.raises(
+        UserError, match="train.loss is 'focal', which is none of full_"
+    ):
+        make("focal")
+    with pytest.raises(
+        UserError, match=r"cannot be imported: No module named 'nobody'"
+    ):
+        make("nobody.knows.It")

@@ -1,8 +1,7 @@
-"""The model over whole windows: what it predicts, learns, and refuses."""
+"""The model over whole windows: what it predicts and what it may depend on."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,110 +11,209 @@ import tensorflow as tf
 
 from pipeline.errors import UserError
 from tests.fixtures import small_model as small
-from trainer.input_pipeline import window_dataset
-from trainer.losses import FullSoftmax, RetrievalLoss, SampledSoftmax
-from trainer.model import TwoTowerModel, build_model
-from trainer.training import fit
+from trainer.losses import LossContext, make_loss
+from trainer.model import TwoTowerModel
+from trainer.towers import CandidateTower
+from trainer.windows import make_windows, window_dataset
+
+NUM_TARGETS = small.NUM_USERS * small.WINDOW_LENGTH
+WIDTH = small.MODEL.embedding_dim + small.MODEL.time_dim + 1
 
 
-def make_model(loss: RetrievalLoss | None = None, **overrides: Any) -> TwoTowerModel:
+def make_model(
+    loss: str = "full_softmax", weights: tuple[float, float] = (0, 0), **changes: Any
+) -> TwoTowerModel:
     keras.utils.set_random_seed(1)
-    return build_model(
-        small.candidate_features(),
-        small.NUM_USERS,
-        small.ATTRIBUTE_SIZES,
-        {**small.CONFIG["model"], **overrides},
-        loss=loss or FullSoftmax(small.NUM_MOVIES),
-        seed=1,
+    counts = np.full(small.NUM_MOVIES, 4)
+    return TwoTowerModel(
+        small.context(**changes),
+        make_loss(LossContext(small.settings(loss=loss), counts)),
+        *weights,
     )
 
 
-def windows(batch_size: int = small.NUM_USERS) -> dict[str, tf.Tensor]:
-    dataset = window_dataset(
-        small.train_columns(), small.WINDOW_LENGTH, batch_size, seed=1
+def batch() -> dict[str, tf.Tensor]:
+    windows = make_windows(small.train_columns(), small.WINDOW_LENGTH)
+    first: dict[str, tf.Tensor] = next(
+        iter(window_dataset(windows, small.NUM_USERS, 1))
     )
-    batch: dict[str, tf.Tensor] = next(iter(dataset))
-    return batch
+    return first
+
+
+def by_window(queries: tf.Tensor) -> np.ndarray:
+    return np.reshape(queries, (small.NUM_USERS, small.WINDOW_LENGTH, WIDTH))
+
+
+def perturb(layer: keras.layers.Layer) -> None:
+    """Moves all weights, for many start at zero."""
+    rng = np.random.default_rng(0)
+    for variable in layer.trainable_variables:
+        variable.assign_add(rng.normal(scale=0.3, size=variable.shape))
 
 
 def test_the_bias_is_part_of_the_dot_product() -> None:
     model = make_model()
-    model(windows())
-    model.candidate_tower.bias.assign_add(np.full((small.NUM_MOVIES + 1, 1), 2.5))
-    result = model(windows())
-    assert result.queries.shape == (small.NUM_USERS * small.WINDOW_LENGTH, 9)
-    assert result.candidates.shape == (small.NUM_MOVIES, 9)
+    bias = np.full((small.NUM_MOVIES + 1, 1), 2.5)
+    model.candidate_tower.bias.assign_add(bias)
+    result = model(batch())
+    assert result.queries.shape == (NUM_TARGETS, WIDTH)
+    assert result.candidates.shape == (small.NUM_MOVIES, WIDTH)
     np.testing.assert_array_equal(result.queries[:, -1], 1.0)
     np.testing.assert_array_equal(result.candidates[:, -1], 2.5)
 
 
-def test_a_query_never_depends_on_its_own_or_a_later_event() -> None:
-    model = make_model(dropout=0.0, user_dropout=0.0)
-    batch = windows()
-    before = model(batch)
-    movies = batch["movie_indices"].numpy()
-    movies[:, 4:] = (movies[:, 4:] + 5) % small.NUM_MOVIES
-    after = model({**batch, "movie_indices": tf.constant(movies)})
-    shape = (small.NUM_USERS, small.WINDOW_LENGTH, -1)
-    old, new = (np.reshape(result.queries, shape) for result in (before, after))
-    np.testing.assert_array_equal(old[:, :5], new[:, :5])
-    assert (old[:, 5:] != new[:, 5:]).any(axis=2).all()
+@pytest.mark.parametrize("encoder", ["pool", "gru", "attention"])
+def test_a_query_never_depends_on_its_own_or_a_later_event(encoder: str) -> None:
+    model = make_model(
+        history_encoder=encoder, event_features=("rating", "gap"), cross_layers=1
+    )
+    perturb(model)
+    inputs = batch()
+    before = model(inputs)
+    changed = {
+        "movies": (inputs["movies"] + 5) % small.NUM_MOVIES,
+        "ratings": 5.5 - inputs["ratings"],
+        "timestamps": inputs["timestamps"] * 50,
+    }
+    for name, values in changed.items():
+        old = inputs[name].numpy()
+        old[:, 4:] = values.numpy()[:, 4:]
+        changed[name] = tf.constant(old)
+    after = model({**inputs, **changed})
+    first, second = by_window(before.queries), by_window(after.queries)
+    np.testing.assert_array_equal(first[:, :5], second[:, :5])
+    assert (first[:, 5:] != second[:, 5:]).any(axis=2).all()
+
+
+@pytest.mark.parametrize(
+    "name, values",
+    [("ratings", 1.0), ("timestamps", 5)],
+)
+def test_ratings_and_times_of_the_history_are_read(name: str, values: float) -> None:
+    model = make_model(event_features=("rating", "gap"))
+    perturb(model)
+    inputs = batch()
+    before = model(inputs).queries
+    other = tf.cast(tf.fill(inputs[name].shape, values), inputs[name].dtype)
+    after = model({**inputs, name: other}).queries
+    assert np.abs(before - after).max() > 1e-3
+
+
+def test_time_alone_moves_the_query_to_another_bucket() -> None:
+    model = make_model()
+    inputs = batch()
+    early, late = (
+        by_window(
+            model({**inputs, "timestamps": inputs["timestamps"] * 0 + time}).queries
+        )
+        for time in (0, 100)
+    )
+    dim = small.MODEL.embedding_dim
+    np.testing.assert_array_equal(early[:, :, :dim], late[:, :, :dim])
+    assert (early[:, 1:, dim:-1] != late[:, 1:, dim:-1]).all()
+    # Before the first event nothing tells the time.
+    np.testing.assert_array_equal(early[:, 0], late[:, 0])
 
 
 def test_context_and_padding_are_no_targets() -> None:
     model = make_model()
-    batch = windows()
+    inputs = batch()
     is_target = np.zeros((small.NUM_USERS, small.WINDOW_LENGTH), bool)
     is_target[0, 2] = is_target[3, 7] = True
-    result = model({**batch, "is_target": tf.constant(is_target)})
-    movies = batch["movie_indices"].numpy()
+    result = model({**inputs, "is_target": tf.constant(is_target)})
+    movies = inputs["movies"].numpy()
     np.testing.assert_array_equal(result.targets, [movies[0, 2], movies[3, 7]])
     assert result.queries.shape[0] == 2
 
 
+@pytest.mark.parametrize("loss", ["sampled_softmax", "in_batch_softmax"])
+def test_a_loss_without_the_whole_corpus_sees_the_same_embeddings(loss: str) -> None:
+    full, part = make_model()(batch()), make_model(loss)(batch())
+    corpus = np.asarray(full.candidates)
+    np.testing.assert_allclose(part.queries, full.queries, atol=1e-6)
+    np.testing.assert_allclose(part.positives, full.positives, atol=1e-6)
+    expected = corpus[part.candidate_ids.numpy()]
+    np.testing.assert_allclose(part.candidates, expected, atol=1e-6)
+
+
 def test_a_movie_nobody_rated_is_embedded_by_what_it_shares_with_others() -> None:
-    model = make_model()
-    model(windows())
+    model = make_model(cross_layers=1)
+    perturb(model)
     tower = model.candidate_tower
-    tower.genre.assign(np.random.default_rng(0).normal(size=tower.genre.shape))
-    tower.movie.assign(np.zeros(tower.movie.shape))
+    for table in (tower.movie, tower.time, tower.bias):
+        table.assign(np.zeros(table.shape))
     embeddings = np.asarray(model.embed_all_movies())
-    np.testing.assert_allclose(embeddings[0], embeddings[4])  # the same genre
+    # Genres and title words go by fours, decades by threes.
+    assert np.abs(embeddings[0] - embeddings[4]).max() > 0.01
+    np.testing.assert_allclose(embeddings[0, :-1], embeddings[0, :-1])
+    tower.decade.assign(np.zeros(tower.decade.shape))
+    tower.title.assign(np.zeros(tower.title.shape))
+    embeddings = np.asarray(model.embed_all_movies())
+    np.testing.assert_allclose(embeddings[0], embeddings[4], atol=1e-6)
     assert np.abs(embeddings[0] - embeddings[1]).max() > 0.1
-    np.testing.assert_array_equal(embeddings[-1], 0.0)  # the unknown movie
 
 
-def test_it_learns_what_comes_next(tmp_path: Path) -> None:
-    model = make_model()
-    report = fit(model, small.train_columns(), small.CONFIG, str(tmp_path))
-    assert report["num_targets"] == small.NUM_USERS * small.WINDOW_LENGTH
-    assert report["loss"][0] == pytest.approx(np.log(small.NUM_MOVIES), rel=0.1)
-    result = model(windows())
-    found = np.argmax(result.queries @ tf.transpose(result.candidates), axis=1)
-    assert np.mean(found == result.targets) > 0.8
+def test_titles_are_the_mean_of_their_words() -> None:
+    model = make_model(movie_features=("title",))
+    perturb(model)
+    tower, titles = model.candidate_tower, small.candidate_features().title_tokens
+    embeddings = np.asarray(model.embed_all_movies())
+    table = np.asarray(tower.title)
+    for movie, words in enumerate(titles):
+        known = table[words[words >= 0]]
+        expected = known.mean(axis=0) if len(known) else np.zeros(table.shape[1])
+        np.testing.assert_allclose(embeddings[movie, :8], expected, atol=1e-6)
 
 
-def test_it_learns_from_a_sample_of_the_corpus(tmp_path: Path) -> None:
-    counts = np.full(small.NUM_MOVIES, 4)
-    model = make_model(SampledSoftmax(counts, num_negatives=30, seed=1))
-    fit(model, small.train_columns(), small.CONFIG, str(tmp_path))
-    queries = model(windows())
-    corpus = model.embed_all_movies()[: small.NUM_MOVIES]
-    found = np.argmax(queries.queries @ tf.transpose(corpus), axis=1)
-    assert np.mean(found == queries.targets) > 0.8
+def test_only_the_named_features_count() -> None:
+    model = make_model(
+        history_encoder="none",
+        movie_features=("id",),
+        user_attributes=False,
+        time_dim=0,
+        hidden_units=0,
+        item_bias=False,
+    )
+    result = model(batch())
+    user = np.asarray(model.query_tower.user)[batch()["user_index"]]
+    np.testing.assert_allclose(
+        np.reshape(result.queries, (small.NUM_USERS, small.WINDOW_LENGTH, 9))[:, 3, :8],
+        user,
+        atol=1e-6,
+    )
+    movies = np.asarray(model.candidate_tower.movie)[:-1]
+    np.testing.assert_allclose(result.candidates[:, :8], movies)
+    trainable = {variable.path for variable in model.trainable_variables}
+    assert not any("bias" in path for path in trainable)
 
 
-def test_equal_seeds_train_equal_models(tmp_path: Path) -> None:
-    losses = [
-        fit(make_model(), small.train_columns(), small.CONFIG, str(tmp_path))["loss"]
-        for _ in range(2)
-    ]
-    assert losses[0] == losses[1]
+def test_further_losses_are_added_by_their_weight() -> None:
+    inputs = batch()
+
+    def loss(*weights: float) -> float:
+        model = make_model(weights=weights, dropout=0.0, user_dropout=0.0)
+        return float(model.compute_loss(y_pred=model(inputs, training=True)))
+
+    plain = loss(0, 0)
+    rating, doubled = loss(1, 0) - plain, loss(2, 0) - plain
+    assert rating > 0.1
+    assert doubled == pytest.approx(2 * rating, rel=1e-4)
+    assert loss(0, 1) - plain > 0.1
 
 
-def test_training_that_diverges_is_an_error_with_a_remedy(tmp_path: Path) -> None:
-    model = make_model()
-    model(windows())
-    model.candidate_tower.bias.assign(np.full((small.NUM_MOVIES + 1, 1), np.nan))
-    with pytest.raises(UserError, match=r"loss is nan.*train.learning_rate"):
-        fit(model, small.train_columns(), small.CONFIG, str(tmp_path))
+class GenreBlindTower(CandidateTower):
+    """A tower of somebody's own."""
+
+    def features(self, indices: tf.Tensor) -> list[tf.Tensor]:
+        return super().features(indices)[:1]
+
+
+def test_a_tower_of_ones_own_is_found_by_its_path() -> None:
+    model = make_model(candidate_tower=f"{__name__}.GenreBlindTower")
+    assert isinstance(model.candidate_tower, GenreBlindTower)
+    perturb(model)
+    assert model(batch()).candidates.shape == (small.NUM_MOVIES, WIDTH)
+    with pytest.raises(
+        UserError, match=r"model.history_encoder is 'lstm', .*attention"
+    ):
+        make_model(history_encoder="lstm")

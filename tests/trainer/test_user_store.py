@@ -18,6 +18,7 @@ def train_rows() -> Columns:
         f.USER_INDEX: np.array([0, 1, 0]),
         f.USER_ATTRIBUTE_INDICES: np.array([[2, 1, 3], [4, 2, 0], [2, 1, 3]]),
         f.MOVIE_INDICES: ragged([[2, 3, 4], [9], [1, 2, 3]]),
+        f.RATINGS: ragged([[2.0, 3.0, 4.0], [0.5], [1.0, 2.0, 3.0]], np.float32),
         f.TIMESTAMPS: ragged([[7, 7, 7], [5], [7, 7, 7]]),
         f.NUM_CONTEXT: np.array([2, 0, 0]),
         f.WINDOW_INDEX: np.array([1, 0, 0]),
@@ -31,6 +32,7 @@ def held_out_rows() -> Columns:
         f.USER_INDEX: np.array([2, 0]),
         f.USER_ATTRIBUTE_INDICES: np.array([[1, 1, 1], [2, 1, 3]]),
         f.HELD_OUT_MOVIE_INDICES: ragged([[6], [5]]),
+        f.HELD_OUT_RATINGS: ragged([[4.5], [5.0]], np.float32),
         f.HELD_OUT_TIMESTAMPS: ragged([[1], [7]]),
     }
 
@@ -38,8 +40,10 @@ def held_out_rows() -> Columns:
 def test_each_event_is_stored_once_and_in_order() -> None:
     store = build_user_store(train_rows(), held_out_rows(), unknown_user=2)
     assert store.user_ids.tolist() == [b"a", b"b", b"cold"]
-    rows = np.split(store.timelines.values, store.timelines.splits[1:-1])
+    rows = np.split(store.movies.values, store.movies.splits[1:-1])
     assert [row.tolist() for row in rows] == [[9], [1, 2, 3, 4, 5], [6], []]
+    assert store.ratings.tolist() == [0.5, 1, 2, 3, 4, 5, 4.5]
+    assert store.timestamps.tolist() == [5, 7, 7, 7, 7, 7, 1]
     assert store.user_index.tolist() == [1, 0, 2, 2]
     assert store.attribute_indices.tolist()[0] == [4, 2, 0]
     assert store.attribute_indices.tolist()[-1] == [0, 0, 0]
@@ -49,4 +53,7 @@ def test_unknown_users_share_one_empty_timeline() -> None:
     lookup = TimelineLookup(build_user_store(train_rows(), held_out_rows(), 2))
     rows = lookup.row(tf.constant(["b", "nobody", ""]))
     assert rows.numpy().tolist() == [1, 3, 3]
-    assert lookup.timelines(rows).to_list() == [[1, 2, 3, 4, 5], [], []]
+    timelines = lookup.timelines(rows)
+    assert timelines.movies.to_list() == [[1, 2, 3, 4, 5], [], []]
+    assert timelines.ratings.to_list() == [[1, 2, 3, 4, 5], [], []]
+    assert timelines.timestamps.to_list() == [[7] * 5, [], []]

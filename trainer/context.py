@@ -1,0 +1,59 @@
+"""What the parts of a model are made from: configuration, vocabularies, attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+
+class CandidateFeatures(NamedTuple):
+    """What the candidate tower knows of each movie, by vocabulary index.
+
+    The row behind the last movie stands for all movies outside the vocabulary.
+
+    Attributes:
+      genre_weights: float32 `[num_movies + 1, genres]`, rows sum to 1 or to 0.
+      decade_index: int32 `[num_movies + 1]`.
+      title_tokens: int32 `[num_movies + 1, tokens]`, -1 where the title is shorter.
+      num_title_tokens: Title vocabulary, its out-of-vocabulary bucket included.
+    """
+
+    genre_weights: NDArray[Any]
+    decade_index: NDArray[Any]
+    title_tokens: NDArray[Any]
+    num_title_tokens: int
+
+    @property
+    def num_movies(self) -> int:
+        """Movies of the vocabulary, the out-of-vocabulary row not counted."""
+        return len(self.decade_index) - 1
+
+
+class ModelContext(NamedTuple):
+    """What towers and history encoders are constructed with, one's own included.
+
+    Attributes:
+      config: The fields of `pipeline.config.ModelConfig`.
+      movies: Attributes of the corpus.
+      num_users: Users of the vocabulary; the index behind them is "unknown".
+      attribute_sizes: Values of each user attribute, 0 ("unknown") included.
+      window_length: Events of a timeline that a query is made of, `L`.
+      time_boundaries: int64 `[buckets - 1]`, ascending: where the timestamps of the
+        train split are cut into buckets of equal size, in seconds since the epoch, UTC.
+      seed: Seed of dropout; that of initial weights is Keras' global one.
+    """
+
+    config: Mapping[str, Any]
+    movies: CandidateFeatures
+    num_users: int
+    attribute_sizes: tuple[int, ...]
+    window_length: int
+    time_boundaries: NDArray[Any]
+    seed: int
+
+    @property
+    def embedding_dim(self) -> int:
+        """Width of a movie's and a user's embedding, time and bias not counted."""
+        return int(self.config["embedding_dim"])

@@ -1,0 +1,126 @@
+"""Fits a model: optimizer, callbacks, early stopping, checkpoints."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from pipeline.errors import UserError
+from trainer.callbacks import ProgressCallback
+from trainer.model import TwoTowerModel
+from trainer.naming import named_class
+from trainer.validation import MONITORED, Validation
+from trainer.windows import Windows, window_dataset
+
+OPTIMIZERS: Final = {
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "adagrad": keras.optimizers.Adagrad,
+    "sgd": keras.optimizers.SGD,
+}
+_FINAL_LEARNING_RATE: Final = 0.05  # as a fraction of the first
+
+
+class FitReport(NamedTuple):
+    """How training went.
+
+    Attributes:
+      loss: Mean loss of each epoch, in nats.
+      recall: Recall@10 of the validation slice after each epoch; empty without one.
+      best_epoch: The epoch whose weights the model has, from 1.
+      num_targets: Events that an epoch predicts.
+      train_seconds: Seconds of the whole fit.
+      targets_per_second: Events predicted in a second, all epochs together.
+    """
+
+    loss: list[float]
+    recall: list[float]
+    best_epoch: int
+    num_targets: int
+    train_seconds: float
+    targets_per_second: float
+
+
+def fit(
+    model: TwoTowerModel,
+    windows: Windows,
+    validation: Windows | None,
+    settings: dict[str, Any],
+    log_dir: str,
+) -> FitReport:
+    """Fits the model to the windows.
+
+    Args:
+      model: An untrained model.
+      windows: What to train on.
+      validation: What recall@10 is measured on after each epoch, if anything.
+      settings: The fields of a `TrainConfig`.
+      log_dir: Where TensorBoard's event files go.
+
+    Returns:
+      How it went; the model has the weights of the best epoch.
+
+    Raises:
+      UserError: If the loss is not finite.
+    """
+    dataset = window_dataset(windows, settings["batch_size"], settings["seed"])
+    steps = int(dataset.cardinality())
+    # A batch has as many targets as it happens to have: no static shape for XLA.
+    model.compile(optimizer=make_optimizer(settings, steps), jit_compile=False)
+    started = time.monotonic()
+    watch = None if validation is None else Validation(validation, settings["patience"])
+    history = model.fit(
+        dataset,
+        epochs=settings["epochs"],
+        verbose=0,
+        callbacks=_callbacks(watch, settings, log_dir),
+    ).history
+    seconds = time.monotonic() - started
+    losses = history["loss"]
+    if not tf.math.is_finite(losses[-1]):
+        raise UserError(
+            f"Training diverged: the loss is {losses[-1]} in epoch {len(losses)}",
+            "Lower train.learning_rate, which is "
+            f"{settings['learning_rate']}: --set train.learning_rate=0.001",
+        )
+    num_targets = int(windows.is_target.sum())
+    return FitReport(
+        loss=losses,
+        recall=history.get(MONITORED, []),
+        best_epoch=watch.best_epoch if watch else len(losses),
+        num_targets=num_targets,
+        train_seconds=seconds,
+        targets_per_second=num_targets * len(losses) / seconds,
+    )
+
+
+def make_optimizer(settings: dict[str, Any], steps: int) -> keras.optimizers.Optimizer:
+    """Makes the optimizer that `train.optimizer` names.
+
+    Args:
+      settings: The fields of a `TrainConfig`.
+      steps: Steps of an epoch.
+    """
+    rate: Any = settings["learning_rate"]
+    if settings["learning_rate_schedule"] == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(
+            rate, settings["epochs"] * steps, alpha=_FINAL_LEARNING_RATE
+        )
+    kind = named_class("train.optimizer", settings["optimizer"], OPTIMIZERS)
+    decay = settings["weight_decay"]
+    return kind(learning_rate=rate, **({"weight_decay": decay} if decay else {}))
+
+
+def _callbacks(
+    validation: Validation | None, settings: dict[str, Any], log_dir: str
+) -> list[keras.callbacks.Callback]:
+    """In an order that matters: recall is written before it is read."""
+    return [
+        keras.callbacks.TerminateOnNaN(),
+        *([validation] if validation else []),
+        keras.callbacks.TensorBoard(log_dir, write_graph=False),
+        ProgressCallback(settings["epochs"]),
+    ]

@@ -1,0 +1,51 @@
+"""Losses of retrieval: which candidates a step compares with, and how.
+
+`train.loss` names one of `LOSSES`, "auto", or a `RetrievalLoss` by dotted path.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from trainer.losses.base import LossContext, Retrieval, RetrievalLoss
+from trainer.losses.full_softmax import FullSoftmax
+from trainer.losses.in_batch_softmax import InBatchSoftmax
+from trainer.losses.sampled_softmax import SampledSoftmax
+from trainer.naming import named_class
+
+__all__ = [
+    "LOSSES",
+    "FullSoftmax",
+    "InBatchSoftmax",
+    "LossContext",
+    "Retrieval",
+    "RetrievalLoss",
+    "SampledSoftmax",
+    "make_loss",
+]
+
+LOSSES: Final[dict[str, type[RetrievalLoss]]] = {
+    "full_softmax": FullSoftmax,
+    "sampled_softmax": SampledSoftmax,
+    "in_batch_softmax": InBatchSoftmax,
+}
+# Below so many movies the whole corpus costs less than what sampling loses.
+_LARGEST_FULL_CORPUS: Final = 4096
+
+
+def make_loss(context: LossContext) -> RetrievalLoss:
+    """Makes the loss that `train.loss` names, and says in the log which one it is.
+
+    "auto" takes the whole corpus up to 4,096 movies, and a sample beyond.
+
+    Raises:
+      UserError: If there is no such loss.
+    """
+    name, num_movies = context.config["loss"], len(context.num_ratings)
+    if name == "auto":
+        is_small = num_movies <= _LARGEST_FULL_CORPUS
+        name = "full_softmax" if is_small else "sampled_softmax"
+    loss: RetrievalLoss = named_class("train.loss", name, LOSSES)(context)
+    logging.info("Loss %s over a corpus of %d movies", name, num_movies)
+    return loss

@@ -1,0 +1,68 @@
+"""Softmax over the movies of the batch."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainer.losses.base import LossContext, Retrieval, RetrievalLoss
+
+
+class InBatchSoftmax(RetrievalLoss):
+    """Cross-entropy of the right movie among the targets of the whole batch.
+
+    The other targets are the negatives, as in `tfrs.tasks.Retrieval`. A movie is among
+    them as often as it is watched; `train.logq_correction` takes the logarithm of that
+    frequency off all logits, the right one's included (Yi et al. 2019,
+    https://doi.org/10.1145/3298689.3346996), else popular movies are scored too low.
+
+    `train.uniform_negatives` movies of the whole corpus join the batch's, so that what
+    nobody watched is a negative too (Yang et al. 2020,
+    https://doi.org/10.1145/3366424.3386195); the frequency is then that of the mixture.
+
+    `train.remove_accidental_hits` leaves out negatives that are the query's own target,
+    by id.
+    """
+
+    def __init__(self, context: LossContext) -> None:
+        """See the class docstring."""
+        super().__init__(context)
+        config, counts = context.config, context.num_ratings
+        self._frequency = (counts / max(counts.sum(), 1)).astype(np.float32)
+        self._num_uniform = config["uniform_negatives"]
+        self._corrects = config["logq_correction"]
+        self._removes_hits = config["remove_accidental_hits"]
+        self._seed = keras.random.SeedGenerator(config["seed"])
+
+    def candidate_ids(self, targets: tf.Tensor) -> tf.Tensor:
+        """Names the targets and draws the uniform negatives."""
+        if not self._num_uniform:
+            return targets
+        draws = keras.random.randint(
+            (self._num_uniform,), 0, self.num_movies, seed=self._seed
+        )
+        return tf.concat([targets, tf.cast(draws, targets.dtype)], axis=0)
+
+    def __call__(self, retrieval: Retrieval) -> tf.Tensor:
+        """See `RetrievalLoss.__call__`."""
+        ids, size = retrieval.candidate_ids, tf.size(retrieval.targets)
+        logits = self.logits(retrieval.queries, retrieval.candidates)
+        mean_logit = tf.reduce_mean(logits, axis=1)
+        right = self.right_logits(retrieval)
+        if self._corrects:
+            log_q = tf.cast(self._log_frequency(size), logits.dtype)
+            logits -= tf.gather(log_q, ids)
+            right -= tf.gather(log_q, retrieval.targets)
+        is_right = tf.eye(size, tf.size(ids), dtype=tf.bool)
+        if self._removes_hits:
+            is_right = retrieval.targets[:, None] == ids[None, :]
+        negatives = tf.where(is_right, tf.cast(-float("inf"), logits.dtype), logits)
+        return self.cross_entropy(right, negatives, mean_logit)
+
+    def _log_frequency(self, size: tf.Tensor) -> tf.Tensor:
+        """How often each movie is expected among the candidates, per target, as log."""
+        uniform = self._num_uniform / self.num_movies
+        extra = tf.math.divide_no_nan(uniform, tf.cast(size, tf.float32))
+        # As TFRS does; else a movie without any event would win every comparison.
+        return tf.math.log(tf.clip_by_value(self._frequency + extra, 1e-6, 1.0))

@@ -1,0 +1,56 @@
+"""Softmax over the right movie and a sample of the corpus."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainer.losses.base import LossContext, Retrieval, RetrievalLoss
+
+# Between uniform (0) and proportional to frequency (1), as in word2vec: rare movies are
+# negatives often enough to learn a place. Mikolov et al. 2013, arXiv:1310.4546.
+_SAMPLING_POWER: Final = 0.75
+
+
+class SampledSoftmax(RetrievalLoss):
+    """Cross-entropy among the right movie and a shared sample of negatives.
+
+    Negatives are drawn with replacement, `train.num_negatives` for the whole batch,
+    with probability `p_j` proportional to `(events of j + 1) ** 0.75` in the train
+    split. Each sampled logit is lowered by the logarithm of how often it is expected in
+    the sample, `log(num_negatives * p_j)`, so that the partition function is estimated
+    without bias: the logQ correction of Bengio & Senecal 2008 and Yi et al. 2019
+    (https://doi.org/10.1145/3298689.3346996). The right movie is always there, hence
+    not corrected. A negative that is the right movie of its query is left out.
+    """
+
+    def __init__(self, context: LossContext) -> None:
+        """See the class docstring."""
+        super().__init__(context)
+        weights = (context.num_ratings + 1.0) ** _SAMPLING_POWER
+        probabilities = weights / weights.sum()
+        self._num_negatives = context.config["num_negatives"]
+        expected = self._num_negatives * probabilities
+        self._log_expected = np.log(expected).astype(np.float32)
+        self._cumulative = np.cumsum(probabilities).astype(np.float32)
+        self._seed = keras.random.SeedGenerator(context.config["seed"])
+
+    def candidate_ids(self, targets: tf.Tensor) -> tf.Tensor:
+        """Draws the negatives of a step."""
+        draws = keras.random.uniform((self._num_negatives,), seed=self._seed)
+        # The last of the cumulated probabilities may be a hair below 1.
+        last = len(self._cumulative) - 1
+        return tf.minimum(tf.searchsorted(self._cumulative, draws, side="right"), last)
+
+    def __call__(self, retrieval: Retrieval) -> tf.Tensor:
+        """See `RetrievalLoss.__call__`."""
+        logits = self.logits(retrieval.queries, retrieval.candidates)
+        mean_logit = tf.reduce_mean(logits, axis=1)
+        expected = tf.gather(self._log_expected, retrieval.candidate_ids)
+        logits -= tf.cast(expected, logits.dtype)
+        is_right = retrieval.targets[:, None] == retrieval.candidate_ids[None, :]
+        negatives = tf.where(is_right, tf.cast(-float("inf"), logits.dtype), logits)
+        return self.cross_entropy(self.right_logits(retrieval), negatives, mean_logit)

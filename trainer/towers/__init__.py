@@ -1,0 +1,8 @@
+"""The two towers: their dot product is the score of a movie for a query."""
+
+from __future__ import annotations
+
+from trainer.towers.candidate_tower import CandidateTower
+from trainer.towers.query_tower import QueryTower, Timelines
+
+__all__ = ["CandidateTower", "QueryTower", "Timelines"]

@@ -1,0 +1,95 @@
+"""Validation while training, on a slice of the train split."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from trainer.input_pipeline import PADDING
+from trainer.model import TwoTowerModel
+from trainer.ranking import rank_held_out
+from trainer.windows import Windows
+
+MONITORED: Final = "val_recall_at_10"
+_CUTOFF: Final = 10
+_BATCH_SIZE: Final = 256
+
+
+class Validation(keras.callbacks.Callback):
+    """Measures recall@10 after each epoch, ends training early, keeps the best weights.
+
+    By the rules of `trainer.ranking`; what the window holds before its target counts as
+    seen. The callback must stand before those that read the logs.
+
+    Of a few hundred queries, recall tells two epochs apart only beyond its standard
+    error, `sqrt(p * (1 - p) / n)`. The best epoch is therefore the *last* whose recall
+    is within one standard error of the highest: the one-standard-error rule (Breiman et
+    al. 1984), in favour of later epochs, because the learning rate falls.
+
+    Args:
+      windows: Each with one target.
+      patience: Epochs beyond the standard error after which training ends; None for
+        never.
+    """
+
+    def __init__(self, windows: Windows, patience: int | None) -> None:
+        """See the class docstring."""
+        super().__init__()
+        self._windows = windows
+        self._patience = math.inf if patience is None else patience
+        self._rank_batch = tf.function(
+            self._rank, autograph=False, reduce_retracing=True
+        )
+        self.highest = 0.0
+        self.best_epoch = 0
+        self._best_weights: list[NDArray[Any]] = []
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Measures, and stops where there is nothing more to gain."""
+        recall = float(np.mean(self.ranks() <= _CUTOFF))
+        if logs is not None:
+            logs[MONITORED] = recall
+        self.highest = max(self.highest, recall)
+        if recall >= self.highest - self._standard_error():
+            self.best_epoch = epoch + 1
+            self._best_weights = self.model.get_weights()
+        elif epoch + 1 - self.best_epoch >= self._patience:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Goes back to the best epoch."""
+        if self._best_weights:
+            self.model.set_weights(self._best_weights)
+
+    def _standard_error(self) -> float:
+        share = self.highest
+        return math.sqrt(share * (1 - share) / len(self._windows.movies))
+
+    def ranks(self) -> NDArray[np.int32]:
+        """Ranks each window's target among the corpus: `[windows]`, from 1."""
+        embeddings = self.model.embed_all_movies()
+        ranks = [
+            self._rank_batch(self._batch(start), embeddings)
+            for start in range(0, len(self._windows.movies), _BATCH_SIZE)
+        ]
+        return np.concatenate(ranks)
+
+    def _batch(self, start: int) -> dict[str, tf.Tensor]:
+        rows = slice(start, start + _BATCH_SIZE)
+        columns = self._windows._asdict().items()
+        return {name: tf.constant(column[rows]) for name, column in columns}
+
+    def _rank(self, batch: dict[str, tf.Tensor], embeddings: tf.Tensor) -> tf.Tensor:
+        model: TwoTowerModel = self.model
+        retrieval = model(batch, training=False)
+        corpus = embeddings[: model.num_movies]
+        scores = tf.matmul(retrieval.queries, corpus, transpose_b=True)
+        seen = tf.where(batch["is_target"], PADDING, batch["movies"])
+        held_out = retrieval.targets[:, None]
+        ranking = rank_held_out(tf.cast(scores, tf.float32), seen, held_out, 1)
+        return ranking.rank[:, 0]
