@@ -39,7 +39,8 @@ def changed_by_editing(checkout: Path, source: str) -> set[str]:
         ("components/pusher/executor.py", {"Pusher"}),
         (
             "components/single_artifacts.py",
-            {"SchemaImporter", "DataGate", "LiveModel", "ServabilityCheck", "ReportGen"},
+            {"SchemaImporter", "DataGate", "LiveModel"}
+            | {"ServabilityCheck", "ReportGen"},
         ),
         ("pipeline/cli/run.py", set()),
     ],

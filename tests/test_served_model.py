@@ -1,0 +1,158 @@
+"""The pushed model, as a server and `two-tower recommend` meet it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import DAYS, Chain
+
+pytestmark = pytest.mark.slow
+
+# Asks the pushed model in a process that has TensorFlow and nothing of ours.
+ASK = """
+import json, sys
+import tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+ids = lambda *names: tf.constant(names)
+k = lambda n: tf.constant(n)
+default = model.signatures["serving_default"]
+from_history = model.signatures["recommend_from_history"]
+def ask(user, n=10):
+    top = default(user_id=ids(user), k=k(n))
+    return {name: [x.decode() if isinstance(x, bytes) else float(x) for x in row[0]]
+            for name, row in ((key, value.numpy()) for key, value in top.items())}
+def history(user, movies):
+    size = [1, len(movies)]
+    top = from_history(
+        user_id=ids(user), movie_ids=tf.constant([movies]), ratings=tf.ones(size),
+        timestamps=tf.ones(size, tf.int64), k=k(5))
+    return [x.decode() for x in top["movie_ids"].numpy()[0]]
+def dot(user, movie):
+    query = model.signatures["query_embedding"](user_id=ids(user))["embedding"]
+    candidate = model.signatures["candidate_embedding"](movie_id=ids(movie))
+    return float(tf.reduce_sum(query * candidate["embedding"]))
+def refused(n):
+    try: default(user_id=ids("1"), k=k(n))
+    except tf.errors.InvalidArgumentError as error: return str(error)
+json.dump({
+    "signatures": sorted(model.signatures),
+    "known": ask("1"), "all": ask("1", 61), "new": ask("new"), "blank": ask(""),
+    "history": [history("new", ["3", "13", "23"]), history("new", ["4", "14", "24"])],
+    "dot": dot("1", ask("1")["movie_ids"][0]),
+    "refused": [refused(0), refused(62)],
+    "modules": [m for m in ("trainer", "tensorflow_transform") if m in sys.modules],
+}, open(sys.argv[2], "w"))
+"""
+
+
+def pushed_model(chain: Chain) -> Path:
+    """The one version: other tests may have pushed the same model once more."""
+    [version] = (chain.workspace / "serving").iterdir()
+    return version
+
+
+@pytest.fixture(scope="module")
+def answers(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the pushed model says after it was moved away from its workspace."""
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copytree(pushed_model(chain), folder / "1")
+    command = [sys.executable, "-I", "-c", ASK, str(folder / "1")]
+    subprocess.run([*command, str(folder / "answers.json")], cwd=folder, check=True)
+    content: dict[str, Any] = json.loads((folder / "answers.json").read_text())
+    return content
+
+
+def rated_by(chain: Chain, user: str) -> set[str]:
+    rows = (line.split("\t") for line in (chain.data / "u.data").open())
+    return {row[1] for row in rows if row[0] == user}
+
+
+def test_the_pushed_folder_is_complete(chain: Chain) -> None:
+    model = pushed_model(chain)
+    assert model.parent == chain.workspace / "serving"
+    assert (model / "variables" / "variables.index").is_file()
+    assert {path.name for path in (model / "assets").iterdir()} >= {"movie_id"}
+    extra = {path.name for path in (model / "assets.extra").iterdir()}
+    assert extra == {
+        "model_info.json",
+        "tf_serving_warmup_requests",
+        "train_statistics.pb",
+    }
+
+
+def test_a_bare_server_can_ask_it(answers: dict[str, Any]) -> None:
+    assert answers["modules"] == []
+    assert {"serving_default", "recommend_from_history", "evaluate"} <= set(
+        answers["signatures"]
+    )
+    assert answers["known"]["scores"][0] == pytest.approx(answers["dot"], rel=1e-5)
+
+
+def test_every_movie_is_served_once_and_none_that_was_seen(
+    chain: Chain, answers: dict[str, Any]
+) -> None:
+    """The held-out movie counts as seen here: the user has rated it."""
+    found = [movie for movie in answers["all"]["movie_ids"] if movie]
+    seen = rated_by(chain, "1")
+    assert sorted(found, key=int) == sorted(
+        {str(number) for number in range(1, 62)} - seen, key=int
+    )
+    assert answers["all"]["scores"][len(found) :] == [float("-inf")] * len(seen)
+
+
+def test_namesakes_are_two_movies(answers: dict[str, Any]) -> None:
+    whole = answers["new"]["movie_ids"] + answers["all"]["movie_ids"]
+    titles = dict(
+        zip(whole, answers["new"]["titles"] + answers["all"]["titles"], strict=True)
+    )
+    assert len(set(answers["new"]["movie_ids"])) == 10
+    hamlets = {movie for movie, title in titles.items() if title == "Hamlet (2000)"}
+    assert hamlets <= {"1", "2"} and hamlets
+
+
+def test_unknown_users_are_one_user_with_finite_scores(answers: dict[str, Any]) -> None:
+    assert answers["new"] == answers["blank"]
+    assert all(abs(score) < float("inf") for score in answers["new"]["scores"])
+    first, second = answers["history"]
+    assert first != second
+    assert not {"3", "13", "23"} & set(first)
+
+
+def test_k_out_of_range_is_refused(answers: dict[str, Any]) -> None:
+    for message in answers["refused"]:
+        assert "k must be from 1 to the corpus size" in message
+
+
+def test_a_movie_that_only_the_last_span_lists_is_served(
+    chain: Chain, answers: dict[str, Any]
+) -> None:
+    """Nobody has rated it, but it is in the corpus, and can be asked with."""
+    movies = []
+    for day in DAYS:
+        span = ("--data-dir", str(chain.spans), "--set", f"data.last_span={day}")
+        movies.append(
+            json.loads(chain.two_tower("data", "info", *span, "--json").output)
+        )
+    assert [found["movies"] for found in movies] == [60, 61]
+    place = answers["all"]["movie_ids"].index("61")
+    assert answers["all"]["titles"][place] == "Brand New (2026)"
+    assert abs(answers["all"]["scores"][place]) < float("inf")
+    outcome = chain.two_tower("recommend", "--history", "61", "-k", "3")
+    assert outcome.exit_code == 0, outcome.errors
+
+
+def test_recommend_prints_a_table(chain: Chain) -> None:
+    outcome = chain.two_tower("recommend", "--user", "42", "-k", "10")
+    assert outcome.exit_code == 0, outcome.errors
+    rows = re.findall(r"^ +(\d+) +(\d+) +(\S.*?) {2,}", outcome.output, re.MULTILINE)
+    assert [int(rank) for rank, *_ in rows] == list(range(1, 11))
+    assert not {movie for _, movie, _ in rows} & rated_by(chain, "42")
+    assert outcome.errors == ""
