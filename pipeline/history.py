@@ -24,6 +24,28 @@ _OUTPUT_EVENTS: Final = frozenset({1, 4})
 _INPUT_EVENTS: Final = frozenset({2, 3})
 
 
+def connect(workspace: Workspace, *, writes: bool = False) -> Any:
+    """Returns the workspace's store of ML Metadata, for reading if not asked otherwise.
+
+    Raises:
+      UserError: No run has written any yet.
+    """
+    path = workspace.metadata_db
+    if not path.is_file():
+        raise UserError(
+            f"No run was recorded in {workspace.root} yet",
+            "Run `two-tower run` first.",
+        )
+    from ml_metadata.metadata_store import metadata_store
+    from ml_metadata.proto import metadata_store_pb2
+
+    connection = metadata_store_pb2.ConnectionConfig()
+    connection.sqlite.filename_uri = str(path)
+    mode = connection.sqlite
+    mode.connection_mode = mode.READWRITE if writes else mode.READONLY
+    return metadata_store.MetadataStore(connection)
+
+
 class History:
     """The runs of a workspace, oldest first."""
 
@@ -34,19 +56,7 @@ class History:
           UserError: No run has written any yet.
         """
         self._workspace = workspace
-        path = workspace.metadata_db
-        if not path.is_file():
-            raise UserError(
-                f"No run was recorded in {workspace.root} yet",
-                "Run `two-tower run` first.",
-            )
-        from ml_metadata.metadata_store import metadata_store
-        from ml_metadata.proto import metadata_store_pb2
-
-        connection = metadata_store_pb2.ConnectionConfig()
-        connection.sqlite.filename_uri = str(path)
-        connection.sqlite.connection_mode = connection.sqlite.READONLY
-        self._store = metadata_store.MetadataStore(connection)
+        self._store = connect(workspace)
         self._types = {t.id: t.name for t in self._store.get_artifact_types()}
 
     def runs(self) -> list[PastRun]:

@@ -6,6 +6,7 @@ import datetime
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pipeline.figures import Output
@@ -65,11 +66,17 @@ class PastRun:
 
     @property
     def state(self) -> str:
-        """Succeeded where it came to the report, failed, or stopped in between."""
+        """Succeeded where it came to the report, failed, or stopped in between.
+
+        Cleaned where it succeeded and its report was removed since.
+        """
         states = {step.state for step in self.steps}
         if "failed" in states:
             return "failed"
-        return "succeeded" if self.output("run_report") else "stopped"
+        report = self.output("run_report")
+        if report is None:
+            return "stopped"
+        return "succeeded" if Path(report.uri).is_dir() else "cleaned"
 
     @property
     def config(self) -> dict[str, Any]:

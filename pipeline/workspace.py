@@ -122,18 +122,23 @@ class Workspace:
         Raises:
           UserError: No model was pushed yet.
         """
-        versions = [
-            path
-            for path in self.serving_dir.glob("*")
-            if path.name.isdigit() and (path / "saved_model.pb").is_file()
-        ]
+        versions = self.versions()
         if not versions:
             raise UserError(
                 f"No model was pushed to {self.serving_dir} yet",
                 "Run `two-tower run` first; if it was not blessed, its summary says "
                 "why.",
             )
-        return max(versions, key=lambda path: int(path.name))
+        return versions[-1]
+
+    def versions(self) -> list[Path]:
+        """Folders of the pushed models that are complete, oldest first."""
+        found = [
+            path
+            for path in self.serving_dir.glob("*")
+            if path.name.isdigit() and (path / "saved_model.pb").is_file()
+        ]
+        return sorted(found, key=lambda path: int(path.name))
 
     def new_run(self) -> Run:
         """Makes the folder of a new run; `runs/latest` follows with `publish`."""

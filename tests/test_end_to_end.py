@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import shutil
 from pathlib import Path
@@ -95,9 +96,12 @@ def test_a_model_that_was_taken_away_is_pushed_again(chain: Chain) -> None:
     ]
 
 
+WORSE = ("--set", "train.epochs=1", "--set", "train.learning_rate=1e-6")
+
+
 def test_a_worse_model_is_not_pushed(chain: Chain) -> None:
     """The live model is the baseline, and what feeds the change alone runs again."""
-    outcome = chain.run("--set", "train.epochs=1", "--set", "train.learning_rate=1e-6")
+    outcome = chain.run(*WORSE)
     assert outcome.exit_code == 0, outcome.output + outcome.errors
     summary = chain.summary()
     states = chain.states()
@@ -155,3 +159,25 @@ def test_a_broken_rating_stops_the_run_and_is_named(
     assert outcome.exit_code == 1
     assert re.search(r"u\.data.*\b7\b.*99", outcome.errors), outcome.errors
     assert chain.states()["Trainer"] == "waiting"
+
+
+def test_what_was_cleaned_is_made_again_and_nothing_else(chain: Chain) -> None:
+    """The run of the served model stays; the worse model's own steps do not."""
+    assert chain.run().exit_code == 0
+    cleaned = chain.two_tower("clean", "--keep", "1", "--yes", "--json")
+    assert cleaned.exit_code == 0, cleaned.errors
+    folders = [Path(folder) for folder in json.loads(cleaned.output)["folders"]]
+    assert folders and not any(folder.exists() for folder in folders)
+    outcome = chain.run()
+    assert outcome.exit_code == 0, outcome.errors
+    assert set(chain.states().values()) == {"cached"}
+    outcome = chain.run(*WORSE)
+    assert outcome.exit_code == 0, outcome.errors
+    states = chain.states()
+    assert states["StatisticsGen"] == states["Transform"] == "cached"
+    assert states["Trainer"] == states["Evaluator"] == "done"
+    states_of_runs = {
+        run["state"]
+        for run in json.loads(chain.two_tower("runs", "--json").output)["runs"]
+    }
+    assert states_of_runs == {"cleaned", "failed", "succeeded"}

@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "report": "Tell why a model was or was not blessed, and where the page of it is.",
     "compare": "Show what differs between two runs, and what came of it.",
     "lineage": "Show what a pushed model was made of.",
+    "clean": "Remove what old runs left; without --yes it is only listed.",
     "config": "Print the configuration that a run would use, as YAML.",
     "data": "Fetch MovieLens and look at it.",
     "compile": "Compile the pipeline for Kubeflow Pipelines.",

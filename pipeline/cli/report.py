@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import webbrowser
 from pathlib import Path
+from typing import Final
 
 import click
 
 from pipeline.cli.options import workspace_option
 from pipeline.errors import UserError
+
+_WHY: Final = {
+    "failed": "failed",
+    "stopped": "was stopped",
+    "cleaned": "was removed by `two-tower clean`",
+}
 
 
 @click.command()
@@ -35,7 +42,7 @@ def report(run: str, opens: bool, as_json: bool, workspace: Path) -> None:
     page = Path(output.uri) / "report.html" if output else None
     if page is None or not page.is_file():
         raise UserError(
-            f"The run {past.run_id} has no report: it {past.state}",
+            f"The run {past.run_id} has no report: it {_WHY.get(past.state)}",
             "Only a run that comes to its end has one; `two-tower runs` lists them.",
         )
     blessed, reasons = past.evaluation.get("blessed"), past.evaluation.get("reasons")

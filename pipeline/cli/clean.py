@@ -1,0 +1,91 @@
+"""`two-tower clean`."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.cli.options import workspace_option
+from pipeline.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from pipeline.cleaning import Plan
+
+
+@click.command()
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Runs that succeeded to keep, with all that came after the oldest of them.",
+)
+@click.option(
+    "--versions",
+    type=click.IntRange(min=1),
+    help="Served versions to keep, the newest; without it all are kept.",
+)
+@click.option("--yes", is_flag=True, help="Remove it; without this it is only listed.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@workspace_option
+def clean(
+    keep: int, versions: int | None, yes: bool, as_json: bool, workspace: Path
+) -> None:
+    """Remove what old runs left: artifacts, logs and, on request, old versions.
+
+    A served version keeps the run that pushed it. What is removed is never taken from
+    the cache again, and `two-tower runs` and `lineage` still tell of it.
+
+    \b
+    Examples:
+      two-tower clean
+      two-tower clean --keep 10 --versions 3 --yes
+    """
+    from pipeline.cleaning import carry_out, plan
+    from pipeline.workspace import Workspace
+
+    opened = Workspace.open(workspace)
+    with opened.lock():
+        found = plan(opened, keep=keep, versions=versions)
+        if yes:
+            carry_out(opened, found)
+    if as_json:
+        content = {
+            "removed": yes,
+            "runs": found.runs,
+            "kept_runs": found.kept,
+            "bytes": found.size,
+            "folders": [str(removal.path) for removal in found.removals],
+        }
+        click.echo(json.dumps(content, indent=2))
+    else:
+        _tell(found, yes)
+
+
+def _tell(found: Plan, is_done: bool) -> None:
+    sizes: dict[str, list[int]] = defaultdict(list)
+    for removal in found.removals:
+        sizes[removal.what].append(removal.size)
+    if not sizes:
+        click.echo(f"Nothing to remove: {len(found.kept)} runs are kept.")
+        return
+    rows = [
+        (what, str(len(of_kind)), _megabytes(sum(of_kind)))
+        for what, of_kind in sorted(sizes.items(), key=lambda item: -sum(item[1]))
+    ]
+    print_table(("what", "folders>", "size>"), rows)
+    verb = "Removed" if is_done else "Would remove"
+    click.echo(
+        f"\n{verb} {_megabytes(found.size)} of {len(found.runs)} runs; "
+        f"{len(found.kept)} are kept."
+    )
+    if not is_done:
+        click.echo("Add --yes to remove it.")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
