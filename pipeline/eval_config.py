@@ -21,6 +21,11 @@ Metric = Annotated[
     str,
     Field(pattern=r"^(mrr|(hit_rate|recall|ndcg|map|coverage|novelty)@[1-9][0-9]*)$"),
 ]
+# On request: one of the project's, or "package.module.Class@10" of somebody else's.
+OwnMetric = Annotated[
+    str,
+    Field(pattern=r"^(interaction_recall|([a-zA-Z_]\w*\.)+[a-zA-Z_]\w*)@[1-9][0-9]*$"),
+]
 # A feature, for each of its values, or one of its values: "gender", "gender=F".
 SliceName = Annotated[str, Field(pattern=r"^[a-z_]+(=.+)?$")]
 # A bound of 0 could refuse nothing, one of NaN would refuse everything.
@@ -58,6 +63,8 @@ class EvalConfig:
 
     Attributes:
       top_k: Cut-offs of the metrics.
+      metrics: Further metrics: `interaction_recall@k`, or `package.module.Class@k` of
+        one's own.
       exclude_seen: Whether the ranking leaves out movies of the training timeline.
       slices: Features of eval rows to slice on.
       floors: Metric -> value that the candidate must reach.
@@ -74,6 +81,7 @@ class EvalConfig:
     """
 
     top_k: tuple[PositiveInt, ...] = (1, 5, 10, 50, 100)
+    metrics: tuple[OwnMetric, ...] = ()
     exclude_seen: bool = True
     slices: tuple[str, ...] = (
         "activity",

@@ -24,7 +24,8 @@ def to_tfma(config: EvalConfig) -> config_pb2.EvalConfig:
     Each threshold is a metric of its own that must not be negative, on the slices that
     it is for: see `components.metrics.margins`.
     """
-    metrics = [metric_config(name) for name in default_metric_names(config.top_k)]
+    names = dict.fromkeys([*default_metric_names(config.top_k), *config.metrics])
+    metrics = [metric_config(name) for name in names]
     metrics.append(_not_trained_on_held_out())
     for spec, rule in _rules(config):
         metric = metric_config(rule.name)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,3 +148,35 @@ class CutoffMetric(AccuracyMetric):
         """Makes the metric at cut-off `k`."""
         self.name = f"{self.base_name}@{k}"
         self.k = k
+
+
+class WholeMetric(abc.ABC):
+    """A metric of all queries together, which is no mean of one value per query.
+
+    It is gathered in a state of its own, in parts that are merged in any order.
+
+    Attributes:
+      name: As in the configuration.
+    """
+
+    name: str
+
+    @abc.abstractmethod
+    def start(self) -> Any:
+        """The state before the first query."""
+
+    @abc.abstractmethod
+    def add(self, state: Any, batch: QueryBatch) -> Any:
+        """The state with some queries more."""
+
+    @abc.abstractmethod
+    def merge(self, first: Any, second: Any) -> Any:
+        """The state of both parts."""
+
+    @abc.abstractmethod
+    def value(self, state: Any) -> float:
+        """The metric; NaN without a query."""
+
+    @abc.abstractmethod
+    def standard_error(self, state: Any) -> float:
+        """Its standard error over users; NaN where it is not defined."""

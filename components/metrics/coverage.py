@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from components.metrics.base import IntArray, QueryBatch
+from components.metrics.base import IntArray, QueryBatch, WholeMetric
 
 _NOBODY: Final = 0
 _SEVERAL: Final = -1
@@ -30,7 +30,7 @@ class Shown:
     is_known: bool
 
 
-class Coverage:
+class Coverage(WholeMetric):
     """Share of the corpus that is among the first k of at least one user.
 
         coverage@k = |union over users u of top k(u)| / |corpus|

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -15,9 +15,9 @@ from components.metrics.base import (
     IntArray,
     MeanMetric,
     QueryBatch,
+    WholeMetric,
 )
 from components.metrics.catalogue import metric_named
-from components.metrics.coverage import Coverage, Shown
 from components.metrics.margins import Rule, rule_named
 from components.metrics.moments import BASELINE, CANDIDATE, Moments
 from components.metrics.popularity_lift import popularity_lift
@@ -69,13 +69,13 @@ class State:
 
     Attributes:
       moments: Of the mean metrics.
-      shown: `[models][coverage metrics]`.
+      whole: `[models][metrics]`, states of the metrics that are no means.
       trained_on: `[models]`: see `TRAINED_ON`.
       without_held_out: See `QUERIES_WITHOUT_HELD_OUT`.
     """
 
     moments: Moments
-    shown: list[list[Shown]]
+    whole: list[list[Any]]
     trained_on: IntArray
     without_held_out: int = 0
 
@@ -101,14 +101,14 @@ class Measurement:
             if name != TRAINED_ON and not rule_named(name)
         ]
         self._means = [m for m in metrics if isinstance(m, MeanMetric)]
-        self._coverages = [m for m in metrics if isinstance(m, Coverage)]
+        self._wholes = [m for m in metrics if isinstance(m, WholeMetric)]
         self._models = [CANDIDATE, BASELINE] if has_baseline else [CANDIDATE]
 
     def start(self) -> State:
         """The state before the first query."""
         return State(
             Moments.zero(len(self._means), num_rankers=1 + len(self._models)),
-            [[metric.start() for metric in self._coverages] for _ in self._models],
+            [[metric.start() for metric in self._wholes] for _ in self._models],
             np.zeros(len(self._models), np.int32),
         )
 
@@ -117,11 +117,9 @@ class Measurement:
         batches = [batch for batch in rankings if batch is not None]
         state.moments.add(self._values(batches))
         for model, batch in enumerate(batches):
-            state.shown[model] = [
-                metric.add(shown, batch)
-                for metric, shown in zip(
-                    self._coverages, state.shown[model], strict=True
-                )
+            state.whole[model] = [
+                metric.add(own, batch)
+                for metric, own in zip(self._wholes, state.whole[model], strict=True)
             ]
             state.trained_on[model] += batch.trained_on.sum()
 
@@ -130,18 +128,18 @@ class Measurement:
         state.moments.merge(other.moments)
         state.trained_on = state.trained_on + other.trained_on
         state.without_held_out += other.without_held_out
-        for model, shown in enumerate(other.shown):
-            state.shown[model] = [
+        for model, whole in enumerate(other.whole):
+            state.whole[model] = [
                 metric.merge(mine, theirs)
                 for metric, mine, theirs in zip(
-                    self._coverages, state.shown[model], shown, strict=True
+                    self._wholes, state.whole[model], whole, strict=True
                 )
             ]
 
     def results(self, state: State) -> Iterator[Result]:
         """Yields every number, always the same names in the same order."""
         for place, ranker in enumerate(self._models):
-            own = state.shown[place], int(state.trained_on[place])
+            own = state.whole[place], int(state.trained_on[place])
             for name, value in self._of_model(state, ranker, *own):
                 yield Result(ranker == BASELINE, name, value)
         for index, metric in enumerate(self._means):
@@ -169,16 +167,16 @@ class Measurement:
         ).reshape(len(self._means), 2 + len(baseline), len(candidate))
 
     def _of_model(
-        self, state: State, ranker: int, shown: list[Shown], trained_on: int
+        self, state: State, ranker: int, whole: list[Any], trained_on: int
     ) -> Iterator[tuple[str, float]]:
         weights = [float(place == ranker) for place in range(ranker + 1)]
         for index, metric in enumerate(self._means):
             own = state.moments.contrast(index, weights)
             yield metric.name, own.mean
             yield metric.name + ERROR_SUFFIX, own.standard_error
-        for coverage, state_of in zip(self._coverages, shown, strict=True):
-            yield coverage.name, coverage.value(state_of)
-            yield coverage.name + ERROR_SUFFIX, coverage.standard_error(state_of)
+        for metric, state_of in zip(self._wholes, whole, strict=True):
+            yield metric.name, metric.value(state_of)
+            yield metric.name + ERROR_SUFFIX, metric.standard_error(state_of)
         counts = state.moments.count, state.without_held_out, trained_on
         yield from zip(COUNTS, counts, strict=True)
 
@@ -201,8 +199,8 @@ class Measurement:
             yield LIVE_GAIN_PREFIX + name + ERROR_SUFFIX, change.cautious_error
 
     def _margin(self, state: State, rule: Rule) -> float:
-        for coverage, shown in zip(self._coverages, state.shown[0], strict=True):
-            if coverage.name == rule.metric:  # only a floor: it is no mean over users
-                return coverage.value(shown) - rule.bound
+        for metric, state_of in zip(self._wholes, state.whole[0], strict=True):
+            if metric.name == rule.metric:  # only a floor: it is no mean over users
+                return metric.value(state_of) - rule.bound
         (index,) = (i for i, m in enumerate(self._means) if m.name == rule.metric)
         return rule.margin(state.moments, index, self._means[index].is_fraction)

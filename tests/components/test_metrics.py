@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from components.metrics.base import AccuracyMetric, QueryBatch
+from components.metrics.base import AccuracyMetric, CutoffMetric, QueryBatch
 from components.metrics.catalogue import default_metric_names, metric_named
 from components.metrics.measurement import COUNTS, Measurement, Rankings
 from tests.fixtures.ranking_oracle import oracle_query
@@ -126,6 +126,33 @@ def test_novelty_is_the_mean_over_what_is_shown():
     )
     assert compute("novelty@1", batch)["novelty@1"] == 5 / 3
     assert compute("novelty@3", batch)["novelty@3"] == 7 / 3
+
+
+def test_interaction_recall_counts_events_and_not_users():
+    batch = batch_of([[1, 2, 9], [4]], 20)
+    assert compute("interaction_recall@3", batch)["interaction_recall@3"] == 2 / 4
+    parts = batch_of([[1, 2, 9]], 20), batch_of([[4]], 20)
+    whole = compute("interaction_recall@3", batch)
+    assert compute("interaction_recall@3", *parts) == whole
+    # By hand: (hits - share * events) is (0.5, -0.5).
+    error = math.sqrt(2 * (0.5**2 + 0.5**2)) / 4
+    assert whole["interaction_recall@3/standard_error"] == pytest.approx(error)
+
+
+class OwnMetric(CutoffMetric):
+    """A metric of somebody's own: twice the hit rate."""
+
+    base_name = f"{__name__}.OwnMetric"
+
+    def value(self, batch: QueryBatch) -> np.ndarray:
+        return 2.0 * batch.hits(self.k).any(axis=1)
+
+
+def test_a_metric_of_ones_own_is_found_by_its_path():
+    name = f"{__name__}.OwnMetric@3"
+    assert compute(name, batch_of([[1], [9]], 20))[name] == 1.0
+    with pytest.raises(ValueError, match="nobody.It cannot be imported: No module"):
+        metric_named("nobody.It@3")
 
 
 @pytest.mark.parametrize("base", ["coverage", "novelty"])
