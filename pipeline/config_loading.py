@@ -4,7 +4,7 @@ Later layers win, key by key:
 
 1. the defaults in `pipeline.config`;
 2. the packaged preset of the dataset, `pipeline/presets/<dataset>.yaml`, if any;
-3. user files, in the order given;
+3. user files, in the order given, or other packaged presets by their name;
 4. `--set` assignments, in the order given.
 
 A mapping such as `eval.floors` is one value: a file that names it replaces it whole.
@@ -17,6 +17,7 @@ import copy
 import dataclasses
 import difflib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -42,7 +43,7 @@ def load(
     """Merges the layers and checks the result.
 
     Args:
-      files: YAML files, the last wins.
+      files: YAML files or names of packaged presets, the last wins.
       assignments: `key.path=value` texts, the last wins; they win over files.
       default_dataset: Taken for `data.dataset` where no layer names one.
 
@@ -50,7 +51,7 @@ def load(
       UsageError: An unknown key, a wrong type or an impossible value: the message
         names the key, where it was written, the value and what is allowed.
     """
-    user = [read_layer(path) for path in files]
+    user = [_user_layer(path) for path in files]
     sets = [(parse_assignment(text), text) for text in assignments]
     base = Layer({"data": {"dataset": default_dataset}} if default_dataset else {})
     data = _merged([base, *user], sets).values["data"]
@@ -64,14 +65,25 @@ def dump(config: PipelineConfig) -> str:
     return yaml.safe_dump(plain, sort_keys=False)
 
 
+def _user_layer(path: Path) -> Layer:
+    """A file, or where there is none the packaged preset of that name."""
+    packaged = None if path.exists() else _packaged(str(path))
+    return read_layer(path if packaged is None else packaged)
+
+
 def _preset(dataset: object) -> Layer:
     """The packaged preset; an empty layer where the dataset has none."""
-    packaged = resources.files("pipeline") / "presets" / f"{dataset}.yaml"
-    # A name is one path segment; anything else is no dataset and is refused later.
-    if not isinstance(dataset, str) or "/" in dataset or not packaged.is_file():
-        return Layer({})
-    with resources.as_file(packaged) as path:
-        return read_layer(path)
+    packaged = _packaged(dataset)
+    return Layer({}) if packaged is None else read_layer(packaged)
+
+
+def _packaged(name: object) -> Path | None:
+    """The file of a packaged preset, None where there is none of that name."""
+    # A name is one path segment; anything else is no preset and is refused later.
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9-]+", name):
+        return None
+    path = Path(str(resources.files("pipeline"))) / "presets" / f"{name}.yaml"
+    return path if path.is_file() else None
 
 
 def _merged(

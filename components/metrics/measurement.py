@@ -174,9 +174,9 @@ class Measurement:
             own = state.moments.contrast(index, weights)
             yield metric.name, own.mean
             yield metric.name + ERROR_SUFFIX, own.standard_error
-        for metric, state_of in zip(self._wholes, whole, strict=True):
-            yield metric.name, metric.value(state_of)
-            yield metric.name + ERROR_SUFFIX, metric.standard_error(state_of)
+        for of_all, state_of in zip(self._wholes, whole, strict=True):
+            yield of_all.name, of_all.value(state_of)
+            yield of_all.name + ERROR_SUFFIX, of_all.standard_error(state_of)
         counts = state.moments.count, state.without_held_out, trained_on
         yield from zip(COUNTS, counts, strict=True)
 

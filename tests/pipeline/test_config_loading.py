@@ -44,6 +44,16 @@ def test_a_preset_lies_under_user_files(
     assert load().train.batch_size == PipelineConfig().train.batch_size
 
 
+def test_packaged_presets_are_valid_and_given_by_name(tmp_path: Path) -> None:
+    folder = Path(config_loading.__file__).parent / "presets"
+    for preset in sorted(folder.glob("*.yaml")):
+        assert load([Path(preset.stem)]) != load()
+    config = load([Path("tfrs-quickstart")], ["train.epochs=4"])
+    assert (config.train.loss, config.train.epochs) == ("in_batch_softmax", 4)
+    with pytest.raises(UsageError, match="quickstart cannot be read: No such file"):
+        load([Path("quickstart")])
+
+
 def test_a_default_dataset_gives_way_to_one_that_is_named(tmp_path: Path) -> None:
     assert load(default_dataset="mine").data.dataset == "mine"
     named = load([], ["data.dataset=ml-1m"], default_dataset="mine")

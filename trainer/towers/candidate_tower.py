@@ -11,8 +11,8 @@ import tensorflow as tf
 from trainer.context import ModelContext
 from trainer.towers.cross import CrossNetwork
 
-# Small against the sums that the query tower forms of many embeddings.
-INITIAL_STDDEV: Final = 0.05
+# As in Keras' own embeddings: small against the sums that the query tower forms.
+INITIALIZER: Final = "uniform"
 
 
 class CandidateTower(keras.layers.Layer):
@@ -33,9 +33,7 @@ class CandidateTower(keras.layers.Layer):
         self.embedding_dim = context.embedding_dim
         self.movie_features = tuple(config["movie_features"])
         num_rows, num_genres = movies.genre_weights.shape
-        self.movie = self._table(
-            "movie", num_rows, keras.initializers.RandomNormal(stddev=INITIAL_STDDEV)
-        )
+        self.movie = self._table("movie", num_rows, INITIALIZER)
         self.genre = self._table("genre", num_genres)
         self.decade = self._table("decade", int(movies.decade_index.max()) + 1)
         self.title = self._table("title", movies.num_title_tokens)
@@ -57,7 +55,7 @@ class CandidateTower(keras.layers.Layer):
         self._add_cross(config["cross_layers"])
 
     def _table(
-        self, name: str, rows: int, initializer: object = "zeros"
+        self, name: str, rows: int, initializer: str = "zeros"
     ) -> keras.Variable:
         return self.add_weight(
             (rows, self.embedding_dim), initializer=initializer, name=name

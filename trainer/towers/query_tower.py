@@ -11,7 +11,7 @@ import tensorflow as tf
 from trainer.context import ModelContext
 from trainer.history import ENCODERS
 from trainer.naming import named_class
-from trainer.towers.candidate_tower import INITIAL_STDDEV
+from trainer.towers.candidate_tower import INITIALIZER
 from trainer.towers.cross import CrossNetwork
 from trainer.towers.event_signals import EventSignals
 
@@ -62,10 +62,9 @@ class QueryTower(keras.layers.Layer):
         self._add_correction((self.history.num_outputs + 1) * dim, config)
 
     def _add_tables(self, context: ModelContext) -> None:
-        normal = keras.initializers.RandomNormal(stddev=INITIAL_STDDEV)
         dim, time_dim = context.embedding_dim, context.config["time_dim"]
         self.user = self.add_weight(
-            (self.num_users + 1, dim), initializer=normal, name="user"
+            (self.num_users + 1, dim), initializer=INITIALIZER, name="user"
         )
         sizes = context.attribute_sizes if context.config["user_attributes"] else ()
         self.attributes = [
@@ -76,7 +75,7 @@ class QueryTower(keras.layers.Layer):
         # One row more for a moment before the first event, which has no time.
         num_times = len(context.time_boundaries) + 2
         self.time = self.add_weight(
-            (num_times, time_dim), initializer=normal, name="time"
+            (num_times, time_dim), initializer=INITIALIZER, name="time"
         )
 
     def _add_correction(self, width: int, config: Mapping[str, Any]) -> None:
