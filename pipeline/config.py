@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from pipeline.config_types import FROZEN
@@ -21,6 +21,7 @@ from pipeline.eval_config import EvalConfig
 from pipeline.kubeflow_config import KubeflowConfig
 from pipeline.model_config import ModelConfig
 from pipeline.train_config import TrainConfig
+from pipeline.tune_config import TuneConfig
 
 __all__ = [
     "DataConfig",
@@ -30,6 +31,7 @@ __all__ = [
     "PipelineConfig",
     "ServingConfig",
     "TrainConfig",
+    "TuneConfig",
 ]
 
 
@@ -55,6 +57,16 @@ class PipelineConfig:
     data: DataConfig = Field(default_factory=DataConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
+    tune: TuneConfig = Field(default_factory=TuneConfig)
     eval: EvalConfig = Field(default_factory=EvalConfig)
     serving: ServingConfig = Field(default_factory=ServingConfig)
     kubeflow: KubeflowConfig = Field(default_factory=KubeflowConfig)
+
+    @model_validator(mode="after")
+    def _check_tuning(self) -> PipelineConfig:
+        if self.tune.enabled and not self.train.validation_queries:
+            raise ValueError(
+                "tune.enabled is true, but train.validation_queries is 0, so there is "
+                "nothing to tell a good trial by"
+            )
+        return self

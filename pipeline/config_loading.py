@@ -29,6 +29,7 @@ from pydantic_core import ErrorDetails
 
 from pipeline.config import PipelineConfig
 from pipeline.errors import UsageError
+from pipeline.tune_config import REMEDIED
 from pipeline.yaml_layers import KeyPath, Layer, parse_assignment, read_layer
 
 _ADAPTER = TypeAdapter(PipelineConfig)
@@ -148,6 +149,8 @@ def _explain(details: ErrorDetails, layer: Layer) -> tuple[str, str]:
     key, kind, given = ".".join(path), details["type"], details["input"]
     if kind == "unexpected_keyword_argument":
         return f"There is no key {key!r}{place}", _suggestion(path)
+    if kind == REMEDIED:
+        return f"{details['msg']}{place}", details["ctx"]["remedy"]
     if kind == "value_error":  # our own checks name the keys themselves
         return f"{details['ctx']['error']}{place}", "Change one of the two."
     if kind == "string_pattern_mismatch" and "mrr" in details["ctx"]["pattern"]:
