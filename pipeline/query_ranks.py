@@ -107,11 +107,7 @@ class Pairs:
         Args:
           names: Metrics; those that cannot be told from ranks alone are left out.
         """
-        metrics = [
-            metric
-            for name in names
-            if isinstance(metric := metric_named(name), AccuracyMetric)
-        ]
+        metrics = [metric for name in names if (metric := _of_ranks(name))]
         moments = Moments.zero(len(metrics), num_rankers=2)
         if self.users and metrics:
             sides = (self._first, self._second)
@@ -120,3 +116,12 @@ class Pairs:
             metric.name: moments.contrast(index, [-1.0, 1.0])
             for index, metric in enumerate(metrics)
         }
+
+
+def _of_ranks(name: str) -> AccuracyMetric | None:
+    """The metric, if ranks alone tell it; one of its own a run may have taken along."""
+    try:
+        metric = metric_named(name)
+    except ValueError:
+        return None
+    return metric if isinstance(metric, AccuracyMetric) else None
