@@ -8,9 +8,13 @@ parameter. https://github.com/tensorflow/tfx/issues/3049
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Final
+
+from pipeline.config import PipelineConfig
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -43,13 +47,46 @@ _SHARED_SOURCES: Final = ("trainer/features.py",)
 _LIBRARIES: Final = ("tfx", "tensorflow", "tensorflow-transform", "keras")
 
 
-def code_fingerprints() -> dict[str, str]:
-    """Returns node id -> hash of the sources and libraries that the node runs."""
+def code_fingerprints(config: PipelineConfig | None = None) -> dict[str, str]:
+    """Returns node id -> hash of the sources and libraries that the node runs.
+
+    Args:
+      config: Whose dotted paths name sources of the user's own; None for none.
+    """
     libraries = [f"{name}=={metadata.version(name)}" for name in _LIBRARIES]
+    own = {} if config is None else _own_classes(config)
     return {
-        node: _digest([*sources, *_SHARED_SOURCES], libraries)
+        node: _digest(
+            [*sources, *_SHARED_SOURCES], [*libraries, *_own_code(own.get(node, ()))]
+        )
         for node, sources in _SOURCES.items()
     }
+
+
+def _own_classes(config: PipelineConfig) -> dict[str, list[str]]:
+    """Node id -> dotted paths that its part of the configuration names."""
+    model, train = config.model, config.train
+    towers = (model.history_encoder, model.query_tower, model.candidate_tower)
+    named = {
+        "Trainer": [*towers, train.loss, train.optimizer],
+        "Evaluator": config.eval.metrics,
+    }
+    return {
+        node: [name.partition("@")[0] for name in names if "." in name]
+        for node, names in named.items()
+    }
+
+
+def _own_code(names: Iterable[str]) -> Iterator[str]:
+    """Yields what the modules of classes say, if they are here and not in an image."""
+    for module in sorted({name.rpartition(".")[0] for name in names}):
+        try:
+            spec = importlib.util.find_spec(module)
+        except ModuleNotFoundError:  # a parent package; the step itself will say so
+            spec = None
+        origin = Path(spec.origin) if spec and spec.origin else None
+        content = origin.read_bytes() if origin and origin.is_file() else b""
+        yield f"{module} {hashlib.sha256(content).hexdigest()}"
 
 
 def _digest(sources: list[str], libraries: list[str]) -> str:

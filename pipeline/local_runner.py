@@ -60,7 +60,7 @@ def _run(options: argparse.Namespace) -> None:
         input_base=options.input_base,
         content_fingerprint=options.content_fingerprint,
         serving_dir=str(workspace.serving_dir),
-        fingerprints=code_fingerprints(),
+        fingerprints=code_fingerprints(config),
         beam_pipeline_args=BEAM_ARGS,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(
             str(workspace.metadata_db)

@@ -44,7 +44,7 @@ class ModelConfig:
       candidate_tower: "default", or the dotted path of a `CandidateTower`.
     """
 
-    embedding_dim: Annotated[int, Field(ge=2, le=4096)] = 64
+    embedding_dim: Annotated[int, Field(ge=2, le=4096)] = 48
     history_encoder: ClassName = "pool"
     recency_decays: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.8, 0.95)
     encoder_layers: PositiveInt = 1
@@ -60,9 +60,9 @@ class ModelConfig:
     )
     title_tokens: Annotated[int, Field(ge=0)] = 2000
     item_bias: bool = True
-    time_dim: Annotated[int, Field(ge=0, le=1024)] = 16
+    time_dim: Annotated[int, Field(ge=0, le=1024)] = 0
     time_buckets: PositiveInt = 32
-    hidden_units: Annotated[int, Field(ge=0)] = 128
+    hidden_units: Annotated[int, Field(ge=0)] = 64
     cross_layers: Annotated[int, Field(ge=0, le=8)] = 0
     dropout: Fraction = 0.5
     user_dropout: Fraction = 0.1

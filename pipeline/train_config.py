@@ -52,7 +52,7 @@ class TrainConfig:
     loss: ClassName = "auto"
     loss_reduction: Literal["mean", "sum"] = "mean"
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    label_smoothing: Fraction = 0.0
+    label_smoothing: Fraction = 0.1
     num_negatives: PositiveInt = 2048
     uniform_negatives: Count = 0
     hard_negatives: Count = 0
@@ -61,11 +61,11 @@ class TrainConfig:
     rating_weight: Weight = 0.0
     self_supervised_weight: Weight = 0.0
     optimizer: ClassName = "adam"
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-3
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 7e-3
     learning_rate_schedule: Literal["cosine", "constant"] = "cosine"
     weight_decay: Weight = 0.0
     epochs: PositiveInt = 9
-    batch_size: PositiveInt = 32
+    batch_size: PositiveInt = 64
     validation_queries: Count = 1000
     patience: PositiveInt | None = 3
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"

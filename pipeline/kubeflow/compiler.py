@@ -131,7 +131,7 @@ def _stock_spec(config: PipelineConfig) -> tuple[dict[str, Any], dict[str, str]]
         # The files are not here: the driver hashes them in the step.
         content_fingerprint="",
         serving_dir=config.kubeflow.serving_dir,
-        fingerprints=code_fingerprints(),
+        fingerprints=code_fingerprints(config),
         span=RuntimeParameter(name=SPAN, ptype=str),
         beam_pipeline_args=BEAM_ARGS,
     )

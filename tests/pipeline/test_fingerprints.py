@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import fingerprints
+from pipeline.config_loading import load
 
 REPOSITORY = Path(fingerprints.__file__).resolve().parent.parent
 
@@ -62,6 +63,28 @@ def test_what_python_compiles_changes_nothing(checkout: Path) -> None:
     cache.mkdir(exist_ok=True)
     (cache / "towers.cpython-310.pyc").write_bytes(b"compiled")
     assert fingerprints.code_fingerprints() == before
+
+
+def test_an_edit_of_ones_own_class_reaches_the_step_that_uses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    own = {"model.history_encoder": "Trainer", "train.loss": "Trainer"}
+    for number, (key, node) in enumerate(own.items()):
+        module = tmp_path / f"own_part_{number}.py"
+        module.write_text("")
+        config = load([], [f"{key}=own_part_{number}.Own"])
+        before = fingerprints.code_fingerprints(config)
+        module.write_text("# edited\n")
+        after = fingerprints.code_fingerprints(config)
+        assert {n for n in after if after[n] != before[n]} == {node}
+    metric = load([], ["eval.metrics=[own_part_0.Own@5]"])
+    assert (
+        fingerprints.code_fingerprints(metric)["Evaluator"]
+        != fingerprints.code_fingerprints()["Evaluator"]
+    )
+    absent = load([], ["train.loss=nowhere.at.All"])
+    assert fingerprints.code_fingerprints(absent)
 
 
 def test_every_source_exists() -> None:
