@@ -21,6 +21,7 @@ from components.single_artifacts import Artifacts, SingleArtifactExecutor
 from pipeline import progress
 from pipeline.fingerprints import code_fingerprints
 from pipeline.run_state import RunState
+from pipeline.tuned_values import merged
 
 REPORT_FILE: Final = "report.html"
 # The same code may do something else under other releases of these.
@@ -58,13 +59,14 @@ class Executor(SingleArtifactExecutor):
         reasons = inputs["infra_blessing"].get_string_custom_property("reasons")
         now = datetime.datetime.now(datetime.timezone.utc)
         summary = inputs["examples"].get_string_custom_property("summary")
+        training = _read_json(inputs["model_run"].uri, "train_report.json")
         return Facts(
             run_id=(self._context and self._context.pipeline_run_id) or "",
             made_at=now.strftime("%Y-%m-%d %H:%M UTC"),
-            config=config,
+            config=merged(config, training["tuned"]),
             data=json.loads(summary or "{}"),
             gate=_read_json(inputs["data_report"].uri, "data_report.json"),
-            training=_read_json(inputs["model_run"].uri, "train_report.json"),
+            training=training,
             evaluation=_read_json(inputs["evaluation"].uri, "retrieval_summary.json"),
             model_info=model_info,
             not_servable=json.loads(reasons or "[]"),
@@ -74,7 +76,7 @@ class Executor(SingleArtifactExecutor):
                 inputs["examples"], model_path, int(model_info["corpus_size"])
             ),
             steps=_steps(),
-            lineage=_lineage(inputs),
+            lineage=_lineage(inputs, is_tuned=bool(training["tuned"])),
         )
 
 
@@ -97,7 +99,7 @@ def _steps() -> list[StepTime]:
     ]
 
 
-def _lineage(inputs: Artifacts) -> list[tuple[str, str]]:
+def _lineage(inputs: Artifacts, *, is_tuned: bool) -> list[tuple[str, str]]:
     """What the model was made of, in the order in which it was."""
     examples, schema = inputs["examples"], inputs["schema"]
     facts = [
@@ -111,6 +113,7 @@ def _lineage(inputs: Artifacts) -> list[tuple[str, str]]:
     code = [
         (f"code of {node}", fingerprint)
         for node, fingerprint in code_fingerprints().items()
+        if node != "Tuner" or is_tuned
     ]
     artifacts = [
         (f"{artifact.type_name} ({name})", artifact.uri)

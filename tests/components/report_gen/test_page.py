@@ -107,12 +107,22 @@ def test_data_that_were_mended_or_set_aside_are_counted() -> None:
         "bad_rows": {"rating": 7},
     }
     text = page.render(dataclasses.replace(facts(), data=data))
+    one_folder = dataclasses.replace(facts(), data={**data, "spans": [0]})
+    assert "none: one folder" in page.render(one_folder)
     for expected in (
         *("1, 2", "1970-01-01 00:00 UTC to 1970-01-02", "read 1,234, quarantined 7"),
         *("rating 7", "movies without year 6", "4 held-out ratings", "(3 cold)"),
         "3 users had no history when they were asked",
     ):
         assert expected in text
+
+
+def test_drift_that_was_not_measured_again_says_so() -> None:
+    """A step that succeeded is not run again for the same data."""
+    assert "no version is live yet" in page.render(facts())
+    later = page.render(dataclasses.replace(facts(0.2), live_version="16"))
+    assert "passed the gate before version 16 went live" in later
+    assert "no version is live yet" not in later
 
 
 def test_the_card_compares_the_tail_with_the_head() -> None:
