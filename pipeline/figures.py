@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.tuned_values import SEARCH_FILE, told
+
 
 @dataclass(frozen=True)
 class Output:
@@ -92,6 +94,13 @@ def _model_run(output: Output) -> str:
     return f"loss {losses[0]:.3f} -> {losses[-1]:.3f}" if losses else ""
 
 
+def _tuner_results(output: Output) -> str:
+    search = output.read_json(SEARCH_FILE)
+    best = search["trials"][0]
+    trials = _counted(len(search["trials"]), "trial", "trials")
+    return f"best of {trials}: recall@10 {best['recall']:.3f} by {told(search['best'])}"
+
+
 def _evaluation(output: Output) -> str:
     summary = output.read_json("retrieval_summary.json") or {}
     candidate = summary.get("candidate", {})
@@ -136,6 +145,7 @@ _DESCRIBE: Final[Mapping[str, Callable[[Output], str]]] = {
     "run_report": _run_report,
     "evaluation": _evaluation,
     "model_run": _model_run,
+    "tuner_results": _tuner_results,
     "transform_graph": _transform_graph,
     "report": _report,
     "anomalies": _anomalies,

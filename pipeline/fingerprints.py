@@ -19,6 +19,7 @@ from pipeline.config import PipelineConfig
 _ROOT: Final = Path(__file__).resolve().parent.parent
 
 _SINGLE: Final = "components/single_artifacts.py"
+_TUNED: Final = "pipeline/tuned_values.py"
 # Node id -> the sources that its result depends on, files or whole folders.
 _SOURCES: Final[dict[str, tuple[str, ...]]] = {
     "MovieLensExampleGen": ("components/movielens_example_gen",),
@@ -31,7 +32,8 @@ _SOURCES: Final[dict[str, tuple[str, ...]]] = {
         _SINGLE,
     ),
     "Transform": ("trainer/preprocessing.py",),
-    "Trainer": ("trainer",),
+    "Tuner": ("trainer", "components/tuner", _TUNED),
+    "Trainer": ("trainer", _TUNED),
     "LiveModel": ("components/live_model", "components/live_version.py", _SINGLE),
     "Evaluator": ("components/evaluator", "components/metrics"),
     "ServabilityCheck": (
@@ -67,8 +69,10 @@ def _own_classes(config: PipelineConfig) -> dict[str, list[str]]:
     """Node id -> dotted paths that its part of the configuration names."""
     model, train = config.model, config.train
     towers = (model.history_encoder, model.query_tower, model.candidate_tower)
+    trained = [*towers, train.loss, train.optimizer]
     named = {
-        "Trainer": [*towers, train.loss, train.optimizer],
+        "Tuner": trained,
+        "Trainer": trained,
         "Evaluator": config.eval.metrics,
     }
     return {

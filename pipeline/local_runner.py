@@ -68,7 +68,7 @@ def _run(options: argparse.Namespace) -> None:
     )
     if options.no_cache:
         pipeline.enable_cache = False
-    ProgressDagRunner(options.run_id).run(pipeline)
+    ProgressDagRunner(options.run_id, options.until).run(pipeline)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--input-base", required=True)
     parser.add_argument("--content-fingerprint", required=True)
     parser.add_argument("--no-cache", action="store_true")
+    parser.add_argument("--until")
     return parser
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.figures import Output
+from pipeline.tuned_values import merged
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class PastRun:
     def state(self) -> str:
         """Succeeded where it came to the report, failed, or stopped in between.
 
+        Tuned where it was a search alone.
+
         Cleaned where it succeeded and its report was removed since.
         """
         states = {step.state for step in self.steps}
@@ -75,16 +78,20 @@ class PastRun:
             return "failed"
         report = self.output("run_report")
         if report is None:
-            return "stopped"
+            is_search = bool(self.steps) and "tuner_results" in self.steps[-1].outputs
+            return "tuned" if is_search else "stopped"
         return "succeeded" if Path(report.uri).is_dir() else "cleaned"
 
     @property
     def config(self) -> dict[str, Any]:
-        """The whole configuration; empty where the run did not come to the report."""
+        """The whole configuration, with what the Tuner chose in place of its own.
+
+        Empty where the run did not come to the report.
+        """
         for step in self.steps:
             if "run_report" in step.outputs and "config" in step.parameters:
                 content: dict[str, Any] = json.loads(step.parameters["config"])
-                return content
+                return merged(content, self.training.get("tuned", {}))
         return {}
 
     @property

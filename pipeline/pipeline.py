@@ -14,6 +14,7 @@ from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import trainer_pb2, transform_pb2
+from tfx.types.channel import BaseChannel
 
 from components.data_gate.component import DataGate
 from components.evaluator.component import RetrievalEvaluator
@@ -25,6 +26,7 @@ from components.report_gen.component import ReportGen
 from components.schema import curated_schema_digest
 from components.schema.component import SchemaImporter
 from components.servability_check.component import ServabilityCheck
+from components.tuner.component import SearchTuner
 from pipeline.config import PipelineConfig
 from trainer.features import CORPUS_SPLIT, EVAL_SPLIT, SPLITS, TRAIN_SPLIT
 
@@ -152,6 +154,7 @@ def _model_nodes(
     )
     # An order without data: nothing is made of examples that the gate refused.
     transform.add_upstream_node(data["gate"])
+    tuner = _tuner(config, transform, schema, fingerprints)
     trainer = Trainer(
         run_fn="trainer.training.run_fn",
         examples=transform.outputs["transformed_examples"],
@@ -159,6 +162,7 @@ def _model_nodes(
         schema=schema,
         train_args=trainer_pb2.TrainArgs(splits=[TRAIN_SPLIT, CORPUS_SPLIT]),
         eval_args=trainer_pb2.EvalArgs(splits=[EVAL_SPLIT]),
+        hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
         custom_config=_trainer_config(config, fingerprints["Trainer"]),
     )
     candidate = trainer.outputs["model"]
@@ -206,6 +210,7 @@ def _model_nodes(
     )
     return [
         transform,
+        *([tuner] if tuner else []),
         trainer,
         live_model,
         evaluator,
@@ -215,10 +220,33 @@ def _model_nodes(
     ]
 
 
+def _tuner(
+    config: PipelineConfig,
+    transform: Transform,
+    schema: BaseChannel,
+    fingerprints: Mapping[str, str],
+) -> SearchTuner | None:
+    """The search for hyperparameters, where the configuration wants one."""
+    if not config.tune.enabled:
+        return None
+    tune = dataclasses.asdict(config.tune)
+    return SearchTuner(
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        schema=schema,
+        custom_config={
+            **_trainer_config(config, fingerprints["Tuner"]),
+            "tune": tune,
+        },
+    )
+
+
 def _reported_config(config: PipelineConfig) -> str:
     """All that decides what is computed, and not what a cluster gives for it."""
     content = dataclasses.asdict(config)
     del content["kubeflow"]
+    if not config.tune.enabled:
+        del content["tune"]
     return json.dumps(content, sort_keys=True)
 
 

@@ -8,6 +8,8 @@ Each event is one JSON object on one line of the file that `TWO_TOWER_EVENTS` na
   the end, `outputs`: output key -> `{"uri": ..., "properties": {...}}`.
 * `train`: `epoch` (epochs done, a fraction in between), `epochs`, `loss`, `seconds`
   since training began.
+* `trial`: `trial` (its number, from 1), `trials` (at most), `state` (running, done or
+  failed) and the other fields of `trainer.tuner.Outcome`.
 * `error`: `step` or null, `cause`, `remedy`.
 
 This module is imported by the trainer, so it imports nothing heavy.
@@ -23,7 +25,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 ENV_VAR: Final = "TWO_TOWER_EVENTS"
-Kind = Literal["phase", "pipeline", "step", "train", "error"]
+Kind = Literal["phase", "pipeline", "step", "train", "trial", "error"]
 Event = dict[str, Any]
 
 

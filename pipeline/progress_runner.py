@@ -11,7 +11,11 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.compiler import constants
 from tfx.orchestration import metadata
 from tfx.orchestration.local import local_dag_runner, runner_utils
-from tfx.orchestration.portable import launcher, runtime_parameter_utils
+from tfx.orchestration.portable import (
+    launcher,
+    partial_run_utils,
+    runtime_parameter_utils,
+)
 from tfx.proto.orchestration import pipeline_pb2
 from tfx.types import standard_artifacts
 
@@ -34,14 +38,17 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
     be resolved, a node that is skipped), and it uses the run id of the command line.
     """
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, until: str | None = None) -> None:
         """Makes a runner for one run.
 
         Args:
           run_id: Recorded in ML Metadata as the pipeline run.
+          until: Node after which the run ends, with all that it waits for and nothing
+            else; None for the whole pipeline.
         """
         super().__init__()
         self._run_id = run_id
+        self._until = until
 
     def run_with_ir(
         self,
@@ -49,22 +56,28 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
         run_options: pipeline_pb2.RunOptions | None = None,
         **kwargs: Any,
     ) -> None:
-        """Runs all nodes in order.
+        """Runs the nodes in order.
 
         Args:
           pipeline: Compiled pipeline.
-          run_options: Must be None: partial runs are not offered.
+          run_options: Must be None: see `until` for what is offered in their place.
           **kwargs: Must be empty.
 
         Raises:
           Exception: Whatever a step raised, after its `step` and `error` events.
         """
         if run_options is not None or kwargs:
-            raise ValueError("partial runs are not supported by ProgressDagRunner")
+            raise ValueError("ProgressDagRunner takes no options; see its `until`")
         runtime_parameter_utils.substitute_runtime_parameter(
             pipeline, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: self._run_id}
         )
-        nodes = [node.pipeline_node for node in pipeline.nodes]
+        if self._until:
+            partial_run_utils.mark_pipeline(pipeline, to_nodes=[self._until])
+        nodes = [
+            node.pipeline_node
+            for node in pipeline.nodes
+            if not node.pipeline_node.execution_options.HasField("skip")
+        ]
         progress.emit("pipeline", nodes=[node.node_info.id for node in nodes])
         for node in nodes:
             self._run_step(pipeline, node)

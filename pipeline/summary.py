@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pipeline.figures import refusals
 from pipeline.run_state import RunState
+from pipeline.tuned_values import SEARCH_FILE
 
 Metrics = Mapping[str, float]
 
@@ -31,6 +32,8 @@ class Summary:
       reasons: Why it was or was not blessed, and why it cannot be served if so.
       report: The HTML page about the run; None where the run did not get there.
       pushed_model: Folder of the model that the run pushed; None if it pushed none.
+      tuning: What the Tuner found, as `components.tuner.executor` writes it; None where
+        the run had no such step or did not get there.
       train_seconds: Time that the candidate's training took, also where it was cached.
       wall_seconds: Time from the start of the command to its end.
       peak_rss_mb: Largest resident memory of the child process tree, in MiB.
@@ -47,6 +50,7 @@ class Summary:
     reasons: list[str]
     report: str | None
     pushed_model: str | None
+    tuning: dict[str, Any] | None
     train_seconds: float | None
     wall_seconds: float
     peak_rss_mb: float
@@ -93,6 +97,7 @@ def build(measured: Measured, state: RunState) -> Summary:
         reasons=[*evaluation.get("reasons", ()), *_refusals(state)],
         report=_html(state),
         pushed_model=_pushed_model(state),
+        tuning=_report(state, "tuner_results", SEARCH_FILE) or None,
         train_seconds=training.get("train_seconds"),
         wall_seconds=round(measured.wall_seconds, 2),
         peak_rss_mb=round(measured.peak_rss_mb, 1),

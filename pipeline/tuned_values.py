@@ -1,9 +1,9 @@
 """What a search found, between KerasTuner's hyperparameters and the configuration.
 
 A hyperparameter is named by its key, such as `train.learning_rate`. KerasTuner chooses
-among numbers, texts or booleans of one type; what is no such value (a list, null, values
-of several types) is written to it as JSON. It imports nothing heavy: the command line,
-the Trainer and the Tuner all use it.
+among numbers, texts or booleans of one type; what is no such value (a list, null,
+values of several types) is written to it as JSON. This module imports nothing heavy:
+the command line, the Trainer and the Tuner all use it.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ class FitReport(NamedTuple):
       loss: Mean loss of each epoch, in nats.
       recall: Recall@10 of the validation slice after each epoch; empty without one.
       best_epoch: The epoch whose weights the model has, from 1.
+      num_queries: Queries of the validation slice.
       num_targets: Events that an epoch predicts.
       train_seconds: Seconds of the whole fit.
       targets_per_second: Events predicted in a second, all epochs together.
@@ -39,6 +40,7 @@ class FitReport(NamedTuple):
     loss: list[float]
     recall: list[float]
     best_epoch: int
+    num_queries: int
     num_targets: int
     train_seconds: float
     targets_per_second: float
@@ -91,6 +93,7 @@ def fit(
         loss=losses,
         recall=history.get(MONITORED, []),
         best_epoch=watch.best_epoch if watch else len(losses),
+        num_queries=0 if validation is None else len(validation.movies),
         num_targets=num_targets,
         train_seconds=seconds,
         targets_per_second=num_targets * len(losses) / seconds,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -12,6 +12,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from numpy.typing import NDArray
 
+from pipeline.tuned_values import decoded, merged, told
 from trainer import features as f
 from trainer.context import ModelContext
 from trainer.devices import is_chief, set_precision, strategy
@@ -60,23 +61,23 @@ def run_fn(fn_args: Any) -> None:
     Args:
       fn_args: TFX's `FnArgs`. `custom_config` holds the fields of `ModelConfig`,
         `TrainConfig`, `DataConfig` and `EvalConfig` under `model`, `train`, `data` and
-        `eval`.
+        `eval`. `hyperparameters` is None, or what the Tuner chose in place of some.
 
     Raises:
       UserError: If a split is empty, a part of the model cannot be found or training
         diverges.
     """
-    config = fn_args.custom_config
-    tft_output = tft.TFTransformOutput(fn_args.transform_output)
-    spec = tft_output.transformed_feature_spec()
-    train_files, corpus_files = _by_split(fn_args.train_files)
-    train = read_columns(train_files, spec, _TRAIN_COLUMNS)
-    corpus = read_corpus(corpus_files, spec, _num_title_tokens(tft_output, config))
-    num_users = tft_output.vocabulary_size_by_name(USER_VOCABULARY)
+    tuned = decoded((fn_args.hyperparameters or {}).get("values", {}))
+    config = merged(fn_args.custom_config, tuned)
+    if tuned:
+        logging.info("The Tuner chose %s", told(tuned))
+    train, corpus, num_users = read_inputs(fn_args)
 
     model, report = train_model(train, corpus, num_users, config, fn_args.model_run_dir)
     if not is_chief():
         return
+    tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
+    spec = tft_output.transformed_feature_spec()
     held_out = read_columns(fn_args.eval_files, spec, _HELD_OUT_COLUMNS)
     export_model(
         model,
@@ -87,7 +88,41 @@ def run_fn(fn_args: Any) -> None:
         config=config,
         path=fn_args.serving_model_dir,
     )
-    _write_report(report, corpus, fn_args.model_run_dir)
+    _write_report(report, corpus, tuned, fn_args.model_run_dir)
+
+
+class Inputs(NamedTuple):
+    """What a model is trained on.
+
+    Attributes:
+      train: Transformed rows of the train split.
+      corpus: The movies.
+      num_users: Users of the vocabulary.
+    """
+
+    train: Columns
+    corpus: Corpus
+    num_users: int
+
+
+def read_inputs(fn_args: Any) -> Inputs:
+    """Reads the splits `train` and `corpus`; nothing of the eval split.
+
+    Args:
+      fn_args: TFX's `FnArgs`, see `run_fn`.
+
+    Raises:
+      UserError: If a split is empty.
+    """
+    tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
+    spec = tft_output.transformed_feature_spec()
+    train_files, corpus_files = _by_split(fn_args.train_files)
+    num_title_tokens = _num_title_tokens(tft_output, fn_args.custom_config)
+    return Inputs(
+        train=read_columns(train_files, spec, _TRAIN_COLUMNS),
+        corpus=read_corpus(corpus_files, spec, num_title_tokens),
+        num_users=tft_output.vocabulary_size_by_name(USER_VOCABULARY),
+    )
 
 
 def train_model(
@@ -164,9 +199,15 @@ def _num_title_tokens(tft_output: tft.TFTransformOutput, config: dict[str, Any])
     return int(tft_output.vocabulary_size_by_name(TITLE_VOCABULARY)) + 1
 
 
-def _write_report(report: FitReport, corpus: Corpus, log_dir: str) -> None:
+def _write_report(
+    report: FitReport, corpus: Corpus, tuned: dict[str, Any], log_dir: str
+) -> None:
     """Writes what the summary of the run shows about training."""
     tf.io.gfile.makedirs(log_dir)
-    content = {**report._asdict(), "corpus_size": len(corpus.movie_ids)}
+    content = {
+        **report._asdict(),
+        "corpus_size": len(corpus.movie_ids),
+        "tuned": tuned,
+    }
     with tf.io.gfile.GFile(f"{log_dir}/train_report.json", "w") as file:
         json.dump(content, file, indent=2)

@@ -18,6 +18,7 @@ _INTERRUPT_EXIT: Final = 130  # 128 + SIGINT, as shells do
 # Name -> line in `two-tower --help`. `pipeline/cli/<name>.py` defines `<name>`.
 _COMMANDS: Final = {
     "run": "Train, evaluate and push a model; steps that did not change are cached.",
+    "tune": "Search for better hyperparameters, on the train split alone.",
     "recommend": "Ask the newest pushed model what a user should watch next.",
     "runs": "List the runs of a workspace.",
     "report": "Tell why a model was or was not blessed, and where the page of it is.",

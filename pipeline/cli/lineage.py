@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,7 +42,9 @@ def lineage(version: str, as_json: bool, workspace: Path) -> None:
     from pipeline.workspace import Workspace
 
     history = History(Workspace.open(workspace))
-    steps = [_row(step, history) for step in history.upstream(version)]
+    upstream = list(history.upstream(version))
+    tuned = _tuned(upstream)
+    steps = [_row(step, history, tuned) for step in upstream]
     if as_json:
         click.echo(json.dumps({"version": version, "steps": steps}, indent=2))
         return
@@ -60,21 +62,39 @@ def lineage(version: str, as_json: bool, workspace: Path) -> None:
     )
 
 
-def _row(step: Step, history: History) -> dict[str, Any]:
+def _tuned(steps: Sequence[Step]) -> dict[str, Any]:
+    """What a Tuner chose in place of the Trainer's own settings."""
+    found: dict[str, Any] = {}
+    for step in steps:
+        if "best_hyperparameters" in step.outputs:
+            found |= _summaries(step)
+    return {name: found[name] for name in _TOLD if name in found}
+
+
+def _row(step: Step, history: History, tuned: Mapping[str, Any]) -> dict[str, Any]:
+    made_of = _made_of(step)
+    if "model_run" in step.outputs:
+        made_of |= tuned
     return {
         "step": step.id,
         "runs": history.runs_with(step),
-        "made_of": _made_of(step),
+        "made_of": made_of,
         "artifacts": {key: a.output.uri for key, a in step.outputs.items()},
     }
 
 
 def _made_of(step: Step) -> dict[str, Any]:
     """What is known of the data, settings and code of a step."""
-    found = dict(_leaves(step.parameters))
+    found = dict(_leaves(step.parameters)) | _summaries(step)
+    return {name: found[name] for name in _TOLD if found.get(name) is not None}
+
+
+def _summaries(step: Step) -> dict[str, Any]:
+    """What the artifacts of a step say of themselves."""
+    found: dict[str, Any] = {}
     for artifact in step.outputs.values():
         found |= _leaves({"summary": artifact.output.properties.get("summary")})
-    return {name: found[name] for name in _TOLD if name in found}
+    return found
 
 
 def _leaves(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.summary import Metrics, Summary
+from pipeline.tuned_values import told
 from pipeline.workspace import DEFAULT_ROOT, Run, Workspace
 
 _SHOWN_CUTOFF: Final = 10
@@ -23,7 +24,12 @@ def report(console: Console, summary: Summary, workspace: Workspace, run: Run) -
         console.print()
         console.print(_metrics_table(summary))
     console.print()
-    for label, value in _facts(summary, workspace, run):
+    print_facts(console, _facts(summary, workspace, run))
+
+
+def print_facts(console: Console, facts: Iterable[tuple[str, str]]) -> None:
+    """Prints a line for each label and value."""
+    for label, value in facts:
         text = Text.assemble((f"{label:<9}", "bold"), value)
         console.print(text, soft_wrap=True, highlight=False)
 
@@ -90,6 +96,8 @@ def _facts(
     yield "Blessed", "yes" if summary.blessed else "no"
     for reason in summary.reasons:
         yield "", reason
+    if summary.tuning:
+        yield "Tuned", told(summary.tuning["best"])
     yield "Model", summary.pushed_model or "none was pushed"
     yield (
         "Took",
@@ -99,10 +107,11 @@ def _facts(
         yield "Report", summary.report
     yield "Summary", str(run.summary)
     if summary.pushed_model:
-        yield "Next", f"two-tower recommend --user 42{_workspace_option(workspace)}"
+        yield "Next", f"two-tower recommend --user 42{workspace_option(workspace)}"
 
 
-def _workspace_option(workspace: Workspace) -> str:
+def workspace_option(workspace: Workspace) -> str:
+    """What a command needs to find the workspace; empty for the usual one."""
     if workspace.root == Path.cwd() / DEFAULT_ROOT:
         return ""
     return f" --workspace {workspace.root}"

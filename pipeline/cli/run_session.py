@@ -6,6 +6,7 @@ import importlib.metadata
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -36,16 +37,25 @@ class RunRequest:
       workspace: Folder of the workspace, made where it is absent.
       data_dir: Folder with MovieLens files; None to fetch them.
       no_cache: Run every step again.
+      until: Step after which the run ends; None for the whole pipeline.
     """
 
     config: PipelineConfig
     workspace: Path
     data_dir: Path | None
     no_cache: bool
+    until: str | None = None
 
 
-def run_pipeline(request: RunRequest) -> int:
+Reporter = Callable[[Console, summaries.Summary, Workspace, Run], None]
+
+
+def run_pipeline(request: RunRequest, reporter: Reporter = report) -> int:
     """Runs the pipeline and shows it.
+
+    Args:
+      request: What is run.
+      reporter: Shows the end of a run that did not fail.
 
     Returns:
       0, or 1 where a step failed.
@@ -72,7 +82,7 @@ def run_pipeline(request: RunRequest) -> int:
         _fact(console, "Log", run.log)
         command = _command(request, workspace, run, data)
         dataset = request.config.data.dataset
-        watch = Watch(console, workspace, run, dataset, tfx_version)
+        watch = Watch(console, workspace, run, dataset, tfx_version, reporter)
         return watch.follow(command, lock)
 
 
@@ -86,6 +96,7 @@ class Watch:
       run: Its files.
       dataset: What it reads.
       tfx_version: What it runs on.
+      reporter: Shows the end of a run that did not fail.
     """
 
     console: Console
@@ -93,6 +104,7 @@ class Watch:
     run: Run
     dataset: str
     tfx_version: str
+    reporter: Reporter = report
 
     def follow(self, command: list[str], lock: int) -> int:
         """Runs a command that emits progress events; returns the exit code."""
@@ -116,7 +128,7 @@ class Watch:
         if state.cause:
             report_failure(summary, self.run)
             return 1
-        report(self.console, summary, self.workspace, self.run)
+        self.reporter(self.console, summary, self.workspace, self.run)
         return 0
 
     def _write_summary(self, state: RunState, child: Child) -> summaries.Summary:
@@ -155,6 +167,7 @@ def _command(
         *("--input-base", str(data.folder)),
         *("--content-fingerprint", data.fingerprint),
         *(["--no-cache"] if request.no_cache else []),
+        *(["--until", request.until] if request.until else []),
     ]
 
 

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.spinner import Spinner
 from rich.text import Text
 
+from pipeline.cli.trial_line import trial_line
 from pipeline.progress import Event
 from pipeline.run_state import RunState, Step
 
@@ -51,6 +52,10 @@ class RunView(abc.ABC):
             self._end_step(state.steps[event["id"]])
         elif event["kind"] == "train":
             self._train(event)
+        elif event["kind"] == "trial" and event["state"] == "running":
+            self._begin_trial(event)
+        elif event["kind"] == "trial":
+            self._print(trial_line(event))
         self.tick(state)
 
     @abc.abstractmethod
@@ -60,6 +65,10 @@ class RunView(abc.ABC):
     @abc.abstractmethod
     def _train(self, event: Event) -> None:
         """Shows how far the training is."""
+
+    @abc.abstractmethod
+    def _begin_trial(self, event: Event) -> None:
+        """Notes which trial of a search the training to come belongs to."""
 
     def _end_step(self, step: Step) -> None:
         self._print(line(step.id, step.state, step.seconds, step.figure))
@@ -99,6 +108,7 @@ class PlainView(RunView):
         super().__init__(console)
         self._last = self._started
         self._epoch = 0
+        self._in_trial = False
 
     def __enter__(self) -> PlainView:
         """Says at once what takes the first seconds."""
@@ -121,13 +131,20 @@ class PlainView(RunView):
         self._print(self._running_line(step) if step else self._import_line("starting"))
 
     def _train(self, event: Event) -> None:
-        """Prints each epoch once it is over."""
-        if int(event["epoch"]) > self._epoch:
+        """Prints each epoch once it is over; of a search, whole trials."""
+        if not self._in_trial and int(event["epoch"]) > self._epoch:
             self._epoch = int(event["epoch"])
             self._print(
                 f"    epoch {self._epoch}/{event['epochs']}   "
                 f"loss {event['loss']:.4f}   {event['seconds']:.1f} s"
             )
+
+    def _begin_trial(self, event: Event) -> None:
+        self._in_trial = True
+
+    def _end_step(self, step: Step) -> None:
+        self._in_trial = False
+        super()._end_step(step)
 
     def _print(self, text: Text | str) -> None:
         self._last = time.monotonic()
@@ -143,7 +160,9 @@ class LiveView(RunView):
         self._live = Live(console=console, refresh_per_second=10, transient=True)
         self._spinner = Spinner("dots", style="cyan")
         self._progress = Progress(
-            TextColumn("    epoch {task.completed:.1f}/{task.total:.0f}"),
+            TextColumn(
+                "    {task.description}epoch {task.completed:.1f}/{task.total:.0f}"
+            ),
             BarColumn(bar_width=30),
             TextColumn("loss {task.fields[loss]:.4f}"),
             TimeRemainingColumn(compact=True),
@@ -151,6 +170,7 @@ class LiveView(RunView):
             console=console,
         )
         self._task: TaskID | None = None
+        self._trial = ""
 
     def __enter__(self) -> LiveView:
         """Says at once what takes the first seconds."""
@@ -181,14 +201,24 @@ class LiveView(RunView):
             parts.append(self._progress)
         self._live.update(Group(*parts))
 
+    def _begin_trial(self, event: Event) -> None:
+        self._forget_task()
+        self._trial = f"trial {event['trial']}/{event['trials']} "
+
     def _end_step(self, step: Step) -> None:
-        self._task = None
+        self._forget_task()
+        self._trial = ""
         super()._end_step(step)
+
+    def _forget_task(self) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._task = None
 
     def _train(self, event: Event) -> None:
         """Moves the bar."""
         if self._task is None:
             self._task = self._progress.add_task(
-                "", total=event["epochs"], loss=event["loss"]
+                self._trial, total=event["epochs"], loss=event["loss"]
             )
         self._progress.update(self._task, completed=event["epoch"], loss=event["loss"])

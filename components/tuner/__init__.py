@@ -1,0 +1,1 @@
+"""SearchTuner: TFX's Tuner, whose outcome tells how sure it is."""

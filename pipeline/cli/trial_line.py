@@ -1,0 +1,17 @@
+"""A trial of a search in one line."""
+
+from __future__ import annotations
+
+from pipeline.progress import Event
+from pipeline.tuned_values import told
+
+
+def trial_line(event: Event) -> str:
+    """One line of a trial: its number, recall and error, seconds and values."""
+    result = f"failed: {event['error']}"
+    if not event["error"]:
+        result = f"recall@10 {event['recall']:.4f} ± {event['standard_error']:.4f}"
+    return (
+        f"    trial {event['trial']}/{event['trials']}   {result}   "
+        f"{event['seconds']:.1f} s   {told(event['values'])}"
+    )

@@ -1,0 +1,86 @@
+"""`two-tower tune`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.cli.options import (
+    assignments_with_dataset,
+    config_options,
+    workspace_option,
+)
+
+
+@click.command()
+@config_options
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="Folder with the files of the edition; without it they are fetched.",
+)
+@click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    help="Models to train at most, the same as --set tune.trials=N.",
+)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("best.yaml"),
+    show_default=True,
+    help="File for the best values, which `two-tower run --config` takes.",
+)
+@click.option(
+    "--no-cache",
+    is_flag=True,
+    help="Run every step again, also where nothing changed.",
+)
+@workspace_option
+@click.pass_context
+def tune(
+    context: click.Context,
+    *,
+    dataset: str | None,
+    files: tuple[Path, ...],
+    assignments: tuple[str, ...],
+    data_dir: Path | None,
+    trials: int | None,
+    output: Path,
+    no_cache: bool,
+    workspace: Path,
+) -> None:
+    """Search for better hyperparameters, on the train split alone.
+
+    It runs the pipeline up to the step Tuner, which trains one model for each trial
+    and ranks them by recall@10 on a validation slice of the train split. The section
+    `tune` of the configuration tells what is tried and how: see docs/tuning.md.
+
+    \b
+    Examples:
+      two-tower tune                               20 trials, the best in best.yaml
+      two-tower run --config best.yaml             train with what was found
+      two-tower tune --trials 50 -o ml-1m.yaml -d ml-1m
+      two-tower tune --set tune.max_seconds=600    no new trial after ten minutes
+      two-tower tune --set 'tune.space={model.dropout: {min: 0.2, max: 0.7}}'
+      two-tower run --set tune.enabled=true        search, train and push in one run
+
+    The exit code is 1 where a step failed or no trial succeeded, 2 where the command
+    line or the configuration is wrong.
+    """
+    from pipeline.cli.run_session import RunRequest, run_pipeline
+    from pipeline.cli.tune_report import TuneReport, check_output
+    from pipeline.config_loading import load
+    from pipeline.data_source import check
+
+    check_output(output)
+    assignments = assignments_with_dataset(dataset, assignments)
+    search = ("tune.enabled=true", *((f"tune.trials={trials}",) if trials else ()))
+    own_name = data_dir.resolve().name if data_dir else None
+    config = load(files, (*assignments, *search), own_name)
+    check(config.data, data_dir)
+    report = TuneReport(config.tune, output, files, assignments, data_dir)
+    request = RunRequest(config, workspace, data_dir, no_cache, until="Tuner")
+    context.exit(run_pipeline(request, report))

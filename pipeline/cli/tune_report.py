@@ -1,0 +1,131 @@
+"""What stands below a search: its trials, the best as a file, what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from pipeline.cli.run_report import print_facts, workspace_option
+from pipeline.cli.tables import number, print_table
+from pipeline.errors import UsageError
+from pipeline.summary import Summary
+from pipeline.tune_config import TuneConfig
+from pipeline.tuned_values import nested, short, told
+from pipeline.whole_files import write_text
+from pipeline.workspace import Run, Workspace
+
+
+def check_output(path: Path) -> None:
+    """Refuses, before hours of search, a file that could not be written.
+
+    Raises:
+      UsageError: Its folder is absent.
+    """
+    if not path.resolve().parent.is_dir():
+        raise UsageError(
+            f"--output {path} is in a folder that does not exist", "Make the folder."
+        )
+
+
+@dataclass(frozen=True)
+class TuneReport:
+    """Prints the table of trials and writes the file.
+
+    Attributes:
+      tune: What was searched and how.
+      output: The file.
+      files: Configuration files of the search.
+      assignments: Its `--set`.
+      data_dir: Its `--data-dir`.
+    """
+
+    tune: TuneConfig
+    output: Path
+    files: Sequence[Path]
+    assignments: Sequence[str]
+    data_dir: Path | None
+
+    def __call__(
+        self, console: Console, summary: Summary, workspace: Workspace, run: Run
+    ) -> None:
+        """Shows the end of a search that did not fail."""
+        search = summary.tuning or {}
+        trials, best = search["trials"], search["best"]
+        write_text(self.output, _yaml(trials[0], best, summary))
+        console.print()
+        print_table(*_table(trials, list(self.tune.space)))
+        console.print()
+        facts = [
+            ("Best", told(best)),
+            ("", _certainty(trials)),
+            ("File", str(self.output)),
+            ("Summary", str(run.summary)),
+            ("Next", self._next() + workspace_option(workspace)),
+        ]
+        print_facts(console, facts)
+
+    def _next(self) -> str:
+        """The command that trains with what was found, and all else as it was."""
+        # A `--set` would win over the file.
+        kept = [
+            text
+            for text in self.assignments
+            if text.partition("=")[0].strip() not in self.tune.space
+            and not text.startswith("tune")
+        ]
+        parts = [
+            *(part for text in kept for part in ("--set", text)),
+            *(("--data-dir", str(self.data_dir)) if self.data_dir else ()),
+            *(part for path in self.files for part in ("--config", str(path))),
+            *("--config", str(self.output)),
+        ]
+        return shlex.join(["two-tower", "run", *parts])
+
+
+def _table(
+    trials: Sequence[Mapping[str, Any]], keys: Sequence[str]
+) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows, best first."""
+    columns = ["trial>", "recall@10>", "std. error>", "epochs>", "seconds>"]
+    rows = [
+        [
+            str(trial["trial"]),
+            "failed" if trial["error"] else number(trial["recall"]),
+            number(trial["standard_error"]),
+            str(trial["epochs"] or "-"),
+            number(trial["seconds"], 1),
+            *(short(trial["values"][key]) for key in keys),
+        ]
+        for trial in trials
+    ]
+    return [*columns, *(f"{key.partition('.')[2]}>" for key in keys)], rows
+
+
+def _certainty(trials: Sequence[Mapping[str, Any]]) -> str:
+    """How many trials are as good as the best, as far as can be told."""
+    best = trials[0]
+    limit = best["recall"] - best["standard_error"]
+    equals = [t for t in trials[1:] if not t["error"] and t["recall"] >= limit]
+    of = f"of {best['queries']:,} validation queries"
+    if not equals:
+        return f"No other trial is within its standard error, {of}"
+    count = (
+        "1 other trial is" if len(equals) == 1 else f"{len(equals)} other trials are"
+    )
+    return f"{count} within its standard error, {of}"
+
+
+def _yaml(trial: Mapping[str, Any], best: Mapping[str, Any], summary: Summary) -> str:
+    """The best values as a configuration file."""
+    return (
+        f"# Found by `two-tower tune` on {summary.dataset}, run {summary.run_id}:\n"
+        f"# recall@10 {trial['recall']:.4f} on the validation slice, standard error "
+        f"{trial['standard_error']:.4f}.\n"
+        + yaml.safe_dump(nested(best), sort_keys=False, default_flow_style=None)
+    )
