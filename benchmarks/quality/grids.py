@@ -1,0 +1,135 @@
+"""The peers: their settings, and the grids that these are chosen from."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, Final, NamedTuple
+
+Settings = dict[str, Any]
+
+
+class Peer(NamedTuple):
+    """A ranker of the peers' environment.
+
+    Attributes:
+      name: As in `peers`.
+      title: As in the table.
+      is_random: Whether it differs from seed to seed.
+      fixed: Settings that are not searched.
+      grid: Setting -> values; all combinations are tried on the validation split.
+    """
+
+    name: str
+    title: str
+    is_random: bool
+    fixed: Settings
+    grid: dict[str, list[Any]]
+
+    def candidates(self) -> list[Settings]:
+        """All combinations of the grid, with the fixed settings."""
+        values = itertools.product(*self.grid.values())
+        return [{**self.fixed, **dict(zip(self.grid, v, strict=True))} for v in values]
+
+
+_TUTORIAL: Final = {
+    "dim": 32,
+    "learning_rate": 0.1,
+    "batch_size": 8192,
+    "epochs": 3,
+    "log_q": False,
+    "metrics": False,
+}
+
+PEERS: Final = {
+    peer.name: peer
+    for peer in (
+        Peer("popularity", "popularity", False, {}, {}),
+        Peer(
+            "recent-popularity",
+            "popularity of late",
+            False,
+            {},
+            {"days": [0.25, 1, 2, 4, 7, 14, 30, 60, 120, 365]},
+        ),
+        Peer(
+            "item-knn",
+            "item-KNN (cosine)",
+            False,
+            {},
+            {"neighbours": [20, 50, 100, 200, 400], "shrink": [0, 0.3, 1, 3, 10]},
+        ),
+        Peer(
+            "ease",
+            "EASE",
+            False,
+            {},
+            {"regularization": [10, 30, 100, 200, 400, 700, 1000, 2000]},
+        ),
+        Peer(
+            "implicit-als",
+            "implicit ALS",
+            True,
+            {"iterations": 15},
+            {
+                "factors": [16, 32, 64, 128],
+                "regularization": [0.01, 0.1, 1, 10],
+                "alpha": [1, 3, 10, 30],
+            },
+        ),
+        Peer(
+            "implicit-bpr",
+            "implicit BPR",
+            True,
+            {},
+            {
+                "factors": [32, 128],
+                "learning_rate": [0.01, 0.03, 0.1],
+                "regularization": [0.003, 0.01, 0.03],
+                "iterations": [100, 300],
+            },
+        ),
+        Peer(
+            "lightfm-warp",
+            "LightFM WARP",
+            True,
+            {"max_sampled": 30},
+            {
+                "no_components": [32, 64, 128],
+                "learning_rate": [0.02, 0.05],
+                "item_alpha": [0, 1e-5, 1e-4],
+                "epochs": [20, 60],
+            },
+        ),
+        Peer(
+            "irspack-slim",
+            "irspack SLIM",
+            False,
+            {},
+            {"alpha": [0.003, 0.01, 0.03, 0.1, 0.3], "l1_ratio": [0.01, 0.05, 0.2]},
+        ),
+        Peer(
+            "irspack-ials",
+            "irspack iALS",
+            True,
+            {},
+            {
+                "n_components": [32, 64, 128],
+                "alpha0": [0.03, 0.1, 0.3, 1],
+                "reg": [1e-3, 3e-3, 1e-2, 3e-2],
+            },
+        ),
+        Peer("tfrs-tutorial", "TFRS tutorial", True, _TUTORIAL, {}),
+        Peer(
+            "tfrs-tuned",
+            "TFRS, tuned, logQ",
+            True,
+            {**_TUTORIAL, "log_q": True},
+            {
+                "dim": [32, 64],
+                "learning_rate": [0.1, 0.3, 1],
+                "batch_size": [512, 2048],
+                "epochs": [5, 15, 40],
+            },
+        ),
+    )
+}

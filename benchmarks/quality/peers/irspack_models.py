@@ -1,0 +1,32 @@
+"""SLIM and iALS of `irspack`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from irspack.recommenders import IALSRecommender, SLIMRecommender
+
+from benchmarks.quality.peers.matrix import user_movie_matrix
+from benchmarks.quality.split import Array, Events, Scorer
+
+
+def fit_slim(events: Events, settings: dict[str, Any], seed: int) -> Scorer:
+    """Sparse linear method: Ning and Karypis, ICDM 2011."""
+    matrix = user_movie_matrix(events).astype(np.float64)
+    model = SLIMRecommender(matrix, **settings).learn()
+    return _scorer(model)
+
+
+def fit_ials(events: Events, settings: dict[str, Any], seed: int) -> Scorer:
+    """Implicit ALS, well tuned: Rendle et al., RecSys 2022, arXiv:2110.14037."""
+    matrix = user_movie_matrix(events).astype(np.float64)
+    model = IALSRecommender(matrix, random_seed=seed, **settings).learn()
+    return _scorer(model)
+
+
+def _scorer(model: Any) -> Scorer:
+    def score(users: Array) -> Array:
+        return np.asarray(model.get_score(users), np.float32)
+
+    return score

@@ -1,0 +1,57 @@
+"""Runs a module in a process of its own and takes what it reports."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PEERS_PYTHON: Final = ROOT / "benchmarks/quality/.venv/bin/python"
+_MARK: Final = "RESULT "
+# Legacy Keras is for TFRS alone: the pipeline's own model is on Keras 3.
+_PEERS_VARIABLES: Final = {"TF_USE_LEGACY_KERAS": "1"}
+
+
+class WorkerError(Exception):
+    """The process failed: its last line says why."""
+
+
+def run_worker(python: Path | str, module: str, work: dict[str, Any]) -> list[Any]:
+    """Runs `python -m module WORK.json` from the root of the project.
+
+    Args:
+      python: Interpreter.
+      module: Module that prints `RESULT` and JSON, once for each result.
+      work: What it is to do.
+
+    Returns:
+      The results, in order.
+
+    Raises:
+      WorkerError: If it fails.
+    """
+    variables = _PEERS_VARIABLES if Path(python) == PEERS_PYTHON else {}
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(work, file)
+        file.flush()
+        done = subprocess.run(
+            [str(python), "-m", module, file.name],
+            cwd=ROOT,
+            env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, **variables},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise WorkerError(lines[-1])
+    return [
+        json.loads(line.removeprefix(_MARK))
+        for line in done.stdout.splitlines()
+        if line.startswith(_MARK)
+    ]
