@@ -52,16 +52,23 @@ class Dimension:
 
 
 def _default_space() -> Mapping[str, Dimension]:
-    decays = ([0.8], [0.5, 0.8], [0.5, 0.8, 0.95], [0.7, 0.9, 0.97])
+    model, train = ModelConfig(), TrainConfig()
+    decays = ([0.8], [0.5, 0.8], [0.7, 0.9], [0.5, 0.8, 0.95])
     return {
         "train.learning_rate": Dimension(min=1e-3, max=2e-2, log=True),
-        "train.batch_size": Dimension(values=(16, 32, 64, 128)),
+        "train.batch_size": _choice(train.batch_size, 16, 32, 64, 128),
         "train.label_smoothing": Dimension(min=0.0, max=0.3),
-        "model.embedding_dim": Dimension(values=(32, 64, 96, 128)),
+        "model.embedding_dim": _choice(model.embedding_dim, 32, 48, 64, 96),
+        "model.hidden_units": _choice(model.hidden_units, 32, 64, 128),
         "model.dropout": Dimension(min=0.2, max=0.7),
         "model.user_dropout": Dimension(min=0.0, max=0.5),
-        "model.recency_decays": Dimension(values=decays),
+        "model.recency_decays": _choice(list(model.recency_decays), *decays),
     }
+
+
+def _choice(default: Any, *values: Any) -> Dimension:
+    """The values and the default, which a search must be able to begin with."""
+    return Dimension(values=(default, *(v for v in values if v != default)))
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
