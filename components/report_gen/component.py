@@ -13,7 +13,8 @@ from components.report_gen.executor import Executor
 class RunReport(types.Artifact):
     """The page: the file `report.html`.
 
-    Its custom properties are `blessed` (int) and the candidate's headline metrics.
+    Its custom properties are `blessed` (int) and the headline metrics, see
+    `page.headline_values`.
     """
 
     # Kubeflow's runner finds the class again by this name: see `components`.

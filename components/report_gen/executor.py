@@ -48,9 +48,8 @@ class Executor(SingleArtifactExecutor):
         path = os.path.join(report.uri, REPORT_FILE)
         io_utils.write_string_file(path, page.render(facts))
         report.set_int_custom_property("blessed", int(facts.evaluation["blessed"]))
-        for name in page.HEADLINE:
-            if (value := facts.evaluation["candidate"].get(name)) is not None:
-                report.set_float_custom_property(name, value)
+        for name, value in page.headline_values(facts.evaluation).items():
+            report.set_float_custom_property(name, value)
 
     def _facts(self, inputs: Artifacts, config: dict[str, Any]) -> Facts:
         model_path = path_utils.serving_model_path(inputs["model"].uri)

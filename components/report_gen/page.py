@@ -49,6 +49,28 @@ def render(facts: Facts) -> str:
     )
 
 
+def headline_values(summary: Mapping[str, Any]) -> dict[str, float]:
+    """The headline metrics, and how far they are above popularity and the live model.
+
+    Args:
+      summary: `retrieval_summary.json`.
+
+    Returns:
+      Name, such as `ndcg@10 lift over popularity` -> value, where there is one.
+    """
+    groups = {
+        "": summary["candidate"],
+        " lift over popularity": summary["popularity_lift"],
+        " gain over live model": summary["live_gain"] or {},
+    }
+    return {
+        f"{name}{suffix}": values[name]
+        for suffix, values in groups.items()
+        for name in HEADLINE
+        if values.get(name) is not None
+    }
+
+
 def _charts(facts: Facts) -> dict[str, Any]:
     """Name -> SVG; `slices` has two columns of feature and SVG."""
     summary = facts.evaluation

@@ -7,6 +7,7 @@ from typing import Literal
 
 import click
 
+from pipeline.cli.compile_diff import show
 from pipeline.cli.options import assignments_with_dataset, config_options
 
 
@@ -36,6 +37,12 @@ from pipeline.cli.options import assignments_with_dataset, config_options
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Check this file by the server's rules instead of compiling one.",
 )
+@click.option(
+    "--diff",
+    is_flag=True,
+    help="Show what is changed in the file that stock TFX would write, and why, "
+    "instead of writing one.",
+)
 def compile(
     *,
     dataset: str | None,
@@ -45,6 +52,7 @@ def compile(
     target: Literal["kfp", "vertex"],
     pinned_span: bool,
     checked: Path | None,
+    diff: bool,
 ) -> None:
     """Compile the pipeline for Kubeflow Pipelines 2.x, and check it.
 
@@ -56,6 +64,7 @@ def compile(
       two-tower compile -o pipeline.yaml
       two-tower compile --set kubeflow.image=registry.example.com/two-tower:1
       two-tower compile --check pipeline.yaml
+      two-tower compile --diff
     """
     if checked is not None:
         _show_check(checked)
@@ -66,6 +75,9 @@ def compile(
     from pipeline.whole_files import write_text
 
     config = load(files, assignments_with_dataset(dataset, assignments))
+    if diff:
+        show(config, pinned_span=pinned_span)
+        return
     if target == "vertex":
         check_vertex(config)
     compiled = compile_pipeline(config, pinned_span=pinned_span)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import yaml
@@ -12,10 +13,8 @@ import yaml
 from pipeline.config import PipelineConfig
 from pipeline.errors import UsageError, UserError
 from pipeline.kubeflow import mends, rules, step_settings
+from pipeline.kubeflow.stock import INPUT_BASE, SPAN, bare_spec
 
-INPUT_BASE: Final = "input_base"
-SPAN: Final = "span"
-ENTRYPOINT: Final = ("python", "-m", "pipeline.kubeflow.step")
 _EXAMPLE_GEN: Final = "MovieLensExampleGen"
 _LATEST: Final = "latest"
 
@@ -78,80 +77,49 @@ def compile_pipeline(
     Raises:
       UsageError: `kubeflow.steps` names a step that the graph does not have.
     """
-    spec, drivers = stock_spec(config)
+    spec, drivers = bare_spec(config)
     settings = config.kubeflow
     step_settings.check_step_names(settings, mends.tasks(spec))
     mends.refuse_what_no_server_runs(spec)
-    mends.name_as_the_sdk_does(spec)
-    mends.run_driver_in_the_step(spec, drivers)
-    mends.name_the_step(spec)
-    mends.rename_condition_keys(spec)
-    mends.name_real_producers(spec)
-    mends.drop_null_metadata(spec)
-    mends.set_pipeline_root(spec, settings.pipeline_root)
-    defaults = {INPUT_BASE: settings.input_base}
-    if not pinned_span:
-        defaults[SPAN] = config.data.last_span or _LATEST
-    mends.set_parameter_defaults(spec, defaults)
-    step_settings.set_resources(spec, settings)
-    step_settings.set_environment(spec, settings)
-    step_settings.set_retries(spec, settings)
-    never = [] if pinned_span else [_EXAMPLE_GEN]
-    step_settings.set_caching(
-        spec, settings, list(mends.tasks(spec)) if no_cache else never
-    )
+    for mend in mends_of(
+        config, spec, drivers, pinned_span=pinned_span, no_cache=no_cache
+    ):
+        mend(spec)
     return Compiled(spec, step_settings.platform_document(spec, settings))
 
 
-def stock_spec(config: PipelineConfig) -> tuple[dict[str, Any], dict[str, str]]:
-    """What TFX itself makes of the graph.
-
-    Returns:
-      The PipelineSpec, and the driver's class of each node that has one of its own.
-    """
-    from pipeline.kubeflow.quiet import quietly
-
-    with quietly():
-        return _stock_spec(config)
-
-
-def _stock_spec(config: PipelineConfig) -> tuple[dict[str, Any], dict[str, str]]:
-    from tfx.components import FileBasedExampleGen
-    from tfx.orchestration.data_types import RuntimeParameter
-    from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as runner
-
-    from pipeline.fingerprints import code_fingerprints
-    from pipeline.local_runner import BEAM_ARGS
-    from pipeline.pipeline import create_pipeline
-
-    pipeline = create_pipeline(
-        config,
-        pipeline_root=config.kubeflow.pipeline_root or "",
-        input_base=RuntimeParameter(name=INPUT_BASE, ptype=str),
-        # The files are not here: the driver hashes them in the step.
-        content_fingerprint="",
-        serving_dir=config.kubeflow.serving_dir,
-        fingerprints=code_fingerprints(config),
-        span=RuntimeParameter(name=SPAN, ptype=str),
-        beam_pipeline_args=BEAM_ARGS,
-    )
-    job = runner.KubeflowV2DagRunner(
-        config=runner.KubeflowV2DagRunnerConfig(
-            default_image=config.kubeflow.image,
-            default_commands=list(ENTRYPOINT),
-            use_pipeline_spec_2_1=True,
-        )
-    ).run(pipeline, write_out=False)
-    drivers = {
-        node.id: _class_path(node.driver_class)
-        for node in pipeline.components
-        if isinstance(node, FileBasedExampleGen)
-    }
-    return job["pipelineSpec"], drivers
-
-
-def _class_path(driver: Callable[..., Any]) -> str:
-    return f"{driver.__module__}.{driver.__qualname__}"
+def mends_of(
+    config: PipelineConfig,
+    spec: mends.Spec,
+    drivers: Mapping[str, str],
+    *,
+    pinned_span: bool,
+    no_cache: bool = False,
+) -> list[partial[None]]:
+    """All that is done to the stock pipeline, in order; each takes the PipelineSpec."""
+    settings = config.kubeflow
+    defaults = {INPUT_BASE: settings.input_base}
+    if not pinned_span:
+        defaults[SPAN] = config.data.last_span or _LATEST
+    uncached = [] if pinned_span else [_EXAMPLE_GEN]
+    if no_cache:
+        uncached = list(mends.tasks(spec))
+    return [
+        partial(mends.run_our_entrypoint),
+        partial(mends.name_as_the_sdk_does),
+        partial(mends.run_driver_in_the_step, drivers=drivers),
+        partial(mends.name_the_step),
+        partial(mends.rename_condition_keys),
+        partial(mends.name_real_producers),
+        partial(mends.drop_null_metadata),
+        partial(mends.show_the_report),
+        partial(mends.set_pipeline_root, pipeline_root=settings.pipeline_root),
+        partial(mends.set_parameter_defaults, defaults=defaults),
+        partial(step_settings.set_resources, config=settings),
+        partial(step_settings.set_environment, config=settings),
+        partial(step_settings.set_retries, config=settings),
+        partial(step_settings.set_caching, config=settings, never=uncached),
+    ]
 
 
 def check_vertex(config: PipelineConfig) -> None:

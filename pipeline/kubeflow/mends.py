@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from pipeline.errors import UserError
+from pipeline.kubeflow import shown_artifacts
 
 Spec = dict[str, Any]
 DRIVER_FLAG: Final = "--driver_class_path"
 STEP_FLAG: Final = "--step"
+ENTRYPOINT: Final = ("python", "-m", "pipeline.kubeflow.step")
 _COMPONENT_PREFIX: Final = "comp-"
 _EXECUTOR_PREFIX: Final = "exec-"
 
@@ -60,6 +62,16 @@ def set_parameter_defaults(spec: Spec, defaults: Mapping[str, str]) -> None:
     definitions = spec["root"].get("inputDefinitions", {}).get("parameters", {})
     for name, value in defaults.items():
         definitions[name]["defaultValue"] = value
+
+
+def run_our_entrypoint(spec: Spec) -> None:
+    """Runs our entrypoint, which understands what open-source launchers pass.
+
+    TFX's own fails in every step: inputs come without their types (tfx#7768), outputs
+    with one more, `executor-logs`, and `minio://` and `s3://` cannot be opened.
+    """
+    for _, container in containers(spec):
+        container["command"] = list(ENTRYPOINT)
 
 
 def run_driver_in_the_step(spec: Spec, drivers: Mapping[str, str]) -> None:
@@ -142,6 +154,15 @@ def drop_null_metadata(spec: Spec) -> None:
             metadata = artifact.get("metadata", {})
             for key in [key for key, value in metadata.items() if value is None]:
                 del metadata[key]
+
+
+def show_the_report(spec: Spec) -> None:
+    """Adds the outputs by which Kubeflow's pages show the report and its metrics.
+
+    They show artifacts of Kubeflow's own types, and TFX's only as links.
+    """
+    for component in spec["components"].values():
+        shown_artifacts.declare(component)
 
 
 def refuse_what_no_server_runs(spec: Spec) -> None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from pipeline.kubeflow.client import Client, Version
-from pipeline.kubeflow.compiler import SPAN
 from pipeline.kubeflow.rest import Json
+from pipeline.kubeflow.stock import SPAN
 
 _ENDED: Final = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
 _GOOD: Final = ("SUCCEEDED", "SKIPPED")

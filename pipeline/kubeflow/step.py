@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from pipeline.errors import UserError
 from pipeline.failures import explain
-from pipeline.kubeflow import executor_input, input_files, mirrors
+from pipeline.kubeflow import executor_input, input_files, mirrors, shown_artifacts
 from pipeline.kubeflow.executor_input import Adapted, Json
 from pipeline.kubeflow.mends import DRIVER_FLAG, STEP_FLAG
 
@@ -66,7 +66,9 @@ def _run(options: argparse.Namespace, beam_args: list[str]) -> None:
             _run_driver(options.driver_class_path, adapted, inputs_spec, output_file)
         _run_executor(options, adapted, beam_args)
         output = _parsed(output_file.read_text(encoding="utf-8"), "TFX's output")
-        _write(adapted.output_file, executor_input.finish(output, adapted.uris))
+        finished = executor_input.finish(output, adapted.uris)
+        shown_artifacts.fill(finished, message["outputs"].get("artifacts", {}))
+        _write(adapted.output_file, finished)
 
 
 def _prepare_folders(adapted: Adapted) -> None:

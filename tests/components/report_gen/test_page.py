@@ -168,3 +168,22 @@ def test_an_evaluation_of_nothing_has_a_page_too() -> None:
         nothing["intervals"][group] = {}
     text = page.render(facts(**nothing, slices=[], thresholds=[], blessed=False))
     assert "No slice has a query" in text
+
+
+@pytest.mark.parametrize("live", [None, 0.2])
+def test_headline_values_are_those_of_the_evaluation(live: float | None) -> None:
+    summary = facts(live).evaluation
+    summary["popularity_lift"]["mrr"] = None  # popularity found nothing
+    values = page.headline_values(summary)
+    expected = {
+        "hit_rate@10": 0.3,
+        "ndcg@10": 0.3,
+        "mrr": 0.3,
+        "coverage@10": 0.5,
+        "hit_rate@10 lift over popularity": 0.3,
+        "ndcg@10 lift over popularity": 0.3,
+    }
+    if live is not None:
+        names = ("hit_rate@10", "ndcg@10", "mrr")
+        expected |= {f"{name} gain over live model": 0.3 - live for name in names}
+    assert values == expected

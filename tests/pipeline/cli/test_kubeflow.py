@@ -145,6 +145,19 @@ def test_a_file_is_checked_without_compiling(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_what_is_changed_in_the_stock_file_is_shown(tmp_path: Path) -> None:
+    done = two_tower("compile", "--diff", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    block = done.stdout.split("\n\n")[0].splitlines()
+    assert re.fullmatch(r"bare_spec  [0-9]+ places", block[0])
+    assert "    - 2.0.0" in block and "    + 2.1.0" in block
+    last = done.stdout.splitlines()[-2:]
+    assert re.match(r"1[0-9] changes at [0-9]+ places of what stock TFX", last[0])
+    assert "rename_condition_keys" in last[1]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
 def test_from_a_fresh_server_to_a_schedule(
     state: State, url: str, tmp_path: Path
 ) -> None:

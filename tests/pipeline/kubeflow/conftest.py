@@ -25,9 +25,9 @@ SETTINGS = (
 @pytest.fixture(scope="session")
 def stock() -> dict[str, Any]:
     """What TFX itself makes of our graph."""
-    from pipeline.kubeflow.compiler import stock_spec  # noqa: PLC0415 - slow
+    from pipeline.kubeflow.stock import bare_spec  # noqa: PLC0415 - slow
 
-    spec, _ = stock_spec(load())
+    spec, _ = bare_spec(load())
     return spec
 
 

@@ -74,6 +74,25 @@ def test_metrics_equal_those_of_the_local_run(cluster: Cluster, chain: Chain) ->
     assert metrics["candidate"] == pytest.approx(chain.first["metrics"]["candidate"])
 
 
+def test_kubeflows_pages_show_the_report_and_the_metrics(cluster: Cluster) -> None:
+    made = cluster.first["ReportGen"].outputs
+    page, metrics = made["report_page"], made["headline_metrics"]
+    assert page["type"]["schemaTitle"] == "system.HTML"
+    assert page["uri"] == f"{made['run_report']['uri']}/report.html"
+    html = cluster.backend.stored(page["uri"]).read_text()
+    assert html.lstrip().lower().startswith("<!doctype html>")
+    assert metrics["type"]["schemaTitle"] == "system.Metrics"
+    found = cluster.metrics()
+    for name in ("hit_rate@10", "ndcg@10", "mrr"):
+        lift = metrics["metadata"][f"{name} lift over popularity"]
+        assert lift == pytest.approx(found["popularity_lift"][name])
+        value = metrics["metadata"][name]
+        assert value == pytest.approx(found["candidate"][name])
+    assert metrics["metadata"]["blessed"] == 1.0
+    stored = json.loads(cluster.backend.stored(metrics["uri"]).read_text())
+    assert stored == metrics["metadata"]
+
+
 def test_the_driver_ran_and_its_findings_are_in_the_artifact(cluster: Cluster) -> None:
     examples = cluster.first["MovieLensExampleGen"].outputs["examples"]
     assert len(examples["metadata"]["input_fingerprint"]) == 32

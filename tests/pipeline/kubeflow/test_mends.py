@@ -84,6 +84,27 @@ def test_null_metadata_is_dropped(conditional: Spec) -> None:
     assert outputs["blessing"]["metadata"] == {"b": 1}
 
 
+def test_the_report_is_shown_by_kubeflows_pages(spec: Spec) -> None:
+    """They draw artifacts of Kubeflow's own types and no other."""
+
+    def shown() -> dict[str, list[str]]:
+        return {
+            name: titles
+            for name, component in spec["components"].items()
+            if (
+                titles := [
+                    output["artifactType"]["schemaTitle"]
+                    for output in component["outputDefinitions"]["artifacts"].values()
+                    if "schemaTitle" in output["artifactType"]
+                ]
+            )
+        }
+
+    assert shown() == {}
+    mends.show_the_report(spec)
+    assert shown() == {"ReportGen": ["system.HTML", "system.Metrics"]}
+
+
 def test_a_resolver_is_refused_in_one_line() -> None:
     spec = lazily("tests.fixtures.stock_kubeflow", "resolver_spec")()
     assert "latest is a resolver, which is not implemented" in problems_of(spec)
