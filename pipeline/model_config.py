@@ -44,7 +44,7 @@ class ModelConfig:
       candidate_tower: "default", or the dotted path of a `CandidateTower`.
     """
 
-    embedding_dim: Annotated[int, Field(ge=2, le=4096)] = 48
+    embedding_dim: Annotated[int, Field(ge=2, le=4096)] = 64
     history_encoder: ClassName = "pool"
     recency_decays: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.8, 0.95)
     encoder_layers: PositiveInt = 1
