@@ -30,6 +30,20 @@ def _encoder(name: str) -> tuple[str, ...]:
 
 
 _BY_TIME: Final = {f"ours-{name}": _encoder(name) for name in ("pool", "gru", "attention")}
+# As pipeline/presets/random-split.yaml has them.
+_RANDOM: Final = (
+    "data.split=random",
+    "data.holdout_fraction=0.2",
+    "data.window_length=1000",
+    "data.window_stride=1000",
+)
+_BAG: Final = (
+    *_encoder("bag"),
+    "train.batch_size=16",
+    "train.learning_rate=0.005",
+    "train.epochs=16",
+    "train.validation_queries=0",
+)
 _LEAVE_LAST_OUT: Final = ("ndcg@10", "hit_rate@10", "hit_rate@100", "mrr")
 
 PROTOCOLS: Final = {
@@ -47,9 +61,9 @@ PROTOCOLS: Final = {
             "ml-100k-random",
             "ml-100k",
             "MovieLens-100K, a random fifth of the events held out, seen movies excluded",
-            ("data.split=random", "data.holdout_fraction=0.2"),
+            _RANDOM,
             ("interaction_recall@10", "interaction_recall@100"),
-            {"ours-bag": _encoder("bag")},
+            {"ours-bag": _BAG},
         ),
         Protocol(
             "ml-latest-small",
