@@ -86,7 +86,7 @@ def test_dump_can_be_read_back(tmp_path: Path) -> None:
     [
         ("train.epohs=3", ["'train.epohs'", "--set train.epohs=3", "train.epochs?"]),
         ("trian.epochs=3", ["'trian'", "Did you mean train?", "serving"]),
-        ("foo=1", ["'foo'", "Allowed: name, data, model, train, eval, serving"]),
+        ("foo=1", ["'foo'", "Allowed: name, data, model, train, tune, eval, serving"]),
         ("train=7", ["train is 7", "section"]),
         ("train.epochs=true", ["train.epochs is true", "integer"]),
         ("train.epochs=1.5", ["train.epochs is 1.5", "integer"]),
