@@ -20,9 +20,15 @@ KubernetesName = Annotated[
     str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")
 ]
 AbsolutePath = Annotated[str, Field(pattern=r"^/[^\s]+$")]
-Location = Annotated[str, Field(pattern=r"^(/|gs://)[^\s]+$")]
+Location = Annotated[str, Field(pattern=r"^\S+$")]
 Root = Annotated[str, Field(pattern=r"^(minio|s3|gs)://[^\s/]+(/[^\s]*)?$")]
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+# Setting -> stores that its folder may be in: TensorFlow opens gs:// alone. From the
+# others, Kubeflow's launcher brings what is only read.
+_STORES: Final = {
+    "input_base": ("gs://", "s3://", "minio://"),
+    "serving_dir": ("gs://",),
+}
 _SECRET: Final = re.compile(r"passw|secret|token|credential|private|api_?key", re.I)
 
 
@@ -124,7 +130,7 @@ class KubeflowConfig:
       image_pull_secrets: Names of secrets with registry credentials.
       pipeline_root: Where artifacts are written; None for the server's default.
       input_base: Folder with the files of the edition or with its spans, in a volume
-        or at gs://. A run may be given another one.
+        or at gs://, s3:// or minio://. A run may be given another one of that kind.
       serving_dir: Folder that the model server watches, in a volume or at gs://.
       gpu_type: Name of the accelerator as Kubernetes knows it.
       defaults: What steps need that are not named in `steps`.
@@ -162,8 +168,14 @@ class KubeflowConfig:
     @model_validator(mode="after")
     def _check_places(self) -> KubeflowConfig:
         mounts = [volume.path.rstrip("/") + "/" for volume in self.volumes]
-        for name in ("input_base", "serving_dir"):
+        for name, stores in _STORES.items():
             place = getattr(self, name)
+            if not place.startswith(("/", *stores)):
+                raise ValueError(
+                    f"kubeflow.{name} is {place}, which no step can open: give a "
+                    "folder of a volume in kubeflow.volumes, or at "
+                    f"{' or '.join(stores)}"
+                )
             if place.startswith("/") and not any(
                 f"{place}/".startswith(mount) for mount in mounts
             ):

@@ -75,7 +75,8 @@ def check_only_kubeflow(data_dir: Path | None) -> None:
     if data_dir is not None:
         raise UsageError(
             f"--data-dir {data_dir} is a folder here, which the cluster does not see",
-            "Give --set kubeflow.input_base=PLACE, a folder of a volume or at gs://.",
+            "Give --set kubeflow.input_base=PLACE, a folder of a volume or at gs://, "
+            "s3:// or minio://.",
         )
 
 

@@ -13,6 +13,7 @@ import yaml
 from pipeline.config import PipelineConfig
 from pipeline.errors import UsageError, UserError
 from pipeline.kubeflow import mends, rules, step_settings
+from pipeline.kubeflow.ratings_importer import import_ratings
 from pipeline.kubeflow.stock import INPUT_BASE, SPAN, bare_spec
 
 _EXAMPLE_GEN: Final = "MovieLensExampleGen"
@@ -119,6 +120,12 @@ def mends_of(
         partial(step_settings.set_environment, config=settings),
         partial(step_settings.set_retries, config=settings),
         partial(step_settings.set_caching, config=settings, never=uncached),
+        partial(
+            import_ratings,
+            reader=_EXAMPLE_GEN,
+            parameter=INPUT_BASE,
+            place=settings.input_base,
+        ),
     ]
 
 

@@ -35,14 +35,33 @@ def bring(input_base: str, folder: str) -> str:
     except tf.errors.OpError as error:
         raise UserError(
             f"{input_base} cannot be read: {error.message}",
-            "Give a folder of a mounted volume or at gs://.",
+            "Give a folder of a mounted volume or at gs://; for s3:// and minio:// "
+            "set kubeflow.input_base to it and compile again.",
         ) from error
     if not files:
-        raise UserError(
-            f"{input_base} holds no files", "Give the folder with the ratings."
-        )
+        raise _no_files(input_base)
     for path in files:
         target = os.path.join(folder, os.path.relpath(path, source))
         os.makedirs(os.path.dirname(target), exist_ok=True)
         tf.io.gfile.copy(path, target)
     return folder
+
+
+def check_brought(folder: str, input_base: str) -> None:
+    """Refuses a folder of which the launcher found nothing in its store.
+
+    Args:
+      folder: The launcher's mirror.
+      input_base: The URI.
+
+    Raises:
+      UserError: There is no file.
+    """
+    if not os.path.isdir(folder) or not os.listdir(folder):
+        raise _no_files(input_base)
+
+
+def _no_files(input_base: str) -> UserError:
+    return UserError(
+        f"{input_base} holds no files", "Give the folder with the ratings."
+    )

@@ -24,6 +24,7 @@ from pipeline.failures import explain
 from pipeline.kubeflow import executor_input, input_files, mirrors, shown_artifacts
 from pipeline.kubeflow.executor_input import Adapted, Json
 from pipeline.kubeflow.mends import DRIVER_FLAG, STEP_FLAG
+from pipeline.kubeflow.ratings_importer import RATINGS
 
 _INPUT_BASE: Final = "input_base"
 # Kubernetes shows what is written here beside the state of the container.
@@ -81,8 +82,16 @@ def _prepare_folders(adapted: Adapted) -> None:
 
 
 def _bring_input(adapted: Adapted, folder: Path) -> None:
-    values = adapted.content["inputs"]["parameterValues"]
-    values[_INPUT_BASE] = input_files.bring(values[_INPUT_BASE], str(folder))
+    inputs = adapted.content["inputs"]
+    values = inputs["parameterValues"]
+    # No input of TFX's: see `import_ratings`.
+    imported = inputs.get("artifacts", {}).pop(RATINGS, None)
+    if imported is None:
+        values[_INPUT_BASE] = input_files.bring(values[_INPUT_BASE], str(folder))
+    else:
+        (artifact,) = imported["artifacts"]
+        input_files.check_brought(artifact["uri"], values[_INPUT_BASE])
+        values[_INPUT_BASE] = artifact["uri"]
 
 
 def _run_driver(

@@ -112,8 +112,10 @@ def set_caching(spec: Spec, config: KubeflowConfig, never: Iterable[str]) -> Non
 def platform_document(spec: Spec, config: KubeflowConfig) -> dict[str, Any]:
     """The second document of the file: what is Kubernetes' own."""
     executors = {
-        component_of(spec, task)["executorLabel"]: _kubernetes(config, name)
-        for name, task in tasks(spec).items()
+        component_of(spec, tasks(spec)[name])["executorLabel"]: _kubernetes(
+            config, name
+        )
+        for name, _ in containers(spec)
     }
     return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
 

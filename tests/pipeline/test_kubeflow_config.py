@@ -13,7 +13,8 @@ from pipeline.kubeflow.step_settings import step_config
     ("assignment", "message"),
     [
         ("kubeflow.serving_dir=/tmp/x", "lies in no volume"),
-        ("kubeflow.input_base=s3://bucket/data", "must match pattern"),
+        ("kubeflow.input_base=hdfs://a/b", "no step can open.*gs:// or s3:// or minio"),
+        ("kubeflow.serving_dir=s3://bucket/x", "no step can open.*volume.*at gs://\\."),
         ("kubeflow.env.DB_PASSWORD=hunter2", "looks like a secret"),
         ("kubeflow.steps.Trainer.cpux=1", "no key 'kubeflow.steps.Trainer.cpux'"),
         ("kubeflow.defaults.retries=-1", "greater than or equal to 0"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ class Cluster:
 
     backend: Backend
     volume: Path
+    settings: tuple[str, ...]
     text: str
     first: dict[str, Ran]
 
@@ -49,13 +51,14 @@ def cluster(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
         "kubeflow.defaults.retries=1",
     )
     (folder / "data").symlink_to(chain.spans)
+    settings = (*SETTINGS, *places)
     make = lazily("pipeline.kubeflow.compiler", "compile_pipeline")
-    text = make(load((), (*SETTINGS, *places)), pinned_span=True).to_yaml()
+    text = make(load((), settings), pinned_span=True).to_yaml()
     backend = Backend(folder)
     first = backend.run(text, SPAN)
     failed = {name: ran.log for name, ran in first.items() if ran.state == "failed"}
     assert not failed, "\n".join(failed.values())
-    return Cluster(backend, volume, text, first)
+    return Cluster(backend, volume, settings, text, first)
 
 
 def test_every_step_runs_to_a_pushed_model(cluster: Cluster) -> None:
@@ -131,6 +134,28 @@ def test_a_date_without_data_is_an_error_that_names_it(
     last = ran.log.strip().splitlines()[-1]
     assert last.startswith("MovieLensExampleGen failed: ")
     assert "2026-03-01" in last and "2026-02-28" in last
+
+
+def test_ratings_in_a_bucket_are_brought_by_the_launcher(
+    cluster: Cluster, chain: Chain
+) -> None:
+    """TensorFlow reads neither s3:// nor minio://; empty objects mark folders."""
+    backend = Backend(cluster.backend.folder)
+    bucket = backend.stored("minio://lake/ml")
+    shutil.copytree(chain.spans, bucket)
+    (bucket / "days_$folder$").touch()
+    steps = ("RatingsImporter", "MovieLensExampleGen")
+    make = lazily("pipeline.kubeflow.compiler", "compile_pipeline")
+    settings = (*cluster.settings, "kubeflow.input_base=minio://lake/ml")
+    text = make(load((), settings), pinned_span=True).to_yaml()
+    ran = backend.run(text, SPAN, only=steps)
+    assert [ran[step].state for step in steps] == ["done", "done"], ran
+    found = ran["MovieLensExampleGen"].outputs["examples"]["metadata"]
+    expected = cluster.first["MovieLensExampleGen"].outputs["examples"]["metadata"]
+    assert found["input_fingerprint"] == expected["input_fingerprint"]
+    assert found["summary"] == expected["summary"]
+    again = backend.run(text, SPAN, only=steps)
+    assert again["MovieLensExampleGen"].state == "cached"
 
 
 def test_messages_of_older_servers_are_understood(cluster: Cluster) -> None:

@@ -140,6 +140,30 @@ def test_the_same_configuration_makes_the_same_file(compiled: Any) -> None:
     assert make(load((), SETTINGS)).to_yaml() == compiled.to_yaml()
 
 
+@pytest.mark.parametrize("place", ["s3://lake/ml", "minio://lake/ml"])
+def test_ratings_that_only_the_launcher_can_read_are_imported(
+    compiled: Any, place: str
+) -> None:
+    make = lazily("pipeline.kubeflow.compiler", "compile_pipeline")
+    made = make(load((), [*SETTINGS, f"kubeflow.input_base={place}"]))
+    assert check(made.to_yaml()).problems == []
+    assert set(tasks(made)) - set(tasks(compiled)) == {"RatingsImporter"}
+    reader = tasks(made)["MovieLensExampleGen"]
+    assert reader["inputs"]["artifacts"]["ratings"]["taskOutputArtifact"] == {
+        "producerTask": "RatingsImporter",
+        "outputArtifactKey": "artifact",
+    }
+    executors = made.spec["deploymentSpec"]["executors"]
+    importer = executors["exec-RatingsImporter"]["importer"]
+    assert importer["artifactUri"] == {"runtimeParameter": "uri"}
+    given = tasks(made)["RatingsImporter"]["inputs"]["parameters"]["uri"]
+    assert given == {"componentInputParameter": "input_base"}
+    parameters = made.spec["root"]["inputDefinitions"]["parameters"]
+    assert parameters["input_base"]["defaultValue"] == place
+    # No container, so nothing of Kubernetes' to set.
+    assert made.platform == compiled.platform
+
+
 def test_a_wrong_step_name_is_refused() -> None:
     make = lazily("pipeline.kubeflow.compiler", "compile_pipeline")
     with pytest.raises(UsageError, match=r"'Trainr'.*Did you mean Trainer\?"):

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.errors import UserError
+from pipeline.kubeflow.input_files import check_brought
 from tests.fixtures.command import REPOSITORY
 from tests.fixtures.lazy import lazily
 from tests.pipeline.kubeflow.test_executor_input import message
@@ -86,10 +88,17 @@ def test_ratings_are_brought_from_where_tensorflow_reads(tmp_path: Path) -> None
     assert bring("/mnt/data", str(tmp_path)) == "/mnt/data"
 
 
+def test_a_bucket_of_which_nothing_came_is_named(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(UserError, match="s3://lake/ml holds no files"):
+            check_brought(str(folder), "s3://lake/ml")
+    (tmp_path / "ratings.csv").touch()
+    check_brought(str(tmp_path), "s3://lake/ml")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["ram://none", "minio://bucket/data"])
 def test_a_place_that_cannot_be_read_is_named(place: str, tmp_path: Path) -> None:
     bring = lazily("pipeline.kubeflow.input_files", "bring")
-    error = lazily("pipeline.errors", "UserError")
-    with pytest.raises(error, match=place):
+    with pytest.raises(UserError, match=place):
         bring(place, str(tmp_path))
