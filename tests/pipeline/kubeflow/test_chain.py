@@ -62,6 +62,7 @@ def cluster(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
 
 
 def test_every_step_runs_to_a_pushed_model(cluster: Cluster) -> None:
+    """tfx#7768: with inputs whose schemas are empty, as servers hand them on."""
     assert {ran.state for ran in cluster.first.values()} == {"done"}
     assert {ran.attempts for ran in cluster.first.values()} == {1}
     pushed = cluster.first["Pusher"].outputs["pushed_model"]["metadata"]
@@ -115,6 +116,7 @@ def test_nothing_tells_of_the_pods_that_are_gone(cluster: Cluster) -> None:
 
 
 def test_the_same_span_again_is_a_cache_hit(cluster: Cluster) -> None:
+    """tfx#4273: what a run reads is decided by the span that it names."""
     again = cluster.backend.run(cluster.text, SPAN)
     assert {ran.state for ran in again.values()} == {"cached"}
     assert len(list((cluster.volume / "serving").iterdir())) == 1
@@ -123,6 +125,7 @@ def test_the_same_span_again_is_a_cache_hit(cluster: Cluster) -> None:
 def test_a_date_without_data_is_an_error_that_names_it(
     cluster: Cluster, tmp_path: Path, chain: Chain
 ) -> None:
+    """tfx#4273, community#349: never the day before once more, without a word."""
     days = cluster.backend.folder / "days"
     (days / "2026-02-28").mkdir(parents=True)
     for path in chain.data.iterdir():
@@ -139,7 +142,7 @@ def test_a_date_without_data_is_an_error_that_names_it(
 def test_ratings_in_a_bucket_are_brought_by_the_launcher(
     cluster: Cluster, chain: Chain
 ) -> None:
-    """TensorFlow reads neither s3:// nor minio://; empty objects mark folders."""
+    """TensorFlow cannot read there; empty objects mark folders, kfp#13476."""
     backend = Backend(cluster.backend.folder)
     bucket = backend.stored("minio://lake/ml")
     shutil.copytree(chain.spans, bucket)

@@ -116,7 +116,7 @@ def test_what_is_kubernetes_own_is_in_the_second_document(compiled: Any) -> None
 
 
 def test_caching_is_set_in_the_file(compiled: Any) -> None:
-    """The client's switch is dropped for a registered version: kfp#14253."""
+    """kfp#14253: the client's switch is dropped for a registered version."""
     options = {name: task["cachingOptions"] for name, task in tasks(compiled).items()}
     assert options.pop("Pusher") == {}
     # Without a span in its parameters, a new day would be a cache hit: tfx#4273.

@@ -45,10 +45,10 @@ def shaped(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def test_both_shapes_become_the_one_that_tfx_knows(shaped: dict[str, Any]) -> None:
+    """tfx#7768: an empty schema is `yaml.safe_load("").get` in every step."""
     adapted = adapt(shaped, INPUTS_SPEC)
     (examples,) = adapted.inputs()
     (model,) = adapted.outputs()  # without executor-logs
-    # An empty schema is `yaml.safe_load("").get` in every step: tfx#7768.
     assert examples["type"] == EXAMPLES
     assert examples["uri"] == "/minio/mlpipeline/v2/artifacts/run/Gen/1/examples"
     assert examples["name"] == "17"

@@ -105,6 +105,23 @@ def test_the_report_is_shown_by_kubeflows_pages(spec: Spec) -> None:
     assert shown() == {"ReportGen": ["system.HTML", "system.Metrics"]}
 
 
+def test_the_servability_check_is_in_the_place_of_infra_validator(
+    spec: Spec,
+) -> None:
+    """tfx#5512: TFX compiles no InfraValidator for this runner."""
+    with pytest.raises(NotImplementedError, match="InfraValidator.*not supported"):
+        lazily("tests.fixtures.stock_kubeflow", "infra_validator_spec")()
+    pusher = mends.tasks(spec)["Pusher"]["inputs"]["artifacts"]["infra_blessing"]
+    producer = pusher["taskOutputArtifact"]["producerTask"]
+    assert producer == "ServabilityCheck"
+    made = mends.component_of(spec, mends.tasks(spec)[producer])
+    kind = made["outputDefinitions"]["artifacts"]["blessing"]["artifactType"]
+    assert "title: tfx.InfraBlessing" in kind["instanceSchema"]
+    # The stock file of our graph can be mended; with InfraValidator there is none.
+    mends.refuse_what_no_server_runs(spec)
+    assert "not implemented" not in problems_of(spec)
+
+
 def test_a_resolver_is_refused_in_one_line() -> None:
     spec = lazily("tests.fixtures.stock_kubeflow", "resolver_spec")()
     assert "latest is a resolver, which is not implemented" in problems_of(spec)

@@ -186,6 +186,7 @@ BREAKS: list[tuple[str, Callable[[Any, Any], Any]]] = [
 def test_a_broken_rule_is_named(
     expected: str, break_it: Callable[[Any, Any], Any]
 ) -> None:
+    """Secrets in Beam's or other arguments among them: tfx#3326, tfx#5049."""
     spec, platform = documents()
     break_it(spec, platform)
     problems = "\n".join(map(str, check(text_of((spec, platform))).problems))
