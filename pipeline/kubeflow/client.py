@@ -123,11 +123,9 @@ class Client:
             return None
 
     def _find_version(self, pipeline_id: str, name: str) -> str | None:
-        pages = self.pages(f"pipelines/{pipeline_id}/versions", "pipeline_versions")
-        for version in pages:
-            if version.get("display_name") == name:
-                return str(version["pipeline_version_id"])
-        return None
+        path = f"pipelines/{pipeline_id}/versions"
+        found = self.named(name, path, "pipeline_versions")
+        return None if found is None else str(found["pipeline_version_id"])
 
     def experiment(self, name: str, *, create: bool) -> str:
         """The id of an experiment.
@@ -141,11 +139,8 @@ class Client:
         """
 
         def find() -> str | None:
-            known = self.pages("experiments", "experiments", **self.scope)
-            for experiment in known:
-                if experiment.get("display_name") == name:
-                    return str(experiment["experiment_id"])
-            return None
+            known = self.named(name, "experiments", "experiments", **self.scope)
+            return None if known is None else str(known["experiment_id"])
 
         found = find()
         if found is not None:
@@ -168,16 +163,21 @@ class Client:
         """
 
         def find() -> str | None:
-            for run in self.pages("runs", "runs", **self.scope):
-                if run.get("display_name") == body["display_name"]:
-                    return str(run["run_id"])
-            return None
+            run = self.named(body["display_name"], "runs", "runs", **self.scope)
+            return None if run is None else str(run["run_id"])
 
         return once(lambda: str(self.rest.post("runs", body)["run_id"]), find)
 
     def get_run(self, run_id: str) -> Json:
         """A run with its state and its tasks."""
         return self.rest.get(f"runs/{run_id}")
+
+    def named(self, name: str, path: str, key: str, **query: str) -> Json | None:
+        """The newest item of a name in a listing; None where there is none."""
+        for item in self.pages(path, key, **query):
+            if item.get("display_name") == name:
+                return item
+        return None
 
     def pages(self, path: str, key: str, **query: str) -> Iterator[dict[str, Any]]:
         """Yields the items of a listing, newest first, page by page."""

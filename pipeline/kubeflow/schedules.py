@@ -125,10 +125,7 @@ def listed(client: Client) -> list[Json]:
 
 def find(client: Client, name: str) -> Json | None:
     """The schedule of a name; None where there is none."""
-    for schedule in listed(client):
-        if schedule.get("display_name") == name:
-            return schedule
-    return None
+    return client.named(name, "recurringruns", "recurringRuns", **client.scope)
 
 
 def switch(client: Client, schedule_id: str, *, enabled: bool) -> None:
