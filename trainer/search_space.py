@@ -75,8 +75,9 @@ def oracle(tune: Mapping[str, Any], config: Mapping[str, Any]) -> keras_tuner.Or
         "hyperparameters": hyperparameters(tune["space"]),
         "tune_new_entries": False,
         "seed": config["train"]["seed"],
-        # One that diverges tells nothing of the others.
-        "max_consecutive_failed_trials": tune["trials"],
+        # One that diverges tells nothing of the others, and `trainer.tuner` says more
+        # than KerasTuner where all do.
+        "max_consecutive_failed_trials": tune["trials"] + 1,
     }
     if tune["algorithm"] == "hyperband":
         options["max_epochs"] = tune["epochs"] or config["train"]["epochs"]

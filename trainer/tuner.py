@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import keras_tuner
 from keras_tuner.engine.trial import Trial
+from pydantic import ValidationError
 from tfx.components.tuner.component import TunerFnResult
 
 from pipeline import progress
@@ -163,9 +164,7 @@ class RetrievalTuner(keras_tuner.Tuner):
         if epochs:
             values = {**values, "train.epochs": epochs}
         config = merged(self._config, values)
-        # Values that are right one by one may not go together.
-        ModelConfig(**config["model"])
-        TrainConfig(**config["train"])
+        _check_together(config)
         log_dir = self.get_trial_dir(trial.trial_id)
         _, report = train_model(*self._inputs, config, log_dir)
         return report
@@ -176,6 +175,20 @@ class RetrievalTuner(keras_tuner.Tuner):
         progress.emit("trial", state=state, trials=trials, **content)
         if state != "running":
             logging.info("Trial of %d: %s", trials, content)
+
+
+def _check_together(config: Mapping[str, Any]) -> None:
+    """Refuses values of which each is right and which do not go together.
+
+    Raises:
+      ValueError: They do not; the message says why.
+    """
+    try:
+        ModelConfig(**config["model"])
+        TrainConfig(**config["train"])
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ValueError(reason) from error
 
 
 def _with_report(outcome: Outcome, report: FitReport) -> Outcome:
