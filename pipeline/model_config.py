@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from pipeline.config_types import FROZEN, ClassName, Fraction, PositiveInt
 
-MovieFeature = Literal["id", "genres", "decade", "title"]
+MovieFeature = Literal["id", "genres", "decade", "year", "title"]
 EventFeature = Literal["rating", "gap"]
 
 
@@ -40,6 +40,8 @@ class ModelConfig:
       dropout: Dropout rate of the query tower's inputs.
       user_dropout: Rate at which training hides who the user is, so that the model
         learns to serve users it has never seen by their history alone.
+      movie_dropout: Rate at which training hides which movie a movie is, so that the
+        model learns to place by its attributes one that nobody has rated yet.
       query_tower: "default", or the dotted path of a `QueryTower`.
       candidate_tower: "default", or the dotted path of a `CandidateTower`.
     """
@@ -56,6 +58,7 @@ class ModelConfig:
         "id",
         "genres",
         "decade",
+        "year",
         "title",
     )
     title_tokens: Annotated[int, Field(ge=0)] = 2000
@@ -66,6 +69,7 @@ class ModelConfig:
     cross_layers: Annotated[int, Field(ge=0, le=8)] = 0
     dropout: Fraction = 0.5
     user_dropout: Fraction = 0.1
+    movie_dropout: Fraction = 0.05
     query_tower: ClassName = "default"
     candidate_tower: ClassName = "default"
 

@@ -15,20 +15,22 @@ class CandidateFeatures(NamedTuple):
 
     Attributes:
       genre_weights: float32 `[num_movies + 1, genres]`, rows sum to 1 or to 0.
-      decade_index: int32 `[num_movies + 1]`.
+      year_index: int32 `[num_movies + 1]`, 1 + years since 1900, 0 where unknown.
       title_tokens: int32 `[num_movies + 1, tokens]`, -1 where the title is shorter.
       num_title_tokens: Title vocabulary, its out-of-vocabulary bucket included.
+      is_rated: bool `[num_movies + 1]`, whether the train split has an event of it.
     """
 
     genre_weights: NDArray[Any]
-    decade_index: NDArray[Any]
+    year_index: NDArray[Any]
     title_tokens: NDArray[Any]
     num_title_tokens: int
+    is_rated: NDArray[Any]
 
     @property
     def num_movies(self) -> int:
         """Movies of the vocabulary, the out-of-vocabulary row not counted."""
-        return len(self.decade_index) - 1
+        return len(self.year_index) - 1
 
 
 class ModelContext(NamedTuple):

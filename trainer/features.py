@@ -73,7 +73,7 @@ SEEN_MOVIE_INDICES: Final = "seen_movie_indices"  # int64, ragged
 HELD_OUT_MOVIE_INDICES: Final = "held_out_movie_indices"  # int64, ragged
 GENRE_WEIGHTS: Final = "genre_weights"  # float32 [genres], sum 1
 GENRES_TEXT: Final = "genres_text"  # bytes, e.g. "Comedy|Drama"
-DECADE_INDEX: Final = "decade_index"  # int64
+YEAR_INDEX: Final = "year_index"  # int64
 TITLE_TOKEN_INDICES: Final = "title_token_indices"  # int64, ragged
 
 # Raw features that the trainer reads as they are.

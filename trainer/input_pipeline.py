@@ -117,7 +117,7 @@ def read_corpus(
       UserError: If there is no movie, or one movie id stands in two rows.
     """
     names = (f.MOVIE_INDEX, f.MOVIE_ID, f.TITLE, f.GENRES_TEXT, f.NUM_RATINGS)
-    attributes = (f.GENRE_WEIGHTS, f.DECADE_INDEX, f.TITLE_TOKEN_INDICES)
+    attributes = (f.GENRE_WEIGHTS, f.YEAR_INDEX, f.TITLE_TOKEN_INDICES)
     columns = read_columns(files, spec, (*names, *attributes))
     order = np.argsort(columns[f.MOVIE_INDEX], kind="stable")
     if not np.array_equal(columns[f.MOVIE_INDEX][order], np.arange(len(order))):
@@ -134,9 +134,10 @@ def read_corpus(
         num_ratings=columns[f.NUM_RATINGS][order],
         features=CandidateFeatures(
             _with_unknown(columns[f.GENRE_WEIGHTS][order], 0),
-            _with_unknown(columns[f.DECADE_INDEX][order].astype(np.int32), 0),
+            _with_unknown(columns[f.YEAR_INDEX][order].astype(np.int32), 0),
             _with_unknown(padded[order].astype(np.int32), PADDING),
             num_title_tokens,
+            _with_unknown(columns[f.NUM_RATINGS][order] > 0, value=False),
         ),
     )
 

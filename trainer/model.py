@@ -71,7 +71,9 @@ class TwoTowerModel(keras.Model):
         positions = tf.cast(tf.where(inputs["is_target"]), tf.int32)
         targets = tf.gather_nd(movies, positions)
         candidate_ids = self._retrieval_loss.candidate_ids(targets)
-        embeddings, event_rows, candidates = self._embed(movies, candidate_ids)
+        embeddings, event_rows, candidates = self._embed(
+            movies, candidate_ids, training
+        )
         timelines = Timelines(
             inputs["user_index"],
             inputs["attribute_indices"],
@@ -91,7 +93,7 @@ class TwoTowerModel(keras.Model):
         return retrieval
 
     def _embed(
-        self, movies: tf.Tensor, candidate_ids: tf.Tensor
+        self, movies: tf.Tensor, candidate_ids: tf.Tensor, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Embeds each movie of the step once: of a large corpus only a part is.
 
@@ -100,11 +102,11 @@ class TwoTowerModel(keras.Model):
           padding; and the candidates' embeddings `[c, dim]`.
         """
         if isinstance(self._retrieval_loss, FullSoftmax):
-            embeddings = self.embed_all_movies()
-            return embeddings, movies, embeddings[: self.num_movies]
+            embeddings = self.embed_all_movies(training)
+            return embeddings, movies, tf.gather(embeddings, candidate_ids)
         wanted = tf.concat([tf.reshape(movies, [-1]), candidate_ids], axis=0)
         ids, rows = tf.unique(tf.maximum(wanted, 0))
-        embeddings = self.candidate_tower(ids)
+        embeddings = self.candidate_tower(ids, training=training)
         event_rows = tf.reshape(rows[: tf.size(movies)], tf.shape(movies))
         candidates = tf.gather(embeddings, rows[tf.size(movies) :])
         return embeddings, tf.where(movies >= 0, event_rows, movies), candidates
@@ -148,9 +150,11 @@ class TwoTowerModel(keras.Model):
         logs: dict[str, tf.Tensor] = super().train_step(data)
         return logs
 
-    def embed_all_movies(self) -> tf.Tensor:
+    def embed_all_movies(self, training: bool = False) -> tf.Tensor:
         """Embeds the corpus, the unknown movie last: `[num_movies + 1, dim]`."""
-        embeddings: tf.Tensor = self.candidate_tower(tf.range(self.num_movies + 1))
+        embeddings: tf.Tensor = self.candidate_tower(
+            tf.range(self.num_movies + 1), training=training
+        )
         return embeddings
 
 

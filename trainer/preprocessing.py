@@ -70,8 +70,8 @@ OCCUPATIONS: Final = (
 )
 # Lower bounds of the age buckets that ML-1M publishes, in years.
 AGE_BOUNDS: Final = (18, 25, 35, 45, 50, 56)
-FIRST_DECADE: Final = 1900
-NUM_DECADES: Final = 15
+FIRST_YEAR: Final = 1900
+NUM_YEARS: Final = 150
 
 
 def preprocessing_fn(
@@ -102,7 +102,7 @@ def preprocessing_fn(
         f.HELD_OUT_MOVIE_INDICES: _index(inputs[f.HELD_OUT_MOVIE_IDS], movies),
         f.GENRE_WEIGHTS: _genre_weights(inputs[f.GENRES]),
         f.GENRES_TEXT: tf.strings.reduce_join(inputs[f.GENRES], 1, separator="|"),
-        f.DECADE_INDEX: _decade(inputs[f.YEAR]),
+        f.YEAR_INDEX: _year(inputs[f.YEAR]),
     }
     if custom_config["title_tokens"]:
         transformed[f.TITLE_TOKEN_INDICES] = _title_tokens(
@@ -149,10 +149,10 @@ def _genre_weights(genres: tf.RaggedTensor) -> tf.Tensor:
     return tf.math.divide_no_nan(counts, tf.reduce_sum(counts, axis=1, keepdims=True))
 
 
-def _decade(year: tf.Tensor) -> tf.Tensor:
-    """Returns 1 + the decade since 1900, 0 where the year is unknown: `[B]` int64."""
-    decade = tf.clip_by_value((year - FIRST_DECADE) // 10, 0, NUM_DECADES - 2)
-    return tf.where(year >= 0, decade + 1, tf.zeros_like(year))
+def _year(year: tf.Tensor) -> tf.Tensor:
+    """Returns 1 + the years since 1900, 0 where the year is unknown: `[B]` int64."""
+    since = tf.clip_by_value(year - FIRST_YEAR, 0, NUM_YEARS - 2)
+    return tf.where(year >= 0, since + 1, tf.zeros_like(year))
 
 
 def _title_tokens(title: tf.Tensor, size: int) -> tf.RaggedTensor:

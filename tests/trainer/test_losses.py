@@ -66,6 +66,13 @@ def test_full_softmax_is_the_mean_cross_entropy() -> None:
     np.testing.assert_allclose(total, expected.sum(), rtol=1e-12)
 
 
+def test_what_nobody_has_rated_is_no_candidate() -> None:
+    counts = np.where(COUNTS > 2, COUNTS, 0)
+    assert make("full_softmax", counts).candidate_ids(None).numpy().tolist() == [
+        *range(7)
+    ]
+
+
 def test_scores_are_divided_by_the_temperature() -> None:
     step = retrieval(make("full_softmax"))
     sharp = make("full_softmax", temperature=0.5)
@@ -101,7 +108,7 @@ def test_sampled_softmax_is_corrected_and_leaves_out_the_right_movie() -> None:
     step = step._replace(
         candidate_ids=tf.constant(ids), candidates=tf.constant(corpus[ids])
     )
-    weights = (COUNTS + 1.0) ** 0.75
+    weights = COUNTS**0.75
     scores, right, is_right = logits(step)
     scores -= np.log(len(ids) * weights / weights.sum())[ids]
     expected = cross_entropy(right, np.where(is_right, -np.inf, scores))
@@ -116,13 +123,14 @@ def test_sampled_softmax_estimates_the_full_one() -> None:
 
 
 def test_negatives_are_drawn_by_frequency_and_anew() -> None:
-    counts = np.array([999, 0, 0, 0])
+    counts = np.array([600, 100, 10, 0])
     loss = make("sampled_softmax", counts, num_negatives=10_000)
     nothing = tf.zeros([0], tf.int32)
     first, second = (
         np.bincount(loss.candidate_ids(nothing), minlength=4) for _ in range(2)
     )
-    weights = (counts + 1.0) ** 0.75
+    weights = counts**0.75
+    assert first[3] == 0  # nobody has rated it: there is nothing to learn of it
     np.testing.assert_allclose(first / 1e4, weights / weights.sum(), atol=0.01)
     assert (first != second).any()
 

@@ -147,10 +147,37 @@ def test_a_movie_nobody_rated_is_embedded_by_what_it_shares_with_others() -> Non
     assert np.abs(embeddings[0] - embeddings[4]).max() > 0.01
     np.testing.assert_allclose(embeddings[0, :-1], embeddings[0, :-1])
     tower.decade.assign(np.zeros(tower.decade.shape))
+    tower.year.assign(np.zeros(tower.year.shape))
     tower.title.assign(np.zeros(tower.title.shape))
     embeddings = np.asarray(model.embed_all_movies())
     np.testing.assert_allclose(embeddings[0], embeddings[4], atol=1e-6)
     assert np.abs(embeddings[0] - embeddings[1]).max() > 0.1
+
+
+def test_an_unrated_movie_has_the_unknown_movies_id_and_bias() -> None:
+    context = small.context()
+    is_rated = context.movies.is_rated.copy()
+    is_rated[2] = False
+    tower = CandidateTower(
+        context._replace(movies=context.movies._replace(is_rated=is_rated))
+    )
+    perturb(tower)
+    for table in (tower.genre, tower.decade, tower.year, tower.title):
+        table.assign(np.zeros(table.shape))
+    rows = tower(tf.range(small.NUM_MOVIES + 1)).numpy()
+    np.testing.assert_array_equal(rows[2], rows[-1])
+    assert (rows[3] != rows[-1]).all()
+
+
+def test_training_shows_some_movies_by_their_attributes_alone() -> None:
+    tower = CandidateTower(small.context(movie_dropout=0.3))
+    perturb(tower)
+    usual = tower(tf.range(small.NUM_MOVIES)).numpy()
+    hidden = [
+        np.any(tower(tf.range(small.NUM_MOVIES), training=True) != usual, axis=1)
+        for _ in range(100)
+    ]
+    assert np.mean(hidden) == pytest.approx(0.3, abs=0.06)
 
 
 def test_titles_are_the_mean_of_their_words() -> None:
@@ -204,8 +231,8 @@ def test_further_losses_are_added_by_their_weight() -> None:
 class GenreBlindTower(CandidateTower):
     """A tower of somebody's own."""
 
-    def features(self, indices: tf.Tensor) -> list[tf.Tensor]:
-        return super().features(indices)[:1]
+    def features(self, indices: tf.Tensor, ids: tf.Tensor) -> list[tf.Tensor]:
+        return super().features(indices, ids)[:1]
 
 
 def test_a_tower_of_ones_own_is_found_by_its_path() -> None:

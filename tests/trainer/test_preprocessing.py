@@ -68,8 +68,8 @@ def test_titles_are_words_without_the_year(transform: Any) -> None:
 
 def test_years_and_attributes_have_a_place_for_unknown(transform: Any) -> None:
     years = tf.constant([-1, 1874, 1995, 2031], tf.int64)
-    decades = apply(transform, year=years)[f.DECADE_INDEX].numpy().tolist()
-    assert decades == [0, 1, 10, 14]
+    indices = apply(transform, year=years)[f.YEAR_INDEX].numpy().tolist()
+    assert indices == [0, 1, 96, 132]
     attributes = apply(
         transform,
         age=tf.constant([-1, 0, 17, 18, 60], tf.int64),

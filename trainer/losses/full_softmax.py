@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
-from trainer.losses.base import Retrieval, RetrievalLoss
+from trainer.losses.base import LossContext, Retrieval, RetrievalLoss
 
 
 class FullSoftmax(RetrievalLoss):
@@ -12,11 +13,19 @@ class FullSoftmax(RetrievalLoss):
 
     `logsumexp_j(q_i . c_j / T) - q_i . c_target(i) / T`: exact, so that no sampling has
     to be corrected for. Time and memory grow with targets times corpus.
+
+    Movies that nobody has rated yet are left out: they are never right, and all that
+    could be learned of them is to score them low.
     """
 
+    def __init__(self, context: LossContext) -> None:
+        """See the class docstring."""
+        super().__init__(context)
+        self._rated = np.flatnonzero(context.num_ratings).astype(np.int32)
+
     def candidate_ids(self, targets: tf.Tensor) -> tf.Tensor:
-        """Names the whole corpus, in order."""
-        return tf.range(self.num_movies)
+        """Names the corpus, in order."""
+        return tf.constant(self._rated)
 
     def __call__(self, retrieval: Retrieval) -> tf.Tensor:
         """See `RetrievalLoss.__call__`."""

@@ -19,9 +19,12 @@ class SampledSoftmax(RetrievalLoss):
     """Cross-entropy among the right movie and a shared sample of negatives.
 
     Negatives are drawn with replacement, `train.num_negatives` for the whole batch,
-    with probability `p_j` proportional to `(events of j + 1) ** 0.75` in the train
-    split. Each sampled logit is lowered by the logarithm of how often it is expected in
-    the sample, `log(num_negatives * p_j)`, so that the partition function is estimated
+    with probability `p_j` proportional to `(events of j) ** 0.75` in the train split;
+    movies that nobody has rated yet are never drawn, for all that could be learned of
+    them is to score them low.
+
+    Each sampled logit is lowered by the logarithm of how often it is expected in the
+    sample, `log(num_negatives * p_j)`, so that the partition function is estimated
     without bias: the logQ correction of Bengio & Senecal 2008 and Yi et al. 2019
     (https://doi.org/10.1145/3298689.3346996). The right movie is always there, hence
     not corrected. A negative that is the right movie of its query is left out.
@@ -30,10 +33,11 @@ class SampledSoftmax(RetrievalLoss):
     def __init__(self, context: LossContext) -> None:
         """See the class docstring."""
         super().__init__(context)
-        weights = (context.num_ratings + 1.0) ** _SAMPLING_POWER
+        weights = context.num_ratings**_SAMPLING_POWER
         probabilities = weights / weights.sum()
         self._num_negatives = context.config["num_negatives"]
-        expected = self._num_negatives * probabilities
+        # What is never drawn needs no correction.
+        expected = np.where(weights > 0, self._num_negatives * probabilities, 1.0)
         self._log_expected = np.log(expected).astype(np.float32)
         self._cumulative = np.cumsum(probabilities).astype(np.float32)
         self._seed = keras.random.SeedGenerator(context.config["seed"])
