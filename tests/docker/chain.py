@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -55,7 +56,7 @@ def main() -> int:
         # Containers know no pods: the runner's file has no second document.
         _run([python, "-c", RUN, file, root, volume])
         print(f"chain: {time.monotonic() - started:.0f} s in one container a step")
-        return _check(volume)
+        return _check(volume, root)
 
 
 def _build() -> None:
@@ -109,17 +110,27 @@ def _open_to_all(path: Path) -> None:
     path.chmod(0o777)
 
 
-def _check(volume: Path) -> int:
+def _check(volume: Path, root: Path) -> int:
+    """Tells what came of it; returns the exit code."""
     models = list((volume / "serving").glob("*/saved_model.pb"))
     if len(models) != 1:
         print(f"{len(models)} models were pushed, not 1")
         return 1
     info = models[0].parent / "assets.extra" / "model_info.json"
     print(f"pushed: {models[0].parent.name} {json.dumps(json.loads(info.read_text()))}")
+    # As Kubeflow's pages show them.
+    pages = list(root.glob("*/ReportGen/run_report/report.html"))
+    metrics = list(root.glob("*/ReportGen/headline_metrics"))
+    if len(pages) != 1 or len(metrics) != 1:
+        print(
+            f"{len(pages)} reports and {len(metrics)} tables of metrics, not 1 of each"
+        )
+        return 1
+    print(f"metrics: {json.dumps(json.loads(metrics[0].read_text()))}")
     return 0
 
 
-def _run(command: list[object]) -> None:
+def _run(command: Sequence[object]) -> None:
     subprocess.run([str(part) for part in command], cwd=REPOSITORY, check=True)
 
 
