@@ -41,7 +41,7 @@ class TrainConfig:
       epochs: Passes over the train split at most.
       batch_size: Windows (not events) per step, over all workers.
       validation_queries: Users at most whose last training event is kept from training
-        to validate on; 0 for no validation.
+        to validate on; 0 for no validation. Each costs training its newest event.
       patience: Epochs without a better recall@10 of these, after which training stops;
         None to go on. The best epoch's weights are kept in any case.
       precision: Numbers that the towers compute with; weights are float32 always.
@@ -66,7 +66,7 @@ class TrainConfig:
     weight_decay: Weight = 0.0
     epochs: PositiveInt = 9
     batch_size: PositiveInt = 64
-    validation_queries: Count = 1000
+    validation_queries: Count = 200
     patience: PositiveInt | None = 3
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     seed: int = 42
