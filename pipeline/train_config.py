@@ -39,7 +39,7 @@ class TrainConfig:
       learning_rate_schedule: Whether it falls along a cosine, to a twentieth.
       weight_decay: Decoupled weight decay of a step, relative to the learning rate.
       epochs: Passes over the train split at most.
-      batch_size: Windows (not events) per step, over all workers.
+      batch_size: Windows (not events) per step.
       validation_queries: Users at most whose last training event is kept from training
         to validate on; 0 for no validation. Each costs training its newest event.
       patience: Epochs without a better recall@10 of these, after which training stops;

@@ -17,18 +17,22 @@ class ProgressCallback(keras.callbacks.Callback):
 
     Args:
       epochs: Epochs of the whole fit.
+      done: Epochs of an earlier process, after which this one goes on.
     """
 
-    def __init__(self, epochs: int) -> None:
+    def __init__(self, epochs: int, done: int = 0) -> None:
         """See the class docstring."""
         super().__init__()
         self._epochs = epochs
-        self._epoch = 0
+        self._epoch = self._done = done
         self._started = self._last = time.monotonic()
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Starts the clock."""
         self._started = time.monotonic()
+        if self._done:
+            text = f"goes on at epoch {self._done + 1} of {self._epochs}"
+            progress.emit("train", text=text)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Notes the epoch."""

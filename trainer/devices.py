@@ -1,39 +1,43 @@
-"""Where training runs: one CPU, GPUs, several workers; and in which precision."""
+"""Where training runs, and in which precision."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import keras
 import tensorflow as tf
 
+from pipeline.errors import UserError
+
 # Tensor cores of half precision: NVIDIA Volta and later.
 _FAST_HALF_PRECISION: Final = (7, 0)
 
 
-def strategy() -> tf.distribute.Strategy:
-    """Returns the workers of `TF_CONFIG`, else all GPUs, else the one device.
+def refuse_several_workers() -> None:
+    """Ends where each of several workers would train a model of its own.
 
-    `TF_CONFIG` is what Kubernetes training operators set for each worker:
-    https://www.tensorflow.org/guide/distributed_training#setting_up_the_tf_config_environment_variable
+    Raises:
+      UserError: If `TF_CONFIG` names more than this process. Keras 3 cannot fit with
+        `tf.distribute.MultiWorkerMirroredStrategy`:
+        https://github.com/keras-team/keras/issues/20585
     """
-    if "TF_CONFIG" in os.environ:
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    if len(tf.config.list_logical_devices("GPU")) > 1:
-        return tf.distribute.MirroredStrategy()
-    return tf.distribute.get_strategy()
+    cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
+    workers = [address for task in cluster.values() for address in task]
+    if len(workers) > 1:
+        raise UserError(
+            f"TF_CONFIG names {len(workers)} workers, but training takes one",
+            "Unset TF_CONFIG, and give the one worker a larger machine or a GPU",
+        )
 
 
-def is_chief() -> bool:
-    """Tells whether this process writes what all workers trained."""
-    cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    return not cluster.cluster_spec() or cluster.task_id == 0
-
-
-def set_precision(name: str) -> None:
-    """Sets what the layers compute in.
+@contextmanager
+def precision(name: str) -> Iterator[None]:
+    """Sets what layers compute in that are made meanwhile; no others.
 
     Args:
       name: A Keras dtype policy, or "auto": mixed_float16 where there is a GPU with
@@ -41,8 +45,13 @@ def set_precision(name: str) -> None:
     """
     if name == "auto":
         name = "mixed_float16" if _has_tensor_cores() else "float32"
+    before = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy(name)
     logging.info("Training computes in %s", name)
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_dtype_policy(before)
 
 
 def _has_tensor_cores() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any, Final, NamedTuple
 
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from pipeline.errors import UserError
 from trainer.callbacks import ProgressCallback
+from trainer.checkpoints import Checkpoint
 from trainer.model import TwoTowerModel
 from trainer.naming import named_class
 from trainer.validation import MONITORED, Validation
@@ -33,8 +35,8 @@ class FitReport(NamedTuple):
       best_epoch: The epoch whose weights the model has, from 1.
       num_queries: Queries of the validation slice.
       num_targets: Events that an epoch predicts.
-      train_seconds: Seconds of the whole fit.
-      targets_per_second: Events predicted in a second, all epochs together.
+      train_seconds: Seconds of the fit; of a continued one, since it went on.
+      targets_per_second: Events predicted in a second of these.
     """
 
     loss: list[float]
@@ -52,6 +54,8 @@ def fit(
     validation: Windows | None,
     settings: dict[str, Any],
     log_dir: str,
+    *,
+    checkpoints: str | None = None,
 ) -> FitReport:
     """Fits the model to the windows.
 
@@ -61,6 +65,8 @@ def fit(
       validation: What recall@10 is measured on after each epoch, if anything.
       settings: The fields of a `TrainConfig`.
       log_dir: Where TensorBoard's event files go.
+      checkpoints: Folder of `trainer.checkpoints`, from which the fit goes on; None
+        for one that is not continued.
 
     Returns:
       How it went; the model has the weights of the best epoch.
@@ -68,20 +74,24 @@ def fit(
     Raises:
       UserError: If the loss is not finite.
     """
-    dataset = window_dataset(windows, settings["batch_size"], settings["seed"])
-    steps = int(dataset.cardinality())
+    steps = math.ceil(len(windows.is_target) / settings["batch_size"])
     # A batch has as many targets as it happens to have: no static shape for XLA.
     model.compile(optimizer=make_optimizer(settings, steps), jit_compile=False)
     started = time.monotonic()
     watch = None if validation is None else Validation(validation, settings["patience"])
-    history = model.fit(
-        dataset,
+    checkpoint = Checkpoint(checkpoints, watch)
+    done = checkpoint.restore(model)
+    epochs = range(done, settings["epochs"])
+    model.fit(
+        window_dataset(windows, settings["batch_size"], settings["seed"], epochs),
+        steps_per_epoch=steps,
+        initial_epoch=done,
         epochs=settings["epochs"],
         verbose=0,
-        callbacks=_callbacks(watch, settings, log_dir),
-    ).history
+        callbacks=_callbacks(watch, checkpoint, done, settings, log_dir),
+    )
     seconds = time.monotonic() - started
-    losses = history["loss"]
+    losses = checkpoint.history["loss"]
     if not tf.math.is_finite(losses[-1]):
         raise UserError(
             f"Training diverged: the loss is {losses[-1]} in epoch {len(losses)}",
@@ -91,12 +101,12 @@ def fit(
     num_targets = int(windows.is_target.sum())
     return FitReport(
         loss=losses,
-        recall=history.get(MONITORED, []),
+        recall=checkpoint.history.get(MONITORED, []),
         best_epoch=watch.best_epoch if watch else len(losses),
         num_queries=0 if validation is None else len(validation.movies),
         num_targets=num_targets,
         train_seconds=seconds,
-        targets_per_second=num_targets * len(losses) / seconds,
+        targets_per_second=num_targets * (len(losses) - done) / seconds,
     )
 
 
@@ -118,12 +128,17 @@ def make_optimizer(settings: dict[str, Any], steps: int) -> keras.optimizers.Opt
 
 
 def _callbacks(
-    validation: Validation | None, settings: dict[str, Any], log_dir: str
+    validation: Validation | None,
+    checkpoint: Checkpoint,
+    done: int,
+    settings: dict[str, Any],
+    log_dir: str,
 ) -> list[keras.callbacks.Callback]:
     """In an order that matters: recall is written before it is read."""
     return [
         keras.callbacks.TerminateOnNaN(),
         *([validation] if validation else []),
+        checkpoint,
         keras.callbacks.TensorBoard(log_dir, write_graph=False),
-        ProgressCallback(settings["epochs"]),
+        ProgressCallback(settings["epochs"], done),
     ]

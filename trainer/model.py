@@ -51,6 +51,12 @@ class TwoTowerModel(keras.Model):
         # With what tells the time, and the bias.
         self.width = context.embedding_dim + config["time_dim"] + 1
         self._retrieval_loss = loss
+        # A loss is no layer: what it draws from would not be among the variables.
+        self._loss_seeds = [
+            part
+            for part in vars(loss).values()
+            if isinstance(part, keras.random.SeedGenerator)
+        ]
         self._rating_weight = rating_weight
         self._view_weight = self_supervised_weight
         self._view_seed = keras.random.SeedGenerator(context.seed + 2)

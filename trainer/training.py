@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from pipeline.tuned_values import decoded, merged, told
 from trainer import features as f
+from trainer.checkpoints import checkpoint_folder
 from trainer.context import ModelContext
-from trainer.devices import is_chief, set_precision, strategy
+from trainer.devices import precision, refuse_several_workers
 from trainer.export import export_model
 from trainer.fitting import FitReport, fit
 from trainer.input_pipeline import Columns, Corpus, read_columns, read_corpus
@@ -71,11 +72,15 @@ def run_fn(fn_args: Any) -> None:
     config = merged(fn_args.custom_config, tuned)
     if tuned:
         logging.info("The Tuner chose %s", told(tuned))
+    refuse_several_workers()
     train, corpus, num_users = read_inputs(fn_args)
 
-    model, report = train_model(train, corpus, num_users, config, fn_args.model_run_dir)
-    if not is_chief():
-        return
+    log_dir = fn_args.model_run_dir
+    inputs = [fn_args.transform_graph_path, *fn_args.train_files]
+    checkpoints = checkpoint_folder(log_dir, config, inputs)
+    model, report = train_model(
+        train, corpus, num_users, config, log_dir, checkpoints=checkpoints
+    )
     tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     spec = tft_output.transformed_feature_spec()
     held_out = read_columns(fn_args.eval_files, spec, _HELD_OUT_COLUMNS)
@@ -131,6 +136,8 @@ def train_model(
     num_users: int,
     config: dict[str, Any],
     log_dir: str,
+    *,
+    checkpoints: str | None = None,
 ) -> tuple[TwoTowerModel, FitReport]:
     """Makes the model that the configuration describes, and fits it.
 
@@ -140,12 +147,12 @@ def train_model(
       num_users: Users of the vocabulary.
       config: See `run_fn`.
       log_dir: Where TensorBoard's event files go.
+      checkpoints: See `trainer.fitting.fit`.
 
     Returns:
       The trained model, and how training went.
     """
     settings = config["train"]
-    set_precision(settings["precision"])
     keras.utils.set_random_seed(settings["seed"])
     windows = make_windows(train, config["data"]["window_length"])
     context = ModelContext(
@@ -165,7 +172,7 @@ def train_model(
             settings["validation_queries"],
             settings["seed"],
         )
-    with strategy().scope():
+    with precision(settings["precision"]):
         model = TwoTowerModel(
             context,
             make_loss(LossContext(settings, corpus.num_ratings)),
@@ -173,7 +180,9 @@ def train_model(
             settings["self_supervised_weight"],
         )
     logging.info("History encoder %s", config["model"]["history_encoder"])
-    return model, fit(model, windows, validation, settings, log_dir)
+    return model, fit(
+        model, windows, validation, settings, log_dir, checkpoints=checkpoints
+    )
 
 
 def time_boundaries(windows: Windows, num_buckets: int) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Final
 
 import keras
@@ -65,6 +66,22 @@ class Validation(keras.callbacks.Callback):
         """Goes back to the best epoch."""
         if self._best_weights:
             self.model.set_weights(self._best_weights)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What the epochs so far have left, for `trainer.checkpoints`."""
+        best = {f"best_{i}": weight for i, weight in enumerate(self._best_weights)}
+        return best | {"validated": np.array([self.highest, self.best_epoch])}
+
+    def put_back(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Goes on from a `state()`.
+
+        Raises:
+          KeyError: If it is none.
+        """
+        highest, best_epoch = state["validated"]
+        count = sum(name.startswith("best_") for name in state)
+        self._best_weights = [state[f"best_{i}"] for i in range(count)]
+        self.highest, self.best_epoch = float(highest), int(best_epoch)
 
     def _standard_error(self) -> float:
         share = self.highest

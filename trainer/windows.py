@@ -90,23 +90,31 @@ def hold_out_newest(
     )
 
 
-def window_dataset(windows: Windows, batch_size: int, seed: int) -> tf.data.Dataset:
+def window_dataset(
+    windows: Windows, batch_size: int, seed: int, epochs: range = range(1)
+) -> tf.data.Dataset:
     """Makes shuffled batches of windows.
 
     Args:
       windows: What to train on.
       batch_size: Windows per batch; the last batch of an epoch may be smaller.
-      seed: Seed of the order, which differs from epoch to epoch.
+      seed: Seed of the order.
+      epochs: Which epochs' batches, one epoch after the other. Their order follows from
+        the seed and the epoch alone, so that a continued fit sees the same.
 
     Returns:
       Batches of the inputs of `trainer.model.TwoTowerModel`.
     """
-    dataset = tf.data.Dataset.from_tensor_slices(windows._asdict())
-    size = len(windows.is_target)
-    dataset = dataset.shuffle(size, seed=seed, reshuffle_each_iteration=True)
-    # Where there are several workers, each takes a part of every batch.
-    options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = (
-        tf.data.experimental.AutoShardPolicy.DATA
-    )
-    return dataset.batch(batch_size).prefetch(2).with_options(options)
+    columns = {name: tf.constant(column) for name, column in windows._asdict().items()}
+    rows = tf.range(len(windows.is_target))
+
+    def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.random.experimental.stateless_shuffle(rows, [seed, epoch])
+        return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+
+    def batch(order: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {name: tf.gather(column, order) for name, column in columns.items()}
+
+    dataset = tf.data.Dataset.range(epochs.start, epochs.stop, output_type=tf.int32)
+    dataset = dataset.flat_map(shuffled).map(batch)
+    return dataset.prefetch(2)

@@ -50,6 +50,8 @@ class RunView(abc.ABC):
             self._print(self._import_line("started"))
         elif event["kind"] == "step" and event["state"] != "running":
             self._end_step(state.steps[event["id"]])
+        elif event["kind"] == "train" and "text" in event:
+            self._print(f"    {event['text']}")
         elif event["kind"] == "train":
             self._train(event)
         elif event["kind"] == "trial" and event["state"] == "running":

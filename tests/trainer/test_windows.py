@@ -76,8 +76,8 @@ def test_the_order_changes_with_the_epoch_and_repeats_with_the_seed() -> None:
     windows = make_windows(small.train_columns(), small.WINDOW_LENGTH)
 
     def order(seed: int) -> list[list[int]]:
-        dataset = window_dataset(windows, 1, seed)
-        return [[int(b["user_index"][0]) for b in dataset] for _ in range(3)]
+        epochs = [window_dataset(windows, 1, seed, range(e, e + 1)) for e in range(3)]
+        return [[int(b["user_index"][0]) for b in epoch] for epoch in epochs]
 
     assert order(5) == order(5)
     assert order(5)[0] != order(5)[1]

@@ -1,0 +1,88 @@
+"""A fit that was killed goes on, and ends where it would have ended."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.fixtures import small_model as small
+from tests.trainer.test_model import make_model
+from trainer import features as f
+from trainer.callbacks import ProgressCallback
+from trainer.checkpoints import checkpoint_folder
+from trainer.fitting import FitReport, fit
+from trainer.model import TwoTowerModel
+from trainer.windows import hold_out_newest, make_windows
+
+EPOCHS = 4
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+def fitted(folder: Path) -> tuple[TwoTowerModel, FitReport]:
+    columns = small.train_columns()
+    windows = make_windows(columns, small.WINDOW_LENGTH)
+    train, validation = hold_out_newest(windows, columns[f.WINDOW_INDEX], 6, seed=1)
+    # Dropout and negatives are drawn, so that the state of their generators counts.
+    model = make_model("sampled_softmax")
+    settings = small.settings(loss="sampled_softmax", epochs=EPOCHS)
+    state = str(folder / "checkpoints" / "key")
+    log_dir = str(folder / "log")
+    return model, fit(model, train, validation, settings, log_dir, checkpoints=state)
+
+
+def killed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Ends a fit in its third epoch.
+
+    Returns:
+      The file that it leaves.
+    """
+
+    def die(self: ProgressCallback, epoch: int, logs: dict[str, Any] | None) -> None:
+        if epoch == 2:
+            raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ProgressCallback, "on_epoch_begin", die)
+        with pytest.raises(KilledError):
+            fitted(folder)
+    return folder / "checkpoints" / "key" / "state.npz"
+
+
+def test_a_killed_fit_ends_where_it_would_have_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, expected = fitted(tmp_path / "whole")
+    assert killed(tmp_path / "killed", monkeypatch).exists()
+    model, report = fitted(tmp_path / "killed")
+    assert report.loss == expected.loss
+    assert report.recall == expected.recall
+    assert report.best_epoch == expected.best_epoch
+    for mine, theirs in zip(model.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert not (tmp_path / "killed" / "checkpoints").exists()
+
+
+def test_a_damaged_checkpoint_is_named_and_training_starts_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = killed(tmp_path, monkeypatch)
+    path.write_bytes(path.read_bytes()[:1000])
+    with caplog.at_level(logging.WARNING):
+        _, report = fitted(tmp_path)
+    assert str(path) in caplog.text
+    assert len(report.loss) == EPOCHS
+
+
+def test_the_folder_is_that_of_the_same_thing_and_of_no_other() -> None:
+    first = checkpoint_folder("/root/Trainer/model_run/7", {"a": 1}, ["x", "y"])
+    assert first.startswith("/root/Trainer/checkpoints/")
+    assert first == checkpoint_folder("/root/Trainer/model_run/9", {"a": 1}, ["y", "x"])
+    changed = checkpoint_folder("/root/Trainer/model_run/7", {"a": 2}, ["x", "y"])
+    assert first != changed

@@ -1,0 +1,138 @@
+"""The state of a fit after each epoch, so that a run that was killed goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from trainer.validation import MONITORED, Validation
+
+_FILE: Final = "state.npz"
+_FOLDER: Final = "checkpoints"
+_UNREADABLE: Final = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def checkpoint_folder(
+    model_run_dir: str, config: Mapping[str, Any], inputs: Sequence[str]
+) -> str:
+    """Names the folder of a fit: the same one for whoever fits the same thing again.
+
+    It lies beside the folders of the Trainer's executions, which are new each time.
+
+    Args:
+      model_run_dir: Folder of this execution's `model_run` artifact.
+      config: All that decides what is trained, the code's hash included.
+      inputs: URIs of what is trained on.
+    """
+    parts = json.dumps([config, sorted(inputs)], sort_keys=True, default=str)
+    key = hashlib.sha256(parts.encode()).hexdigest()[:16]
+    outputs = os.path.dirname(model_run_dir.rstrip("/"))
+    return os.path.join(os.path.dirname(outputs), _FOLDER, key)
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Saves after each epoch all that the next ones depend on.
+
+    `keras.callbacks.BackupAndRestore` keeps weights and epoch, in two files, and not
+    the state of random generators and of the validation, without which a continued fit
+    is another one. Here one file holds it all, and is put in place in one step.
+
+    Args:
+      folder: See `checkpoint_folder`; None to keep the history alone.
+      validation: Whose highest recall and best weights are kept too, if any.
+    """
+
+    def __init__(self, folder: str | None, validation: Validation | None) -> None:
+        """See the class docstring."""
+        super().__init__()
+        self._path = os.path.join(folder, _FILE) if folder else ""
+        self._validation = validation
+        self.history: dict[str, list[float]] = {"loss": []}
+        if validation:
+            self.history[MONITORED] = []
+
+    def restore(self, model: keras.Model) -> int:
+        """Puts back what was saved, if it can be read.
+
+        Args:
+          model: Compiled.
+
+        Returns:
+          Epochs that are done already.
+        """
+        self.set_model(model)
+        if not self._path or not tf.io.gfile.exists(self._path):
+            return 0
+        try:
+            return self._put_back(_read(self._path))
+        except _UNREADABLE as error:
+            logging.warning("%s cannot be read (%s): trained anew", self._path, error)
+            return 0
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Saves, unless training ends here."""
+        for name, values in self.history.items():
+            values.append(float((logs or {})[name]))
+        if self._path and not self.model.stop_training:
+            _write(self._path, self._arrays())
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Removes what is not needed any more, that of other fits included."""
+        folder = os.path.dirname(os.path.dirname(self._path))
+        if self._path and tf.io.gfile.exists(folder):
+            tf.io.gfile.rmtree(folder)
+
+    def _variables(self) -> list[keras.Variable]:
+        optimizer = self.model.optimizer
+        optimizer.build(self.model.trainable_variables)
+        return [*self.model.variables, *optimizer.variables]
+
+    def _arrays(self) -> Arrays:
+        arrays = {f"variable_{i}": np.array(v) for i, v in enumerate(self._variables())}
+        arrays |= {f"history_{k}": np.array(v) for k, v in self.history.items()}
+        return arrays | (self._validation.state() if self._validation else {})
+
+    def _put_back(self, arrays: Arrays) -> int:
+        """All is looked at before anything is changed."""
+        variables = self._variables()
+        values = [arrays[f"variable_{i}"] for i in range(len(variables))]
+        for variable, value in zip(variables, values, strict=True):
+            if value.shape != tuple(variable.shape):
+                raise ValueError(f"{variable.path} is {value.shape} there")
+        history = {name: arrays[f"history_{name}"].tolist() for name in self.history}
+        if self._validation:
+            self._validation.put_back(arrays)
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        self.history = history
+        return len(history["loss"])
+
+
+def _read(path: str) -> Arrays:
+    with tf.io.gfile.GFile(path, "rb") as file:
+        content = io.BytesIO(file.read())
+    with np.load(content, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _write(path: str, arrays: Arrays) -> None:
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    tf.io.gfile.makedirs(os.path.dirname(path))
+    unfinished = f"{path}.unfinished"
+    with tf.io.gfile.GFile(unfinished, "wb") as file:
+        file.write(content.getvalue())
+    tf.io.gfile.rename(unfinished, path, overwrite=True)
