@@ -33,8 +33,10 @@ def changed_by_editing(checkout: Path, source: str) -> set[str]:
 @pytest.mark.parametrize(
     ("source", "nodes"),
     [
-        ("trainer/preprocessing.py", {"Transform", "Trainer"}),
-        ("trainer/export.py", {"Trainer"}),
+        ("trainer/preprocessing.py", {"Transform", "Tuner", "Trainer"}),
+        ("trainer/export.py", {"Tuner", "Trainer"}),
+        ("components/tuner/executor.py", {"Tuner"}),
+        ("pipeline/tuned_values.py", {"Tuner", "Trainer"}),
         ("components/schema/schema.pbtxt", {"SchemaImporter"}),
         ("components/metrics/ndcg.py", {"Evaluator"}),
         ("components/pusher/executor.py", {"Pusher"}),
@@ -69,15 +71,15 @@ def test_an_edit_of_ones_own_class_reaches_the_step_that_uses_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    own = {"model.history_encoder": "Trainer", "train.loss": "Trainer"}
-    for number, (key, node) in enumerate(own.items()):
+    for number, key in enumerate(("model.history_encoder", "train.loss")):
         module = tmp_path / f"own_part_{number}.py"
         module.write_text("")
         config = load([], [f"{key}=own_part_{number}.Own"])
         before = fingerprints.code_fingerprints(config)
         module.write_text("# edited\n")
         after = fingerprints.code_fingerprints(config)
-        assert {n for n in after if after[n] != before[n]} == {node}
+        changed = {node for node in after if after[node] != before[node]}
+        assert changed == {"Tuner", "Trainer"}
     metric = load([], ["eval.metrics=[own_part_0.Own@5]"])
     assert (
         fingerprints.code_fingerprints(metric)["Evaluator"]

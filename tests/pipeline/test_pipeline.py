@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from pipeline.config import PipelineConfig, TrainConfig
+from pipeline.config import PipelineConfig, TrainConfig, TuneConfig
 from pipeline.fingerprints import code_fingerprints
 
+TUNED = PipelineConfig(tune=TuneConfig(enabled=True))
 pytestmark = pytest.mark.slow  # importing TFX takes ten seconds
 
 
@@ -36,6 +38,11 @@ def parameters(nodes: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
+def tuned_nodes() -> dict[str, Any]:
+    return compiled(TUNED)
+
+
+@pytest.fixture(scope="module")
 def nodes() -> dict[str, Any]:
     return compiled()
 
@@ -58,9 +65,10 @@ def test_transform_waits_for_the_gate(nodes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("node", sorted(code_fingerprints()))
 def test_edited_code_changes_the_cache_key_of_its_step(
-    nodes: dict[str, Any], node: str
+    tuned_nodes: dict[str, Any], node: str
 ) -> None:
-    before, after = parameters(nodes), parameters(compiled(**{node: "edited"}))
+    before = parameters(tuned_nodes)
+    after = parameters(compiled(TUNED, **{node: "edited"}))
     assert {name for name in before if before[name] != after[name]} == {node}
 
 
@@ -71,3 +79,37 @@ def test_a_changed_setting_reaches_the_steps_that_read_it(
     before = parameters(nodes)
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"Trainer", "ReportGen"}  # the latter tells the configuration
+
+
+def test_the_tuner_stands_between_transform_and_trainer(
+    nodes: dict[str, Any], tuned_nodes: dict[str, Any]
+) -> None:
+    assert set(tuned_nodes) == {*nodes, "Tuner"}
+    assert set(tuned_nodes["Tuner"].upstream_nodes) == {"Transform", "SchemaImporter"}
+    [channel] = tuned_nodes["Trainer"].inputs.inputs["hyperparameters"].channels
+    assert channel.producer_node_query.id == "Tuner"
+    assert channel.output_key == "best_hyperparameters"
+    assert "hyperparameters" not in nodes["Trainer"].inputs.inputs
+
+
+def test_the_tuner_never_gets_the_eval_split(tuned_nodes: dict[str, Any]) -> None:
+    told = tuned_nodes["Tuner"].parameters.parameters
+    for key in ("train_args", "eval_args"):
+        splits = json.loads(told[key].field_value.string_value)["splits"]
+        assert splits == ["train", "corpus"]
+
+
+def test_a_changed_search_reaches_the_tuner_and_not_the_trainers_parameters(
+    tuned_nodes: dict[str, Any],
+) -> None:
+    before = parameters(tuned_nodes)
+    tune = TuneConfig(enabled=True, trials=3)
+    after = parameters(compiled(PipelineConfig(tune=tune)))
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"Tuner", "ReportGen"}
+
+
+def test_a_search_that_is_off_changes_nothing(nodes: dict[str, Any]) -> None:
+    tune = TuneConfig(enabled=False, trials=3)
+    after = parameters(compiled(PipelineConfig(tune=tune)))
+    assert after == parameters(nodes)

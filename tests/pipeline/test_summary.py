@@ -77,10 +77,19 @@ def test_it_holds_what_programs_read(tmp_path: Path) -> None:
         "reasons": ["good"],
         "report": None,
         "pushed_model": str(tmp_path),
+        "tuning": None,
         "train_seconds": 9.5,
         "wall_seconds": 12.35,
         "peak_rss_mb": 800,
     }
+
+
+def test_what_the_tuner_found_is_told(tmp_path: Path) -> None:
+    search = {"best": {"train.epochs": 3}, "trials": [{"recall": 0.2}]}
+    results = write_json(tmp_path / "results" / "search.json", search)
+    output = {"uri": results, "properties": {}}
+    state = state_of(step("Tuner", "cached", tuner_results=output))
+    assert summary.build(MEASURED, state).tuning == search
 
 
 def test_what_was_not_pushed_is_no_pushed_model(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ def main() -> None:
         score = fit(events, job["settings"], job["seed"])
         seconds = time.monotonic() - started
         np.save(job["scores"], score(queries.user))
-        print("RESULT", json.dumps({"seconds": seconds}), flush=True)
+        # On a line of its own: some peers leave a progress bar behind.
+        print("\nRESULT", json.dumps({"seconds": seconds}), flush=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from tests.fixtures.command import environment, error_line, two_tower
 from tests.fixtures.movielens_files import write_csv
 from tests.pipeline.test_recommend import write_info
 
-COMMANDS = ("run", "recommend", "config", "data", "doctor")
+COMMANDS = ("run", "tune", "recommend", "config", "data", "doctor")
 
 
 def test_help_lists_the_commands_at_once(tmp_path: Path) -> None:

@@ -48,7 +48,24 @@ def test_the_file_passes_the_servers_rules_and_the_clients_loader(
 
 def test_nodes_and_edges_are_those_of_the_local_graph(compiled: Any) -> None:
     """Node ids, what each waits for, and which outputs become which inputs."""
-    local = lazily("tests.pipeline.test_pipeline", "compiled")()
+    assert_same_graph(compiled, lazily("tests.pipeline.test_pipeline", "compiled")())
+
+
+def test_the_tuner_is_compiled_as_it_is_locally() -> None:
+    config = load((), [*SETTINGS, "tune.enabled=true", "kubeflow.steps.Tuner.gpus=1"])
+    compiled = lazily("pipeline.kubeflow.compiler", "compile_pipeline")(config)
+    assert check(compiled.to_yaml()).problems == []
+    local = lazily("tests.pipeline.test_pipeline", "compiled")(config)
+    assert_same_graph(compiled, local)
+    tuner = tasks(compiled)["Tuner"]["inputs"]["parameters"]["custom_config"]
+    told = json.loads(tuner["runtimeValue"]["constant"])
+    assert told["tune"]["trials"] == config.tune.trials
+    assert told["code_hash"]
+    accelerator = container(compiled, "Tuner")["resources"]["accelerator"]
+    assert accelerator["count"] == "1"
+
+
+def assert_same_graph(compiled: Any, local: dict[str, Any]) -> None:
     found = tasks(compiled)
     assert set(found) == set(local)
     for name, node in local.items():
