@@ -28,7 +28,9 @@ def ranks_of(scores: Path, queries: Queries) -> Array:
     ranking = rank_in_blocks(
         lambda block: block,
         RankedQueries(
-            tf.constant(values), tf.constant(queries.seen), tf.constant(queries.held_out)
+            tf.constant(values),
+            tf.constant(queries.seen),
+            tf.constant(queries.held_out),
         ),
         values.shape[1],
         top_k=1,

@@ -56,7 +56,9 @@ def configuration(protocol: Protocol, *assignments: str) -> PipelineConfig:
     return load(assignments=[dataset, *protocol.settings, *assignments])
 
 
-def prepare(protocol: Protocol, workspace: Workspace, data_dir: Path | None) -> Prepared:
+def prepare(
+    protocol: Protocol, workspace: Workspace, data_dir: Path | None
+) -> Prepared:
     """Runs MovieLensExampleGen to Transform, unless that was done before.
 
     Args:
@@ -85,4 +87,6 @@ def prepare(protocol: Protocol, workspace: Workspace, data_dir: Path | None) -> 
 def _own_code() -> str:
     """What makes the arrays of the Examples."""
     here = Path(__file__).parent
-    return json.dumps([(here / name).read_text() for name in ("prepare.py", "split.py")])
+    return json.dumps(
+        [(here / name).read_text() for name in ("prepare.py", "split.py")]
+    )

@@ -29,7 +29,9 @@ def _encoder(name: str) -> tuple[str, ...]:
     return (f"model.history_encoder={name}",)
 
 
-_BY_TIME: Final = {f"ours-{name}": _encoder(name) for name in ("pool", "gru", "attention")}
+_BY_TIME: Final = {
+    f"ours-{name}": _encoder(name) for name in ("pool", "gru", "attention")
+}
 # As pipeline/presets/random-split.yaml has them.
 _RANDOM: Final = (
     "data.split=random",
@@ -60,7 +62,7 @@ PROTOCOLS: Final = {
         Protocol(
             "ml-100k-random",
             "ml-100k",
-            "MovieLens-100K, a random fifth of the events held out, seen movies excluded",
+            "MovieLens-100K, a random fifth of the events held out, seen excluded",
             _RANDOM,
             ("interaction_recall@10", "interaction_recall@100"),
             {"ours-bag": _BAG},

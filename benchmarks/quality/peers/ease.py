@@ -27,7 +27,7 @@ def fit(events: Events, settings: dict[str, Any], seed: int) -> Scorer:
     inverse, info_of_inverse = linalg.lapack.spotri(factor, lower=True)
     if info or info_of_inverse:
         raise ValueError(
-            f"EASE's matrix is not positive definite at {settings}: raise regularization"
+            f"EASE's matrix is not positive definite at {settings}: raise it"
         )
     inverse = np.tril(inverse) + np.tril(inverse, -1).T
     weights = inverse / -np.diag(inverse)
