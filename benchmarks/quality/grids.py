@@ -71,9 +71,9 @@ PEERS: Final = {
             True,
             {"iterations": 15},
             {
-                "factors": [16, 32, 64, 128],
-                "regularization": [0.01, 0.1, 1, 10],
-                "alpha": [1, 3, 10, 30],
+                "factors": [32, 64, 128],
+                "regularization": [0.1],
+                "alpha": [1, 3, 10],
             },
         ),
         Peer(
@@ -82,10 +82,10 @@ PEERS: Final = {
             True,
             {},
             {
-                "factors": [32, 128],
-                "learning_rate": [0.01, 0.03, 0.1],
+                "factors": [64],
+                "learning_rate": [0.03, 0.1],
                 "regularization": [0.003, 0.01, 0.03],
-                "iterations": [100, 300],
+                "iterations": [100],
             },
         ),
         Peer(
@@ -94,10 +94,10 @@ PEERS: Final = {
             True,
             {"max_sampled": 30},
             {
-                "no_components": [32, 64, 128],
-                "learning_rate": [0.02, 0.05],
+                "no_components": [64],
+                "learning_rate": [0.05],
                 "item_alpha": [0, 1e-5, 1e-4],
-                "epochs": [20, 60],
+                "epochs": [30],
             },
         ),
         Peer(
@@ -105,7 +105,7 @@ PEERS: Final = {
             "irspack SLIM",
             False,
             {},
-            {"alpha": [0.003, 0.01, 0.03, 0.1, 0.3], "l1_ratio": [0.01, 0.05, 0.2]},
+            {"alpha": [0.01, 0.03, 0.1], "l1_ratio": [0.01, 0.1]},
         ),
         Peer(
             "irspack-ials",
@@ -113,9 +113,9 @@ PEERS: Final = {
             True,
             {},
             {
-                "n_components": [32, 64, 128],
-                "alpha0": [0.03, 0.1, 0.3, 1],
-                "reg": [1e-3, 3e-3, 1e-2, 3e-2],
+                "n_components": [64, 128],
+                "alpha0": [0.1, 0.3, 1],
+                "reg": [3e-3, 1e-2],
             },
         ),
         Peer("tfrs-tutorial", "TFRS tutorial", True, _TUTORIAL, {}),
@@ -125,10 +125,10 @@ PEERS: Final = {
             True,
             {**_TUTORIAL, "log_q": True},
             {
-                "dim": [32, 64],
-                "learning_rate": [0.1, 0.3, 1],
-                "batch_size": [512, 2048],
-                "epochs": [5, 15, 40],
+                "dim": [64],
+                "learning_rate": [0.1, 0.3],
+                "batch_size": [512],
+                "epochs": [15],
             },
         ),
     )

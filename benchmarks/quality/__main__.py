@@ -1,0 +1,122 @@
+"""`python -m benchmarks.quality`: our model and its peers, on one split by one code."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.quality.grids import PEERS, Peer
+from benchmarks.quality.measure import measure
+from benchmarks.quality.peer_runs import PeerRuns, read_settings, store_settings
+from benchmarks.quality.prepared import Prepared, prepare
+from benchmarks.quality.protocols import PROTOCOLS, Protocol
+from benchmarks.quality.split import Array, Split
+from benchmarks.quality.table import Row, as_markdown, write
+from benchmarks.quality.worker import WorkerError, run_worker
+from pipeline.workspace import Workspace
+
+
+def main() -> None:
+    """See the module's docstring."""
+    options = _parser().parse_args()
+    with_data = dict(item.split("=", 1) for item in options.data_dir)
+    for name in options.protocols or PROTOCOLS:
+        protocol = PROTOCOLS[name]
+        folder = with_data.get(protocol.dataset)
+        workspace = Workspace.open(options.workspace)
+        prepared = prepare(protocol, workspace, Path(folder) if folder else None)
+        chosen = set(options.only.split(",")) if options.only else None
+        peers = [p for p in PEERS.values() if not chosen or p.name in chosen]
+        runs = PeerRuns(prepared.split)
+        if options.tune:
+            for peer in peers:
+                if peer.grid:
+                    store_settings(name, peer.name, runs.tune(peer, protocol))
+            continue
+        rows = [_peer_row(runs, peer, protocol, options.seeds) for peer in peers]
+        rows += [
+            _our_row(prepared, protocol, variant, options.seeds)
+            for variant in protocol.ours
+            if not chosen or variant in chosen
+        ]
+        print(as_markdown(protocol, rows), flush=True)
+        if not chosen:
+            write(protocol, rows)
+
+
+def _peer_row(runs: PeerRuns, peer: Peer, protocol: Protocol, seeds: int) -> Row:
+    found = read_settings().get(protocol.name, {}).get(peer.name)
+    if peer.grid and not found:
+        return Row(peer.title, {}, {}, [], {}, "not tuned: run with --tune first")
+    settings = found["settings"] if found else peer.fixed
+    jobs = [(settings, seed) for seed in range(seeds if peer.is_random else 1)]
+    try:
+        results = runs.ranks(peer, jobs)
+    except WorkerError as error:
+        return Row(peer.title, {}, {}, [], settings, str(error))
+    return _row(peer.title, protocol, runs.num_movies, results, settings)
+
+
+def _our_row(prepared: Prepared, protocol: Protocol, variant: str, seeds: int) -> Row:
+    assignments = protocol.ours[variant]
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = [(seed, f"{folder}/{seed}.npy") for seed in range(seeds)]
+        work = {
+            "protocol": protocol.name,
+            "folder": str(prepared.folder),
+            "assignments": assignments,
+            "jobs": jobs,
+        }
+        found = run_worker(sys.executable, "benchmarks.quality.ours", work)
+        results = [
+            (np.load(path), result["seconds"])
+            for (_, path), result in zip(jobs, found, strict=True)
+        ]
+    num_movies = Split.load(prepared.split).events.num_movies
+    settings = dict(item.split("=", 1) for item in assignments)
+    return _row(variant, protocol, num_movies, results, settings)
+
+
+def _row(
+    title: str,
+    protocol: Protocol,
+    num_movies: int,
+    results: list[tuple[Array, float]],
+    settings: dict[str, object],
+) -> Row:
+    measured = [measure(ranks, num_movies, protocol.metrics) for ranks, _ in results]
+    row = Row(
+        title,
+        {name: [one[name][0] for one in measured] for name in protocol.metrics},
+        {name: measured[0][name][1] for name in protocol.metrics},
+        [seconds for _, seconds in results],
+        settings,
+    )
+    means = {name: round(float(np.mean(v)), 4) for name, v in row.values.items()}
+    print(
+        f"{protocol.name}  {title}  {means}  {np.mean(row.seconds):.1f} s", flush=True
+    )
+    return row
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="benchmarks.quality", description=__doc__)
+    parser.add_argument(
+        "protocols", nargs="*", metavar="PROTOCOL", help=str([*PROTOCOLS])
+    )
+    parser.add_argument("--tune", action="store_true", help="choose peers' settings")
+    parser.add_argument("--only", help="names of rankers, separated by commas")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workspace", type=Path, default=Path("workspace"))
+    parser.add_argument(
+        "--data-dir", action="append", default=[], metavar="DATASET=FOLDER"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Trains the pipeline's own model: `python -m benchmarks.quality.ours WORK.json`.
+
+Through `run_fn`, the Trainer's own entry, on what Transform made; ranked by the
+exported model's `evaluate` signature. Prints `RESULT` and the seconds of the fit for
+each seed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final
+
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.quality.prepared import Prepared, configuration
+from benchmarks.quality.protocols import PROTOCOLS
+from benchmarks.quality.split import Array
+from pipeline.pipeline import _trainer_config
+from trainer.training import run_fn
+
+_BATCH_SIZE: Final = 256
+
+
+def main() -> None:
+    """See the module's docstring."""
+    work = json.loads(Path(sys.argv[1]).read_text())
+    prepared = Prepared(Path(work["folder"]))
+    for seed, ranks_path in work["jobs"]:
+        with tempfile.TemporaryDirectory() as folder:
+            report = _train(work, seed, prepared, Path(folder))
+            np.save(ranks_path, _ranks(Path(folder) / "model", prepared.examples))
+        print("\nRESULT", json.dumps(report), flush=True)
+
+
+def _train(
+    work: dict[str, Any], seed: int, prepared: Prepared, folder: Path
+) -> dict[str, Any]:
+    changes = (*work["assignments"], f"train.seed={seed}")
+    config = configuration(PROTOCOLS[work["protocol"]], *changes)
+    files = {
+        split: f"{prepared.transformed}/Split-{split}/*"
+        for split in ("train", "corpus", "eval")
+    }
+    run_fn(
+        SimpleNamespace(
+            custom_config=_trainer_config(config, "benchmark"),
+            hyperparameters=None,
+            transform_output=str(prepared.transform_graph),
+            transform_graph_path=str(prepared.transform_graph),
+            train_files=[files["train"], files["corpus"]],
+            eval_files=[files["eval"]],
+            serving_model_dir=str(folder / "model"),
+            model_run_dir=str(folder / "Trainer" / "model_run" / "1"),
+        )
+    )
+    report_file = folder / "Trainer" / "model_run" / "1" / "train_report.json"
+    report: dict[str, Any] = json.loads(report_file.read_text())
+    return {
+        "seconds": report["train_seconds"],
+        "targets_per_second": report["targets_per_second"],
+    }
+
+
+def _ranks(model: Path, examples: Path) -> Array:
+    """Ranks of the held-out movies of all rows: `[rows, held_out]`, 0 for padding."""
+    evaluate = tf.saved_model.load(str(model)).signatures["evaluate"]
+    files = sorted(map(str, (examples / "Split-eval").glob("*")))
+    rows = tf.data.TFRecordDataset(files, compression_type="GZIP").batch(_BATCH_SIZE)
+    ranks = [evaluate(examples=batch)["rank"].numpy() for batch in rows]
+    longest = max(part.shape[1] for part in ranks)
+    return np.concatenate(
+        [np.pad(part, [(0, 0), (0, longest - part.shape[1])]) for part in ranks]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""What was measured, as a table, a file and a plot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from benchmarks.quality.protocols import Protocol
+
+RESULTS: Final = Path(__file__).resolve().parents[1] / "results"
+
+
+class Row(NamedTuple):
+    """One ranker.
+
+    Attributes:
+      name: As in the table.
+      values: Metric -> its value for each seed.
+      error: Metric -> standard error over users, of the first seed.
+      seconds: Of fitting, for each seed.
+      settings: What it was fitted with.
+      missing: Why there is no value; empty if there is one.
+    """
+
+    name: str
+    values: dict[str, list[float]]
+    error: dict[str, float]
+    seconds: list[float]
+    settings: dict[str, Any]
+    missing: str = ""
+
+
+def as_markdown(protocol: Protocol, rows: list[Row]) -> str:
+    """The table, best first: means over seeds, with their standard deviation."""
+    metrics = protocol.metrics
+    lines = [
+        f"{protocol.title}.",
+        "",
+        f"| | {' | '.join(metrics)} | training, s | seeds |",
+        f"|---|{'---|' * (len(metrics) + 2)}",
+    ]
+    present = [row for row in rows if not row.missing]
+    present.sort(key=lambda row: -float(np.mean(row.values[metrics[0]])))
+    for row in present:
+        cells = [_cell(row.values[metric]) for metric in metrics]
+        seconds = f"{np.mean(row.seconds):.1f}"
+        cells = [row.name, *cells, seconds, str(len(row.seconds))]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [f"| {row.name} | missing: {row.missing} |" for row in rows if row.missing]
+    if present:
+        errors = ", ".join(f"{m} {present[0].error[m]:.4f}" for m in metrics)
+        lines += ["", f"Standard errors over users, of the first row: {errors}."]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(values: list[float]) -> str:
+    mean = f"{np.mean(values):.4f}"
+    return f"{mean} ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else mean
+
+
+def write(protocol: Protocol, rows: list[Row]) -> None:
+    """Writes the table, all values and the plot to `benchmarks/results/`."""
+    RESULTS.mkdir(exist_ok=True)
+    base = RESULTS / f"quality-{protocol.name}"
+    base.with_suffix(".md").write_text(as_markdown(protocol, rows))
+    content = [row._asdict() for row in rows]
+    base.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
+    _plot(protocol, [row for row in rows if not row.missing], base.with_suffix(".svg"))
+
+
+def _plot(protocol: Protocol, rows: list[Row], path: Path) -> None:
+    """Quality against training time."""
+    from matplotlib.figure import Figure
+
+    metric = protocol.metrics[0]
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for row in rows:
+        x = max(float(np.mean(row.seconds)), 0.01)
+        y = float(np.mean(row.values[metric]))
+        color = "tab:red" if row.name.startswith("ours") else "tab:blue"
+        axes.plot(x, y, "o", color=color)
+        axes.annotate(row.name, (x, y), textcoords="offset points", xytext=(6, 3))
+    axes.set(xscale="log", xlabel="training, seconds", ylabel=metric)
+    axes.set_title(protocol.title, fontsize=10)
+    axes.grid(alpha=0.3)
+    figure.savefig(path, metadata={"Date": None})
