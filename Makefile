@@ -6,11 +6,11 @@ BIN := .venv/bin
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-docker lint format lock clean
+.PHONY: help setup run test test-fast test-docker bench-quality lint format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
-		awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+		awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
 setup: ## Make .venv from the pinned lock (the other targets do it themselves)
 	@bash requirements/setup.sh
@@ -26,6 +26,14 @@ test-fast: setup ## Run the tests that take seconds
 
 test-docker: setup ## Build the image and run the chain in containers, as Kubeflow would
 	@$(BIN)/python tests/docker/chain.py
+
+PEERS := benchmarks/quality/.venv
+bench-quality: setup ## Compare with other recommenders; they get an environment of their own
+	@test -e $(PEERS)/done || { \
+		$(BIN)/uv venv -q --clear --python $(BIN)/python $(PEERS) && \
+		VIRTUAL_ENV=$(PEERS) $(BIN)/uv pip sync -q benchmarks/quality/requirements.txt && \
+		touch $(PEERS)/done; }
+	@$(BIN)/python -m benchmarks.quality $(ARGS)
 
 lint: setup ## Check style and types
 	@$(BIN)/ruff check .

@@ -1,0 +1,240 @@
+"""New users and new movies: `python -m benchmarks.quality.cold_start [--data-dir F]`.
+
+* Users: in each of four folds the model is trained without a quarter of the users. They
+  are then queries with the last five events of their timeline and no user id; the
+  others are queries as usual. Both by HR@10, with what they have seen excluded.
+* Movies: the model is trained without any event of a tenth of the movies. Events of
+  these are then to be found, among the movies without events (as on a shelf of new
+  ones) and among the whole corpus, against chance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from benchmarks.quality.prepared import Prepared, configuration, prepare
+from benchmarks.quality.protocols import PROTOCOLS
+from benchmarks.quality.split import Array
+from pipeline.workspace import Workspace
+from trainer import features as f
+from trainer.input_pipeline import (
+    PADDING,
+    Columns,
+    Corpus,
+    Ragged,
+    read_columns,
+    read_corpus,
+)
+from trainer.model import TwoTowerModel
+from trainer.preprocessing import USER_VOCABULARY
+from trainer.ranking import rank_held_out
+from trainer.training import train_model
+from trainer.windows import Windows, make_windows
+
+_FOLDS: Final = 4
+_SHORT_HISTORY: Final = 5
+_COLD_SHARE: Final = 0.1
+_K: Final = 10
+_BATCH: Final = 128
+
+
+class World:
+    """The data of one protocol and the usual configuration."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        """Reads what Transform made."""
+        graph = tft.TFTransformOutput(str(prepared.transform_graph))
+        spec = graph.transformed_feature_spec()
+        self.config = configuration(PROTOCOLS["ml-100k"])
+        self.length = self.config.data.window_length
+
+        def read(split: str) -> Columns:
+            return read_columns([f"{prepared.transformed}/Split-{split}/*"], spec, spec)
+
+        self.train, self.queries = read(f.TRAIN_SPLIT), read(f.EVAL_SPLIT)
+        self.corpus = read_corpus(
+            [f"{prepared.transformed}/Split-{f.CORPUS_SPLIT}/*"],
+            spec,
+            self.config.model.title_tokens + 1,
+        )
+        self.num_users = graph.vocabulary_size_by_name(USER_VOCABULARY)
+
+    def fit(self, train: Columns, corpus: Corpus) -> TwoTowerModel:
+        """Trains as the pipeline does."""
+        config = {
+            "model": dataclasses.asdict(self.config.model),
+            "train": dataclasses.asdict(self.config.train),
+            "data": {"window_length": self.length},
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            model, _ = train_model(train, corpus, self.num_users, config, folder)
+        return model
+
+    def histories(self, rows: Array, length: int, known: bool) -> Windows:
+        """Queries as windows whose last event, the held-out one, is the target."""
+        newest = {
+            name: _newest(self.queries[name], self.queries[held_out], rows, length)
+            for name, held_out in (
+                (f.MOVIE_INDICES, f.HELD_OUT_MOVIE_INDICES),
+                (f.RATINGS, f.HELD_OUT_RATINGS),
+                (f.TIMESTAMPS, f.HELD_OUT_TIMESTAMPS),
+            )
+        }
+        user = self.queries[f.USER_INDEX][rows]
+        columns = newest | {
+            f.USER_INDEX: user if known else np.full_like(user, self.num_users),
+            f.USER_ATTRIBUTE_INDICES: self.queries[f.USER_ATTRIBUTE_INDICES][rows],
+            f.NUM_CONTEXT: newest[f.MOVIE_INDICES].lengths - 1,
+        }
+        return make_windows(columns, self.length)
+
+
+def ranks(
+    model: TwoTowerModel, windows: Windows, seen: Array, only: Array | None = None
+) -> Array:
+    """Ranks the one target of each window: int `[windows]`, from 1.
+
+    Args:
+      model: The trained model.
+      windows: The queries.
+      seen: int32 `[windows, seen]`, padded: no candidates.
+      only: bool `[num_movies]`, the movies that are candidates; None for all.
+    """
+    corpus = model.embed_all_movies()[: model.num_movies]
+    found = []
+    for start in range(0, len(seen), _BATCH):
+        part = slice(start, start + _BATCH)
+        batch = {n: tf.constant(c[part]) for n, c in windows._asdict().items()}
+        retrieval = model(batch)
+        scores = tf.matmul(retrieval.queries, corpus, transpose_b=True)
+        if only is not None:
+            scores = tf.where(only, scores, -np.inf)
+        ranking = rank_held_out(scores, seen[part], retrieval.targets[:, None], 1)
+        found.append(ranking.rank[:, 0])
+    return np.concatenate(found)
+
+
+def new_users(world: World) -> None:
+    """Prints HR@10 of known users and of users that training never saw."""
+    fold_of = np.random.default_rng(1).integers(0, _FOLDS, world.num_users)
+    hits: dict[str, list[Array]] = {"known": [], "new": []}
+    for fold in range(_FOLDS):
+        kept = np.flatnonzero(fold_of[world.train[f.USER_INDEX]] != fold)
+        model = world.fit(_rows(world.train, kept), world.corpus)
+        is_new = fold_of[world.queries[f.USER_INDEX]] == fold
+        seen = world.queries[f.SEEN_MOVIE_INDICES].padded(PADDING).astype(np.int32)
+        for name, chosen, length in (
+            ("known", ~is_new, world.length - 1),
+            ("new", is_new, _SHORT_HISTORY),
+        ):
+            rows = np.flatnonzero(chosen)
+            windows = world.histories(rows, length, known=name == "known")
+            hits[name].append(ranks(model, windows, seen[rows]) <= _K)
+    known, new = (float(np.concatenate(hits[name]).mean()) for name in hits)
+    print(
+        f"HR@{_K} of known users {known:.4f}, of new ones {new:.4f}: {new / known:.2f}"
+    )
+
+
+def new_movies(world: World) -> None:
+    """Prints how often the right one of the unrated movies is found."""
+    rng = np.random.default_rng(1)
+    num_movies = len(world.corpus.movie_ids)
+    is_new = np.zeros(num_movies + 1, bool)
+    drawn = rng.choice(num_movies, int(num_movies * _COLD_SHARE), replace=False)
+    is_new[drawn] = True
+    movies = world.train[f.MOVIE_INDICES]
+    keep = ~is_new[movies.values]
+    counts = np.where(is_new[:-1], 0, world.corpus.num_ratings)
+    features = world.corpus.features._replace(is_rated=np.append(counts > 0, False))
+    corpus = world.corpus._replace(num_ratings=counts, features=features)
+    model = world.fit(_without(world.train, keep), corpus)
+
+    windows = make_windows(world.train, world.length)
+    is_event = windows.movies >= 0
+    of_new = is_event & windows.is_target & is_new[np.maximum(windows.movies, 0)]
+    rows = np.flatnonzero(of_new.any(axis=1))
+    place = np.array([rng.choice(np.flatnonzero(of_new[row])) for row in rows])
+    queries = windows.take(rows)
+    hidden = is_event[rows] & is_new[np.maximum(queries.movies, 0)]
+    target = np.arange(world.length) == place[:, None]
+    # Other new movies of the window are "unknown": the model has never seen them.
+    shown = np.where(hidden & ~target, num_movies, queries.movies).astype(np.int32)
+    queries = queries._replace(movies=shown, is_target=target)
+    seen = np.where(target, PADDING, queries.movies)
+    for title, only in (("new movies", is_new[:-1]), ("all movies", None)):
+        found = ranks(model, queries, seen, only)
+        size = int(is_new.sum()) if only is not None else num_movies
+        for k in (_K, 10 * _K):
+            share = float((found <= k).mean())
+            chance = share * size / k
+            print(f"HR@{k} among {size} {title}: {share:.4f}, {chance:.1f} x chance")
+
+
+def _newest(lists: Ragged, last: Ragged, rows: Array, length: int) -> Ragged:
+    """The newest `length` values of rows, and behind them the first held-out one."""
+    parts = [
+        np.append(
+            lists.values[lists.splits[row] : lists.splits[row + 1]][-length:],
+            last.values[last.splits[row]],
+        )
+        for row in rows
+    ]
+    lengths = [len(part) for part in parts]
+    return Ragged(np.concatenate(parts), np.append(0, np.cumsum(lengths)))
+
+
+def _rows(columns: Columns, rows: Array) -> Columns:
+    """Some rows of all columns."""
+    taken: dict[str, Any] = {}
+    for name, column in columns.items():
+        if isinstance(column, Ragged):
+            parts = np.split(column.values, column.splits[1:-1])
+            values = [parts[row] for row in rows]
+            lengths = column.lengths[rows]
+            splits = np.append(0, np.cumsum(lengths))
+            taken[name] = Ragged(np.concatenate(values), splits)
+        else:
+            taken[name] = column[rows]
+    return taken
+
+
+def _without(columns: Columns, keep: Array) -> Columns:
+    """All rows without some events of their timelines; rows left empty go."""
+    movies: Ragged = columns[f.MOVIE_INDICES]
+    row = np.repeat(np.arange(len(movies.lengths)), movies.lengths)
+    place = np.arange(len(row)) - movies.splits[row]
+    is_context = place < columns[f.NUM_CONTEXT][row]
+    counts = np.bincount(row[keep], minlength=len(movies.lengths))
+    context = np.bincount(row[keep & is_context], minlength=len(movies.lengths))
+    splits = np.append(0, np.cumsum(counts))
+    changed = {
+        name: Ragged(columns[name].values[keep], splits)
+        for name in (f.MOVIE_INDICES, f.RATINGS, f.TIMESTAMPS)
+    }
+    kept = np.flatnonzero(counts > context)
+    return _rows({**columns, **changed, f.NUM_CONTEXT: context}, kept)
+
+
+def main() -> None:
+    """See the module's docstring."""
+    parser = argparse.ArgumentParser(prog="benchmarks.quality.cold_start")
+    parser.add_argument("--workspace", type=Path, default=Path("workspace"))
+    parser.add_argument("--data-dir", type=Path)
+    options = parser.parse_args()
+    workspace = Workspace.open(options.workspace)
+    world = World(prepare(PROTOCOLS["ml-100k"], workspace, options.data_dir))
+    new_users(world)
+    new_movies(world)
+
+
+if __name__ == "__main__":
+    main()
