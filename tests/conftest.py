@@ -19,7 +19,14 @@ from pipeline.datasets.synthesize import synthesize
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Small enough for seconds, large enough to learn the planted taste.
-SETTINGS = ("train.epochs=20", "model.embedding_dim=16", "model.title_tokens=100")
+SETTINGS = (
+    "train.epochs=20",
+    "train.batch_size=32",
+    "train.learning_rate=0.005",
+    "train.validation_queries=40",
+    "model.embedding_dim=16",
+    "model.title_tokens=100",
+)
 # The made-up ratings also come in spans, of which the chain reads both.
 DAYS = ("2026-03-01", "2026-03-08")
 

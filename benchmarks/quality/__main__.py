@@ -27,7 +27,7 @@ def main() -> None:
     for name in options.protocols or PROTOCOLS:
         protocol = PROTOCOLS[name]
         folder = with_data.get(protocol.dataset)
-        workspace = Workspace.open(options.workspace)
+        workspace = Workspace.open(options.workspace, create=True)
         prepared = prepare(protocol, workspace, Path(folder) if folder else None)
         chosen = set(options.only.split(",")) if options.only else None
         peers = [p for p in PEERS.values() if not chosen or p.name in chosen]
@@ -37,7 +37,13 @@ def main() -> None:
                 if peer.grid:
                     store_settings(name, peer.name, runs.tune(peer, protocol))
             continue
-        rows = [_peer_row(runs, peer, protocol, options.seeds) for peer in peers]
+        skipped = options.skip.split(",")
+        rows = [
+            Row(peer.title, {}, {}, [], {}, "not run: --skip")
+            if peer.name in skipped
+            else _peer_row(runs, peer, protocol, options.seeds)
+            for peer in peers
+        ]
         rows += [
             _our_row(prepared, protocol, variant, options.seeds)
             for variant in protocol.ours
@@ -110,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--tune", action="store_true", help="choose peers' settings")
     parser.add_argument("--only", help="names of rankers, separated by commas")
+    parser.add_argument("--skip", default="", help="peers to leave out, likewise")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workspace", type=Path, default=Path("workspace"))
     parser.add_argument(

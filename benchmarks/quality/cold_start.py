@@ -230,7 +230,7 @@ def main() -> None:
     parser.add_argument("--workspace", type=Path, default=Path("workspace"))
     parser.add_argument("--data-dir", type=Path)
     options = parser.parse_args()
-    workspace = Workspace.open(options.workspace)
+    workspace = Workspace.open(options.workspace, create=True)
     world = World(prepare(PROTOCOLS["ml-100k"], workspace, options.data_dir))
     new_users(world)
     new_movies(world)
