@@ -140,7 +140,9 @@ def test_a_child_that_dies_is_a_failed_step(tmp_path: Path) -> None:
 def test_an_interrupted_run_leaves_no_process(
     tmp_path: Path, number: signal.Signals, exit_code: int
 ) -> None:
-    data = write_csv(tmp_path / "data", [(1, m, 4.0, m) for m in range(1, 7)])
+    # Enough to pass the gate: a run that ends by itself cannot be interrupted.
+    rows = [(u, m, 4.0, m) for u in range(1, 21) for m in range(1, 15)]
+    data = write_csv(tmp_path / "data", rows)
     parent = subprocess.Popen(
         [sys.executable, "-m", "pipeline", "run", "--data-dir", str(data)],
         cwd=tmp_path,
