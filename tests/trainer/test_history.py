@@ -84,3 +84,14 @@ def test_a_row_does_not_depend_on_its_batch(events: np.ndarray) -> None:
         layer = encoder(name)
         alone = layer(tf.constant(events[1:2]), tf.constant([[0, 5]]))
         np.testing.assert_allclose(encode(layer, events)[1, 5], alone[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(ENCODERS))
+def test_an_encoder_can_be_traced_into_a_graph_of_its_own(
+    name: str, events: np.ndarray
+) -> None:
+    """As the served model does, outside of any Keras model."""
+    layer = encoder(name)
+    places = tf.constant([[0, 5], [2, 3]])
+    traced = tf.function(layer, autograph=False)(tf.constant(events), places)
+    np.testing.assert_allclose(traced, layer(tf.constant(events), places), atol=1e-5)

@@ -50,7 +50,8 @@ class _Block(keras.layers.Layer):
     """Attention and feed-forward network."""
 
     def __init__(self, dim: int, heads: int, dropout: float, seed: int) -> None:
-        super().__init__()
+        # A name made of `_Block` would be no valid scope in a graph of its own.
+        super().__init__(name="block")
         self._attention = keras.layers.MultiHeadAttention(
             heads, dim // heads, dropout=dropout, seed=seed
         )
