@@ -81,8 +81,8 @@ def test_a_damaged_checkpoint_is_named_and_training_starts_anew(
 
 
 def test_the_folder_is_that_of_the_same_thing_and_of_no_other() -> None:
-    first = checkpoint_folder("/root/Trainer/model_run/7", {"a": 1}, ["x", "y"])
-    assert first.startswith("/root/Trainer/checkpoints/")
-    assert first == checkpoint_folder("/root/Trainer/model_run/9", {"a": 1}, ["y", "x"])
-    changed = checkpoint_folder("/root/Trainer/model_run/7", {"a": 2}, ["x", "y"])
+    first = checkpoint_folder("/runs/Trainer/model_run/7", {"a": 1}, ["x", "y"])
+    assert first.startswith("/runs/Trainer/checkpoints/")
+    assert first == checkpoint_folder("/runs/Trainer/model_run/9", {"a": 1}, ["y", "x"])
+    changed = checkpoint_folder("/runs/Trainer/model_run/7", {"a": 2}, ["x", "y"])
     assert first != changed

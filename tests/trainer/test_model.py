@@ -145,7 +145,6 @@ def test_a_movie_nobody_rated_is_embedded_by_what_it_shares_with_others() -> Non
     embeddings = np.asarray(model.embed_all_movies())
     # Genres and title words go by fours, decades by threes.
     assert np.abs(embeddings[0] - embeddings[4]).max() > 0.01
-    np.testing.assert_allclose(embeddings[0, :-1], embeddings[0, :-1])
     tower.decade.assign(np.zeros(tower.decade.shape))
     tower.year.assign(np.zeros(tower.year.shape))
     tower.title.assign(np.zeros(tower.title.shape))
