@@ -91,9 +91,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Removes what is not needed any more, that of other fits included."""
-        folder = os.path.dirname(os.path.dirname(self._path))
-        if self._path and tf.io.gfile.exists(folder):
-            tf.io.gfile.rmtree(folder)
+        if self._path:
+            _remove_all(os.path.dirname(os.path.dirname(self._path)))
 
     def _variables(self) -> list[keras.Variable]:
         optimizer = self.model.optimizer
@@ -136,3 +135,15 @@ def _write(path: str, arrays: Arrays) -> None:
     with tf.io.gfile.GFile(unfinished, "wb") as file:
         file.write(content.getvalue())
     tf.io.gfile.rename(unfinished, path, overwrite=True)
+
+
+def _remove_all(root: str) -> None:
+    """Removes the states below a folder, and nothing that is something else."""
+    # What a kill left half written bears another ending.
+    for path in tf.io.gfile.glob(os.path.join(root, "*", f"{_FILE}*")):
+        tf.io.gfile.remove(path)
+        folder = os.path.dirname(path)
+        if not tf.io.gfile.listdir(folder):
+            tf.io.gfile.rmtree(folder)
+    if tf.io.gfile.exists(root) and not tf.io.gfile.listdir(root):
+        tf.io.gfile.rmtree(root)

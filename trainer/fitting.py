@@ -77,6 +77,8 @@ def fit(
     steps = math.ceil(len(windows.is_target) / settings["batch_size"])
     # A batch has as many targets as it happens to have: no static shape for XLA.
     model.compile(optimizer=make_optimizer(settings, steps), jit_compile=False)
+    # Keras would trace a step that makes variables a second time.
+    model.optimizer.build(model.trainable_variables)
     started = time.monotonic()
     watch = None if validation is None else Validation(validation, settings["patience"])
     checkpoint = Checkpoint(checkpoints, watch)

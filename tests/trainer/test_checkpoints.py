@@ -86,3 +86,13 @@ def test_the_folder_is_that_of_the_same_thing_and_of_no_other() -> None:
     assert first == checkpoint_folder("/runs/Trainer/model_run/9", {"a": 1}, ["y", "x"])
     changed = checkpoint_folder("/runs/Trainer/model_run/7", {"a": 2}, ["x", "y"])
     assert first != changed
+
+
+def test_only_states_are_removed(tmp_path: Path) -> None:
+    precious = tmp_path / "checkpoints" / "notes.txt"
+    stale = tmp_path / "checkpoints" / "another fit" / "state.npz.unfinished"
+    stale.parent.mkdir(parents=True)
+    precious.write_text("do not remove")
+    stale.touch()
+    fitted(tmp_path)
+    assert [path.name for path in precious.parent.iterdir()] == [precious.name]

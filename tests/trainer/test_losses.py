@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from trainer.losses import (
     SampledSoftmax,
     make_loss,
 )
+from trainer.losses.full_softmax import log_partition
 
 NUM_MOVIES, NUM_TARGETS, DIM = 9, 7, 4
 COUNTS = np.array([500, 200, 90, 9, 5, 4, 3, 2, 1])
@@ -64,6 +66,27 @@ def test_full_softmax_is_the_mean_cross_entropy() -> None:
     np.testing.assert_allclose(loss(step), expected.mean(), rtol=1e-12)
     total = make("full_softmax", loss_reduction="sum")(step)
     np.testing.assert_allclose(total, expected.sum(), rtol=1e-12)
+
+
+def test_the_gradient_of_the_full_softmax_is_that_of_its_formula() -> None:
+    loss = make("full_softmax")
+    step = retrieval(loss)
+    operands = [step.queries, step.candidates]
+    upstream = tf.range(1.0, NUM_TARGETS + 1, dtype=tf.float64)
+
+    def gradients(values: Callable[[], tf.Tensor]) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(operands)
+            total = tf.reduce_sum(upstream * values())
+        return tape.gradient(total, operands)
+
+    formula = gradients(
+        lambda: tf.reduce_logsumexp(operands[0] @ tf.transpose(operands[1]), axis=1)
+    )
+    for gradient, expected in zip(
+        gradients(lambda: log_partition(*operands)), formula, strict=True
+    ):
+        np.testing.assert_allclose(gradient, expected, rtol=1e-12)
 
 
 def test_what_nobody_has_rated_is_no_candidate() -> None:

@@ -74,12 +74,12 @@ class RetrievalLoss:
         """Scores over the temperature: float32 or wider, `[n, c]`."""
         scores = tf.matmul(queries, candidates, transpose_b=True)
         return (
-            _wide(scores) / self.temperature if self.temperature != 1 else _wide(scores)
+            wide(scores) / self.temperature if self.temperature != 1 else wide(scores)
         )
 
     def right_logits(self, retrieval: Retrieval) -> tf.Tensor:
         """Scores of the targets over the temperature: `[n]`."""
-        products = _wide(retrieval.queries) * _wide(retrieval.positives)
+        products = wide(retrieval.queries) * wide(retrieval.positives)
         return tf.reduce_sum(products, axis=1) / self.temperature
 
     def cross_entropy(
@@ -122,7 +122,7 @@ class RetrievalLoss:
         return tf.math.divide_no_nan(tf.reduce_sum(losses), count)
 
 
-def _wide(values: tf.Tensor) -> tf.Tensor:
+def wide(values: tf.Tensor) -> tf.Tensor:
     """Half precision is too coarse for sums over the corpus."""
     is_half = values.dtype in (tf.float16, tf.bfloat16)
     return tf.cast(values, tf.float32) if is_half else values

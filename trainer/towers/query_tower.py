@@ -13,6 +13,7 @@ from trainer.history import ENCODERS
 from trainer.naming import named_class
 from trainer.towers.candidate_tower import INITIALIZER
 from trainer.towers.cross import CrossNetwork
+from trainer.towers.dropout import ByteDropout
 from trainer.towers.event_signals import EventSignals
 
 
@@ -57,7 +58,7 @@ class QueryTower(keras.layers.Layer):
         self._signals = EventSignals(context) if config["event_features"] else None
         self._user_dropout = config["user_dropout"]
         self._seed = keras.random.SeedGenerator(context.seed)
-        self._dropout = keras.layers.Dropout(config["dropout"], seed=context.seed + 1)
+        self._dropout = ByteDropout(config["dropout"], context.seed + 1)
         self._add_tables(context)
         self._add_correction((self.history.num_outputs + 1) * dim, config)
 
