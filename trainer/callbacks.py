@@ -18,6 +18,9 @@ class ProgressCallback(keras.callbacks.Callback):
     Args:
       epochs: Epochs of the whole fit.
       done: Epochs of an earlier process, after which this one goes on.
+
+    Attributes:
+      epoch_seconds: What each epoch took, with the callbacks before this one.
     """
 
     def __init__(self, epochs: int, done: int = 0) -> None:
@@ -25,7 +28,8 @@ class ProgressCallback(keras.callbacks.Callback):
         super().__init__()
         self._epochs = epochs
         self._epoch = self._done = done
-        self._started = self._last = time.monotonic()
+        self._started = self._last = self._epoch_started = time.monotonic()
+        self.epoch_seconds: list[float] = []
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Starts the clock."""
@@ -37,6 +41,7 @@ class ProgressCallback(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Notes the epoch."""
         self._epoch = epoch
+        self._epoch_started = time.monotonic()
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
@@ -49,6 +54,7 @@ class ProgressCallback(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Reports every epoch."""
+        self.epoch_seconds.append(time.monotonic() - self._epoch_started)
         self._emit(epoch + 1, logs)
 
     def _emit(self, done: float, logs: dict[str, Any] | None) -> None:

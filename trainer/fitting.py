@@ -12,6 +12,7 @@ import tensorflow as tf
 from pipeline.errors import UserError
 from trainer.callbacks import ProgressCallback
 from trainer.checkpoints import Checkpoint
+from trainer.loop import run_epochs
 from trainer.model import TwoTowerModel
 from trainer.naming import named_class
 from trainer.validation import MONITORED, Validation
@@ -37,6 +38,8 @@ class FitReport(NamedTuple):
       num_targets: Events that an epoch predicts.
       train_seconds: Seconds of the fit; of a continued one, since it went on.
       targets_per_second: Events predicted in a second of these.
+      epoch_seconds: Of each epoch, with validation and checkpoint; the first also
+        makes the computation graph.
     """
 
     loss: list[float]
@@ -46,6 +49,7 @@ class FitReport(NamedTuple):
     num_targets: int
     train_seconds: float
     targets_per_second: float
+    epoch_seconds: list[float]
 
 
 def fit(
@@ -75,22 +79,21 @@ def fit(
       UserError: If the loss is not finite.
     """
     steps = math.ceil(len(windows.is_target) / settings["batch_size"])
-    # A batch has as many targets as it happens to have: no static shape for XLA.
-    model.compile(optimizer=make_optimizer(settings, steps), jit_compile=False)
-    # Keras would trace a step that makes variables a second time.
+    model.compile(optimizer=make_optimizer(settings, steps))
+    # A step that makes variables would be traced twice.
     model.optimizer.build(model.trainable_variables)
     started = time.monotonic()
     watch = None if validation is None else Validation(validation, settings["patience"])
     checkpoint = Checkpoint(checkpoints, watch)
     done = checkpoint.restore(model)
     epochs = range(done, settings["epochs"])
-    model.fit(
+    progress = ProgressCallback(settings["epochs"], done)
+    run_epochs(
+        model,
         window_dataset(windows, settings["batch_size"], settings["seed"], epochs),
-        steps_per_epoch=steps,
-        initial_epoch=done,
-        epochs=settings["epochs"],
-        verbose=0,
-        callbacks=_callbacks(watch, checkpoint, done, settings, log_dir),
+        epochs,
+        steps,
+        _callbacks(watch, checkpoint, progress, log_dir),
     )
     seconds = time.monotonic() - started
     losses = checkpoint.history["loss"]
@@ -109,6 +112,7 @@ def fit(
         num_targets=num_targets,
         train_seconds=seconds,
         targets_per_second=num_targets * (len(losses) - done) / seconds,
+        epoch_seconds=progress.epoch_seconds,
     )
 
 
@@ -132,8 +136,7 @@ def make_optimizer(settings: dict[str, Any], steps: int) -> keras.optimizers.Opt
 def _callbacks(
     validation: Validation | None,
     checkpoint: Checkpoint,
-    done: int,
-    settings: dict[str, Any],
+    progress: ProgressCallback,
     log_dir: str,
 ) -> list[keras.callbacks.Callback]:
     """In an order that matters: recall is written before it is read."""
@@ -142,5 +145,5 @@ def _callbacks(
         *([validation] if validation else []),
         checkpoint,
         keras.callbacks.TensorBoard(log_dir, write_graph=False),
-        ProgressCallback(settings["epochs"], done),
+        progress,
     ]

@@ -117,4 +117,15 @@ def window_dataset(
 
     dataset = tf.data.Dataset.range(epochs.start, epochs.stop, output_type=tf.int32)
     dataset = dataset.flat_map(shuffled).map(batch)
-    return dataset.prefetch(2)
+    return dataset.prefetch(2).with_options(_options())
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    # There is nothing to tune, and the thread that tunes can hold up the end of the
+    # iterator for ten seconds.
+    options.autotune.enabled = False
+    # Several workers make the same batches, and take their parts of each.
+    policy = tf.data.experimental.AutoShardPolicy.DATA
+    options.experimental_distribute.auto_shard_policy = policy
+    return options

@@ -63,6 +63,9 @@ def _train(
     return {
         "seconds": report["train_seconds"],
         "targets_per_second": report["targets_per_second"],
+        # Once the computation graph is made.
+        "targets_per_second_of_an_epoch": report["num_targets"]
+        / min(report["epoch_seconds"]),
     }
 
 

@@ -113,7 +113,7 @@ def _events(train: dict[str, Any], user_ids: Array, num_movies: int) -> Events:
 
 def _validation(events: Events, protocol: Protocol) -> Array:
     """Each user's last event; of a random split a random share of the events."""
-    if "data.split=random" in protocol.settings:
+    if configuration(protocol).data.split == "random":
         return np.random.default_rng(0).random(len(events.user)) < _VALIDATION_SHARE
     is_last = np.append(np.diff(events.user) != 0, True)
     is_only = np.bincount(events.user)[events.user] == 1

@@ -52,8 +52,8 @@ class Prepared(NamedTuple):
 
 def configuration(protocol: Protocol, *assignments: str) -> PipelineConfig:
     """The pipeline's configuration for a protocol, with more assignments."""
-    dataset = f"data.dataset={protocol.dataset}"
-    return load(assignments=[dataset, *protocol.settings, *assignments])
+    presets = [Path(protocol.preset)] if protocol.preset else []
+    return load(presets, [f"data.dataset={protocol.dataset}", *assignments])
 
 
 def prepare(

@@ -1,7 +1,8 @@
 """Training speed, ours and the TFRS tutorial's: `python -m benchmarks.quality.speed`.
 
-On ML-100K, one after the other in one run. Ours are the targets a second of the whole
-fit, with compilation and validation; TFRS's are the examples of its fastest epoch.
+On ML-100K, one after the other in one run: examples of the fastest epoch a second; and
+for ours also of the whole fit, with making the computation graph, with validation and
+checkpoints.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _TFRS: Final[dict[str, dict[str, Any]]] = {
     "TFRS tutorial, batch 8192": {**_TUTORIAL, "epochs": 2, "metrics": True},
     "TFRS tutorial, batch 8192, no metrics": {**_TUTORIAL, "epochs": 2},
 }
+_OURS: Final = "ours"
 _PROTOCOL: Final = PROTOCOLS["ml-100k"]
 
 
@@ -36,7 +38,7 @@ def main() -> None:
     options = parser.parse_args()
     workspace = Workspace.open(options.workspace, create=True)
     prepared = prepare(_PROTOCOL, workspace, options.data_dir)
-    speeds = {"ours": _ours(prepared), **_tfrs(prepared)}
+    speeds = {**_ours(prepared), **_tfrs(prepared)}
     text = _as_markdown(speeds)
     print(text, end="")
     RESULTS.mkdir(exist_ok=True)
@@ -45,8 +47,8 @@ def main() -> None:
     (RESULTS / "training-speed.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
-def _ours(prepared: Prepared) -> float:
-    """Targets a second of the default model."""
+def _ours(prepared: Prepared) -> dict[str, float]:
+    """Targets a second of the default model, as trained by the pipeline."""
     work = {
         "protocol": _PROTOCOL.name,
         "folder": str(prepared.folder),
@@ -54,7 +56,10 @@ def _ours(prepared: Prepared) -> float:
         "jobs": [(0, str(prepared.folder / "speed.npy"))],
     }
     (result,) = run_worker(sys.executable, "benchmarks.quality.ours", work)
-    return float(result["targets_per_second"])
+    return {
+        _OURS: float(result["targets_per_second_of_an_epoch"]),
+        f"{_OURS}, whole fit": float(result["targets_per_second"]),
+    }
 
 
 def _tfrs(prepared: Prepared) -> dict[str, float]:
@@ -69,7 +74,7 @@ def _tfrs(prepared: Prepared) -> dict[str, float]:
 def _as_markdown(speeds: dict[str, float]) -> str:
     lines = ["| | events a second | ours, times as fast |", "|---|---|---|"]
     lines += [
-        f"| {name} | {speed:,.0f} | {speeds['ours'] / speed:.1f} |"
+        f"| {name} | {speed:,.0f} | {speeds[_OURS] / speed:.1f} |"
         for name, speed in speeds.items()
     ]
     return "\n".join(lines) + "\n"

@@ -26,7 +26,7 @@ def test_half_precision_learns_the_same_and_does_not_outlive_the_model(
     result = model(batch())
     assert result.queries.dtype == name.removeprefix("mixed_")
     assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
-    assert model.compute_loss(y_pred=result).dtype == tf.float32
+    assert model.total_loss(result).dtype == tf.float32
     report = fitted(model, tmp_path)
     assert np.isfinite(report.loss).all()
     assert found(model) > 0.8

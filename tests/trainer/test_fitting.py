@@ -58,9 +58,9 @@ def test_every_encoder_learns(encoder: str, tmp_path: Path) -> None:
 
 def test_the_heads_learn_beside_retrieval(tmp_path: Path) -> None:
     model = make_model(weights=(0.1, 0.05), event_features=("rating",))
-    untrained = model.compute_loss(y_pred=model(batch(), training=True))
+    untrained = model.total_loss(model(batch(), training=True))
     fitted(model, tmp_path)
-    head_loss = model.compute_loss(y_pred=model(batch(), training=True))
+    head_loss = model.total_loss(model(batch(), training=True))
     assert float(head_loss) < 0.6 * float(untrained)
     assert found(model) > 0.8
 

@@ -218,7 +218,7 @@ def test_further_losses_are_added_by_their_weight() -> None:
 
     def loss(*weights: float) -> float:
         model = make_model(weights=weights, dropout=0.0, user_dropout=0.0)
-        return float(model.compute_loss(y_pred=model(inputs, training=True)))
+        return float(model.total_loss(model(inputs, training=True)))
 
     plain = loss(0, 0)
     rating, doubled = loss(1, 0) - plain, loss(2, 0) - plain

@@ -61,6 +61,7 @@ class QueryTower(keras.layers.Layer):
         self._dropout = ByteDropout(config["dropout"], context.seed + 1)
         self._add_tables(context)
         self._add_correction((self.history.num_outputs + 1) * dim, config)
+        self.built = True
 
     def _add_tables(self, context: ModelContext) -> None:
         dim, time_dim = context.embedding_dim, context.config["time_dim"]
