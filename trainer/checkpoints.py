@@ -53,12 +53,20 @@ class Checkpoint(keras.callbacks.Callback):
     Args:
       folder: See `checkpoint_folder`; None to keep the history alone.
       validation: Whose highest recall and best weights are kept too, if any.
+      writes: Whether this is the process that saves; all read.
     """
 
-    def __init__(self, folder: str | None, validation: Validation | None) -> None:
+    def __init__(
+        self,
+        folder: str | None,
+        validation: Validation | None,
+        *,
+        writes: bool = True,
+    ) -> None:
         """See the class docstring."""
         super().__init__()
         self._path = os.path.join(folder, _FILE) if folder else ""
+        self._writes = bool(folder) and writes
         self._validation = validation
         self.history: dict[str, list[float]] = {"loss": []}
         if validation:
@@ -86,12 +94,12 @@ class Checkpoint(keras.callbacks.Callback):
         """Saves, unless training ends here."""
         for name, values in self.history.items():
             values.append(float((logs or {})[name]))
-        if self._path and not self.model.stop_training:
+        if self._writes and not self.model.stop_training:
             _write(self._path, self._arrays())
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Removes what is not needed any more, that of other fits included."""
-        if self._path:
+        if self._writes:
             _remove_all(os.path.dirname(os.path.dirname(self._path)))
 
     def _variables(self) -> list[keras.Variable]:

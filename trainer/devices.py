@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -18,21 +18,74 @@ from pipeline.errors import UserError
 _FAST_HALF_PRECISION: Final = (7, 0)
 
 
-def refuse_several_workers() -> None:
-    """Ends where each of several workers would train a model of its own.
+class Cluster(NamedTuple):
+    """The processes that train one model together.
+
+    Attributes:
+      num_workers: How many there are, this one included.
+      is_chief: Whether this is the one that writes.
+    """
+
+    num_workers: int = 1
+    is_chief: bool = True
+
+
+def read_cluster() -> Cluster:
+    """Reads `TF_CONFIG`, as Kubeflow's training operator and Vertex AI set it.
+
+    https://www.tensorflow.org/guide/distributed_training#TF_CONFIG
 
     Raises:
-      UserError: If `TF_CONFIG` names more than this process. Keras 3 cannot fit with
-        `tf.distribute.MultiWorkerMirroredStrategy`:
-        https://github.com/keras-team/keras/issues/20585
+      UserError: If it cannot be read, or asks for parameter servers.
     """
-    cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
-    workers = [address for task in cluster.values() for address in task]
-    if len(workers) > 1:
+    text = os.environ.get("TF_CONFIG") or "{}"
+    try:
+        content = json.loads(text)
+        tasks = content.get("cluster", {})
+        num_workers = sum(len(tasks.get(name, [])) for name in ("chief", "worker"))
+        if num_workers < 2:  # noqa: PLR2004
+            return Cluster()
+        kind, index = content["task"]["type"], int(content["task"]["index"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"TF_CONFIG names {len(workers)} workers, but training takes one",
-            "Unset TF_CONFIG, and give the one worker a larger machine or a GPU",
+            f"TF_CONFIG cannot be read ({error!r}): {text}",
+            "Unset it, or name the cluster's workers and this task's type and index",
+        ) from error
+    if tasks.get("ps") or kind not in ("chief", "worker"):
+        raise UserError(
+            f"TF_CONFIG asks for parameter servers or the task {kind!r}: {text}",
+            "Name workers alone: all of them train, and the first one writes",
         )
+    is_first = index == 0 and not tasks.get("chief")
+    return Cluster(num_workers, is_chief=kind == "chief" or is_first)
+
+
+def make_strategy(cluster: Cluster) -> tf.distribute.Strategy:
+    """Chooses where a batch is computed: on this device, all GPUs or all workers.
+
+    Args:
+      cluster: What `TF_CONFIG` says. With several workers, nothing may have been
+        computed by TensorFlow in this process yet.
+    """
+    if cluster.num_workers > 1:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    gpus = tf.config.list_logical_devices("GPU")
+    if len(gpus) > 1:
+        return tf.distribute.MirroredStrategy(gpus)
+    return tf.distribute.get_strategy()
+
+
+def mean_of_workers(value: float) -> float:
+    """The mean of a number that each worker has: the same for all of them.
+
+    So that what they decide by it they decide alike, and none waits for another.
+    """
+    strategy = tf.distribute.get_strategy()
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return value
+    values = strategy.run(lambda: tf.constant(value, tf.float64))
+    mean = strategy.reduce(tf.distribute.ReduceOp.MEAN, values, axis=None)
+    return float(mean)
 
 
 @contextmanager

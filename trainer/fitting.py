@@ -12,6 +12,7 @@ import tensorflow as tf
 from pipeline.errors import UserError
 from trainer.callbacks import ProgressCallback
 from trainer.checkpoints import Checkpoint
+from trainer.devices import mean_of_workers
 from trainer.loop import run_epochs
 from trainer.model import TwoTowerModel
 from trainer.naming import named_class
@@ -60,8 +61,9 @@ def fit(
     log_dir: str,
     *,
     checkpoints: str | None = None,
+    is_chief: bool = True,
 ) -> FitReport:
-    """Fits the model to the windows.
+    """Fits the model to the windows, with the strategy that is current.
 
     Args:
       model: An untrained model.
@@ -71,12 +73,13 @@ def fit(
       log_dir: Where TensorBoard's event files go.
       checkpoints: Folder of `trainer.checkpoints`, from which the fit goes on; None
         for one that is not continued.
+      is_chief: Whether this process writes and tells of its progress.
 
     Returns:
       How it went; the model has the weights of the best epoch.
 
     Raises:
-      UserError: If the loss is not finite.
+      UserError: If the loss is not finite, or workers do not see one checkpoint.
     """
     steps = math.ceil(len(windows.is_target) / settings["batch_size"])
     model.compile(optimizer=make_optimizer(settings, steps))
@@ -84,8 +87,13 @@ def fit(
     model.optimizer.build(model.trainable_variables)
     started = time.monotonic()
     watch = None if validation is None else Validation(validation, settings["patience"])
-    checkpoint = Checkpoint(checkpoints, watch)
+    checkpoint = Checkpoint(checkpoints, watch, writes=is_chief)
     done = checkpoint.restore(model)
+    if mean_of_workers(done) != done:
+        raise UserError(
+            f"This worker would go on after epoch {done}, others after another",
+            f"Let all workers see one folder {checkpoints}, or remove it",
+        )
     epochs = range(done, settings["epochs"])
     progress = ProgressCallback(settings["epochs"], done)
     run_epochs(
@@ -93,7 +101,7 @@ def fit(
         window_dataset(windows, settings["batch_size"], settings["seed"], epochs),
         epochs,
         steps,
-        _callbacks(watch, checkpoint, progress, log_dir),
+        _callbacks(watch, checkpoint, progress, log_dir if is_chief else ""),
     )
     seconds = time.monotonic() - started
     losses = checkpoint.history["loss"]
@@ -140,10 +148,11 @@ def _callbacks(
     log_dir: str,
 ) -> list[keras.callbacks.Callback]:
     """In an order that matters: recall is written before it is read."""
+    board = [keras.callbacks.TensorBoard(log_dir, write_graph=False)] if log_dir else []
     return [
         keras.callbacks.TerminateOnNaN(),
         *([validation] if validation else []),
         checkpoint,
-        keras.callbacks.TensorBoard(log_dir, write_graph=False),
+        *board,
         progress,
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import keras
 import tensorflow as tf
@@ -157,7 +157,12 @@ class TwoTowerModel(keras.Model):
             loss = self.total_loss(self(data, training=True))
             scaled = self.optimizer.scale_loss(loss / replicas)
         variables = self.trainable_variables
-        gradients = tape.gradient(scaled, variables)
+        # Keras squares the slices of a sparse gradient one by one, where Adam means the
+        # square of their sum.
+        gradients = [
+            tf.convert_to_tensor(gradient) if gradient is not None else None
+            for gradient in tape.gradient(scaled, variables)
+        ]
         # The optimizer adds up the gradients of all replicas.
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return loss

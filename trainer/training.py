@@ -16,7 +16,7 @@ from pipeline.tuned_values import decoded, merged, told
 from trainer import features as f
 from trainer.checkpoints import checkpoint_folder
 from trainer.context import ModelContext
-from trainer.devices import precision, refuse_several_workers
+from trainer.devices import make_strategy, precision, read_cluster
 from trainer.export import export_model
 from trainer.fitting import FitReport, fit
 from trainer.input_pipeline import Columns, Corpus, read_columns, read_corpus
@@ -72,15 +72,22 @@ def run_fn(fn_args: Any) -> None:
     config = merged(fn_args.custom_config, tuned)
     if tuned:
         logging.info("The Tuner chose %s", told(tuned))
-    refuse_several_workers()
+    cluster = read_cluster()
+    strategy = make_strategy(cluster)
     train, corpus, num_users = read_inputs(fn_args)
 
     log_dir = fn_args.model_run_dir
     inputs = [fn_args.transform_graph_path, *fn_args.train_files]
     checkpoints = checkpoint_folder(log_dir, config, inputs)
-    model, report = train_model(
-        train, corpus, num_users, config, log_dir, checkpoints=checkpoints
-    )
+    with strategy.scope():
+        model, report = train_model(
+            *(train, corpus, num_users, config, log_dir),
+            checkpoints=checkpoints,
+            is_chief=cluster.is_chief,
+        )
+    if not cluster.is_chief:
+        logging.info("This worker is done: the chief exports the model")
+        return
     tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     spec = tft_output.transformed_feature_spec()
     held_out = read_columns(fn_args.eval_files, spec, _HELD_OUT_COLUMNS)
@@ -138,6 +145,7 @@ def train_model(
     log_dir: str,
     *,
     checkpoints: str | None = None,
+    is_chief: bool = True,
 ) -> tuple[TwoTowerModel, FitReport]:
     """Makes the model that the configuration describes, and fits it.
 
@@ -148,6 +156,7 @@ def train_model(
       config: See `run_fn`.
       log_dir: Where TensorBoard's event files go.
       checkpoints: See `trainer.fitting.fit`.
+      is_chief: Likewise.
 
     Returns:
       The trained model, and how training went.
@@ -181,7 +190,9 @@ def train_model(
         )
     logging.info("History encoder %s", config["model"]["history_encoder"])
     return model, fit(
-        model, windows, validation, settings, log_dir, checkpoints=checkpoints
+        *(model, windows, validation, settings, log_dir),
+        checkpoints=checkpoints,
+        is_chief=is_chief,
     )
 
 

@@ -20,6 +20,7 @@ from pipeline.errors import UserError
 from pipeline.model_config import ModelConfig
 from pipeline.train_config import TrainConfig
 from pipeline.tuned_values import decoded, merged
+from trainer.devices import read_cluster
 from trainer.fitting import FitReport
 from trainer.search_space import oracle
 from trainer.training import Inputs, read_inputs, train_model
@@ -36,8 +37,14 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         a `TuneConfig` under `tune`; `working_dir` is for KerasTuner's own files.
 
     Raises:
-      UserError: If there is no validation slice, or a split is empty.
+      UserError: If there are several workers or no validation slice, or a split is
+        empty.
     """
+    if read_cluster().num_workers > 1:
+        raise UserError(
+            "TF_CONFIG names several workers, but the Tuner takes one",
+            "Unset TF_CONFIG for this step",
+        )
     config = fn_args.custom_config
     if not config["train"]["validation_queries"]:
         raise UserError(

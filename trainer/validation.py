@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from trainer.devices import mean_of_workers
 from trainer.input_pipeline import PADDING
 from trainer.model import TwoTowerModel
 from trainer.ranking import rank_held_out
@@ -52,7 +53,7 @@ class Validation(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures, and stops where there is nothing more to gain."""
-        recall = float(np.mean(self.ranks() <= _CUTOFF))
+        recall = mean_of_workers(float(np.mean(self.ranks() <= _CUTOFF)))
         if logs is not None:
             logs[MONITORED] = recall
         self.highest = max(self.highest, recall)

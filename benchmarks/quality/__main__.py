@@ -15,7 +15,7 @@ from benchmarks.quality.peer_runs import PeerRuns, read_settings, store_settings
 from benchmarks.quality.prepared import Prepared, prepare
 from benchmarks.quality.protocols import PROTOCOLS, Protocol
 from benchmarks.quality.split import Array, Split
-from benchmarks.quality.table import Row, as_markdown, write
+from benchmarks.quality.table import Row, table_of, write
 from benchmarks.quality.worker import WorkerError, run_worker
 from pipeline.workspace import Workspace
 
@@ -38,20 +38,14 @@ def main() -> None:
                     store_settings(name, peer.name, runs.tune(peer, protocol))
             continue
         skipped = options.skip.split(",")
-        rows = [
-            Row(peer.title, {}, {}, [], {}, "not run: --skip")
-            if peer.name in skipped
-            else _peer_row(runs, peer, protocol, options.seeds)
-            for peer in peers
-        ]
-        rows += [
-            _our_row(prepared, protocol, variant, options.seeds)
-            for variant in protocol.ours
-            if not chosen or variant in chosen
-        ]
-        print(as_markdown(protocol, rows), flush=True)
-        if not chosen:
-            write(protocol, rows)
+        for peer in peers:
+            if peer.name not in skipped:
+                write(protocol, [_peer_row(runs, peer, protocol, options.seeds)])
+        for variant in protocol.ours:
+            if not chosen or variant in chosen:
+                row = _our_row(prepared, protocol, variant, options.seeds)
+                write(protocol, [row])
+        print(table_of(protocol), flush=True)
 
 
 def _peer_row(runs: PeerRuns, peer: Peer, protocol: Protocol, seeds: int) -> Row:

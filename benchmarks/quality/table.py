@@ -62,13 +62,29 @@ def _cell(values: list[float]) -> str:
 
 
 def write(protocol: Protocol, rows: list[Row]) -> None:
-    """Writes the table, all values and the plot to `benchmarks/results/`."""
+    """Writes the table, all values and the plot to `benchmarks/results/`.
+
+    Rows of other rankers that stand there already are kept.
+    """
     RESULTS.mkdir(exist_ok=True)
     base = RESULTS / f"quality-{protocol.name}"
+    rows = _merged(base.with_suffix(".json"), rows)
     base.with_suffix(".md").write_text(as_markdown(protocol, rows))
     content = [row._asdict() for row in rows]
     base.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
     _plot(protocol, [row for row in rows if not row.missing], base.with_suffix(".svg"))
+
+
+def table_of(protocol: Protocol) -> str:
+    """The table as it stands in `benchmarks/results/`."""
+    return (RESULTS / f"quality-{protocol.name}.md").read_text()
+
+
+def _merged(path: Path, rows: list[Row]) -> list[Row]:
+    """The rows of the file, those of the same name replaced, and the new ones."""
+    before = json.loads(path.read_text()) if path.exists() else []
+    merged = {row["name"]: Row(**row) for row in before} | {r.name: r for r in rows}
+    return list(merged.values())
 
 
 def _plot(protocol: Protocol, rows: list[Row], path: Path) -> None:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from pipeline.errors import UserError
 from tests.trainer.test_fitting import fitted, found
 from tests.trainer.test_model import batch, make_model
-from trainer.devices import precision, refuse_several_workers
+from trainer.devices import Cluster, precision, read_cluster
 
 
 @pytest.mark.parametrize("name", ["mixed_bfloat16", "mixed_float16"])
@@ -38,11 +38,50 @@ def test_without_a_gpu_the_automatic_precision_is_the_usual_one() -> None:
     assert model(batch()).queries.dtype == tf.float32
 
 
-def test_several_workers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    alone = {"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}
-    monkeypatch.setenv("TF_CONFIG", json.dumps(alone))
-    refuse_several_workers()
-    several = {"cluster": {"chief": ["a:1"], "worker": ["b:1"]}}
-    monkeypatch.setenv("TF_CONFIG", json.dumps(several))
-    with pytest.raises(UserError, match="TF_CONFIG names 2 workers"):
-        refuse_several_workers()
+WORKERS = {"worker": ["a:1", "b:1"]}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "kind", "index", "expected"),
+    [
+        ({"worker": ["a:1"]}, "worker", 0, Cluster(1, is_chief=True)),
+        (WORKERS, "worker", 0, Cluster(2, is_chief=True)),
+        (WORKERS, "worker", 1, Cluster(2, is_chief=False)),
+        ({"chief": ["c:1"], **WORKERS}, "worker", 0, Cluster(3, is_chief=False)),
+        ({"chief": ["c:1"], **WORKERS}, "chief", 0, Cluster(3, is_chief=True)),
+    ],
+)
+def test_one_of_the_workers_is_the_chief(
+    monkeypatch: pytest.MonkeyPatch,
+    cluster: dict[str, list[str]],
+    kind: str,
+    index: int,
+    expected: Cluster,
+) -> None:
+    task = {"type": kind, "index": index}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
+    assert read_cluster() == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "cannot be read"),
+        (json.dumps({"cluster": WORKERS}), "cannot be read"),
+        (
+            json.dumps(
+                {
+                    "cluster": {**WORKERS, "ps": ["p:1"]},
+                    "task": {"type": "worker", "index": 0},
+                }
+            ),
+            "parameter servers",
+        ),
+    ],
+)
+def test_a_cluster_that_cannot_be_is_named(
+    monkeypatch: pytest.MonkeyPatch, text: str, told: str
+) -> None:
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(UserError, match=told):
+        read_cluster()

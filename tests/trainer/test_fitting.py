@@ -70,6 +70,21 @@ def test_equal_seeds_train_equal_models(tmp_path: Path) -> None:
     assert losses[0] == losses[1]
 
 
+def test_adam_squares_the_sum_of_a_sparse_gradient() -> None:
+    """Keras would sum the squares: of each time that a movie stands in the batch."""
+    model = make_model(dropout=0.0, user_dropout=0.0)
+    model.compile(optimizer=make_optimizer(small.settings(), steps=1))
+    model.train_step(batch())
+    variables = {variable.path: variable for variable in model.optimizer.variables}
+    momenta = {path: v for path, v in variables.items() if path.endswith("_momentum")}
+    assert any("movie" in path for path in momenta)
+    for path, momentum in momenta.items():
+        gradient = np.array(momentum) / (1 - model.optimizer.beta_1)
+        velocity = variables[path.replace("_momentum", "_velocity")]
+        expected = (1 - model.optimizer.beta_2) * gradient**2
+        np.testing.assert_allclose(velocity, expected, rtol=1e-3, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", ["adam", "adamw", "adagrad", "sgd"])
 def test_the_optimizer_is_the_named_one(name: str) -> None:
     settings = small.settings(optimizer=name, learning_rate=0.25)

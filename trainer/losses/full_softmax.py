@@ -46,7 +46,7 @@ class FullSoftmax(RetrievalLoss):
         )
 
 
-@tf.custom_gradient  # type: ignore[untyped-decorator]
+@tf.custom_gradient
 def log_partition(
     queries: tf.Tensor, candidates: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:

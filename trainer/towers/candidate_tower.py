@@ -46,7 +46,10 @@ class CandidateTower(keras.layers.Layer):
         self.year = self._table("year", int(movies.year_index.max()) + 1)
         self.title = self._table("title", movies.num_title_tokens)
         self.time = self.add_weight(
-            (num_rows, config["time_dim"]), initializer="zeros", name="time"
+            (num_rows, config["time_dim"]),
+            initializer="zeros",
+            name="time",
+            trainable=config["time_dim"] > 0,
         )
         self.bias = self.add_weight(
             (num_rows, 1),

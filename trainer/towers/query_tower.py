@@ -77,7 +77,10 @@ class QueryTower(keras.layers.Layer):
         # One row more for a moment before the first event, which has no time.
         num_times = len(context.time_boundaries) + 2
         self.time = self.add_weight(
-            (num_times, time_dim), initializer=INITIALIZER, name="time"
+            (num_times, time_dim),
+            initializer=INITIALIZER,
+            name="time",
+            trainable=time_dim > 0,
         )
 
     def _add_correction(self, width: int, config: Mapping[str, Any]) -> None:
