@@ -9,6 +9,7 @@ import click
 
 from pipeline.cli.compile_diff import show
 from pipeline.cli.options import assignments_with_dataset, config_options
+from pipeline.errors import UsageError
 
 
 @click.command()
@@ -66,6 +67,13 @@ def compile(
       two-tower compile --check pipeline.yaml
       two-tower compile --diff
     """
+    writes_nothing = "--check" if checked else "--diff" if diff else ""
+    if writes_nothing and (output or target == "vertex" or (checked and diff)):
+        raise UsageError(
+            f"{writes_nothing} compiles no file for a target: it goes without "
+            f"--output, --target vertex and {'--diff' if checked else '--check'}",
+            f"Leave them out, or leave out {writes_nothing}.",
+        )
     if checked is not None:
         _show_check(checked)
         return

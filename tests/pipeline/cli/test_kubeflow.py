@@ -205,3 +205,13 @@ def test_a_pinned_span_goes_with_the_run(
     (run,) = state.runs.values()
     assert run["runtime_config"] == {"parameters": {"span": "2026-03-01"}}
     assert run["run_id"] in done.stdout
+
+
+@pytest.mark.parametrize("more", [("-o", "x.yaml"), ("--target", "vertex")])
+def test_what_compiles_no_file_takes_no_name_of_one(
+    tmp_path: Path, more: tuple[str, str]
+) -> None:
+    done = two_tower("compile", "--diff", *more, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--diff compiles no file for a target" in done.stderr
+    assert not list(tmp_path.iterdir())
