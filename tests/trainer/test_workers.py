@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 # Of sums in float32 in another order.
 TOLERANCE = 1e-3
 
