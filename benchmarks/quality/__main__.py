@@ -40,11 +40,10 @@ def main() -> None:
         skipped = options.skip.split(",")
         for peer in peers:
             if peer.name not in skipped:
-                write(protocol, [_peer_row(runs, peer, protocol, options.seeds)])
+                write(protocol, _peer_row(runs, peer, protocol, options.seeds))
         for variant in protocol.ours:
             if not chosen or variant in chosen:
-                row = _our_row(prepared, protocol, variant, options.seeds)
-                write(protocol, [row])
+                write(protocol, _our_row(prepared, protocol, variant, options.seeds))
         print(table_of(protocol), flush=True)
 
 

@@ -61,14 +61,14 @@ def _cell(values: list[float]) -> str:
     return f"{mean} ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else mean
 
 
-def write(protocol: Protocol, rows: list[Row]) -> None:
-    """Writes the table, all values and the plot to `benchmarks/results/`.
+def write(protocol: Protocol, row: Row) -> None:
+    """Puts a row into the table, values and plot of `benchmarks/results/`.
 
     Rows of other rankers that stand there already are kept.
     """
     RESULTS.mkdir(exist_ok=True)
     base = RESULTS / f"quality-{protocol.name}"
-    rows = _merged(base.with_suffix(".json"), rows)
+    rows = _merged(base.with_suffix(".json"), row)
     base.with_suffix(".md").write_text(as_markdown(protocol, rows))
     content = [row._asdict() for row in rows]
     base.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
@@ -80,10 +80,10 @@ def table_of(protocol: Protocol) -> str:
     return (RESULTS / f"quality-{protocol.name}.md").read_text()
 
 
-def _merged(path: Path, rows: list[Row]) -> list[Row]:
-    """The rows of the file, those of the same name replaced, and the new ones."""
+def _merged(path: Path, new: Row) -> list[Row]:
+    """The rows of the file and the new one, in place of that of its name."""
     before = json.loads(path.read_text()) if path.exists() else []
-    merged = {row["name"]: Row(**row) for row in before} | {r.name: r for r in rows}
+    merged = {row["name"]: Row(**row) for row in before} | {new.name: new}
     return list(merged.values())
 
 

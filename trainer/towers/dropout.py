@@ -18,14 +18,15 @@ class ByteDropout(keras.layers.Layer):
     whole training step here. A byte does as well where the rate is one of 256.
 
     Args:
-      rate: Share of values to drop, rounded to 1 / 256.
+      rate: Share of values to drop, rounded to 1 / 256; 255 / 256 at most.
       seed: Seed of the draws.
     """
 
     def __init__(self, rate: float, seed: int) -> None:
         """See the class docstring."""
         super().__init__()
-        self._threshold = round(rate * _BYTE_VALUES)
+        # Beyond it nothing would be left to scale up.
+        self._threshold = min(round(rate * _BYTE_VALUES), _BYTE_VALUES - 1)
         self._seeds = keras.random.SeedGenerator(seed)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
