@@ -89,6 +89,7 @@ def _merged(path: Path, new: Row) -> list[Row]:
 
 def _plot(protocol: Protocol, rows: list[Row], path: Path) -> None:
     """Quality against training time."""
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     metric = protocol.metrics[0]
@@ -103,4 +104,6 @@ def _plot(protocol: Protocol, rows: list[Row], path: Path) -> None:
     axes.set(xscale="log", xlabel="training, seconds", ylabel=metric)
     axes.set_title(protocol.title, fontsize=10)
     axes.grid(alpha=0.3)
-    figure.savefig(path, metadata={"Date": None})
+    # Else every drawing of one table is another file.
+    with rc_context({"svg.hashsalt": protocol.name}):
+        figure.savefig(path, metadata={"Date": None})
