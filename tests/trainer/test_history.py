@@ -30,15 +30,22 @@ def events() -> np.ndarray:
 
 def encode(layer: HistoryEncoder, events: np.ndarray) -> np.ndarray:
     """All places of all rows: `[rows, L + 1, outputs, dim]`."""
-    places = np.indices((NUM_ROWS, LENGTH + 1)).reshape(2, -1).T.astype("int32")
+    num_places = events.shape[1] + 1
+    places = np.indices((NUM_ROWS, num_places)).reshape(2, -1).T.astype("int32")
     codes = layer(tf.constant(events), tf.constant(places))
-    assert codes.shape == (NUM_ROWS * (LENGTH + 1), layer.num_outputs, DIM)
-    return np.reshape(codes, (NUM_ROWS, LENGTH + 1, layer.num_outputs, DIM))
+    assert codes.shape == (NUM_ROWS * num_places, layer.num_outputs, DIM)
+    return np.reshape(codes, (NUM_ROWS, num_places, layer.num_outputs, DIM))
 
 
-def test_pools_are_what_the_docstring_says(events: np.ndarray) -> None:
-    codes = encode(encoder("pool", recency_decays=DECAYS), events)
-    for place in range(LENGTH + 1):
+@pytest.mark.parametrize("length", [1, LENGTH, 31, 32, 100])
+def test_pools_are_what_the_docstring_says(length: int) -> None:
+    """Of one block of places, and of several."""
+    context = small.context(recency_decays=DECAYS)._replace(window_length=length)
+    layer = ENCODERS["pool"](context)
+    shape = (NUM_ROWS, length, DIM)
+    events = np.random.default_rng(1).normal(size=shape).astype("float32")
+    codes = encode(layer, events)
+    for place in range(length + 1):
         before = events[:, :place]
         long_term = before.sum(axis=1) / np.sqrt(max(place, 1))
         np.testing.assert_allclose(codes[:, place, 0], long_term, atol=1e-5)

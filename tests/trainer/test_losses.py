@@ -68,25 +68,32 @@ def test_full_softmax_is_the_mean_cross_entropy() -> None:
     np.testing.assert_allclose(total, expected.sum(), rtol=1e-12)
 
 
-def test_the_gradient_of_the_full_softmax_is_that_of_its_formula() -> None:
-    loss = make("full_softmax")
-    step = retrieval(loss)
-    operands = [step.queries, step.candidates]
+@pytest.mark.parametrize("scale", [1.0, 30.0, 1000.0])
+def test_the_partition_and_its_gradient_are_those_of_the_formula(scale: float) -> None:
+    """Of logits that `exp` takes as they are, and of some that need a shift."""
+    step = retrieval(make("full_softmax"))
+    operands = [scale * step.queries, step.candidates]
     upstream = tf.range(1.0, NUM_TARGETS + 1, dtype=tf.float64)
 
-    def gradients(values: Callable[[], tf.Tensor]) -> list[tf.Tensor]:
+    def results(function: Callable[..., tf.Tensor]) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(operands)
-            total = tf.reduce_sum(upstream * values())
-        return tape.gradient(total, operands)
+            values = function(*operands)
+            total = tf.reduce_sum(upstream * values)
+        return [values, *tape.gradient(total, operands)]
 
-    formula = gradients(
-        lambda: tf.reduce_logsumexp(operands[0] @ tf.transpose(operands[1]), axis=1)
-    )
-    for gradient, expected in zip(
-        gradients(lambda: log_partition(*operands)), formula, strict=True
-    ):
-        np.testing.assert_allclose(gradient, expected, rtol=1e-12)
+    def formula(queries: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_logsumexp(queries @ tf.transpose(candidates), axis=1)
+
+    for result, expected in zip(results(log_partition), results(formula), strict=True):
+        assert np.isfinite(expected).all()
+        np.testing.assert_allclose(result, expected, rtol=1e-11, atol=1e-14)
+
+
+def test_the_partition_needs_its_shift() -> None:
+    """Logits of 1000 and -1000: `exp` alone would give infinity, and log(0)."""
+    queries, candidates = tf.constant([[1000.0], [-1000.0]]), tf.constant([[1.0]])
+    np.testing.assert_array_equal(log_partition(queries, candidates), [1000, -1000])
 
 
 def test_what_nobody_has_rated_is_no_candidate() -> None:
