@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
+from numpy.typing import NDArray
 
 from trainer import features as f
 from trainer.input_pipeline import Corpus
@@ -34,6 +36,7 @@ _EVAL_FEATURES = (
 
 def export_model(
     model: TwoTowerModel,
+    embeddings: NDArray[np.float32],
     corpus: Corpus,
     store: UserStore,
     trained_events: TrainedEvents,
@@ -46,6 +49,7 @@ def export_model(
 
     Args:
       model: The trained towers.
+      embeddings: Of the corpus, see `trainer.training.TrainedModel`.
       corpus: The movies.
       store: The users' timelines.
       trained_events: What the model was trained on.
@@ -61,7 +65,7 @@ def export_model(
     )
     serving = ServingModel(
         model,
-        BruteForceIndex(model.embed_all_movies(), corpus),
+        BruteForceIndex(embeddings, corpus),
         TimelineLookup(store),
         Judgement(PopularityRanking(corpus.num_ratings), trained_events),
         TransformGraph(tft_output),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from trainer.input_pipeline import PADDING, Corpus
 from trainer.ranking import candidate_mask
@@ -16,7 +18,7 @@ class BruteForceIndex(tf.Module):
       corpus: The movies, in the same order.
     """
 
-    def __init__(self, embeddings: tf.Tensor, corpus: Corpus) -> None:
+    def __init__(self, embeddings: NDArray[np.float32], corpus: Corpus) -> None:
         """See the class docstring."""
         super().__init__(name="index")
         self.num_movies = len(corpus.movie_ids)

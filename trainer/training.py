@@ -30,6 +30,7 @@ from trainer.preprocessing import (
     USER_VOCABULARY,
 )
 from trainer.trained_events import TrainedEvents
+from trainer.unrated import embed_corpus
 from trainer.user_store import build_user_store
 from trainer.windows import Windows, hold_out_newest, make_windows
 
@@ -80,7 +81,7 @@ def run_fn(fn_args: Any) -> None:
     inputs = [fn_args.transform_graph_path, *fn_args.train_files]
     checkpoints = checkpoint_folder(log_dir, config, inputs)
     with strategy.scope():
-        model, report = train_model(
+        trained = train_model(
             *(train, corpus, num_users, config, log_dir),
             checkpoints=checkpoints,
             is_chief=cluster.is_chief,
@@ -92,7 +93,8 @@ def run_fn(fn_args: Any) -> None:
     spec = tft_output.transformed_feature_spec()
     held_out = read_columns(fn_args.eval_files, spec, _HELD_OUT_COLUMNS)
     export_model(
-        model,
+        trained.model,
+        trained.embeddings,
         corpus,
         build_user_store(train, held_out, unknown_user=num_users),
         TrainedEvents.of(train, corpus),
@@ -100,7 +102,7 @@ def run_fn(fn_args: Any) -> None:
         config=config,
         path=fn_args.serving_model_dir,
     )
-    _write_report(report, corpus, tuned, fn_args.model_run_dir)
+    _write_report(trained.report, corpus, tuned, fn_args.model_run_dir)
 
 
 class Inputs(NamedTuple):
@@ -137,6 +139,20 @@ def read_inputs(fn_args: Any) -> Inputs:
     )
 
 
+class TrainedModel(NamedTuple):
+    """What `train_model` makes.
+
+    Attributes:
+      model: The towers, with the weights of the best epoch.
+      embeddings: float32 `[num_movies + 1, width]`, see `trainer.unrated.embed_corpus`.
+      report: How training went.
+    """
+
+    model: TwoTowerModel
+    embeddings: NDArray[np.float32]
+    report: FitReport
+
+
 def train_model(
     train: Columns,
     corpus: Corpus,
@@ -146,8 +162,8 @@ def train_model(
     *,
     checkpoints: str | None = None,
     is_chief: bool = True,
-) -> tuple[TwoTowerModel, FitReport]:
-    """Makes the model that the configuration describes, and fits it.
+) -> TrainedModel:
+    """Makes the model that the configuration describes, fits it, embeds the corpus.
 
     Args:
       train: Transformed rows of the train split.
@@ -158,8 +174,6 @@ def train_model(
       checkpoints: See `trainer.fitting.fit`.
       is_chief: Likewise.
 
-    Returns:
-      The trained model, and how training went.
     """
     settings = config["train"]
     keras.utils.set_random_seed(settings["seed"])
@@ -189,11 +203,16 @@ def train_model(
             settings["self_supervised_weight"],
         )
     logging.info("History encoder %s", config["model"]["history_encoder"])
-    return model, fit(
+    report = fit(
         *(model, windows, validation, settings, log_dir),
         checkpoints=checkpoints,
         is_chief=is_chief,
     )
+    names = config["model"]["movie_features"]
+    embeddings = embed_corpus(
+        model, corpus.features, names, windows, settings["temperature"]
+    )
+    return TrainedModel(model, embeddings, report)
 
 
 def time_boundaries(windows: Windows, num_buckets: int) -> NDArray[np.int64]:

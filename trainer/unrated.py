@@ -1,0 +1,193 @@
+"""Embeds movies that nobody has rated yet as their attributes suggest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from trainer.context import CandidateFeatures
+from trainer.model import TwoTowerModel
+from trainer.windows import Windows
+
+Floats = NDArray[np.float64]
+
+# Below it there is little to learn from.
+_FEWEST_RATED: Final = 20
+# Bounds of what is computed: time grows with the cube of the first.
+_MOST_RATED: Final = 2048
+_MOST_WINDOWS: Final = 64
+_MOST_QUERIES: Final = 1024
+_PENALTIES: Final = (0.3, 1.0, 3.0, 10.0, 30.0)
+
+
+def embed_corpus(
+    model: TwoTowerModel,
+    movies: CandidateFeatures,
+    names: Collection[str],
+    windows: Windows,
+    temperature: float,
+) -> NDArray[np.float32]:
+    """Embeds all movies, those without ratings by kernel ridge regression.
+
+    The candidate tower learns attributes only as far as they help with the movies that
+    are often watched. So what it says of a movie without ratings is better learned from
+    its embeddings of the others, each counted once: an attribute-to-feature mapping
+    (Gantner et al. 2010, "Learning attribute-to-feature mappings for cold-start
+    recommendations").
+
+    Args:
+      model: A trained model.
+      movies: Attributes of the corpus, and which movies have ratings.
+      names: `model.movie_features`: the attributes that may be used.
+      windows: Training windows, of which some make queries: see `_missing_odds`.
+      temperature: Of the softmax of training.
+
+    Returns:
+      `[num_movies + 1, width]`, the unknown movie last. Those with ratings are the
+      candidate tower's; so are all where there is no attribute or hardly any rating.
+    """
+    embeddings: NDArray[np.float32] = np.array(model.embed_all_movies(), np.float32)
+    is_rated = movies.is_rated[: movies.num_movies]
+    rated, unrated = np.flatnonzero(is_rated), np.flatnonzero(~is_rated)
+    attributes = set(names) - {"id"}
+    if not attributes or not len(unrated) or len(rated) < _FEWEST_RATED:
+        return embeddings
+    rng = np.random.default_rng(0)
+    if len(rated) > _MOST_RATED:
+        rated = np.sort(rng.choice(rated, _MOST_RATED, replace=False))
+    known = embeddings[rated].astype(np.float64)
+    regression = _regress(similarity(movies, attributes, rated, rated), known)
+    queries = _some_queries(model, windows, rng) / temperature
+    odds = temperature * _missing_odds(queries, known, regression.left_out)
+    for start in range(0, len(unrated), _MOST_RATED):
+        rows = unrated[start : start + _MOST_RATED]
+        towards = similarity(movies, attributes, rows, rated)
+        embeddings[rows] = towards @ regression.weights + known.mean(axis=0)
+    embeddings[unrated, -1] += odds
+    logging.info("Embedded %d movies without ratings by attributes", len(unrated))
+    return embeddings
+
+
+def similarity(
+    movies: CandidateFeatures,
+    attributes: Collection[str],
+    left: NDArray[Any],
+    right: NDArray[Any],
+) -> Floats:
+    """How alike movies are: a kernel, `[left, right]`.
+
+    It is the sum of the cosine of the genres, of a bell curve of the years (standard
+    deviation: one year), of the product of both, and of the cosine of the title words
+    by TF-IDF; of those that are among the attributes.
+    """
+    terms: list[Floats] = []
+    if "genres" in attributes:
+        terms.append(_cosine(*(movies.genre_weights[rows] for rows in (left, right))))
+    if {"year", "decade"} & set(attributes):
+        years = movies.year_index.astype(np.float64)
+        bell = np.exp(-((years[left, None] - years[None, right]) ** 2) / 2)
+        bell *= (years[left, None] > 0) == (years[None, right] > 0)
+        terms += [bell, *(bell * term for term in terms)]
+    if "title" in attributes:
+        terms.append(_cosine(*(_tf_idf(movies, rows) for rows in (left, right))))
+    return np.sum(terms, axis=0)
+
+
+def _cosine(left: NDArray[Any], right: NDArray[Any]) -> Floats:
+    """Cosines of the rows, 0 with a row of zeros: `[left, right]`."""
+    units = []
+    for rows in (left, right):
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        units.append(rows.astype(np.float64) / np.where(lengths > 0, lengths, 1))
+    cosines: Floats = units[0] @ units[1].T
+    return cosines
+
+
+def _tf_idf(movies: CandidateFeatures, rows: NDArray[Any]) -> Floats:
+    """Words of titles, weighted by how few titles have them: `[rows, words]`."""
+    title, place = np.nonzero(movies.title_tokens >= 0)
+    is_word = np.zeros((len(movies.title_tokens), movies.num_title_tokens), bool)
+    is_word[title, movies.title_tokens[title, place]] = True
+    frequency = np.maximum(is_word.sum(axis=0), 1)
+    weighted: Floats = is_word[rows] * np.log(movies.num_movies / frequency)
+    return weighted
+
+
+class _Regression(NamedTuple):
+    """A kernel ridge regression.
+
+    Attributes:
+      weights: `[n, width]`; a prediction is the mean plus similarities times these.
+      left_out: `[n, width]`, what is predicted for each when it is left out.
+    """
+
+    weights: Floats
+    left_out: Floats
+
+
+def _regress(similarities: Floats, values: Floats) -> _Regression:
+    """Fits with the penalty whose error is least when each movie is left out.
+
+    With `A = (K + penalty I)^-1` and weights `A y`, the error of the one that is left
+    out is `(A y)_i / A_ii` (Rasmussen & Williams 2006, equation 5.12).
+
+    Args:
+      similarities: Kernel matrix, `[n, n]`.
+      values: `[n, width]`.
+    """
+    centred = values - values.mean(axis=0)
+    scales, vectors = np.linalg.eigh(similarities)
+    turned = vectors.T @ centred
+    best: tuple[float, Floats, Floats] | None = None
+    for penalty in _PENALTIES:
+        inverse = 1 / (np.maximum(scales, 0) + penalty)
+        weights = vectors @ (inverse[:, None] * turned)
+        errors = weights / (vectors**2 @ inverse)[:, None]
+        error = float(np.square(errors).sum())
+        if best is None or error < best[0]:
+            best = error, weights, errors
+    assert best is not None
+    return _Regression(weights=best[1], left_out=values - best[2])
+
+
+def _some_queries(
+    model: TwoTowerModel, windows: Windows, rng: np.random.Generator
+) -> Floats:
+    """Embeds the queries of some windows: `[n, width]`."""
+    num_windows = len(windows.is_target)
+    drawn = rng.permutation(num_windows)[:_MOST_WINDOWS]
+    batch = {
+        name: tf.constant(column)
+        for name, column in windows.take(drawn)._asdict().items()
+    }
+    queries = np.array(model(batch, training=False).queries, np.float64)
+    return rng.permutation(queries)[:_MOST_QUERIES]
+
+
+def _missing_odds(queries: Floats, known: Floats, foretold: Floats) -> float:
+    """What to add to predicted logits, so that they take their share of the softmax.
+
+    A prediction is a mean, and the exponential of a mean is below the mean of
+    exponentials: a movie that may be a success or not would be ranked as a failure.
+
+    Args:
+      queries: `[n, width]`.
+      known: `[movies, width]`, embeddings of rated movies.
+      foretold: `[movies, width]`, what was predicted for the same.
+
+    Returns:
+      The mean over queries of `log(sum(exp(known))) - log(sum(exp(foretold)))`.
+    """
+
+    def log_totals(embeddings: Floats) -> Floats:
+        logits = queries @ embeddings.T
+        highest = logits.max(axis=1, keepdims=True)
+        totals: Floats = np.exp(logits - highest).sum(axis=1)
+        return highest[:, 0] + np.log(totals)
+
+    return float(np.mean(log_totals(known) - log_totals(foretold)))
