@@ -37,8 +37,9 @@ class FitReport(NamedTuple):
       best_epoch: The epoch whose weights the model has, from 1.
       num_queries: Queries of the validation slice.
       num_targets: Events that an epoch predicts.
-      train_seconds: Seconds of the fit; of a continued one, since it went on.
-      targets_per_second: Events predicted in a second of these.
+      train_seconds: Seconds of the fit, of a continued one since it went on, and of
+        what follows it in `trainer.training.train_model`.
+      targets_per_second: Events predicted in a second of the fit.
       epoch_seconds: Of each epoch, with validation and checkpoint; the first also
         makes the computation graph.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from typing import Any, NamedTuple
 
 import keras
@@ -19,16 +20,11 @@ from trainer.context import ModelContext
 from trainer.devices import make_strategy, precision, read_cluster
 from trainer.export import export_model
 from trainer.fitting import FitReport, fit
-from trainer.input_pipeline import Columns, Corpus, read_columns, read_corpus
+from trainer.input_pipeline import Columns, Corpus, read_columns
+from trainer.inputs import read_inputs
 from trainer.losses import LossContext, make_loss
 from trainer.model import TwoTowerModel
-from trainer.preprocessing import (
-    AGE_BOUNDS,
-    GENDERS,
-    OCCUPATIONS,
-    TITLE_VOCABULARY,
-    USER_VOCABULARY,
-)
+from trainer.preprocessing import AGE_BOUNDS, GENDERS, OCCUPATIONS
 from trainer.trained_events import TrainedEvents
 from trainer.unrated import embed_corpus
 from trainer.user_store import build_user_store
@@ -37,16 +33,6 @@ from trainer.windows import Windows, hold_out_newest, make_windows
 # Values of age bucket, gender and occupation; 0 is "unknown" in each.
 ATTRIBUTE_SIZES = (len(AGE_BOUNDS) + 2, len(GENDERS) + 1, len(OCCUPATIONS) + 1)
 
-_TRAIN_COLUMNS = (
-    f.USER_ID,
-    f.USER_INDEX,
-    f.USER_ATTRIBUTE_INDICES,
-    f.MOVIE_INDICES,
-    f.RATINGS,
-    f.TIMESTAMPS,
-    f.NUM_CONTEXT,
-    f.WINDOW_INDEX,
-)
 _HELD_OUT_COLUMNS = (
     f.USER_ID,
     f.USER_INDEX,
@@ -103,40 +89,6 @@ def run_fn(fn_args: Any) -> None:
         path=fn_args.serving_model_dir,
     )
     _write_report(trained.report, corpus, tuned, fn_args.model_run_dir)
-
-
-class Inputs(NamedTuple):
-    """What a model is trained on.
-
-    Attributes:
-      train: Transformed rows of the train split.
-      corpus: The movies.
-      num_users: Users of the vocabulary.
-    """
-
-    train: Columns
-    corpus: Corpus
-    num_users: int
-
-
-def read_inputs(fn_args: Any) -> Inputs:
-    """Reads the splits `train` and `corpus`; nothing of the eval split.
-
-    Args:
-      fn_args: TFX's `FnArgs`, see `run_fn`.
-
-    Raises:
-      UserError: If a split is empty.
-    """
-    tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
-    spec = tft_output.transformed_feature_spec()
-    train_files, corpus_files = _by_split(fn_args.train_files)
-    num_title_tokens = _num_title_tokens(tft_output, fn_args.custom_config)
-    return Inputs(
-        train=read_columns(train_files, spec, _TRAIN_COLUMNS),
-        corpus=read_corpus(corpus_files, spec, num_title_tokens),
-        num_users=tft_output.vocabulary_size_by_name(USER_VOCABULARY),
-    )
 
 
 class TrainedModel(NamedTuple):
@@ -208,11 +160,13 @@ def train_model(
         checkpoints=checkpoints,
         is_chief=is_chief,
     )
+    fitted = time.monotonic()
     names = config["model"]["movie_features"]
     embeddings = embed_corpus(
         model, corpus.features, names, windows, settings["temperature"]
     )
-    return TrainedModel(model, embeddings, report)
+    seconds = report.train_seconds + time.monotonic() - fitted
+    return TrainedModel(model, embeddings, report._replace(train_seconds=seconds))
 
 
 def time_boundaries(windows: Windows, num_buckets: int) -> NDArray[np.int64]:
@@ -223,19 +177,6 @@ def time_boundaries(windows: Windows, num_buckets: int) -> NDArray[np.int64]:
     times = windows.timestamps[windows.is_target]
     shares = np.linspace(0, 1, num_buckets + 1)[1:-1]
     return np.unique(np.quantile(times, shares).astype(np.int64))
-
-
-def _by_split(files: list[str]) -> tuple[list[str], list[str]]:
-    """Parts the Trainer's file patterns into those of `train` and of `corpus`."""
-    corpus = [file for file in files if f"Split-{f.CORPUS_SPLIT}" in file]
-    return [file for file in files if file not in corpus], corpus
-
-
-def _num_title_tokens(tft_output: tft.TFTransformOutput, config: dict[str, Any]) -> int:
-    """Size of the title vocabulary with its out-of-vocabulary bucket."""
-    if not config["model"]["title_tokens"]:
-        return 1
-    return int(tft_output.vocabulary_size_by_name(TITLE_VOCABULARY)) + 1
 
 
 def _write_report(

@@ -22,8 +22,9 @@ from pipeline.train_config import TrainConfig
 from pipeline.tuned_values import decoded, merged
 from trainer.devices import read_cluster
 from trainer.fitting import FitReport
+from trainer.inputs import Inputs, read_inputs
 from trainer.search_space import oracle
-from trainer.training import Inputs, read_inputs, train_model
+from trainer.training import train_model
 from trainer.validation import MONITORED
 
 _HYPERBAND_EPOCHS = "tuner/epochs"

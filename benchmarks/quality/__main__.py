@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.quality.environment import environment
 from benchmarks.quality.grids import PEERS, Peer
 from benchmarks.quality.measure import measure
 from benchmarks.quality.peer_runs import PeerRuns, read_settings, store_settings
@@ -53,15 +54,18 @@ def _peer_row(runs: PeerRuns, peer: Peer, protocol: Protocol, seeds: int) -> Row
         return Row(peer.title, {}, {}, [], {}, "not tuned: run with --tune first")
     settings = found["settings"] if found else peer.fixed
     jobs = [(settings, seed) for seed in range(seeds if peer.is_random else 1)]
+    measured = environment()
     try:
         results = runs.ranks(peer, jobs)
     except WorkerError as error:
         return Row(peer.title, {}, {}, [], settings, str(error))
-    return _row(peer.title, protocol, runs.num_movies, results, settings)
+    row = _row(peer.title, protocol, runs.num_movies, results, settings)
+    return row._replace(measured=measured)
 
 
 def _our_row(prepared: Prepared, protocol: Protocol, variant: str, seeds: int) -> Row:
     assignments = protocol.ours[variant]
+    measured = environment()
     with tempfile.TemporaryDirectory() as folder:
         jobs = [(seed, f"{folder}/{seed}.npy") for seed in range(seeds)]
         work = {
@@ -77,7 +81,8 @@ def _our_row(prepared: Prepared, protocol: Protocol, variant: str, seeds: int) -
         ]
     num_movies = Split.load(prepared.split).events.num_movies
     settings = dict(item.split("=", 1) for item in assignments)
-    return _row(variant, protocol, num_movies, results, settings)
+    row = _row(variant, protocol, num_movies, results, settings)
+    return row._replace(measured=measured)
 
 
 def _row(

@@ -71,9 +71,9 @@ PEERS: Final = {
             True,
             {"iterations": 15},
             {
-                "factors": [32, 64, 128],
-                "regularization": [0.1],
-                "alpha": [1, 3, 10],
+                "factors": [16, 32, 64, 128],
+                "regularization": [0.01, 0.1, 1],
+                "alpha": [0.3, 1, 3, 10],
             },
         ),
         Peer(
@@ -83,9 +83,9 @@ PEERS: Final = {
             {},
             {
                 "factors": [64],
-                "learning_rate": [0.03, 0.1],
-                "regularization": [0.003, 0.01, 0.03],
-                "iterations": [100],
+                "learning_rate": [0.01, 0.03, 0.1],
+                "regularization": [0.01, 0.03, 0.1],
+                "iterations": [100, 300],
             },
         ),
         Peer(
@@ -94,9 +94,9 @@ PEERS: Final = {
             True,
             {"max_sampled": 30},
             {
-                "no_components": [64],
-                "learning_rate": [0.05],
-                "item_alpha": [0, 1e-5, 1e-4],
+                "no_components": [32, 64, 128],
+                "learning_rate": [0.02, 0.05],
+                "item_alpha": [0, 1e-5, 1e-4, 1e-3],
                 "epochs": [30],
             },
         ),
@@ -105,7 +105,10 @@ PEERS: Final = {
             "irspack SLIM",
             False,
             {},
-            {"alpha": [0.01, 0.03, 0.1], "l1_ratio": [0.01, 0.1]},
+            {
+                "alpha": [0.001, 0.003, 0.01, 0.03, 0.1, 0.3],
+                "l1_ratio": [0.003, 0.01, 0.1, 0.3],
+            },
         ),
         Peer(
             "irspack-ials",
@@ -113,9 +116,9 @@ PEERS: Final = {
             True,
             {},
             {
-                "n_components": [64, 128],
-                "alpha0": [0.1, 0.3, 1],
-                "reg": [3e-3, 1e-2],
+                "n_components": [32, 64, 128, 256],
+                "alpha0": [0.1, 0.3, 1, 3],
+                "reg": [1e-3, 3e-3, 1e-2, 3e-2],
             },
         ),
         Peer("tfrs-tutorial", "TFRS tutorial", True, _TUTORIAL, {}),

@@ -16,6 +16,8 @@ from benchmarks.quality.worker import PEERS_PYTHON, run_worker
 # What `--tune` writes, and every other run reads.
 SETTINGS_FILE: Final = Path(__file__).parent / "peer_settings.json"
 _TUNING_SEED: Final = 0
+# To start one takes seconds; but it keeps its memory, and its scores lie on the disk.
+_TRIALS_OF_A_PROCESS: Final = 8
 
 
 class PeerRuns:
@@ -72,17 +74,20 @@ class PeerRuns:
         """
         metric = protocol.metrics[0]
         tried = []
-        for settings in peer.candidates():  # one process each: memory is given back
-            ((ranks, seconds),) = self.ranks(peer, [(settings, _TUNING_SEED)], True)
-            value, _ = measure(ranks, self.num_movies, (metric,))[metric]
-            tried.append(
-                {
-                    "settings": settings,
-                    "value": round(value, 5),
-                    "seconds": round(seconds, 2),
-                }
-            )
-            print(f"  {peer.name} {settings}: {value:.4f}, {seconds:.1f} s", flush=True)
+        candidates = peer.candidates()
+        for start in range(0, len(candidates), _TRIALS_OF_A_PROCESS):
+            trials = candidates[start : start + _TRIALS_OF_A_PROCESS]
+            results = self.ranks(peer, [(each, _TUNING_SEED) for each in trials], True)
+            for settings, (ranks, seconds) in zip(trials, results, strict=True):
+                value, _ = measure(ranks, self.num_movies, (metric,))[metric]
+                tried.append(
+                    {
+                        "settings": settings,
+                        "value": round(value, 5),
+                        "seconds": round(seconds, 2),
+                    }
+                )
+                print(f"  {peer.name} {settings}: {value:.4f}, {seconds:.1f} s")
         best = max(tried, key=lambda trial: trial["value"])
         return {
             "settings": best["settings"],

@@ -23,6 +23,7 @@ class Row(NamedTuple):
       seconds: Of fitting, for each seed.
       settings: What it was fitted with.
       missing: Why there is no value; empty if there is one.
+      measured: Where, see `benchmarks.quality.environment`.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Row(NamedTuple):
     seconds: list[float]
     settings: dict[str, Any]
     missing: str = ""
+    measured: str = ""
 
 
 def as_markdown(protocol: Protocol, rows: list[Row]) -> str:
@@ -52,7 +54,9 @@ def as_markdown(protocol: Protocol, rows: list[Row]) -> str:
     lines += [f"| {row.name} | missing: {row.missing} |" for row in rows if row.missing]
     if present:
         errors = ", ".join(f"{m} {present[0].error[m]:.4f}" for m in metrics)
-        lines += ["", f"Standard errors over users, of the first row: {errors}."]
+        lines += ["", f"Standard errors over users, of the first row: {errors}.", ""]
+        lines += ["Measured:", ""]
+        lines += [f"- {row.name}: {row.measured}" for row in present if row.measured]
     return "\n".join(lines) + "\n"
 
 

@@ -16,8 +16,8 @@ from pipeline.progress import ENV_VAR, EventReader
 from pipeline.tune_config import Dimension, TuneConfig
 from tests.fixtures import small_model as small
 from trainer import validation
+from trainer.inputs import Inputs
 from trainer.search_space import configured, hyperparameters
-from trainer.training import Inputs
 from trainer.tuner import RetrievalTuner, tuner_fn
 
 RATES = {"train.learning_rate": Dimension(values=(1e-6, 0.05))}
