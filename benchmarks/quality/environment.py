@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from datetime import UTC, datetime
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def environment() -> str:
     lines = cpu.read_text().splitlines() if cpu.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
     return (
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores of "
+        f"{time.strftime('%Y-%m-%d', time.gmtime())}, {os.cpu_count()} cores of "
         f"{names[0] if names else platform.processor() or platform.machine()}, "
         f"Python {platform.python_version()}, TFX {version('tfx')}, "
         f"TensorFlow {version('tensorflow')}, load {os.getloadavg()[0]:.1f} before"
