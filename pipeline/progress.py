@@ -7,7 +7,8 @@ Each event is one JSON object on one line of the file that `TWO_TOWER_EVENTS` na
 * `step`: `id`, `state` (running, done, cached or failed), `seconds`, `figure` and, at
   the end, `outputs`: output key -> `{"uri": ..., "properties": {...}}`.
 * `train`: `epoch` (epochs done, a fraction in between), `epochs`, `loss`, `seconds`
-  since training began; or `text` alone, where it goes on after an interruption.
+  since training began, and at the end of an epoch `recall`, null without validation; or
+  `text` alone, where it goes on after an interruption.
 * `trial`: `trial` (its number, from 1), `trials` (at most), `state` (running, done or
   failed) and the other fields of `trainer.tuner.Outcome`.
 * `error`: `step` or null, `cause`, `remedy`.

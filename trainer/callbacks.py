@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from pipeline import progress
+from trainer.validation import MONITORED
 
 _SECONDS_BETWEEN_EVENTS = 0.5
 
@@ -50,19 +51,20 @@ class ProgressCallback(keras.callbacks.Callback):
         if time.monotonic() - self._last >= _SECONDS_BETWEEN_EVENTS:
             steps = self.params.get("steps") or 0
             done = self._epoch + ((batch + 1) / steps if steps else 0.0)
-            self._emit(done, logs)
+            self._emit(round(done, 3), logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Reports every epoch."""
         self.epoch_seconds.append(time.monotonic() - self._epoch_started)
-        self._emit(epoch + 1, logs)
+        self._emit(epoch + 1, logs, recall=(logs or {}).get(MONITORED))
 
-    def _emit(self, done: float, logs: dict[str, Any] | None) -> None:
+    def _emit(self, done: float, logs: dict[str, Any] | None, **ended: Any) -> None:
         self._last = time.monotonic()
         progress.emit(
             "train",
-            epoch=round(done, 3),
+            epoch=done,
             epochs=self._epochs,
             loss=float((logs or {}).get("loss", float("nan"))),
             seconds=round(self._last - self._started, 1),
+            **ended,
         )

@@ -102,6 +102,12 @@ def line(name: str, state: str, seconds: float, figure: str = "") -> Text:
     )
 
 
+def _recall(event: Event) -> str:
+    """Recall on the validation slice after an epoch, if it was measured."""
+    recall = event["recall"]
+    return "" if recall is None else f"recall@10 {recall:.3f}   "
+
+
 class PlainView(RunView):
     """One line for each thing that ended, and a sign of life in between."""
 
@@ -109,7 +115,6 @@ class PlainView(RunView):
         """Prints to the console; lines are never wrapped."""
         super().__init__(console)
         self._last = self._started
-        self._epoch = 0
         self._in_trial = False
 
     def __enter__(self) -> PlainView:
@@ -134,11 +139,10 @@ class PlainView(RunView):
 
     def _train(self, event: Event) -> None:
         """Prints each epoch once it is over; of a search, whole trials."""
-        if not self._in_trial and int(event["epoch"]) > self._epoch:
-            self._epoch = int(event["epoch"])
+        if not self._in_trial and "recall" in event:
             self._print(
-                f"    epoch {self._epoch}/{event['epochs']}   "
-                f"loss {event['loss']:.4f}   {event['seconds']:.1f} s"
+                f"    epoch {event['epoch']}/{event['epochs']}   "
+                f"loss {event['loss']:.4f}   {_recall(event)}{event['seconds']:.1f} s"
             )
 
     def _begin_trial(self, event: Event) -> None:
@@ -166,7 +170,7 @@ class LiveView(RunView):
                 "    {task.description}epoch {task.completed:.1f}/{task.total:.0f}"
             ),
             BarColumn(bar_width=30),
-            TextColumn("loss {task.fields[loss]:.4f}"),
+            TextColumn("loss {task.fields[loss]:.4f}   {task.fields[recall]}"),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
             console=console,
@@ -221,6 +225,8 @@ class LiveView(RunView):
         """Moves the bar."""
         if self._task is None:
             self._task = self._progress.add_task(
-                self._trial, total=event["epochs"], loss=event["loss"]
+                self._trial, total=event["epochs"], loss=event["loss"], recall=""
             )
         self._progress.update(self._task, completed=event["epoch"], loss=event["loss"])
+        if "recall" in event:
+            self._progress.update(self._task, recall=_recall(event))

@@ -32,8 +32,13 @@ emit("phase", text="starting TensorFlow and TFX")
 emit("pipeline", nodes=["Gate", "Trainer", "Evaluator"])
 step("Gate", "cached", figure="no problems")
 emit("step", id="Trainer", state="running")
-for done in (0.5, 1.0, 1.0, 1.5, 2.0):
-    emit("train", epoch=done, epochs=2, loss=5 - done, seconds=done)
+def train(done, **ended):
+    emit("train", epoch=done, epochs=3, loss=5 - done, seconds=done, **ended)
+train(1.0)
+train(1.5)
+train(2, recall=None)
+train(2.5)
+train(3, recall=0.1234)
 """
 REST = """
 emit("step", id="Trainer", state="done", seconds=2.5, figure="loss 4.5 -> 3.0")
@@ -80,8 +85,11 @@ def test_a_log_has_one_line_for_each_thing_that_ended(tmp_path: Path) -> None:
     found = [line.split() for line in lines]
     assert ["Gate", "cached", "1.5", "s", "no", "problems"] in found
     assert ["Trainer", "done", "2.5", "s", "loss", "4.5", "->", "3.0"] in found
-    epochs = [line for line in lines if "epoch" in line]
-    assert [line.split()[1] for line in epochs] == ["1/2", "2/2"]
+    epochs = [line.split() for line in lines if "epoch" in line]
+    assert epochs == [
+        ["epoch", "2/3", "loss", "3.0000", "2.0", "s"],
+        ["epoch", "3/3", "loss", "2.0000", "recall@10", "0.123", "3.0", "s"],
+    ]
     assert ["metric", "candidate", "popularity", "lift"] in found
     assert ["mrr", "0.1200", "0.0400", "3.00x"] in found
     assert ["Blessed", "yes"] in found
@@ -104,7 +112,8 @@ def test_a_terminal_shows_what_runs_now(tmp_path: Path) -> None:
     shown = watch(tmp_path, pause + REST.replace("BASELINE", "None"), terminal=True)[1]
     assert "TensorFlow and TFX" in shown
     assert "running" in shown
-    assert "epoch 2.0/2" in shown and "loss 3.0000" in shown
+    assert "epoch 3.0/3" in shown and "loss 2.0000" in shown
+    assert "recall@10 0.123" in shown
     assert "━" in shown
 
 
