@@ -108,7 +108,9 @@ class Checkpoint(keras.callbacks.Callback):
         return [*self.model.variables, *optimizer.variables]
 
     def _arrays(self) -> Arrays:
-        arrays = {f"variable_{i}": np.array(v) for i, v in enumerate(self._variables())}
+        to_numpy = keras.ops.convert_to_numpy
+        variables = enumerate(self._variables())
+        arrays = {f"variable_{i}": to_numpy(each) for i, each in variables}
         arrays |= {f"history_{k}": np.array(v) for k, v in self.history.items()}
         return arrays | (self._validation.state() if self._validation else {})
 

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -79,7 +80,7 @@ def test_adam_squares_the_sum_of_a_sparse_gradient() -> None:
     momenta = {path: v for path, v in variables.items() if path.endswith("_momentum")}
     assert any("movie" in path for path in momenta)
     for path, momentum in momenta.items():
-        gradient = np.array(momentum) / (1 - model.optimizer.beta_1)
+        gradient = keras.ops.convert_to_numpy(momentum) / (1 - model.optimizer.beta_1)
         velocity = variables[path.replace("_momentum", "_velocity")]
         expected = (1 - model.optimizer.beta_2) * gradient**2
         np.testing.assert_allclose(velocity, expected, rtol=1e-3, atol=1e-12)
