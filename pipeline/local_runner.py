@@ -33,6 +33,7 @@ BEAM_ARGS = [
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the pipeline; returns the exit code."""
+    _log_decisions()
     options = _parser().parse_args(arguments)
     _end_with_parent()
     progress.emit("phase", text="starting TensorFlow and TFX")
@@ -44,6 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         progress.emit("error", step=None, cause=failure.cause, remedy=failure.remedy)
         return 1
     return 0
+
+
+def _log_decisions() -> None:
+    """Logs what the steps decide, such as the loss, without TFX's and Beam's dumps."""
+    logging.basicConfig(level=logging.INFO)
+    for noisy in ("absl", "apache_beam"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -42,6 +42,10 @@ class ModelConfig:
         learns to serve users it has never seen by their history alone.
       movie_dropout: Rate at which training hides which movie a movie is, so that the
         model learns to place by its attributes one that nobody has rated yet.
+      unrated_movies: How movies of the corpus without ratings are embedded for serving:
+        "regression", from rated movies of like attributes; "tower", as the candidate
+        tower embeds their attributes; or "auto", the second with a candidate tower of
+        one's own and else the first.
       query_tower: "default", or the dotted path of a `QueryTower`.
       candidate_tower: "default", or the dotted path of a `CandidateTower`.
     """
@@ -70,6 +74,7 @@ class ModelConfig:
     dropout: Fraction = 0.5
     user_dropout: Fraction = 0.1
     movie_dropout: Fraction = 0.05
+    unrated_movies: Literal["auto", "regression", "tower"] = "auto"
     query_tower: ClassName = "default"
     candidate_tower: ClassName = "default"
 

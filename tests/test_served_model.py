@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.conftest import DAYS, Chain
@@ -35,6 +36,9 @@ def history(user, movies):
         user_id=ids(user), movie_ids=tf.constant([movies]), ratings=tf.ones(size),
         timestamps=tf.ones(size, tf.int64), k=k(5))
     return [x.decode() for x in top["movie_ids"].numpy()[0]]
+def embedding(movie):
+    found = model.signatures["candidate_embedding"](movie_id=ids(movie))
+    return found["embedding"].numpy()[0].tolist()
 def dot(user, movie):
     query = model.signatures["query_embedding"](user_id=ids(user))["embedding"]
     candidate = model.signatures["candidate_embedding"](movie_id=ids(movie))
@@ -46,6 +50,7 @@ json.dump({
     "signatures": sorted(model.signatures),
     "known": ask("1"), "all": ask("1", 61), "new": ask("new"), "blank": ask(""),
     "history": [history("new", ["3", "13", "23"]), history("new", ["4", "14", "24"])],
+    "embeddings": [embedding(str(number)) for number in range(1, 62)],
     "dot": dot("1", ask("1")["movie_ids"][0]),
     "refused": [refused(0), refused(62)],
     "modules": [m for m in ("trainer", "tensorflow_transform") if m in sys.modules],
@@ -94,6 +99,21 @@ def test_a_bare_server_can_ask_it(answers: dict[str, Any]) -> None:
         answers["signatures"]
     )
     assert answers["known"]["scores"][0] == pytest.approx(answers["dot"], rel=1e-5)
+
+
+def test_a_movie_without_ratings_is_embedded_as_those_of_its_genre(
+    chain: Chain, answers: dict[str, Any]
+) -> None:
+    run_log = chain.workspace / "runs" / chain.first["run_id"] / "run.log"
+    assert "Embedded 1 movies without ratings by attributes" in run_log.read_text()
+    lines = (chain.data / "u.item").read_text("latin-1").splitlines()
+    genres = np.array([[int(flag) for flag in line.split("|")[5:]] for line in lines])
+    embeddings = np.array(answers["embeddings"])[:, :-1]
+    embeddings -= embeddings[:-1].mean(axis=0)
+    alike = embeddings[:-1] @ embeddings[-1]
+    of_its_genre = genres[:-1] @ genres[-1] > 0
+    assert 0 < of_its_genre.sum() < 60
+    assert alike[of_its_genre].mean() > 0 > alike[~of_its_genre].mean()
 
 
 def test_every_movie_is_served_once_and_none_that_was_seen(

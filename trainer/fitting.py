@@ -37,9 +37,8 @@ class FitReport(NamedTuple):
       best_epoch: The epoch whose weights the model has, from 1.
       num_queries: Queries of the validation slice.
       num_targets: Events that an epoch predicts.
-      train_seconds: Seconds of the fit, of a continued one since it went on, and of
-        what follows it in `trainer.training.train_model`.
-      targets_per_second: Events predicted in a second of the fit.
+      train_seconds: Seconds of the fit; of a continued one, since it went on.
+      targets_per_second: Events predicted in a second of these.
       epoch_seconds: Of each epoch, with validation and checkpoint; the first also
         makes the computation graph.
     """
@@ -90,7 +89,8 @@ def fit(
     watch = None if validation is None else Validation(validation, settings["patience"])
     checkpoint = Checkpoint(checkpoints, watch, writes=is_chief)
     done = checkpoint.restore(model)
-    if mean_of_workers(done) != done:
+    # Of the distances: a worker may be at the very mean of the others.
+    if mean_of_workers(abs(done - mean_of_workers(done))) > 0:
         raise UserError(
             f"This worker would go on after epoch {done}, others after another",
             f"Let all workers see one folder {checkpoints}, or remove it",

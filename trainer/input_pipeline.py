@@ -36,6 +36,15 @@ class Ragged(NamedTuple):
         matrix[np.arange(width) < lengths[:, None]] = self.values
         return matrix
 
+    def take(self, rows: NDArray[Any]) -> Ragged:
+        """Returns some of the rows."""
+        lengths = self.lengths[rows]
+        splits = np.append(0, np.cumsum(lengths))
+        within = np.arange(splits[-1]) - np.repeat(splits[:-1], lengths)
+        return Ragged(
+            self.values[np.repeat(self.splits[rows], lengths) + within], splits
+        )
+
 
 Columns = dict[str, Any]
 
@@ -56,6 +65,14 @@ class Corpus(NamedTuple):
     genres: NDArray[Any]
     num_ratings: NDArray[Any]
     features: CandidateFeatures
+
+
+def take_rows(columns: Columns, rows: NDArray[Any]) -> Columns:
+    """Returns some of the rows of all columns."""
+    return {
+        name: column.take(rows) if isinstance(column, Ragged) else column[rows]
+        for name, column in columns.items()
+    }
 
 
 def read_columns(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -67,7 +66,7 @@ def run_fn(fn_args: Any) -> None:
     inputs = [fn_args.transform_graph_path, *fn_args.train_files]
     checkpoints = checkpoint_folder(log_dir, config, inputs)
     with strategy.scope():
-        trained = train_model(
+        model, report = train_model(
             *(train, corpus, num_users, config, log_dir),
             checkpoints=checkpoints,
             is_chief=cluster.is_chief,
@@ -79,8 +78,8 @@ def run_fn(fn_args: Any) -> None:
     spec = tft_output.transformed_feature_spec()
     held_out = read_columns(fn_args.eval_files, spec, _HELD_OUT_COLUMNS)
     export_model(
-        trained.model,
-        trained.embeddings,
+        model,
+        embed_corpus(model, corpus.features, train, config),
         corpus,
         build_user_store(train, held_out, unknown_user=num_users),
         TrainedEvents.of(train, corpus),
@@ -88,21 +87,7 @@ def run_fn(fn_args: Any) -> None:
         config=config,
         path=fn_args.serving_model_dir,
     )
-    _write_report(trained.report, corpus, tuned, fn_args.model_run_dir)
-
-
-class TrainedModel(NamedTuple):
-    """What `train_model` makes.
-
-    Attributes:
-      model: The towers, with the weights of the best epoch.
-      embeddings: float32 `[num_movies + 1, width]`, see `trainer.unrated.embed_corpus`.
-      report: How training went.
-    """
-
-    model: TwoTowerModel
-    embeddings: NDArray[np.float32]
-    report: FitReport
+    _write_report(report, corpus, tuned, fn_args.model_run_dir)
 
 
 def train_model(
@@ -114,8 +99,8 @@ def train_model(
     *,
     checkpoints: str | None = None,
     is_chief: bool = True,
-) -> TrainedModel:
-    """Makes the model that the configuration describes, fits it, embeds the corpus.
+) -> tuple[TwoTowerModel, FitReport]:
+    """Makes the model that the configuration describes, and fits it.
 
     Args:
       train: Transformed rows of the train split.
@@ -126,6 +111,8 @@ def train_model(
       checkpoints: See `trainer.fitting.fit`.
       is_chief: Likewise.
 
+    Returns:
+      The trained model, and how training went.
     """
     settings = config["train"]
     keras.utils.set_random_seed(settings["seed"])
@@ -155,18 +142,11 @@ def train_model(
             settings["self_supervised_weight"],
         )
     logging.info("History encoder %s", config["model"]["history_encoder"])
-    report = fit(
+    return model, fit(
         *(model, windows, validation, settings, log_dir),
         checkpoints=checkpoints,
         is_chief=is_chief,
     )
-    fitted = time.monotonic()
-    names = config["model"]["movie_features"]
-    embeddings = embed_corpus(
-        model, corpus.features, names, windows, settings["temperature"]
-    )
-    seconds = report.train_seconds + time.monotonic() - fitted
-    return TrainedModel(model, embeddings, report._replace(train_seconds=seconds))
 
 
 def time_boundaries(windows: Windows, num_buckets: int) -> NDArray[np.int64]:

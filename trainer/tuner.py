@@ -174,7 +174,7 @@ class RetrievalTuner(keras_tuner.Tuner):
         config = merged(self._config, values)
         _check_together(config)
         log_dir = self.get_trial_dir(trial.trial_id)
-        report = train_model(*self._inputs, config, log_dir).report
+        _, report = train_model(*self._inputs, config, log_dir)
         return report
 
     def _tell(self, outcome: Outcome, state: str) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from trainer import features as f
 from trainer.context import CandidateFeatures
+from trainer.input_pipeline import Columns, take_rows
 from trainer.model import TwoTowerModel
-from trainer.windows import Windows
+from trainer.windows import make_windows
 
 Floats = NDArray[np.float64]
 
@@ -20,6 +22,7 @@ Floats = NDArray[np.float64]
 _FEWEST_RATED: Final = 20
 # Bounds of what is computed: time grows with the cube of the first.
 _MOST_RATED: Final = 2048
+_PORTION: Final = 4096
 _MOST_WINDOWS: Final = 64
 _MOST_QUERIES: Final = 1024
 _PENALTIES: Final = (0.3, 1.0, 3.0, 10.0, 30.0)
@@ -28,9 +31,8 @@ _PENALTIES: Final = (0.3, 1.0, 3.0, 10.0, 30.0)
 def embed_corpus(
     model: TwoTowerModel,
     movies: CandidateFeatures,
-    names: Collection[str],
-    windows: Windows,
-    temperature: float,
+    train: Columns,
+    config: Mapping[str, Any],
 ) -> NDArray[np.float32]:
     """Embeds all movies, those without ratings by kernel ridge regression.
 
@@ -40,37 +42,52 @@ def embed_corpus(
     (Gantner et al. 2010, "Learning attribute-to-feature mappings for cold-start
     recommendations").
 
+    A movie without ratings is taken for new: as likely to be watched as others of its
+    kind, and not for one that was on offer and that nobody wanted.
+
     Args:
       model: A trained model.
       movies: Attributes of the corpus, and which movies have ratings.
-      names: `model.movie_features`: the attributes that may be used.
-      windows: Training windows, of which some make queries: see `_missing_odds`.
-      temperature: Of the softmax of training.
+      train: The train split, some of whose rows make queries: see `_missing_odds`.
+      config: See `trainer.training.run_fn`.
 
     Returns:
       `[num_movies + 1, width]`, the unknown movie last. Those with ratings are the
-      candidate tower's; so are all where there is no attribute or hardly any rating.
+      candidate tower's; so are all where `model.unrated_movies` says so, and where
+      there is no attribute or hardly any rating.
     """
     embeddings: NDArray[np.float32] = np.array(model.embed_all_movies(), np.float32)
     is_rated = movies.is_rated[: movies.num_movies]
     rated, unrated = np.flatnonzero(is_rated), np.flatnonzero(~is_rated)
-    attributes = set(names) - {"id"}
-    if not attributes or not len(unrated) or len(rated) < _FEWEST_RATED:
+    too_few = len(rated) < _FEWEST_RATED or not len(unrated)
+    if too_few or not _regresses(config["model"]):
         return embeddings
     rng = np.random.default_rng(0)
-    if len(rated) > _MOST_RATED:
-        rated = np.sort(rng.choice(rated, _MOST_RATED, replace=False))
+    rated = np.sort(rng.permutation(rated)[:_MOST_RATED])
+    attributes = set(config["model"]["movie_features"])
+    similarities = similarity(movies, attributes, rated, rated)
+    if not similarities.any():
+        return embeddings
     known = embeddings[rated].astype(np.float64)
-    regression = _regress(similarity(movies, attributes, rated, rated), known)
-    queries = _some_queries(model, windows, rng) / temperature
-    odds = temperature * _missing_odds(queries, known, regression.left_out)
-    for start in range(0, len(unrated), _MOST_RATED):
-        rows = unrated[start : start + _MOST_RATED]
+    regression = _regress(similarities, known)
+    for start in range(0, len(unrated), _PORTION):
+        rows = unrated[start : start + _PORTION]
         towards = similarity(movies, attributes, rows, rated)
         embeddings[rows] = towards @ regression.weights + known.mean(axis=0)
-    embeddings[unrated, -1] += odds
+    temperature = config["train"]["temperature"]
+    queries = _some_queries(model, train, config["data"]["window_length"], rng)
+    odds = _missing_odds(queries / temperature, known, regression.left_out)
+    embeddings[unrated, -1] += temperature * odds
     logging.info("Embedded %d movies without ratings by attributes", len(unrated))
     return embeddings
+
+
+def _regresses(config: Mapping[str, Any]) -> bool:
+    """A tower of one's own may know better what an unrated movie is."""
+    chosen = config["unrated_movies"]
+    return chosen == "regression" or (
+        chosen == "auto" and config["candidate_tower"] == "default"
+    )
 
 
 def similarity(
@@ -83,16 +100,17 @@ def similarity(
 
     It is the sum of the cosine of the genres, of a bell curve of the years (standard
     deviation: one year), of the product of both, and of the cosine of the title words
-    by TF-IDF; of those that are among the attributes.
+    by TF-IDF, those outside the vocabulary as one; of those that are among the
+    attributes.
     """
-    terms: list[Floats] = []
+    terms = [np.zeros((len(left), len(right)))]
     if "genres" in attributes:
         terms.append(_cosine(*(movies.genre_weights[rows] for rows in (left, right))))
     if {"year", "decade"} & set(attributes):
         years = movies.year_index.astype(np.float64)
         bell = np.exp(-((years[left, None] - years[None, right]) ** 2) / 2)
         bell *= (years[left, None] > 0) == (years[None, right] > 0)
-        terms += [bell, *(bell * term for term in terms)]
+        terms += [bell, *(bell * term for term in terms[1:])]
     if "title" in attributes:
         terms.append(_cosine(*(_tf_idf(movies, rows) for rows in (left, right))))
     return np.sum(terms, axis=0)
@@ -110,12 +128,15 @@ def _cosine(left: NDArray[Any], right: NDArray[Any]) -> Floats:
 
 def _tf_idf(movies: CandidateFeatures, rows: NDArray[Any]) -> Floats:
     """Words of titles, weighted by how few titles have them: `[rows, words]`."""
-    title, place = np.nonzero(movies.title_tokens >= 0)
-    is_word = np.zeros((len(movies.title_tokens), movies.num_title_tokens), bool)
-    is_word[title, movies.title_tokens[title, place]] = True
-    frequency = np.maximum(is_word.sum(axis=0), 1)
-    weighted: Floats = is_word[rows] * np.log(movies.num_movies / frequency)
-    return weighted
+    tokens, num_words = movies.title_tokens, movies.num_title_tokens
+    # The whole corpus by all words would be gigabytes.
+    title, place = np.nonzero(tokens >= 0)
+    words = np.unique(title * num_words + tokens[title, place]) % num_words
+    frequency = np.maximum(np.bincount(words, minlength=num_words), 1)
+    row, place = np.nonzero(tokens[rows] >= 0)
+    found = np.zeros((len(rows), num_words))
+    found[row, tokens[rows][row, place]] = 1
+    return found * np.log(movies.num_movies / frequency)
 
 
 class _Regression(NamedTuple):
@@ -156,15 +177,12 @@ def _regress(similarities: Floats, values: Floats) -> _Regression:
 
 
 def _some_queries(
-    model: TwoTowerModel, windows: Windows, rng: np.random.Generator
+    model: TwoTowerModel, train: Columns, length: int, rng: np.random.Generator
 ) -> Floats:
     """Embeds the queries of some windows: `[n, width]`."""
-    num_windows = len(windows.is_target)
-    drawn = rng.permutation(num_windows)[:_MOST_WINDOWS]
-    batch = {
-        name: tf.constant(column)
-        for name, column in windows.take(drawn)._asdict().items()
-    }
+    drawn = rng.permutation(len(train[f.NUM_CONTEXT]))[:_MOST_WINDOWS]
+    windows = make_windows(take_rows(train, drawn), length)
+    batch = {name: tf.constant(column) for name, column in windows._asdict().items()}
     queries = np.array(model(batch, training=False).queries, np.float64)
     return rng.permutation(queries)[:_MOST_QUERIES]
 

@@ -17,7 +17,7 @@ from benchmarks.quality.prepared import Prepared, prepare
 from benchmarks.quality.protocols import PROTOCOLS, Protocol
 from benchmarks.quality.split import Array, Split
 from benchmarks.quality.table import Row, table_of, write
-from benchmarks.quality.worker import WorkerError, run_worker
+from benchmarks.quality.worker import PEERS_PYTHON, WorkerError, run_worker
 from pipeline.workspace import Workspace
 
 
@@ -54,8 +54,8 @@ def _peer_row(runs: PeerRuns, peer: Peer, protocol: Protocol, seeds: int) -> Row
         return Row(peer.title, {}, {}, [], {}, "not tuned: run with --tune first")
     settings = found["settings"] if found else peer.fixed
     jobs = [(settings, seed) for seed in range(seeds if peer.is_random else 1)]
-    measured = environment()
     try:
+        measured = environment(PEERS_PYTHON)
         results = runs.ranks(peer, jobs)
     except WorkerError as error:
         return Row(peer.title, {}, {}, [], settings, str(error))

@@ -15,7 +15,7 @@ import argparse
 import dataclasses
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -33,10 +33,13 @@ from trainer.input_pipeline import (
     Ragged,
     read_columns,
     read_corpus,
+    take_rows,
 )
+from trainer.model import TwoTowerModel
 from trainer.preprocessing import USER_VOCABULARY
 from trainer.ranking import rank_held_out
-from trainer.training import TrainedModel, train_model
+from trainer.training import train_model
+from trainer.unrated import embed_corpus
 from trainer.windows import Windows, make_windows
 
 _USER_FOLDS: Final = 4
@@ -44,6 +47,13 @@ _MOVIE_FOLDS: Final = 10
 _SHORT_HISTORY: Final = 5
 _K: Final = 10
 _BATCH: Final = 128
+
+
+class Trained(NamedTuple):
+    """A model, and its corpus: see `trainer.unrated.embed_corpus`."""
+
+    model: TwoTowerModel
+    embeddings: Array
 
 
 class World:
@@ -67,15 +77,17 @@ class World:
         )
         self.num_users = graph.vocabulary_size_by_name(USER_VOCABULARY)
 
-    def fit(self, train: Columns, corpus: Corpus) -> TrainedModel:
-        """Trains as the pipeline does."""
+    def fit(self, train: Columns, corpus: Corpus) -> Trained:
+        """Trains and embeds the corpus as the pipeline does."""
         config = {
             "model": dataclasses.asdict(self.config.model),
             "train": dataclasses.asdict(self.config.train),
             "data": {"window_length": self.length},
         }
         with tempfile.TemporaryDirectory() as folder:
-            return train_model(train, corpus, self.num_users, config, folder)
+            model, _ = train_model(train, corpus, self.num_users, config, folder)
+        embeddings = embed_corpus(model, corpus.features, train, config)
+        return Trained(model, embeddings)
 
     def histories(self, rows: Array, length: int, known: bool) -> Windows:
         """Queries as windows whose last event, the held-out one, is the target."""
@@ -97,7 +109,7 @@ class World:
 
 
 def ranks(
-    trained: TrainedModel, windows: Windows, seen: Array, only: Array | None = None
+    trained: Trained, windows: Windows, seen: Array, only: Array | None = None
 ) -> Array:
     """Ranks the one target of each window: int `[windows]`, from 1.
 
@@ -127,7 +139,7 @@ def new_users(world: World) -> None:
     hits: dict[str, list[Array]] = {"known": [], "new": []}
     for fold in range(_USER_FOLDS):
         kept = np.flatnonzero(fold_of[world.train[f.USER_INDEX]] != fold)
-        model = world.fit(_rows(world.train, kept), world.corpus)
+        model = world.fit(take_rows(world.train, kept), world.corpus)
         is_new = fold_of[world.queries[f.USER_INDEX]] == fold
         seen = world.queries[f.SEEN_MOVIE_INDICES].padded(PADDING).astype(np.int32)
         for name, chosen, length in (
@@ -168,7 +180,7 @@ def new_movies(world: World) -> None:
         )
 
 
-def _fit_without(world: World, is_new: Array) -> TrainedModel:
+def _fit_without(world: World, is_new: Array) -> Trained:
     """Trains without any event of some movies."""
     counts = np.where(is_new, 0, world.corpus.num_ratings)
     features = world.corpus.features._replace(is_rated=np.append(counts > 0, False))
@@ -207,21 +219,6 @@ def _newest(lists: Ragged, last: Ragged, rows: Array, length: int) -> Ragged:
     return Ragged(np.concatenate(parts), np.append(0, np.cumsum(lengths)))
 
 
-def _rows(columns: Columns, rows: Array) -> Columns:
-    """Some rows of all columns."""
-    taken: dict[str, Any] = {}
-    for name, column in columns.items():
-        if isinstance(column, Ragged):
-            parts = np.split(column.values, column.splits[1:-1])
-            values = [parts[row] for row in rows]
-            lengths = column.lengths[rows]
-            splits = np.append(0, np.cumsum(lengths))
-            taken[name] = Ragged(np.concatenate(values), splits)
-        else:
-            taken[name] = column[rows]
-    return taken
-
-
 def _without(columns: Columns, keep: Array) -> Columns:
     """All rows without some events of their timelines; rows left empty go."""
     movies: Ragged = columns[f.MOVIE_INDICES]
@@ -236,7 +233,7 @@ def _without(columns: Columns, keep: Array) -> Columns:
         for name in (f.MOVIE_INDICES, f.RATINGS, f.TIMESTAMPS)
     }
     kept = np.flatnonzero(counts > context)
-    return _rows({**columns, **changed, f.NUM_CONTEXT: context}, kept)
+    return take_rows({**columns, **changed, f.NUM_CONTEXT: context}, kept)
 
 
 def main() -> None:

@@ -2,21 +2,50 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import sys
 import time
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Final
+
+from benchmarks.quality.worker import run_worker
+
+_PACKAGES: Final = (
+    *("tfx", "tensorflow", "keras", "tensorflow-recommenders"),
+    *("implicit", "lightfm-next", "irspack"),
+)
 
 
-def environment() -> str:
-    """Date, processor, versions and what else the machine was doing."""
+def environment(python: Path | str = sys.executable) -> str:
+    """Date, processor, what else the machine was doing, and the interpreter's versions.
+
+    Raises:
+      WorkerError: If there is no such interpreter.
+    """
+    (text,) = run_worker(python, "benchmarks.quality.environment", {})
+    return str(text)
+
+
+def _describe() -> str:
     cpu = Path("/proc/cpuinfo")
     lines = cpu.read_text().splitlines() if cpu.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
-    return (
-        f"{time.strftime('%Y-%m-%d', time.gmtime())}, {os.cpu_count()} cores of "
-        f"{names[0] if names else platform.processor() or platform.machine()}, "
-        f"Python {platform.python_version()}, TFX {version('tfx')}, "
-        f"TensorFlow {version('tensorflow')}, load {os.getloadavg()[0]:.1f} before"
-    )
+    parts = [
+        time.strftime("%Y-%m-%d", time.gmtime()),
+        f"{os.cpu_count()} cores of {names[0] if names else platform.machine()}",
+        f"load {os.getloadavg()[0]:.1f} before",
+        f"Python {platform.python_version()}",
+    ]
+    for package in _PACKAGES:
+        try:
+            parts.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return ", ".join(parts)
+
+
+if __name__ == "__main__":
+    print("RESULT", json.dumps(_describe()))

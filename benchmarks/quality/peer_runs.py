@@ -87,7 +87,10 @@ class PeerRuns:
                         "seconds": round(seconds, 2),
                     }
                 )
-                print(f"  {peer.name} {settings}: {value:.4f}, {seconds:.1f} s")
+                print(
+                    f"  {peer.name} {settings}: {value:.4f}, {seconds:.1f} s",
+                    flush=True,
+                )
         best = max(tried, key=lambda trial: trial["value"])
         return {
             "settings": best["settings"],

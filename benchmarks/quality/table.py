@@ -55,7 +55,6 @@ def as_markdown(protocol: Protocol, rows: list[Row]) -> str:
     if present:
         errors = ", ".join(f"{m} {present[0].error[m]:.4f}" for m in metrics)
         lines += ["", f"Standard errors over users, of the first row: {errors}.", ""]
-        lines += ["Measured:", ""]
         lines += [f"- {row.name}: {row.measured}" for row in present if row.measured]
     return "\n".join(lines) + "\n"
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
 from tests.fixtures import small_model as small
+from trainer import unrated
 from trainer.context import CandidateFeatures
 from trainer.losses import LossContext, make_loss
 from trainer.model import TwoTowerModel
 from trainer.unrated import _missing_odds, _regress, embed_corpus, similarity
-from trainer.windows import make_windows
 
 NUM_MOVIES, NUM_GENRES = 60, 4
 UNRATED = np.arange(0, NUM_MOVIES, 10)
-NAMES = small.MODEL.movie_features
 
 
 def features(is_rated: np.ndarray | None = None) -> CandidateFeatures:
@@ -46,6 +47,7 @@ def planted() -> np.ndarray:
 
 def trained(movies: CandidateFeatures) -> TwoTowerModel:
     """A model whose ids are planted, as if training had found them."""
+    keras.utils.set_random_seed(1)
     context = small.context(time_dim=0)._replace(movies=movies)
     counts = movies.is_rated[:-1].astype(int)
     model = TwoTowerModel(context, make_loss(LossContext(small.settings(), counts)))
@@ -53,9 +55,15 @@ def trained(movies: CandidateFeatures) -> TwoTowerModel:
     return model
 
 
-def embedded(movies: CandidateFeatures, names: tuple[str, ...] = NAMES) -> np.ndarray:
-    windows = make_windows(small.train_columns(), small.WINDOW_LENGTH)
-    return embed_corpus(trained(movies), movies, names, windows, temperature=1.0)
+def embedded(
+    movies: CandidateFeatures, temperature: float = 1.0, **changes: Any
+) -> np.ndarray:
+    config = {
+        "model": dataclasses.asdict(dataclasses.replace(small.MODEL, **changes)),
+        "train": small.settings(temperature=temperature),
+        "data": {"window_length": small.WINDOW_LENGTH},
+    }
+    return embed_corpus(trained(movies), movies, small.train_columns(), config)
 
 
 def test_an_unrated_movie_is_foretold_from_those_like_it() -> None:
@@ -75,14 +83,51 @@ def test_what_is_rated_stays_as_the_tower_embeds_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "num_rated"), [(("id",), 50), (NAMES, 19), (NAMES, 60)]
+    ("num_rated", "changes"),
+    [
+        (50, {"movie_features": ("id",)}),
+        (50, {"movie_features": ("id", "title"), "title_tokens": 0}),
+        (50, {"unrated_movies": "tower"}),
+        (50, {"candidate_tower": "mine.Tower"}),
+        (19, {}),
+        (60, {}),
+    ],
 )
-def test_nothing_is_foretold_where_nothing_can_be(
-    names: tuple[str, ...], num_rated: int
+def test_the_tower_has_the_word_where_nothing_is_foretold(
+    num_rated: int, changes: dict[str, Any]
 ) -> None:
     movies = features(np.arange(NUM_MOVIES) < num_rated)
+    if "title_tokens" in changes:
+        movies = movies._replace(title_tokens=movies.title_tokens[:, :0])
     own = np.asarray(trained(movies).embed_all_movies())
-    np.testing.assert_array_equal(embedded(movies, names), own)
+    np.testing.assert_array_equal(embedded(movies, **changes), own)
+
+
+def test_a_tower_of_ones_own_can_be_overruled() -> None:
+    changes = {"candidate_tower": "mine.Tower", "unrated_movies": "regression"}
+    np.testing.assert_array_equal(embedded(features(), **changes), embedded(features()))
+
+
+def test_a_part_of_a_large_corpus_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = embedded(features())
+    monkeypatch.setattr(unrated, "_MOST_RATED", 40)
+    part = embedded(features())
+    others = np.setdiff1d(np.arange(NUM_MOVIES + 1), UNRATED)
+    np.testing.assert_array_equal(part[others], whole[others])
+    assert (part[UNRATED] != whole[UNRATED]).any()
+    truth = planted()
+    spread = np.abs(truth[UNRATED] - truth.mean(axis=0)).mean()
+    error = np.abs(part[:, : truth.shape[1]] - truth)[UNRATED].mean()
+    assert error < 0.5 * spread
+
+
+def test_unrated_movies_are_embedded_in_portions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    movies = features(np.arange(NUM_MOVIES) < 25)
+    whole = embedded(movies)
+    monkeypatch.setattr(unrated, "_PORTION", 4)
+    np.testing.assert_allclose(embedded(movies), whole, rtol=1e-6)
 
 
 def test_only_the_configured_attributes_are_read() -> None:
@@ -138,26 +183,9 @@ def test_predictions_take_the_share_of_the_softmax_that_the_movies_have() -> Non
 
 
 def test_the_temperature_is_that_of_the_softmax() -> None:
-    movies = features()
-    model = trained(movies)
-    windows = make_windows(small.train_columns(), small.WINDOW_LENGTH)
-    results = {
-        temperature: embed_corpus(model, movies, NAMES, windows, temperature)[UNRATED]
-        for temperature in (1.0, 4.0)
-    }
-    shifts = results[1.0][:, -1], results[4.0][:, -1]
-    np.testing.assert_array_equal(results[1.0][:, :-1], results[4.0][:, :-1])
+    results = [embedded(features(), temperature)[UNRATED] for temperature in (1.0, 4.0)]
+    np.testing.assert_array_equal(results[0][:, :-1], results[1][:, :-1])
     # The softer the softmax, the less a spread of the logits adds to its sum.
+    shifts = [result[:, -1] for result in results]
     assert (shifts[0] > 0).all()
     assert (np.abs(shifts[1]) < np.abs(shifts[0])).all()
-
-
-def test_any_tower_will_do() -> None:
-    """Crossed features are not a sum; what is foretold does not depend on it."""
-    movies = features()
-    config = dataclasses.asdict(dataclasses.replace(small.MODEL, cross_layers=1))
-    context = small.context()._replace(movies=movies, config=config)
-    loss = make_loss(LossContext(small.settings(), movies.is_rated[:-1].astype(int)))
-    windows = make_windows(small.train_columns(), small.WINDOW_LENGTH)
-    model = TwoTowerModel(context, loss)
-    assert np.isfinite(embed_corpus(model, movies, NAMES, windows, 1.0)).all()

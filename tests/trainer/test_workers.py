@@ -8,8 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -19,23 +20,52 @@ pytestmark = pytest.mark.slow
 TOLERANCE = 1e-3
 
 
+class Process(NamedTuple):
+    """One that was started, and where its standard error goes."""
+
+    popen: subprocess.Popen
+    errors: Path
+
+    def wait(self) -> tuple[str, str]:
+        """What it said, at its end."""
+        out, _ = self.popen.communicate(timeout=240)
+        return out, self.errors.read_text()
+
+
+_started: list[subprocess.Popen] = []
+
+
+@pytest.fixture(autouse=True)
+def no_process_stays() -> Iterator[None]:
+    """Workers that wait for each other would wait for ever."""
+    yield
+    for process in _started:
+        process.kill()
+        process.communicate()
+    _started.clear()
+
+
 def start(
     folder: Path, checkpoints: Path, devices: int = 1, **environment: str
-) -> subprocess.Popen:
+) -> Process:
     folder.mkdir(exist_ok=True)
     arguments = [str(devices), str(folder), str(checkpoints)]
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.fixtures.worker", *arguments],
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    errors = folder / "errors"
+    with errors.open("w") as file:  # a pipe that nobody reads would fill
+        popen = subprocess.Popen(
+            [sys.executable, "-m", "tests.fixtures.worker", *arguments],
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=file,
+            text=True,
+        )
+    _started.append(popen)
+    return Process(popen, errors)
 
 
-def result(process: subprocess.Popen) -> dict[str, Any]:
-    out, err = process.communicate(timeout=240)
-    assert process.returncode == 0, err
+def result(process: Process) -> dict[str, Any]:
+    out, errors = process.wait()
+    assert process.popen.returncode == 0, errors
     (line,) = (line for line in out.splitlines() if line.startswith("RESULT"))
     content: dict[str, Any] = json.loads(line.removeprefix("RESULT"))
     return content
@@ -43,7 +73,7 @@ def result(process: subprocess.Popen) -> dict[str, Any]:
 
 def start_two(
     folder: Path, checkpoints: tuple[Path, Path], **environment: str
-) -> list[subprocess.Popen]:
+) -> list[Process]:
     addresses = [f"localhost:{port}" for port in free_ports(2)]
     processes = []
     for index in range(2):
@@ -59,11 +89,11 @@ def start_two(
     return processes
 
 
-def kill(processes: list[subprocess.Popen]) -> None:
+def kill(processes: list[Process]) -> None:
     """Waits for processes that kill themselves."""
     for process in processes:
-        process.communicate(timeout=240)
-        assert process.returncode == -signal.SIGKILL
+        process.wait()
+        assert process.popen.returncode == -signal.SIGKILL
 
 
 def free_ports(count: int) -> list[int]:
@@ -121,6 +151,6 @@ def test_workers_who_see_different_checkpoints_all_say_so(tmp_path: Path) -> Non
     checkpoints = [tmp_path / "checkpoints" / name for name in ("one", "other")]
     kill([start(tmp_path, checkpoints[0], KILL_AFTER="2")])
     for process in start_two(tmp_path, (checkpoints[0], checkpoints[1])):
-        _, err = process.communicate(timeout=240)
-        assert process.returncode not in (0, -signal.SIGKILL)
-        assert "Let all workers see one folder" in err
+        _, errors = process.wait()
+        assert process.popen.returncode not in (0, -signal.SIGKILL)
+        assert "Let all workers see one folder" in errors
