@@ -28,6 +28,7 @@ from components.schema.component import SchemaImporter
 from components.servability_check.component import ServabilityCheck
 from components.tuner.component import SearchTuner
 from pipeline.config import PipelineConfig
+from pipeline.step_configs import reported_config, trainer_config
 from trainer.features import CORPUS_SPLIT, EVAL_SPLIT, SPLITS, TRAIN_SPLIT
 
 
@@ -163,7 +164,7 @@ def _model_nodes(
         train_args=trainer_pb2.TrainArgs(splits=[TRAIN_SPLIT, CORPUS_SPLIT]),
         eval_args=trainer_pb2.EvalArgs(splits=[EVAL_SPLIT]),
         hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
-        custom_config=_trainer_config(config, fingerprints["Trainer"]),
+        custom_config=trainer_config(config, fingerprints["Trainer"]),
     )
     candidate = trainer.outputs["model"]
     live_model = LiveModel(
@@ -205,7 +206,7 @@ def _model_nodes(
             "infra_blessing": servability.outputs["blessing"],
             "pushed_model": pusher.outputs["pushed_model"],
         },
-        config=_reported_config(config),
+        config=reported_config(config),
         code_hash=fingerprints["ReportGen"],
     )
     return [
@@ -235,33 +236,7 @@ def _tuner(
         transform_graph=transform.outputs["transform_graph"],
         schema=schema,
         custom_config={
-            **_trainer_config(config, fingerprints["Tuner"]),
+            **trainer_config(config, fingerprints["Tuner"]),
             "tune": tune,
         },
     )
-
-
-def _reported_config(config: PipelineConfig) -> str:
-    """All that decides what is computed, and not what a cluster gives for it."""
-    content = dataclasses.asdict(config)
-    del content["kubeflow"]
-    if not config.tune.enabled:
-        del content["tune"]
-    return json.dumps(content, sort_keys=True)
-
-
-def _trainer_config(config: PipelineConfig, code_hash: str) -> dict[str, Any]:
-    """What the trainer reads, and no more: a changed threshold must not retrain."""
-    return {
-        "model": dataclasses.asdict(config.model),
-        "train": dataclasses.asdict(config.train),
-        "data": {
-            "dataset": config.data.dataset,
-            "window_length": config.data.window_length,
-        },
-        "eval": {
-            "top_k": list(config.eval.top_k),
-            "exclude_seen": config.eval.exclude_seen,
-        },
-        "code_hash": code_hash,
-    }

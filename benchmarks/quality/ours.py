@@ -20,7 +20,7 @@ import tensorflow as tf
 from benchmarks.quality.prepared import Prepared, configuration
 from benchmarks.quality.protocols import PROTOCOLS
 from benchmarks.quality.split import Array
-from pipeline.pipeline import _trainer_config
+from pipeline.step_configs import trainer_config
 from trainer.training import run_fn
 
 _BATCH_SIZE: Final = 256
@@ -48,7 +48,7 @@ def _train(
     }
     run_fn(
         SimpleNamespace(
-            custom_config=_trainer_config(config, "benchmark"),
+            custom_config=trainer_config(config, "benchmark"),
             hyperparameters=None,
             transform_output=str(prepared.transform_graph),
             transform_graph_path=str(prepared.transform_graph),

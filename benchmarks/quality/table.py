@@ -55,8 +55,19 @@ def as_markdown(protocol: Protocol, rows: list[Row]) -> str:
     if present:
         errors = ", ".join(f"{m} {present[0].error[m]:.4f}" for m in metrics)
         lines += ["", f"Standard errors over users, of the first row: {errors}.", ""]
-        lines += [f"- {row.name}: {row.measured}" for row in present if row.measured]
+        lines += _measured(present)
     return "\n".join(lines) + "\n"
+
+
+def _measured(rows: list[Row]) -> list[str]:
+    """Where rows were measured, a line for those of one environment."""
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        if row.measured:
+            # The load is that of the row before, mostly; the file has it.
+            parts = [p for p in row.measured.split(", ") if not p.startswith("load")]
+            names.setdefault(", ".join(parts), []).append(row.name)
+    return [f"- {', '.join(of_one)}: {text}." for text, of_one in names.items()]
 
 
 def _cell(values: list[float]) -> str:
