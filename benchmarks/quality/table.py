@@ -10,6 +10,8 @@ import numpy as np
 
 from benchmarks.quality.protocols import Protocol
 
+# Below it a fit is drawn as if it took as long.
+_FASTEST: Final = 0.01
 RESULTS: Final = Path(__file__).resolve().parents[1] / "results"
 
 
@@ -109,15 +111,33 @@ def _plot(protocol: Protocol, rows: list[Row], path: Path) -> None:
     metric = protocol.metrics[0]
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
-    for row in rows:
-        x = max(float(np.mean(row.seconds)), 0.01)
-        y = float(np.mean(row.values[metric]))
-        color = "tab:red" if row.name.startswith("ours") else "tab:blue"
-        axes.plot(x, y, "o", color=color)
-        axes.annotate(row.name, (x, y), textcoords="offset points", xytext=(6, 3))
+    points = sorted(
+        (-float(np.mean(row.values[metric])), float(np.mean(row.seconds)), row.name)
+        for row in rows
+    )
+    slowest = max(seconds for _, seconds, _ in points)
     axes.set(xscale="log", xlabel="training, seconds", ylabel=metric)
+    axes.set_xlim(_FASTEST / 2, 12 * slowest)  # room for the last names
+    axes.set_ylim(0, -1.1 * points[0][0])
     axes.set_title(protocol.title, fontsize=10)
     axes.grid(alpha=0.3)
+    taken: list[Any] = []
+    for negative, seconds, name in points:
+        place = max(seconds, _FASTEST), -negative
+        color = "tab:red" if name.startswith("ours") else "tab:blue"
+        axes.plot(*place, "o", color=color)
+        taken.append(_label(axes, name, place, taken))
     # Else every drawing of one table is another file.
     with rc_context({"svg.hashsalt": protocol.name}):
         figure.savefig(path, metadata={"Date": None})
+
+
+def _label(axes: Any, name: str, place: tuple[float, float], taken: list[Any]) -> Any:
+    """Writes a name beside its point, where none of the others stands."""
+    label = axes.annotate(name, place, textcoords="offset points", xytext=(6, 3))
+    for height in (3, -9, 14, -20, 25):
+        label.set_position((6, height))
+        extent = label.get_window_extent()
+        if not any(extent.overlaps(other) for other in taken):
+            break
+    return extent
