@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tests.fixtures.small_model import ragged
-from trainer.input_pipeline import PADDING
+from trainer.input_pipeline import PADDING, take_rows
 
 
 def test_ragged_rows_are_padded_behind_their_end() -> None:
@@ -13,3 +13,12 @@ def test_ragged_rows_are_padded_behind_their_end() -> None:
     expected = [[1, 2, 3], [PADDING] * 3, [4, PADDING, PADDING]]
     np.testing.assert_array_equal(rows.padded(PADDING), expected)
     assert rows.padded(PADDING, width=5).shape == (3, 5)
+
+
+def test_rows_are_taken_of_all_columns() -> None:
+    columns = {"list": ragged([[1, 2], [], [3, 4, 5], [6]]), "one": np.arange(4) * 10}
+    taken = take_rows(columns, np.array([2, 1, 2, 0]))
+    assert taken["list"].values.tolist() == [3, 4, 5, 3, 4, 5, 1, 2]
+    assert taken["list"].lengths.tolist() == [3, 0, 3, 2]
+    assert taken["one"].tolist() == [20, 10, 20, 0]
+    assert take_rows(columns, np.array([], int))["list"].lengths.tolist() == []
