@@ -49,12 +49,14 @@ class Chain:
       data: The ratings in one folder.
       spans: The same ratings and movies in two spans.
       first: Summary of the first run, which later runs do not change.
+      first_log: Its log, which `two-tower clean` removes.
     """
 
     workspace: Path
     data: Path
     spans: Path
     first: dict[str, Any] = field(default_factory=dict)
+    first_log: str = ""
 
     def two_tower(self, *arguments: str) -> Outcome:
         """Runs a command on the workspace in a process of its own."""
@@ -107,7 +109,8 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     chain = Chain(folder / "workspace", folder / "data", folder / "spans")
     outcome = chain.run()
     assert outcome.exit_code == 0, outcome.output + outcome.errors
-    yield replace(chain, first=chain.summary())
+    log = chain.workspace / "runs" / "latest" / "run.log"
+    yield replace(chain, first=chain.summary(), first_log=log.read_text())
 
 
 def _give_two_movies_one_title(items: Path) -> None:

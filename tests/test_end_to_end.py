@@ -42,6 +42,13 @@ def test_the_summary_tells_all(chain: Chain) -> None:
         assert 0 < summary["metrics"]["candidate"][metric] <= 1
 
 
+def test_the_log_tells_what_was_chosen_and_not_what_tfx_dumps(chain: Chain) -> None:
+    assert "Loss full_softmax over a corpus of 61 movies" in chain.first_log
+    assert "History encoder pool" in chain.first_log
+    assert "Embedded 1 movies without ratings by attributes" in chain.first_log
+    assert "INFO:absl" not in chain.first_log
+
+
 def test_the_report_tells_of_the_run(chain: Chain) -> None:
     text = Path(chain.first["report"]).read_text("utf-8")
     version = Path(chain.first["pushed_model"]).name
