@@ -43,7 +43,7 @@ def read_cluster() -> Cluster:
         content = json.loads(text)
         tasks = content.get("cluster", {})
         num_workers = sum(len(tasks.get(name, [])) for name in ("chief", "worker"))
-        if num_workers < 2:  # noqa: PLR2004
+        if num_workers <= 1:
             return Cluster()
         kind, index = content["task"]["type"], int(content["task"]["index"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -164,16 +164,15 @@ def _regress(similarities: Floats, values: Floats) -> _Regression:
     centred = values - values.mean(axis=0)
     scales, vectors = np.linalg.eigh(similarities)
     turned = vectors.T @ centred
-    best: tuple[float, Floats, Floats] | None = None
-    for penalty in _PENALTIES:
+
+    def fit(penalty: float) -> tuple[Floats, Floats]:
         inverse = 1 / (np.maximum(scales, 0) + penalty)
         weights = vectors @ (inverse[:, None] * turned)
-        errors = weights / (vectors**2 @ inverse)[:, None]
-        error = float(np.square(errors).sum())
-        if best is None or error < best[0]:
-            best = error, weights, errors
-    assert best is not None
-    return _Regression(weights=best[1], left_out=values - best[2])
+        return weights, weights / (vectors**2 @ inverse)[:, None]
+
+    fits = [fit(penalty) for penalty in _PENALTIES]
+    weights, errors = min(fits, key=lambda found: float(np.square(found[1]).sum()))
+    return _Regression(weights, left_out=values - errors)
 
 
 def _some_queries(
@@ -201,11 +200,8 @@ def _missing_odds(queries: Floats, known: Floats, foretold: Floats) -> float:
     Returns:
       The mean over queries of `log(sum(exp(known))) - log(sum(exp(foretold)))`.
     """
-
-    def log_totals(embeddings: Floats) -> Floats:
-        logits = queries @ embeddings.T
-        highest = logits.max(axis=1, keepdims=True)
-        totals: Floats = np.exp(logits - highest).sum(axis=1)
-        return highest[:, 0] + np.log(totals)
-
-    return float(np.mean(log_totals(known) - log_totals(foretold)))
+    log_totals = [
+        tf.reduce_logsumexp(queries @ embeddings.T, axis=1)
+        for embeddings in (known, foretold)
+    ]
+    return float(tf.reduce_mean(log_totals[0] - log_totals[1]))

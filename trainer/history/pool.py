@@ -120,7 +120,6 @@ def _block_weights(weights: NDArray[np.float32], length: int) -> NDArray[np.floa
         if start:
             # At all later places, all earlier events have lost the same share.
             last = weights[:, block, start - 1]
-            for pool in range(num_pools):
-                kept[pool, :, pool] = last[pool] / last[pool, 0]
+            kept += (last / last[:, :1])[:, :, None] * np.eye(num_pools)[:, None, :]
         blocks.append(np.concatenate([kept, weights[:, block, block]], axis=2))
     return np.stack(blocks).reshape(len(blocks), num_pools * length, -1)
