@@ -35,9 +35,10 @@ bench-quality: setup ## Compare with other recommenders; they get an environment
 		touch $(PEERS)/done; }
 	@$(BIN)/python -m benchmarks.quality $(ARGS)
 
-lint: setup ## Check style and types
+lint: setup ## Check style, types and the direction of imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
 	@$(BIN)/mypy
 
 format: setup ## Format the code and mend what ruff can mend

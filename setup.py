@@ -9,5 +9,8 @@ PACKAGES = ["pipeline", "components", "trainer"]
 
 setup(
     packages=find_packages(include=PACKAGES + [f"{name}.*" for name in PACKAGES]),
-    package_data={"": ["*.pbtxt", "*.yaml", "*.jinja", "py.typed"]},
+    package_data={
+        "": ["*.pbtxt", "*.jinja", "py.typed"],
+        "pipeline.config": ["presets/*.yaml"],
+    },
 )

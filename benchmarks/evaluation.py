@@ -24,9 +24,9 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact, standard_artifacts
 from tfx.utils import proto_utils
 
-from components.evaluator.eval_config import to_tfma
 from components.evaluator.executor import Executor
-from components.schema import SCHEMA_FILE, curated_schema_text
+from components.evaluator.tfma_config import to_tfma
+from components.schema_importer import SCHEMA_FILE, curated_schema_text
 from pipeline.config import EvalConfig
 from pipeline.local_runner import BEAM_ARGS
 from tests.fixtures.eval_model import EvalModel, save_eval_model

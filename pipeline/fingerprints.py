@@ -19,22 +19,22 @@ from pipeline.config import PipelineConfig
 _ROOT: Final = Path(__file__).resolve().parent.parent
 
 _SINGLE: Final = "components/single_artifacts.py"
-_TUNED: Final = "pipeline/tuned_values.py"
+_TUNED: Final = "trainer/tuning/hyperparameters.py"
 # Node id -> the sources that its result depends on, files or whole folders.
 _SOURCES: Final[dict[str, tuple[str, ...]]] = {
     "MovieLensExampleGen": ("components/movielens_example_gen",),
-    "SchemaImporter": ("components/schema", _SINGLE),
+    "SchemaImporter": ("components/schema_importer", _SINGLE),
     "ExampleValidator": ("components/example_validator",),
     "DataGate": (
         "components/data_gate",
         "components/example_rows.py",
-        "components/live_version.py",
+        "components/serving_directory.py",
         _SINGLE,
     ),
     "Transform": ("trainer/preprocessing.py",),
     "Tuner": ("trainer", "components/tuner", _TUNED),
     "Trainer": ("trainer", _TUNED),
-    "LiveModel": ("components/live_model", "components/live_version.py", _SINGLE),
+    "LiveModel": ("components/live_model", "components/serving_directory.py", _SINGLE),
     "Evaluator": ("components/evaluator", "components/metrics"),
     "ServabilityCheck": (
         "components/servability_check",
@@ -42,7 +42,7 @@ _SOURCES: Final[dict[str, tuple[str, ...]]] = {
         _SINGLE,
     ),
     "ReportGen": ("components/report_gen", "components/example_rows.py", _SINGLE),
-    "Pusher": ("components/pusher", "components/live_version.py"),
+    "Pusher": ("components/pusher", "components/serving_directory.py"),
 }
 _SHARED_SOURCES: Final = ("trainer/features.py",)
 # The same code means something else under another release of these.

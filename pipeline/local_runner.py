@@ -1,7 +1,7 @@
 """The child process of `two-tower run`: `python -m pipeline.local_runner`.
 
 It imports TensorFlow and TFX, which the command line does not, runs the pipeline and
-reports through `pipeline.progress`. Whatever it prints goes to the run's log file.
+reports through `trainer.progress`. Whatever it prints goes to the run's log file.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from pipeline import progress
-from pipeline.config_loading import load
-from pipeline.failures import explain
+from pipeline.config.loading import load
 from pipeline.fingerprints import code_fingerprints
-from pipeline.workspace import Workspace
+from pipeline.local.failures import explain
+from pipeline.runs.workspace import Workspace
+from trainer import progress
 
 BEAM_ARGS = [
     # The short name fails on Beam 2.59 and makes newer ones download a runner.
@@ -57,8 +57,8 @@ def _log_decisions() -> None:
 def _run(options: argparse.Namespace) -> None:
     from tfx.orchestration import metadata  # takes 5 seconds and more
 
+    from pipeline.local.progress_runner import ProgressDagRunner
     from pipeline.pipeline import create_pipeline
-    from pipeline.progress_runner import ProgressDagRunner
 
     workspace = Workspace.open(options.workspace)
     config = load([workspace.runs_dir / options.run_id / "config.yaml"])

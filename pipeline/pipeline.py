@@ -23,8 +23,8 @@ from components.live_model.component import LiveModel
 from components.movielens_example_gen.component import MovieLensExampleGen
 from components.pusher.component import RetrievalPusher
 from components.report_gen.component import ReportGen
-from components.schema import curated_schema_digest
-from components.schema.component import SchemaImporter
+from components.schema_importer import curated_schema_digest
+from components.schema_importer.component import SchemaImporter
 from components.servability_check.component import ServabilityCheck
 from components.tuner.component import SearchTuner
 from pipeline.config import PipelineConfig

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from pipeline import progress
+from trainer import progress
 from trainer.validation import MONITORED
 
 _SECONDS_BETWEEN_EVENTS = 0.5

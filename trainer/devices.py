@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import keras
 import tensorflow as tf
 
-from pipeline.errors import UserError
+from trainer.errors import UserError
 
 # Tensor cores of half precision: NVIDIA Volta and later.
 _FAST_HALF_PRECISION: Final = (7, 0)

@@ -49,7 +49,7 @@ def export_model(
 
     Args:
       model: The trained towers.
-      embeddings: Of the corpus, see `trainer.unrated.embed_corpus`.
+      embeddings: Of the corpus, see `trainer.cold_start.embed_corpus`.
       corpus: The movies.
       store: The users' timelines.
       trained_events: What the model was trained on.

@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple
 import keras
 import tensorflow as tf
 
-from pipeline.errors import UserError
 from trainer.callbacks import ProgressCallback
 from trainer.checkpoints import Checkpoint
 from trainer.devices import mean_of_workers
+from trainer.errors import UserError
 from trainer.loop import run_epochs
 from trainer.model import TwoTowerModel
 from trainer.naming import named_class

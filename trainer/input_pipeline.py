@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pipeline.errors import UserError
 from trainer import features as f
 from trainer.context import CandidateFeatures
+from trainer.errors import UserError
 
 _READ_ROWS = 4096
 PADDING = -1

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.errors import UserError
+from trainer.errors import UserError
 
 
 def named_class(key: str, name: str, known: Mapping[str, Any]) -> Any:

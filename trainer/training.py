@@ -12,9 +12,9 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from numpy.typing import NDArray
 
-from pipeline.tuned_values import decoded, merged, told
 from trainer import features as f
 from trainer.checkpoints import checkpoint_folder
+from trainer.cold_start import embed_corpus
 from trainer.context import ModelContext
 from trainer.devices import make_strategy, precision, read_cluster
 from trainer.export import export_model
@@ -25,7 +25,7 @@ from trainer.losses import LossContext, make_loss
 from trainer.model import TwoTowerModel
 from trainer.preprocessing import AGE_BOUNDS, GENDERS, OCCUPATIONS
 from trainer.trained_events import TrainedEvents
-from trainer.unrated import embed_corpus
+from trainer.tuning.hyperparameters import decoded, merged, told
 from trainer.user_store import build_user_store
 from trainer.windows import Windows, hold_out_newest, make_windows
 

@@ -18,7 +18,7 @@ from benchmarks.quality.protocols import PROTOCOLS, Protocol
 from benchmarks.quality.split import Array, Split
 from benchmarks.quality.table import Row, table_of, write
 from benchmarks.quality.worker import PEERS_PYTHON, WorkerError, run_worker
-from pipeline.workspace import Workspace
+from pipeline.runs.workspace import Workspace
 
 
 def main() -> None:

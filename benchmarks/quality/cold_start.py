@@ -21,7 +21,7 @@ from benchmarks.quality.cold_world import Trained, World, ranks, without
 from benchmarks.quality.prepared import prepare
 from benchmarks.quality.protocols import PROTOCOLS
 from benchmarks.quality.split import Array
-from pipeline.workspace import Workspace
+from pipeline.runs.workspace import Workspace
 from trainer import features as f
 from trainer.input_pipeline import PADDING, take_rows
 from trainer.windows import Windows, make_windows

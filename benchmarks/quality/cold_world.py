@@ -14,6 +14,7 @@ from benchmarks.quality.prepared import Prepared, configuration
 from benchmarks.quality.protocols import PROTOCOLS
 from benchmarks.quality.split import Array
 from trainer import features as f
+from trainer.cold_start import embed_corpus
 from trainer.input_pipeline import (
     Columns,
     Corpus,
@@ -26,14 +27,13 @@ from trainer.model import TwoTowerModel
 from trainer.preprocessing import USER_VOCABULARY
 from trainer.ranking import rank_held_out
 from trainer.training import train_model
-from trainer.unrated import embed_corpus
 from trainer.windows import Windows, make_windows
 
 _BATCH: Final = 128
 
 
 class Trained(NamedTuple):
-    """A model, and its corpus: see `trainer.unrated.embed_corpus`."""
+    """A model, and its corpus: see `trainer.cold_start.embed_corpus`."""
 
     model: TwoTowerModel
     embeddings: Array

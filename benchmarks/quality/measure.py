@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from benchmarks.quality.split import Array, Queries
 from components.metrics.base import MeanMetric, QueryBatch
-from components.metrics.catalogue import metric_named
+from components.metrics.registry import metric_named
 from trainer.ranking import Queries as RankedQueries
 from trainer.ranking import rank_in_blocks
 
@@ -46,7 +46,7 @@ def measure(
     Args:
       ranks: int32 `[queries, held_out]`, 0 for padding.
       corpus_size: Movies.
-      names: Names of metrics, see `components.metrics.catalogue`.
+      names: Names of metrics, see `components.metrics.registry`.
     """
     batch = _batch(ranks, corpus_size)
     measured = {}

@@ -11,10 +11,10 @@ from typing import NamedTuple
 from benchmarks.quality.protocols import Protocol
 from benchmarks.quality.worker import run_worker
 from pipeline.config import PipelineConfig
-from pipeline.config_loading import load
-from pipeline.data_source import resolve
+from pipeline.config.loading import load
+from pipeline.datasets.source import resolve
 from pipeline.fingerprints import code_fingerprints
-from pipeline.workspace import Workspace
+from pipeline.runs.workspace import Workspace
 
 _STEPS = ("MovieLensExampleGen", "SchemaImporter", "Transform")
 

@@ -21,7 +21,7 @@ from benchmarks.quality.prepared import Prepared, prepare
 from benchmarks.quality.protocols import PROTOCOLS
 from benchmarks.quality.table import RESULTS
 from benchmarks.quality.worker import PEERS_PYTHON, run_worker
-from pipeline.workspace import Workspace
+from pipeline.runs.workspace import Workspace
 
 _TUTORIAL: Final = PEERS["tfrs-tutorial"].fixed
 # As the tutorial trains, its metrics over the whole corpus in every step, and without.

@@ -21,7 +21,7 @@ from components.data_gate.integrity import check_corpus, check_timelines
 from components.data_gate.tally import Tally
 from components.data_gate.violations import count_violations
 from components.example_rows import arrow_batches
-from components.live_version import latest_version, train_statistics
+from components.serving_directory import latest_version, train_statistics
 from trainer import features
 
 

@@ -10,7 +10,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from components.data_gate.divergence import FeatureStatistics, divergence
 from components.data_gate.findings import Finding
-from pipeline.errors import UserError
+from trainer.errors import UserError
 
 Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
 

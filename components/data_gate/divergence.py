@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from pipeline.errors import UserError
+from trainer.errors import UserError
 
 FeatureStatistics: TypeAlias = statistics_pb2.FeatureNameStatistics
 Counts: TypeAlias = NDArray[np.float64]
@@ -61,7 +61,7 @@ def _bins(feature: schema_pb2.Feature) -> Counts:
     if domain is None or not (domain.HasField("min") and domain.HasField("max")):
         raise UserError(
             f"{feature.name} has a bound on its drift or skew, but no domain with a "
-            "lowest and a highest value in components/schema/schema.pbtxt",
+            "lowest and a highest value in components/schema_importer/schema.pbtxt",
             "Give it one, or remove the bound.",
         )
     return np.linspace(domain.min, domain.max, _NUM_BINS)

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Final
 
-from pipeline.errors import UserError
+from trainer.errors import UserError
 
 _MEND_INPUT: Final = (
     "Mend the input and run again; if the data is right, correct "
-    "components/schema/schema.pbtxt."
+    "components/schema_importer/schema.pbtxt."
 )
 _FINDINGS_IN_MESSAGE: Final = 3
 

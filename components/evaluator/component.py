@@ -7,13 +7,13 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import json_utils
 
-from components.evaluator.eval_config import to_tfma
+from components.evaluator.config import EvalConfig
 from components.evaluator.executor import (
     CONFIDENCE,
     IGNORE_BROKEN_BASELINE,
     Executor,
 )
-from pipeline.config import EvalConfig
+from components.evaluator.tfma_config import to_tfma
 from trainer.features import EVAL_SPLIT
 
 
@@ -33,7 +33,7 @@ class RetrievalEvaluator(base_beam_component.BaseBeamComponent):
 
     Outputs:
       evaluation: `ModelEvaluation`: TFMA's files and `retrieval_summary.json`, see
-        `components.evaluator.summary`.
+        `components.evaluator.retrieval_summary`.
       blessing: `ModelBlessing` as from TFX's Evaluator.
     """
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from components.evaluator.results import SliceResult, Values
 from components.metrics import uncertainty
 from components.metrics.base import MeanMetric
-from components.metrics.catalogue import metric_named
 from components.metrics.measurement import (
     COUNTS,
     ERROR_SUFFIX,
@@ -19,6 +18,7 @@ from components.metrics.measurement import (
     POPULARITY_PREFIX,
     QUERIES,
 )
+from components.metrics.registry import metric_named
 
 
 class Estimate(NamedTuple):

@@ -14,17 +14,18 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, standard_artifacts, standard_component_specs
 from tfx.utils import io_utils, path_utils, proto_utils
 
-from components.evaluator import extractors, query_ranks
-from components.evaluator.eval_config import without_live_model
+from components.evaluator import extractors
+from components.evaluator import query_ranks_writer as query_ranks
 from components.evaluator.model_faults import (
     ranking_fault,
     run_fault,
     signature_fault,
 )
-from components.evaluator.summary import write_summary
+from components.evaluator.retrieval_summary import write_summary
+from components.evaluator.tfma_config import without_live_model
 from components.example_rows import serialized_rows
 from components.live_model.executor import EXISTS, SOURCE
-from pipeline.errors import UserError
+from trainer.errors import UserError
 from trainer.features import EVAL_SPLIT, USER_ID
 
 IGNORE_BROKEN_BASELINE: Final = "ignore_broken_baseline"

@@ -11,8 +11,8 @@ from typing import Any, Final
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluator.eval_config import CANDIDATE
-from components.evaluator.query_ranks import keep_ranks
+from components.evaluator.query_ranks_writer import keep_ranks
+from components.evaluator.tfma_config import CANDIDATE
 
 # TFX's parameter that names the function.
 PARAMETER: Final = {"custom_extractors": f"{__name__}.with_query_ranks"}

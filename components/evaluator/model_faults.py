@@ -9,7 +9,7 @@ import tensorflow as tf
 from google.protobuf import message
 from tensorflow.core.protobuf import saved_model_pb2
 
-from components.evaluator.eval_config import SIGNATURE
+from components.evaluator.tfma_config import SIGNATURE
 from components.metrics.base import Query
 
 # Outputs of the `evaluate` signature that the metrics read. Whether a live model was

@@ -1,117 +1,127 @@
-"""Keeps how the candidate ranked each user's held-out movies, beside the metrics.
-
-Metrics are sums over users. To compare two runs user by user, as the Evaluator compares
-two models, each run's ranks are needed: `pipeline.comparison` reads them.
-
-The file is Parquet, one row a query with a held-out movie:
-
-    user_id      string
-    row          uint64: fingerprint of the eval row; equal rows ask the same
-    corpus_size  int32: see `components.metrics.base.Query`
-    rank         list of int32: the same, one for each held-out movie
-
-A query takes about 14 bytes.
-"""
+"""How runs ranked each user's held-out movies, and the differences between two runs."""
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
-import hashlib
-from collections.abc import Iterable, Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
-import apache_beam as beam
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-import tensorflow_model_analysis as tfma
-from tfx.dsl.io import fileio
+from numpy.typing import NDArray
 
-from pipeline.query_ranks import RANKS_FILE
-from trainer.features import USER_ID
+from components.metrics.base import AccuracyMetric, IntArray, QueryBatch
+from components.metrics.moments import Contrast, Moments
+from components.metrics.registry import metric_named
 
-_SCHEMA: Final = pa.schema(
-    {
-        "user_id": pa.string(),
-        "row": pa.uint64(),
-        "corpus_size": pa.int32(),
-        "rank": pa.list_(pa.int32()),
-    }
-)
-# TFX hands an extractor no output, see `components.evaluator.extractors`.
-_folder: contextvars.ContextVar[str] = contextvars.ContextVar("folder")
+# Beside `retrieval_summary.json`; `components.evaluator.query_ranks_writer` writes it.
+RANKS_FILE: Final = "query_ranks.parquet"
 
 
-class _RankedUser(NamedTuple):
-    """A row of the file."""
+@dataclass(frozen=True)
+class QueryRanks:
+    """One query a user, in the order of the users.
 
-    user_id: str
-    row: int
-    corpus_size: int
-    rank: list[int]
-
-
-@contextlib.contextmanager
-def written_to(evaluation_uri: str) -> Iterator[None]:
-    """Evaluations that are set up meanwhile write the file there."""
-    token = _folder.set(evaluation_uri)
-    try:
-        yield
-    finally:
-        _folder.reset(token)
-
-
-def keep_ranks(model_name: str) -> tfma.extractors.Extractor:
-    """Looks on behind the predictions.
-
-    Args:
-      model_name: The candidate's among several models; empty where it is alone.
+    Attributes:
+      user_id: `[queries]`.
+      row: uint64 `[queries]`: fingerprint of the eval row.
+      corpus_size: int32 `[queries]`.
+      rank: int32 `[queries, held_out]`: see `components.metrics.base.Query`; padded
+        with 0.
     """
-    return tfma.extractors.Extractor("KeepQueryRanks", _Keep(_folder.get(), model_name))
 
+    user_id: NDArray[np.str_]
+    row: NDArray[np.uint64]
+    corpus_size: IntArray
+    rank: IntArray
 
-class _Keep(beam.PTransform):
-    """Writes the file, and hands the extracts on."""
+    @classmethod
+    def read(cls, evaluation_uri: str) -> QueryRanks | None:
+        """Reads a run's evaluation; None where it kept no ranks."""
+        path = Path(evaluation_uri, RANKS_FILE)
+        if not path.is_file():
+            return None
+        import pyarrow.parquet as pq
 
-    def __init__(self, folder: str, model_name: str) -> None:
-        super().__init__()
-        self._path = f"{folder}/{RANKS_FILE}"
-        self._model_name = model_name
-
-    def expand(self, extracts: beam.PCollection) -> beam.PCollection:
-        _ = (
-            extracts
-            | beam.FlatMap(_ranked_users, self._model_name)
-            | beam.combiners.ToList()
-            | beam.Map(_write, self._path)
+        table = pq.read_table(path)
+        users = np.array(table["user_id"].to_pylist(), dtype=np.str_)
+        _, order = np.unique(users, return_index=True)
+        ranks = table["rank"].combine_chunks()
+        lengths = np.diff(ranks.offsets.to_numpy())
+        padded = np.zeros((len(users), lengths.max(initial=1)), np.int32)
+        padded[np.arange(padded.shape[1]) < lengths[:, np.newaxis]] = ranks.flatten()
+        return cls(
+            users[order],
+            table["row"].to_numpy()[order],
+            table["corpus_size"].to_numpy()[order],
+            padded[order],
         )
-        return extracts
+
+    def batch(self, places: NDArray[np.int64]) -> QueryBatch:
+        """What a metric of ranks alone looks at, of some queries."""
+        rank = self.rank[places]
+        nothing = np.zeros((len(rank), 0), np.int32)
+        return QueryBatch(
+            rank=rank,
+            popularity_rank=np.zeros_like(rank),
+            top_ids=nothing,
+            top_self_information=nothing.astype(np.float32),
+            corpus_size=self.corpus_size[places],
+            trained_on=np.zeros_like(rank),
+        )
 
 
-def _ranked_users(extracts: dict[str, Any], model_name: str) -> Iterator[_RankedUser]:
-    """Takes a batch of queries apart."""
-    outputs = extracts[tfma.PREDICTIONS_KEY]
-    outputs = outputs[model_name] if model_name else outputs
-    users = extracts[tfma.FEATURES_KEY][USER_ID].values  # sparse, but each row has one
-    rows = np.ravel(extracts[tfma.INPUT_KEY])
-    sizes = np.ravel(outputs["corpus_size"])
-    for user, row, size, ranks in zip(users, rows, sizes, outputs["rank"], strict=True):
-        if held_out := [int(rank) for rank in np.ravel(ranks) if rank]:
-            yield _RankedUser(
-                user.decode("utf-8", "replace"), _fingerprint(row), int(size), held_out
-            )
+@dataclass(frozen=True)
+class Pairs:
+    """The users whom both runs were asked about.
+
+    Attributes:
+      users: How many.
+      same_rows: Of them, those with the same history and the same held-out movies.
+      of_each: Users of the first and of the second run.
+    """
+
+    users: int
+    same_rows: int
+    of_each: tuple[int, int]
+    _first: QueryBatch
+    _second: QueryBatch
+
+    @classmethod
+    def of(cls, first: QueryRanks, second: QueryRanks) -> Pairs:
+        """Finds them by their ids."""
+        users, one, other = np.intersect1d(
+            first.user_id, second.user_id, assume_unique=True, return_indices=True
+        )
+        return cls(
+            users=len(users),
+            same_rows=int((first.row[one] == second.row[other]).sum()),
+            of_each=(len(first.user_id), len(second.user_id)),
+            _first=first.batch(one),
+            _second=second.batch(other),
+        )
+
+    def differences(self, names: Sequence[str]) -> dict[str, Contrast]:
+        """Returns second minus first, user by user.
+
+        Args:
+          names: Metrics; those that cannot be told from ranks alone are left out.
+        """
+        metrics = [metric for name in names if (metric := _of_ranks(name))]
+        moments = Moments.zero(len(metrics), num_rankers=2)
+        if self.users and metrics:
+            sides = (self._first, self._second)
+            moments.add(np.array([[m.value(b) for b in sides] for m in metrics]))
+        return {
+            metric.name: moments.contrast(index, [-1.0, 1.0])
+            for index, metric in enumerate(metrics)
+        }
 
 
-def _fingerprint(row: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(row, digest_size=8).digest(), "little")
-
-
-def _write(queries: Iterable[_RankedUser], path: str) -> None:
-    """In the order of the users, so that the file is the same each time."""
-    rows = [query._asdict() for query in sorted(queries)]
-    table = pa.Table.from_pylist(rows, _SCHEMA)
-    content = pa.BufferOutputStream()
-    pq.write_table(table, content, compression="zstd")
-    with fileio.open(path, "wb") as file:
-        file.write(content.getvalue().to_pybytes())
+def _of_ranks(name: str) -> AccuracyMetric | None:
+    """The metric, if ranks alone tell it; one of its own a run may have taken along."""
+    try:
+        metric = metric_named(name)
+    except ValueError:
+        return None
+    return metric if isinstance(metric, AccuracyMetric) else None

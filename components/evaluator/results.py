@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluator.eval_config import BASELINE, CANDIDATE
+from components.evaluator.tfma_config import BASELINE, CANDIDATE
 
 Values = Mapping[str, float]
 # Feature -> value; empty for all users together.

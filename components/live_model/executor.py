@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from tfx.utils import io_utils, path_utils
 
-from components.live_version import latest_version
+from components.serving_directory import latest_version
 from components.single_artifacts import Artifacts, SingleArtifactExecutor
 
 # Custom properties of the model.

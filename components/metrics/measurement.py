@@ -17,10 +17,10 @@ from components.metrics.base import (
     QueryBatch,
     WholeMetric,
 )
-from components.metrics.catalogue import metric_named
 from components.metrics.margins import Rule, rule_named
 from components.metrics.moments import BASELINE, CANDIDATE, Moments
 from components.metrics.popularity_lift import popularity_lift
+from components.metrics.registry import metric_named
 
 # Results that count: queries that were measured, those left out for want of a held-out
 # movie, and held-out events that the model was trained on.

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.errors import UserError
+from trainer.errors import UserError
 
 _SHOWN_CHARACTERS = 120
 # Beyond this many the file as a whole is wrong, and no limit could accept it.

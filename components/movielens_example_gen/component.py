@@ -9,7 +9,7 @@ from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import example_gen_pb2
 
 from components.movielens_example_gen import driver, executor, parameters
-from pipeline.config import DataConfig
+from components.movielens_example_gen.config import ExampleGenConfig
 from trainer.features import SPLITS
 
 
@@ -27,7 +27,7 @@ class MovieLensExampleGen(FileBasedExampleGen):
     def __init__(
         self,
         input_base: str | RuntimeParameter,
-        data_config: DataConfig,
+        data_config: ExampleGenConfig,
         content_fingerprint: str,
         code_hash: str,
         span: RuntimeParameter | None = None,

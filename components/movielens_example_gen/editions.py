@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pipeline.errors import UserError
+from trainer.errors import UserError
 
 USER, MOVIE, RATING, TIMESTAMP = "user_id", "movie_id", "rating", "timestamp"
 RATING_COLUMNS: Final = (USER, MOVIE, RATING, TIMESTAMP)

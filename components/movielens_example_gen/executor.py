@@ -20,7 +20,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 
 from components.movielens_example_gen import ingest, parameters, rows, staging
-from pipeline.config import DataConfig
+from components.movielens_example_gen.config import ExampleGenConfig
 from trainer.features import CORPUS_SPLIT, SPLITS
 
 QUARANTINE_FILE = "quarantine.jsonl"
@@ -39,7 +39,9 @@ class Shard:
 class _EncodeShard(beam.DoFn):
     """Shard number to rows."""
 
-    def __init__(self, split: str, staged: staging.Staged, config: DataConfig) -> None:
+    def __init__(
+        self, split: str, staged: staging.Staged, config: ExampleGenConfig
+    ) -> None:
         self._split = split
         self._staged = staged
         self._config = config

@@ -10,13 +10,13 @@ import hashlib
 from pathlib import Path
 
 from components.movielens_example_gen import spans
-from pipeline.config import DataConfig
+from components.movielens_example_gen.config import ExampleGenConfig
 
 _CHUNK_BYTES = 1 << 22
 _DIGEST_BYTES = 16
 
 
-def content_fingerprint(base: Path | str, config: DataConfig) -> str:
+def content_fingerprint(base: Path | str, config: ExampleGenConfig) -> str:
     """Digest of every file that the component would read.
 
     Args:

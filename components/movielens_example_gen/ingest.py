@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from components.movielens_example_gen import reader, spans, staging, timelines, windows
+from components.movielens_example_gen import reader, spans, staging, timelines
+from components.movielens_example_gen import row_windows as windows
 from components.movielens_example_gen.bad_rows import BadRows
+from components.movielens_example_gen.config import ExampleGenConfig
 from components.movielens_example_gen.reader import SpanFiles
 from components.movielens_example_gen.tables import RawData
 from components.movielens_example_gen.timelines import Timelines
-from pipeline.config import DataConfig
 from trainer.features import CORPUS_SPLIT, EVAL_SPLIT, TRAIN_SPLIT
 
 
@@ -30,7 +31,7 @@ class Prepared:
       bad: The rows that were set aside.
     """
 
-    config: DataConfig
+    config: ExampleGenConfig
     spans: tuple[SpanFiles, ...]
     data: RawData
     timelines: Timelines
@@ -82,7 +83,7 @@ class Prepared:
         }
 
 
-def prepare(base: Path | str, config: DataConfig) -> Prepared:
+def prepare(base: Path | str, config: ExampleGenConfig) -> Prepared:
     """Reads and splits the input.
 
     Raises:

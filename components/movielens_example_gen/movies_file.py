@@ -13,7 +13,7 @@ from components.movielens_example_gen import editions, text_files
 from components.movielens_example_gen.bad_rows import BadRows
 from components.movielens_example_gen.editions import Family
 from components.movielens_example_gen.tables import Movie
-from pipeline.errors import UserError
+from trainer.errors import UserError
 
 # u.item's flags in column order, as u.genre of the edition lists them.
 ML_100K_GENRES: Final = (

@@ -18,16 +18,14 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from pipeline.config import DataConfig
-from pipeline.errors import UserError
+from components.movielens_example_gen.config import ExampleGenConfig
+from trainer.errors import UserError
 
 KEY: Final = "parameters"
 LATEST: Final = "latest"
 _RELATIVE: Final = re.compile(r"(?P<name>today|yesterday)(-(?P<back>[0-9]{1,4}))?")
 _NUMBER: Final = re.compile(r"[0-9]+")
-_DATA_CONFIG: Final = TypeAdapter(DataConfig)
-# Another bound needs no new rows.
-_OF_DATA_GATE: Final = ("min_rows", "max_drift", "max_skew")
+_ADAPTER: Final = TypeAdapter(ExampleGenConfig)
 
 
 @dataclass(frozen=True)
@@ -40,16 +38,15 @@ class Parameters:
       code_hash: Digest of the code; nobody reads it, it only makes the cache miss.
     """
 
-    data: DataConfig
+    data: ExampleGenConfig
     content_fingerprint: str
     code_hash: str
 
 
 def to_json(parameters: Parameters) -> str:
     """The parameters as one string, the same for the same values."""
-    data = _DATA_CONFIG.dump_python(parameters.data, mode="json")
-    for name in _OF_DATA_GATE:
-        del data[name]
+    # Of a `DataConfig` only these fields: another bound of the gate needs no new rows.
+    data = _ADAPTER.dump_python(parameters.data, mode="json")
     values = {
         "data": data,
         "content_fingerprint": parameters.content_fingerprint,
@@ -72,7 +69,7 @@ def from_exec_properties(exec_properties: Mapping[str, Any]) -> Parameters:
     struct = struct_pb2.Struct()
     custom_config.custom_config.Unpack(struct)
     values = json.loads(struct[KEY])
-    data = _DATA_CONFIG.validate_python(values["data"])
+    data = _ADAPTER.validate_python(values["data"])
     span = exec_properties.get(standard_component_specs.RANGE_CONFIG_KEY)
     if span:
         data = dataclasses.replace(data, last_span=last_span(span, _today()))
@@ -87,7 +84,7 @@ def last_span(span: str, today: datetime.date) -> str | None:
       today: The day, in UTC.
 
     Returns:
-      A number or a date as in `DataConfig.last_span`; None for the newest.
+      A number or a date as in `ExampleGenConfig.last_span`; None for the newest.
 
     Raises:
       UserError: It is none of these.

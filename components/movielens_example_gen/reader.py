@@ -11,6 +11,7 @@ import numpy as np
 
 from components.movielens_example_gen import movies_file, ratings_file, users_file
 from components.movielens_example_gen.bad_rows import BadRows
+from components.movielens_example_gen.config import ExampleGenConfig
 from components.movielens_example_gen.editions import (
     CSV_HEADER,
     FolderFiles,
@@ -19,8 +20,7 @@ from components.movielens_example_gen.editions import (
 from components.movielens_example_gen.joining import Source, compact, join_blocks
 from components.movielens_example_gen.row_checks import Limits
 from components.movielens_example_gen.tables import Movie, Ratings, RawData, User
-from pipeline.config import DataConfig
-from pipeline.errors import UserError
+from trainer.errors import UserError
 
 _DAY_SECONDS: Final = 86_400
 
@@ -40,7 +40,7 @@ class SpanFiles:
     version: int | None = None
 
 
-def read(spans: Sequence[SpanFiles], config: DataConfig, bad: BadRows) -> RawData:
+def read(spans: Sequence[SpanFiles], config: ExampleGenConfig, bad: BadRows) -> RawData:
     """Reads all files of the spans.
 
     Args:
@@ -83,7 +83,7 @@ def read(spans: Sequence[SpanFiles], config: DataConfig, bad: BadRows) -> RawDat
     return RawData(ratings, movies, users, num_read, num_read - num_good, odd)
 
 
-def _scale(files: FolderFiles, config: DataConfig) -> RatingScale:
+def _scale(files: FolderFiles, config: ExampleGenConfig) -> RatingScale:
     if config.rating_scale is None:
         return files.scale
     return RatingScale(*config.rating_scale)

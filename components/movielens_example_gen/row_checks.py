@@ -15,7 +15,7 @@ from components.movielens_example_gen.editions import (
     Family,
     RatingScale,
 )
-from pipeline.errors import UserError
+from trainer.errors import UserError
 
 _INTEGER = re.compile(r"-?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?nan|inf")

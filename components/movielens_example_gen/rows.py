@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from components.movielens_example_gen import encoding, ids, slicing, staging, windows
+from components.movielens_example_gen import encoding, ids, slicing, staging
+from components.movielens_example_gen import row_windows as windows
+from components.movielens_example_gen.config import ExampleGenConfig
 from components.movielens_example_gen.encoding import (
     BytesColumn,
     FloatColumn,
@@ -23,7 +25,6 @@ from components.movielens_example_gen.encoding import (
 )
 from components.movielens_example_gen.slicing import MovieSlices, bucket
 from components.movielens_example_gen.tables import Ids
-from pipeline.config import DataConfig
 from trainer import features as f
 
 
@@ -83,7 +84,7 @@ class _Columns:
 
 
 def train_rows(
-    shard: pa.RecordBatch, catalogue: Catalogue, config: DataConfig
+    shard: pa.RecordBatch, catalogue: Catalogue, config: ExampleGenConfig
 ) -> Iterator[bytes]:
     """Yields the windows of each user of the shard, oldest first."""
     events = _Columns.of(shard, staging.TRAIN, catalogue.encoded_ids)
@@ -103,7 +104,7 @@ def train_rows(
 
 
 def eval_rows(
-    shard: pa.RecordBatch, catalogue: Catalogue, config: DataConfig
+    shard: pa.RecordBatch, catalogue: Catalogue, config: ExampleGenConfig
 ) -> Iterator[bytes]:
     """Yields one query for each user of the shard from whom something is held out."""
     train = _Columns.of(shard, staging.TRAIN, catalogue.encoded_ids)
@@ -133,7 +134,7 @@ def eval_rows(
 
 
 def _user_features(
-    shard: pa.RecordBatch, events: _Columns, config: DataConfig
+    shard: pa.RecordBatch, events: _Columns, config: ExampleGenConfig
 ) -> Iterator[dict[str, bytes]]:
     """Yields what all rows of one user share."""
     user_ids = shard.column("user_id").to_pylist()
@@ -179,7 +180,7 @@ def rows_of(
     staged: staging.Staged,
     index: int,
     catalogue: Catalogue | None,
-    config: DataConfig,
+    config: ExampleGenConfig,
 ) -> Iterator[bytes]:
     """Yields the rows of one shard of a split.
 

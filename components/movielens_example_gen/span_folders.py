@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pipeline.errors import UserError
+from trainer.errors import UserError
 
 NUMBERED: Final = "span-{SPAN}"
 DATED: Final = "{YYYY}-{MM}-{DD}"

@@ -10,14 +10,14 @@ import dataclasses
 from pathlib import Path
 
 from components.movielens_example_gen import editions, span_folders
+from components.movielens_example_gen.config import ExampleGenConfig
 from components.movielens_example_gen.editions import FolderFiles
 from components.movielens_example_gen.reader import SpanFiles
 from components.movielens_example_gen.span_folders import SpanFolder
-from pipeline.config import DataConfig
-from pipeline.errors import UserError
+from trainer.errors import UserError
 
 
-def resolve(base: Path, config: DataConfig) -> tuple[SpanFiles, ...]:
+def resolve(base: Path, config: ExampleGenConfig) -> tuple[SpanFiles, ...]:
     """Finds the files that the configuration asks for.
 
     Movies and users are also taken from the folder of the spans itself and from spans
@@ -56,7 +56,7 @@ def resolve(base: Path, config: DataConfig) -> tuple[SpanFiles, ...]:
     return _window(top, folders, pattern, config)
 
 
-def _check_no_span_is_asked_for(base: Path, config: DataConfig) -> None:
+def _check_no_span_is_asked_for(base: Path, config: ExampleGenConfig) -> None:
     """One folder has no date: a schedule's would be ignored, and old data read anew."""
     for name in ("first_span", "last_span", "span_window"):
         value = getattr(config, name)
@@ -68,13 +68,13 @@ def _check_no_span_is_asked_for(base: Path, config: DataConfig) -> None:
             )
 
 
-def _shown(config: DataConfig) -> tuple[str, ...]:
+def _shown(config: ExampleGenConfig) -> tuple[str, ...]:
     if config.span_pattern is None:
         return (span_folders.NUMBERED, span_folders.DATED)
     return (config.span_pattern,)
 
 
-def _find_spans(base: Path, config: DataConfig) -> tuple[str, list[SpanFolder]]:
+def _find_spans(base: Path, config: ExampleGenConfig) -> tuple[str, list[SpanFolder]]:
     """The pattern and its folders; the pattern is recognised unless it is given."""
     if config.span_pattern is not None:
         return config.span_pattern, span_folders.find(base, config.span_pattern)
@@ -90,7 +90,7 @@ def _window(
     top: FolderFiles | None,
     folders: list[SpanFolder],
     pattern: str,
-    config: DataConfig,
+    config: ExampleGenConfig,
 ) -> tuple[SpanFiles, ...]:
     first, last = (
         None if span is None else span_folders.span_number(span, pattern)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.movielens_example_gen import ids
+from components.movielens_example_gen.config import ExampleGenConfig
 from components.movielens_example_gen.tables import Ratings
-from pipeline.config import DataConfig
 
 Mask = NDArray[np.bool_]
 _HASH_BITS: Final = 64
@@ -19,7 +19,7 @@ def hold_out(
     events: Ratings,
     starts: NDArray[np.int64],
     hashes: NDArray[np.uint64],
-    config: DataConfig,
+    config: ExampleGenConfig,
 ) -> Mask:
     """Marks the events that the eval split asks for.
 
@@ -45,7 +45,7 @@ def hold_out(
     return drawn
 
 
-def temporal_cut(timestamps: NDArray[np.int64], config: DataConfig) -> int:
+def temporal_cut(timestamps: NDArray[np.int64], config: ExampleGenConfig) -> int:
     """First second of the eval period: `eval_start`, or the quantile of the events.
 
     Events that share the cut's second all fall into the eval period, so that none of

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from components.movielens_example_gen.editions import Family
-from pipeline.errors import UserError
+from trainer.errors import UserError
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.movielens_example_gen import ids, splits
+from components.movielens_example_gen.config import ExampleGenConfig
 from components.movielens_example_gen.tables import Codes, Ids, Ratings
-from pipeline.config import DataConfig
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Timelines:
     counts: dict[str, int]
 
 
-def build(ratings: Ratings, config: DataConfig) -> Timelines:
+def build(ratings: Ratings, config: ExampleGenConfig) -> Timelines:
     """Makes the timelines. The order of the input rows does not matter.
 
     In this order: of two ratings of one movie by one user the latest is kept; ratings

@@ -16,7 +16,7 @@ from tfx.types import artifact_utils
 from tfx.types import standard_component_specs as specs
 from tfx.utils import io_utils, proto_utils
 
-from components.live_version import STATISTICS_FILE
+from components.serving_directory import STATISTICS_FILE
 from trainer.features import TRAIN_SPLIT
 
 

@@ -18,10 +18,10 @@ from tfx.utils import io_utils, path_utils
 from components.report_gen.facts import Facts, StepTime
 from components.report_gen.samples import sample_users
 from components.single_artifacts import Artifacts, SingleArtifactExecutor
-from pipeline import progress
 from pipeline.fingerprints import code_fingerprints
-from pipeline.run_state import RunState
-from pipeline.tuned_values import merged
+from pipeline.runs.run_state import RunState
+from trainer import progress
+from trainer.tuning.hyperparameters import merged
 
 REPORT_FILE: Final = "report.html"
 # The same code may do something else under other releases of these.

@@ -13,8 +13,8 @@ from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
 
+from components.servability_check.config import ServingConfig
 from components.servability_check.executor import Executor
-from pipeline.config import ServingConfig
 
 
 class ServabilityCheckSpec(types.ComponentSpec):

@@ -41,7 +41,7 @@ class Executor(SingleArtifactExecutor):
           outputs: `blessing`: an `InfraBlessing` as InfraValidator writes it. If
             blessed it holds a copy of the model with warm-up requests, for Pusher. The
             custom property `reasons` is a JSON list of why the model is not servable.
-          parameters: `serving`: JSON of `pipeline.config.ServingConfig`.
+          parameters: `serving`: JSON of `ServingConfig`.
         """
         serving = json.loads(parameters["serving"])
         examples, blessing = inputs["examples"], outputs["blessing"]

@@ -36,11 +36,11 @@ class SearchTuner(Tuner):
           examples: Transformed examples.
           transform_graph: The graph that transformed them.
           schema: Schema of the raw examples.
-          custom_config: See `trainer.tuner.tuner_fn`.
+          custom_config: See `trainer.tuning.tuner.tuner_fn`.
         """
         splits = [TRAIN_SPLIT, CORPUS_SPLIT]
         super().__init__(
-            tuner_fn="trainer.tuner.tuner_fn",
+            tuner_fn="trainer.tuning.tuner.tuner_fn",
             examples=examples,
             transform_graph=transform_graph,
             schema=schema,

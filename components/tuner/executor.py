@@ -16,8 +16,8 @@ from tfx.types.standard_component_specs import (
 )
 from tfx.utils import io_utils
 
-from pipeline.tuned_values import SEARCH_FILE, decoded, nested
-from trainer.tuner import Outcome, RetrievalTuner
+from trainer.tuning.hyperparameters import SEARCH_FILE, decoded, nested
+from trainer.tuning.tuner import Outcome, RetrievalTuner
 
 
 class Executor(executor.Executor):

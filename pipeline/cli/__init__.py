@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 import click
 
-from pipeline.errors import UsageError, UserError
+from trainer.errors import UsageError, UserError
 
 _INTERRUPT_EXIT: Final = 130  # 128 + SIGINT, as shells do
 

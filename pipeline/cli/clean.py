@@ -13,7 +13,7 @@ from pipeline.cli.options import workspace_option
 from pipeline.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from pipeline.cleaning import Plan
+    from pipeline.runs.cleaning import Plan
 
 
 @click.command()
@@ -45,8 +45,8 @@ def clean(
       two-tower clean
       two-tower clean --keep 10 --versions 3 --yes
     """
-    from pipeline.cleaning import carry_out, plan
-    from pipeline.workspace import Workspace
+    from pipeline.runs.cleaning import carry_out, plan
+    from pipeline.runs.workspace import Workspace
 
     opened = Workspace.open(workspace)
     with opened.lock():

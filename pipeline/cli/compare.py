@@ -12,7 +12,7 @@ from pipeline.cli.options import workspace_option
 from pipeline.cli.tables import number, print_table
 
 if TYPE_CHECKING:
-    from pipeline.comparison import CommonUsers, MetricChange
+    from pipeline.runs.comparison import CommonUsers, MetricChange
 
 
 @click.command()
@@ -35,9 +35,9 @@ def compare(
       two-tower compare 20260301T0300 20260308T0300
       two-tower compare 20260301T0300 --json | jq '.config'
     """
-    from pipeline.comparison import compare as compare_runs
-    from pipeline.history import History
-    from pipeline.workspace import Workspace
+    from pipeline.runs.comparison import compare as compare_runs
+    from pipeline.runs.metadata_store import History
+    from pipeline.runs.workspace import Workspace
 
     history = History(Workspace.open(workspace))
     found = compare_runs(history.run(first), history.run(second))

@@ -9,7 +9,7 @@ import click
 
 from pipeline.cli.compile_diff import show
 from pipeline.cli.options import assignments_with_dataset, config_options
-from pipeline.errors import UsageError
+from trainer.errors import UsageError
 
 
 @click.command()
@@ -77,10 +77,10 @@ def compile(
     if checked is not None:
         _show_check(checked)
         return
-    from pipeline.config_loading import load
-    from pipeline.errors import UserError
+    from pipeline.atomic_files import write_text
+    from pipeline.config.loading import load
     from pipeline.kubeflow.compiler import check_vertex, compile_pipeline
-    from pipeline.whole_files import write_text
+    from trainer.errors import UserError
 
     config = load(files, assignments_with_dataset(dataset, assignments))
     if diff:
@@ -110,8 +110,8 @@ def compile(
 
 
 def _show_check(path: Path) -> None:
-    from pipeline.errors import UserError
-    from pipeline.kubeflow.rules import check
+    from pipeline.kubeflow.validation.rules import check
+    from trainer.errors import UserError
 
     report = check(path.read_text(encoding="utf-8", errors="replace"), given=("span",))
     for problem in report.problems:

@@ -22,7 +22,7 @@ def config(
       two-tower config --set train.epochs=5     checked, with one value changed
       two-tower config > mine.yaml              a file for --config
     """
-    from pipeline.config_loading import dump, load
+    from pipeline.config.loading import dump, load
 
     assignments = assignments_with_dataset(dataset, assignments)
     click.echo(dump(load(files, assignments)), nl=False)

@@ -50,7 +50,7 @@ def fetch(name: str, archive: Path | None, workspace: Path) -> None:
     """
     from pipeline.datasets import catalog
     from pipeline.datasets.fetch import fetch as fetch_edition
-    from pipeline.workspace import Workspace
+    from pipeline.runs.workspace import Workspace
 
     catalog.entry(name)
     folder = Workspace.open(workspace, create=True).data_dir(name)
@@ -92,9 +92,9 @@ def info(
       two-tower data info --data-dir ~/ml-25m --set data.split=temporal_global
       two-tower data info --json
     """
-    from pipeline.config_loading import load
-    from pipeline.data_source import check
+    from pipeline.config.loading import load
     from pipeline.datasets import info as dataset_info
+    from pipeline.datasets.source import check
 
     if name is not None and dataset is not None:
         raise click.UsageError("Give the edition as NAME or as --dataset, not both.")

@@ -50,10 +50,10 @@ def split_spans(
       two-tower data split-spans spans --spans 5
       two-tower data split-spans days --days 30 --data-dir ~/ml-25m
     """
-    from pipeline.config_loading import load
-    from pipeline.data_source import check
+    from pipeline.config.loading import load
     from pipeline.datasets import split_spans as splitting
-    from pipeline.errors import UsageError
+    from pipeline.datasets.source import check
+    from trainer.errors import UsageError
 
     if (spans is None) == (days is None):
         raise UsageError("split-spans needs --spans or --days", "Give one of them.")
@@ -120,8 +120,8 @@ def fetched_folder(workspace: Path, dataset: str) -> Path:
     Raises:
       UserError: It was not fetched yet.
     """
-    from pipeline.errors import UserError
-    from pipeline.workspace import Workspace
+    from pipeline.runs.workspace import Workspace
+    from trainer.errors import UserError
 
     folder = Workspace.open(workspace).data_dir(dataset)
     if not folder.is_dir():

@@ -36,7 +36,7 @@ def deploy(
       two-tower deploy --endpoint http://localhost:8888
       two-tower deploy --set kubeflow.image=registry.example.com/two-tower:1
     """
-    from pipeline.config_loading import load
+    from pipeline.config.loading import load
 
     config = load(files, assignments_with_dataset(dataset, assignments))
     upload(server.connect(), config, pinned_span=pinned_span)

@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from pipeline.cli.options import workspace_option
-from pipeline.doctor import Check, examine
+from pipeline.local.doctor import Check, examine
 
 _COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
 

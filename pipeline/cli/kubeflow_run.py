@@ -9,7 +9,7 @@ import click
 
 from pipeline.cli.server_options import Server, upload
 from pipeline.config import PipelineConfig
-from pipeline.errors import UsageError
+from trainer.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def run_on_kubeflow(request: KubeflowRequest) -> int:
     Returns:
       0, or 1 where the run was followed and failed.
     """
-    from pipeline.kubeflow import runs
+    from pipeline.kubeflow.server import runs
 
     config = request.config
     client = request.server.connect()

@@ -14,8 +14,8 @@ from pipeline.cli.options import workspace_option
 from pipeline.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from pipeline.history import History
-    from pipeline.past_run import Step
+    from pipeline.runs.metadata_store import History
+    from pipeline.runs.run_record import Step
 
 # Of all parameters, those that say what a step was made of.
 _TOLD: Final = (
@@ -38,8 +38,8 @@ def lineage(version: str, as_json: bool, workspace: Path) -> None:
       two-tower lineage 1795583486
       two-tower lineage 1795583486 --json | jq '.steps[].artifacts'
     """
-    from pipeline.history import History
-    from pipeline.workspace import Workspace
+    from pipeline.runs.metadata_store import History
+    from pipeline.runs.workspace import Workspace
 
     history = History(Workspace.open(workspace))
     upstream = list(history.upstream(version))

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from pipeline.workspace import DEFAULT_ROOT, ENV_VAR
+from pipeline.runs.workspace import DEFAULT_ROOT, ENV_VAR
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

@@ -12,7 +12,7 @@ import click
 from pipeline.cli.options import workspace_option
 
 if TYPE_CHECKING:
-    from pipeline.recommend import ModelInfo, Recommendation
+    from pipeline.serving.client import ModelInfo, Recommendation
 
 # Rows of a table that goes to a file or a pipe are not wrapped.
 _FILE_WIDTH: Final = 200
@@ -47,8 +47,8 @@ def recommend(
     if history is not None and not movie_ids:
         raise click.UsageError("--history names no movie.")
 
-    from pipeline.recommend import ModelInfo
-    from pipeline.workspace import Workspace
+    from pipeline.runs.workspace import Workspace
+    from pipeline.serving.client import ModelInfo
 
     info = ModelInfo.read(Workspace.open(workspace).newest_model())
     info.check_k(k)
@@ -64,7 +64,7 @@ def _ask(
 ) -> list[Recommendation]:
     from rich.console import Console
 
-    from pipeline.recommend import PushedModel
+    from pipeline.serving.client import PushedModel
 
     # On standard error, so that what is piped on is the answer alone.
     with Console(stderr=True).status("starting TensorFlow and loading the model ..."):

@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from pipeline.cli.options import workspace_option
-from pipeline.errors import UserError
+from trainer.errors import UserError
 
 _WHY: Final = {
     "failed": "failed",
@@ -34,8 +34,8 @@ def report(run: str, opens: bool, as_json: bool, workspace: Path) -> None:
       two-tower report --open
       two-tower report 20260301
     """
-    from pipeline.history import History
-    from pipeline.workspace import Workspace
+    from pipeline.runs.metadata_store import History
+    from pipeline.runs.workspace import Workspace
 
     past = History(Workspace.open(workspace)).run(run)
     output = past.output("run_report")

@@ -75,8 +75,8 @@ def run(
         run_on_kubeflow,
     )
     from pipeline.cli.run_session import RunRequest, run_pipeline
-    from pipeline.config_loading import load
-    from pipeline.data_source import check
+    from pipeline.config.loading import load
+    from pipeline.datasets.source import check
 
     assignments = assignments_with_dataset(dataset, assignments)
     if kubeflow:

@@ -10,9 +10,9 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.summary import Metrics, Summary
-from pipeline.tuned_values import told
-from pipeline.workspace import DEFAULT_ROOT, Run, Workspace
+from pipeline.runs.summary import Metrics, Summary
+from pipeline.runs.workspace import DEFAULT_ROOT, Run, Workspace
+from trainer.tuning.hyperparameters import told
 
 _SHOWN_CUTOFF: Final = 10
 _ALL_UP_TO: Final = 8

@@ -15,17 +15,17 @@ from typing import NoReturn
 import psutil
 from rich.console import Console
 
-from pipeline import summary as summaries
-from pipeline.child import Child, explain_exit
+from pipeline.atomic_files import write_json, write_text
 from pipeline.cli.run_report import report, report_failure
 from pipeline.cli.run_view import make_view
 from pipeline.config import PipelineConfig
-from pipeline.config_loading import dump
-from pipeline.data_source import DataSource, resolve
-from pipeline.errors import UserError
-from pipeline.run_state import RunState
-from pipeline.whole_files import write_json, write_text
-from pipeline.workspace import Run, Workspace
+from pipeline.config.loading import dump
+from pipeline.datasets.source import DataSource, resolve
+from pipeline.local.subprocess_runner import Child, explain_exit
+from pipeline.runs import summary as summaries
+from pipeline.runs.run_state import RunState
+from pipeline.runs.workspace import Run, Workspace
+from trainer.errors import UserError
 
 
 @dataclass(frozen=True)

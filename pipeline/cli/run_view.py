@@ -14,8 +14,8 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from pipeline.cli.trial_line import trial_line
-from pipeline.progress import Event
-from pipeline.run_state import RunState, Step
+from pipeline.runs.run_state import RunState, Step
+from trainer.progress import Event
 
 _NAME_WIDTH: Final = 28
 _HEARTBEAT_SECONDS: Final = 15.0

@@ -12,7 +12,7 @@ from pipeline.cli.options import workspace_option
 from pipeline.cli.tables import number, print_table
 
 if TYPE_CHECKING:
-    from pipeline.past_run import PastRun
+    from pipeline.runs.run_record import PastRun
 
 _COLUMNS = (
     *("run", "state", "data", "hit_rate@10>", "ndcg@10>"),
@@ -31,8 +31,8 @@ def runs(as_json: bool, workspace: Path) -> None:
       two-tower runs
       two-tower runs --json | jq '.runs[] | select(.blessed) | .run'
     """
-    from pipeline.history import History
-    from pipeline.workspace import Workspace
+    from pipeline.runs.metadata_store import History
+    from pipeline.runs.workspace import Workspace
 
     found = [_row(run) for run in History(Workspace.open(workspace)).runs()]
     if as_json:

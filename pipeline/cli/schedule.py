@@ -17,7 +17,7 @@ from pipeline.cli.server_options import (
 )
 
 if TYPE_CHECKING:
-    from pipeline.kubeflow.client import Client
+    from pipeline.kubeflow.server.client import Client
 
 
 @click.group()
@@ -84,8 +84,8 @@ def create(
       two-tower schedule create --cron '0 0 3 * * *' --span yesterday
       two-tower schedule create --cron '0 30 4 * * MON' --span today-2 --name weekly
     """
-    from pipeline.config_loading import load
-    from pipeline.kubeflow import cron, runs, schedules
+    from pipeline.config.loading import load
+    from pipeline.kubeflow.server import cron, runs, schedules
 
     config = load(files, assignments_with_dataset(dataset, assignments))
     schedules.check_span(span)
@@ -112,7 +112,7 @@ def create(
 @server_options
 def list_(*, server: Server) -> None:
     """List the schedules of the namespace."""
-    from pipeline.kubeflow import cron, schedules
+    from pipeline.kubeflow.server import cron, schedules
 
     found = schedules.listed(server.connect())
     if not found:
@@ -133,7 +133,7 @@ def list_(*, server: Server) -> None:
 @server_options
 def pause(*, name: str, server: Server) -> None:
     """Start no more runs until the schedule NAME is resumed."""
-    from pipeline.kubeflow import schedules
+    from pipeline.kubeflow.server import schedules
 
     client = server.connect()
     schedules.switch(client, _id(client, name), enabled=False)
@@ -145,7 +145,7 @@ def pause(*, name: str, server: Server) -> None:
 @server_options
 def resume(*, name: str, server: Server) -> None:
     """Let the schedule NAME go on."""
-    from pipeline.kubeflow import schedules
+    from pipeline.kubeflow.server import schedules
 
     client = server.connect()
     schedules.switch(client, _id(client, name), enabled=True)
@@ -157,7 +157,7 @@ def resume(*, name: str, server: Server) -> None:
 @server_options
 def delete(*, name: str, server: Server) -> None:
     """Delete the schedule NAME; its runs stay."""
-    from pipeline.kubeflow import schedules
+    from pipeline.kubeflow.server import schedules
 
     client = server.connect()
     schedules.delete(client, _id(client, name))
@@ -170,8 +170,8 @@ def _id(client: Client, name: str) -> str:
     Raises:
       UserError: There is none of that name.
     """
-    from pipeline.errors import UserError
-    from pipeline.kubeflow import schedules
+    from pipeline.kubeflow.server import schedules
+    from trainer.errors import UserError
 
     found: dict[str, Any] | None = schedules.find(client, name)
     if found is None:

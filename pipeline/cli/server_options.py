@@ -12,7 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
-    from pipeline.kubeflow.client import Client, Version
+    from pipeline.kubeflow.server.client import Client, Version
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -62,9 +62,9 @@ class Server:
         Raises:
           UserError: It is not, or it does not talk to us.
         """
-        from pipeline.kubeflow.client import Client
-        from pipeline.kubeflow.endpoint import find
-        from pipeline.kubeflow.rest import Rest
+        from pipeline.kubeflow.server.client import Client
+        from pipeline.kubeflow.server.endpoint import find
+        from pipeline.kubeflow.server.rest import Rest
 
         endpoint = find(
             url=self.endpoint,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.progress import Event
-from pipeline.tuned_values import told
+from trainer.progress import Event
+from trainer.tuning.hyperparameters import told
 
 
 def trial_line(event: Event) -> str:

@@ -72,8 +72,8 @@ def tune(
     """
     from pipeline.cli.run_session import RunRequest, run_pipeline
     from pipeline.cli.tune_report import TuneReport, check_output
-    from pipeline.config_loading import load
-    from pipeline.data_source import check
+    from pipeline.config.loading import load
+    from pipeline.datasets.source import check
 
     check_output(output)
     assignments = assignments_with_dataset(dataset, assignments)

@@ -11,14 +11,14 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from pipeline.atomic_files import write_text
 from pipeline.cli.run_report import print_facts, workspace_option
 from pipeline.cli.tables import number, print_table
-from pipeline.errors import UsageError
-from pipeline.summary import Summary
-from pipeline.tune_config import TuneConfig
-from pipeline.tuned_values import nested, short, told
-from pipeline.whole_files import write_text
-from pipeline.workspace import Run, Workspace
+from pipeline.runs.summary import Summary
+from pipeline.runs.workspace import Run, Workspace
+from trainer.errors import UsageError
+from trainer.tuning.config import TuneConfig
+from trainer.tuning.hyperparameters import nested, short, told
 
 
 def check_output(path: Path) -> None:

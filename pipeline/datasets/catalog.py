@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from pipeline.errors import UsageError
+from trainer.errors import UsageError
 
 GROUPLENS_URL: Final = "https://files.grouplens.org/datasets/movielens/"
 LICENCE_NOTE: Final = (

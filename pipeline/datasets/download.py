@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from pipeline.errors import UserError
+from trainer.errors import UserError
 
 Say = Callable[[str], None]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from pipeline.datasets import catalog, download, widedeep
 from pipeline.datasets.catalog import CatalogEntry
 from pipeline.datasets.download import Say
-from pipeline.errors import UserError
+from trainer.errors import UserError
 
 
 @dataclass(frozen=True)

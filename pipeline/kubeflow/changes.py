@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pipeline import kubeflow_runner as stock
 from pipeline.config import PipelineConfig
-from pipeline.kubeflow import step_settings, stock
+from pipeline.kubeflow import step_settings
 from pipeline.kubeflow.compiler import mends_of
 
 ABSENT: Final = object()

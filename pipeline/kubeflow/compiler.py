@@ -11,10 +11,12 @@ from typing import Any, Final
 import yaml
 
 from pipeline.config import PipelineConfig
-from pipeline.errors import UsageError, UserError
-from pipeline.kubeflow import mends, rules, step_settings
+from pipeline.kubeflow import spec_patches as mends
+from pipeline.kubeflow import step_settings
 from pipeline.kubeflow.ratings_importer import import_ratings
-from pipeline.kubeflow.stock import INPUT_BASE, SPAN, bare_spec
+from pipeline.kubeflow.validation import rules
+from pipeline.kubeflow_runner import INPUT_BASE, SPAN, bare_spec
+from trainer.errors import UsageError, UserError
 
 _EXAMPLE_GEN: Final = "MovieLensExampleGen"
 _LATEST: Final = "latest"
@@ -73,7 +75,7 @@ def compile_pipeline(
       no_cache: Whether no step may take an earlier result.
 
     Returns:
-      A pipeline that passes `pipeline.kubeflow.rules`.
+      A pipeline that passes `pipeline.kubeflow.validation.rules`.
 
     Raises:
       UsageError: `kubeflow.steps` names a step that the graph does not have.

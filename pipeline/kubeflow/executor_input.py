@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.errors import UserError
 from pipeline.kubeflow.mirrors import local_path
+from trainer.errors import UserError
 
 Json = dict[str, Any]
 

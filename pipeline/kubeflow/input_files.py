@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pipeline.errors import UserError
+from trainer.errors import UserError
 
 
 def bring(input_base: str, folder: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pipeline.kubeflow.mends import Spec, component_of, tasks
+from pipeline.kubeflow.spec_patches import Spec, component_of, tasks
 
 RATINGS: Final = "ratings"
 _IMPORTER: Final = "RatingsImporter"

@@ -12,9 +12,9 @@ import difflib
 from collections.abc import Iterable
 from typing import Any, Final
 
-from pipeline.errors import UsageError
-from pipeline.kubeflow.mends import Spec, component_of, containers, tasks
-from pipeline.kubeflow_config import KubeflowConfig, StepConfig
+from pipeline.kubeflow.config import KubeflowConfig, StepConfig
+from pipeline.kubeflow.spec_patches import Spec, component_of, containers, tasks
+from trainer.errors import UsageError
 
 _BACKOFF: Final = {
     "backoffDuration": "60s",

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from kubernetes.client import models
 
-from pipeline.kubeflow_config import KubeflowConfig
+from pipeline.kubeflow.config import KubeflowConfig
 
 FOLDER = Path(__file__).resolve().parents[2] / "kubeflow" / "manifests"
 FILES = sorted(FOLDER.rglob("*.yaml"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import fingerprints
-from pipeline.config_loading import load
+from pipeline.config.loading import load
 
 REPOSITORY = Path(fingerprints.__file__).resolve().parent.parent
 
@@ -36,8 +36,8 @@ def changed_by_editing(checkout: Path, source: str) -> set[str]:
         ("trainer/preprocessing.py", {"Transform", "Tuner", "Trainer"}),
         ("trainer/export.py", {"Tuner", "Trainer"}),
         ("components/tuner/executor.py", {"Tuner"}),
-        ("pipeline/tuned_values.py", {"Tuner", "Trainer"}),
-        ("components/schema/schema.pbtxt", {"SchemaImporter"}),
+        ("trainer/tuning/hyperparameters.py", {"Tuner", "Trainer"}),
+        ("components/schema_importer/schema.pbtxt", {"SchemaImporter"}),
         ("components/metrics/ndcg.py", {"Evaluator"}),
         ("components/pusher/executor.py", {"Pusher"}),
         (

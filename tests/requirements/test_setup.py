@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.doctor import check_line
+from pipeline.local.doctor import check_line
 from tests.requirements.machine import Machine
 
 

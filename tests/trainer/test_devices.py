@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.errors import UserError
 from tests.trainer.test_fitting import fitted, found
 from tests.trainer.test_model import batch, make_model
 from trainer.devices import Cluster, precision, read_cluster
+from trainer.errors import UserError
 
 
 @pytest.mark.parametrize("name", ["mixed_bfloat16", "mixed_float16"])

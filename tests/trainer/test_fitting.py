@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.errors import UserError
 from tests.fixtures import small_model as small
 from tests.trainer.test_model import NUM_TARGETS, batch, make_model
 from trainer import features as f
+from trainer.errors import UserError
 from trainer.fitting import FitReport, fit, make_optimizer
 from trainer.model import TwoTowerModel
 from trainer.validation import Validation

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.errors import UserError
 from tests.fixtures import small_model as small
+from trainer.errors import UserError
 from trainer.losses import LossContext, make_loss
 from trainer.model import TwoTowerModel
 from trainer.towers import CandidateTower

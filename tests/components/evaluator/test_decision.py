@@ -8,13 +8,13 @@ import html
 import pytest
 from tfx.types import standard_artifacts
 
+from components.evaluator.config import SliceThresholds
 from components.report_gen import page
 from pipeline.config import EvalConfig
-from pipeline.errors import UserError
-from pipeline.eval_config import SliceThresholds
 from tests.fixtures.eval_bench import is_blessed
 from tests.fixtures.eval_world import CONFIG, HELD_OUT
 from tests.fixtures.report_facts import facts
+from trainer.errors import UserError
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,9 @@ import tensorflow as tf
 from tfx.types import artifact, standard_artifacts
 
 from pipeline.config import EvalConfig
-from pipeline.errors import UserError
 from tests.fixtures.eval_bench import is_blessed
 from tests.fixtures.eval_world import CONFIG, World
+from trainer.errors import UserError
 
 pytestmark = pytest.mark.slow
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from components.metrics.catalogue import metric_named
-from pipeline.query_ranks import Pairs, QueryRanks
+from components.evaluator.query_ranks import Pairs, QueryRanks
+from components.metrics.registry import metric_named
 from tests.fixtures.eval_world import ROWS
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ from tensorflow_model_analysis.evaluators import (
 )
 from tensorflow_model_analysis.metrics import metric_specs, metric_types
 
-from components.evaluator.eval_config import to_tfma
+from components.evaluator.tfma_config import to_tfma
 from components.evaluator.thresholds import Outcome
 from components.metrics.tfma_metric import RetrievalMetric, metric_config
 from pipeline.config import EvalConfig

@@ -10,12 +10,12 @@ import pytest
 from components.movielens_example_gen import ingest, ratings_file
 from components.movielens_example_gen.bad_rows import BadRowsError
 from pipeline.config import DataConfig
-from pipeline.errors import UserError
 from tests.fixtures.movielens_files import (
     CSV_HEADER,
     write_csv,
 )
 from tests.fixtures.raw_data import GOOD, read, triples
+from trainer.errors import UserError
 
 BAD_LINES = {
     b"1,2,99,200": ("rating 99", "0.5 to 5 in steps of 0.5"),

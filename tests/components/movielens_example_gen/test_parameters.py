@@ -8,7 +8,7 @@ import pytest
 
 from components.movielens_example_gen.parameters import Parameters, last_span, to_json
 from pipeline.config import DataConfig
-from pipeline.errors import UserError
+from trainer.errors import UserError
 
 TODAY = datetime.date(2026, 3, 1)
 

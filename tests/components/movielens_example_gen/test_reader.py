@@ -9,7 +9,6 @@ import pytest
 from components.movielens_example_gen import ingest
 from components.movielens_example_gen.tables import Movie, User
 from pipeline.config import DataConfig
-from pipeline.errors import UserError
 from tests.fixtures.movielens_files import (
     CSV_HEADER,
     write_csv,
@@ -17,6 +16,7 @@ from tests.fixtures.movielens_files import (
     write_tab,
 )
 from tests.fixtures.raw_data import GOOD, read, triples
+from trainer.errors import UserError
 
 
 def test_tab_family_with_users_and_latin_1_titles(tmp_path: Path) -> None:

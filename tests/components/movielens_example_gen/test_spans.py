@@ -10,8 +10,8 @@ from components.movielens_example_gen import ingest, spans
 from components.movielens_example_gen.fingerprint import content_fingerprint
 from components.movielens_example_gen.reader import SpanFiles
 from pipeline.config import DataConfig
-from pipeline.errors import UserError
 from tests.fixtures.movielens_files import write_csv
+from trainer.errors import UserError
 
 EVENTS = [(1, 1, 4, 1), (1, 2, 4, 2), (1, 3, 4, 3)]
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.movielens_example_gen import ids, ingest, timelines, windows
+from components.movielens_example_gen import ids, ingest, timelines
+from components.movielens_example_gen import row_windows as windows
 from components.movielens_example_gen.tables import Ratings
 from components.movielens_example_gen.timelines import Timelines
 from pipeline.config import DataConfig

@@ -16,14 +16,14 @@ import pytest
 from rich.console import Console
 
 from pipeline.cli.run_session import Watch
-from pipeline.workspace import Workspace
+from pipeline.runs.workspace import Workspace
 from tests.fixtures.command import environment, two_tower
 from tests.fixtures.movielens_files import write_csv
 
 START = """
 import json, os, sys
 from pathlib import Path
-from pipeline.progress import emit
+from trainer.progress import emit
 print("third-party noise")
 def step(name, state="done", **fields):
     emit("step", id=name, state="running")

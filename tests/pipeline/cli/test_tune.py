@@ -13,8 +13,8 @@ from rich.console import Console
 
 from pipeline.cli.run_session import Watch
 from pipeline.cli.tune_report import TuneReport
-from pipeline.config_loading import load
-from pipeline.workspace import Workspace
+from pipeline.config.loading import load
+from pipeline.runs.workspace import Workspace
 from tests.fixtures.command import error_line, two_tower
 
 DECAYS = [0.5, 0.8]
@@ -43,7 +43,7 @@ TRIALS = [BEST, trial(1, 0.005, recall=0.23), trial(4, 0.001, recall=0.1), FAILE
 SEARCH = """
 import json, os, sys
 from pathlib import Path
-from pipeline.progress import emit
+from trainer.progress import emit
 trials = json.loads(sys.argv[1])
 emit("pipeline", nodes=["Transform", "Tuner"])
 emit("step", id="Transform", state="cached", seconds=0.1)

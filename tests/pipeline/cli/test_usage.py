@@ -12,7 +12,7 @@ import pytest
 
 from tests.fixtures.command import environment, error_line, two_tower
 from tests.fixtures.movielens_files import write_csv
-from tests.pipeline.test_recommend import write_info
+from tests.pipeline.serving.test_client import write_info
 
 COMMANDS = ("run", "tune", "recommend", "config", "data", "doctor")
 

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.datasets import catalog, download, fetch, widedeep
 from pipeline.datasets.catalog import CatalogEntry
-from pipeline.errors import UsageError, UserError
+from trainer.errors import UsageError, UserError
 
 FILES = {"ratings.csv": b"userId,movieId\n", "movies.csv": b"movieId\n"}
 

@@ -8,8 +8,8 @@ import pytest
 from components.movielens_example_gen import ingest
 from pipeline.config import DataConfig
 from pipeline.datasets.split_spans import split_spans
-from pipeline.errors import UserError
 from tests.fixtures.movielens_files import write_csv, write_double_colon, write_tab
+from trainer.errors import UserError
 
 DAY = 86_400
 

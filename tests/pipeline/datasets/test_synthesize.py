@@ -14,7 +14,7 @@ from pipeline.datasets.synthesis_config import (
 )
 from pipeline.datasets.synthesize import synthesize
 from pipeline.datasets.synthetic_taste import favourite_of, group_of
-from pipeline.errors import UserError
+from trainer.errors import UserError
 
 SMALL = SynthesisConfig(ratings=4_000, users=200, movies=200)
 

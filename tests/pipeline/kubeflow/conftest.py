@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.config_loading import load
+from pipeline.config.loading import load
 
 SETTINGS = (
     "kubeflow.image=registry.example.com/two-tower:1",
@@ -25,7 +25,7 @@ SETTINGS = (
 @pytest.fixture(scope="session")
 def stock() -> dict[str, Any]:
     """What TFX itself makes of our graph."""
-    from pipeline.kubeflow.stock import bare_spec  # noqa: PLC0415 - slow
+    from pipeline.kubeflow_runner import bare_spec  # noqa: PLC0415 - slow
 
     spec, _ = bare_spec(load())
     return spec

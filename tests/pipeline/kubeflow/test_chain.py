@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.config_loading import load
+from pipeline.config.loading import load
 from tests.conftest import DAYS, SETTINGS, Chain
 from tests.fixtures.kfp_backend import Backend, Ran
 from tests.fixtures.lazy import lazily

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.config_loading import load
+from pipeline.config.loading import load
 from tests.fixtures.lazy import lazily
 from tests.pipeline.kubeflow.conftest import SETTINGS
 
@@ -67,7 +67,7 @@ def test_each_difference_from_the_stock_file_is_named(
         "2.1.0",
     )
     commands = by_name["run_our_entrypoint"].differences
-    assert {d.after for d in commands} == {"pipeline.kubeflow.step"}
+    assert {d.after for d in commands} == {"pipeline.kubeflow.step_entrypoint"}
     assert len(commands) == len(compiled.spec["components"])
     placed = by_name["platform_document"].differences
     assert any(d.path.endswith("exec-Trainer.nodeSelector") for d in placed)

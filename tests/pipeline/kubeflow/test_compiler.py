@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.config_loading import load
-from pipeline.errors import UsageError
-from pipeline.kubeflow.rules import check
+from pipeline.config.loading import load
+from pipeline.kubeflow.validation.rules import check
 from tests.fixtures.lazy import lazily
 from tests.pipeline.kubeflow.conftest import SETTINGS
+from trainer.errors import UsageError
 
 pytestmark = pytest.mark.slow  # importing TFX takes ten seconds
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import UserError
 from pipeline.kubeflow.executor_input import adapt, finish
 from pipeline.kubeflow.mirrors import ROOT_ENV, local_path, remove_folder_marks
+from trainer.errors import UserError
 
 ROOT = "minio://mlpipeline/v2/artifacts/run/Trainer/1"
 EXAMPLES = {"instanceSchema": "title: tfx.Examples\ntype: object\n"}

@@ -1,0 +1,47 @@
+"""The configuration of what DataGate refuses: `DataGateConfig`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from trainer.config import FROZEN, PositiveInt
+
+Split = Literal["train", "eval", "corpus"]
+# What train and eval rows have in common and what may be alike over time.
+Distributed = Literal[
+    "movie_ids", "ratings", "activity", "age", "gender", "occupation", "zip_code"
+]
+Divergence = Annotated[float, Field(gt=0, le=1)]
+
+
+def _min_rows() -> Mapping[Split, int]:
+    return {"train": 10, "eval": 10, "corpus": 10}
+
+
+# docs/data.md tells what real editions measure.
+def _max_drift() -> Mapping[Distributed, Divergence]:
+    return {"movie_ids": 0.15, "ratings": 0.1}
+
+
+def _max_skew() -> Mapping[Distributed, Divergence]:
+    return {"ratings": 0.1}
+
+
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
+class DataGateConfig:
+    """The bounds beyond which DataGate stops the run.
+
+    Attributes:
+      min_rows: Rows that a split must have at least.
+      max_drift: Feature -> Jensen-Shannon divergence (0 to 1) of the train split from
+        the one that the live model was trained on; empty for no bound.
+      max_skew: Feature -> Jensen-Shannon divergence of the eval from the train split.
+    """
+
+    min_rows: Mapping[Split, PositiveInt] = Field(default_factory=_min_rows)
+    max_drift: Mapping[Distributed, Divergence] = Field(default_factory=_max_drift)
+    max_skew: Mapping[Distributed, Divergence] = Field(default_factory=_max_skew)

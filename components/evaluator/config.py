@@ -1,0 +1,141 @@
+"""The configuration of the evaluation: metrics, slices and what must be reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated
+
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from trainer.config import FROZEN, PositiveInt
+
+AccuracyMetric = Annotated[
+    str, Field(pattern=r"^(mrr|(hit_rate|recall|ndcg|map)@[1-9][0-9]*)$")
+]
+# A mean over users, so that two models can be compared user by user.
+MeanMetric = Annotated[
+    str, Field(pattern=r"^(mrr|(hit_rate|recall|ndcg|map|novelty)@[1-9][0-9]*)$")
+]
+Metric = Annotated[
+    str,
+    Field(pattern=r"^(mrr|(hit_rate|recall|ndcg|map|coverage|novelty)@[1-9][0-9]*)$"),
+]
+# On request: one of the project's, or "package.module.Class@10" of somebody else's.
+OwnMetric = Annotated[
+    str,
+    Field(pattern=r"^(interaction_recall|([a-zA-Z_]\w*\.)+[a-zA-Z_]\w*)@[1-9][0-9]*$"),
+]
+# A feature, for each of its values, or one of its values: "gender", "gender=F".
+SliceName = Annotated[str, Field(pattern=r"^[a-z_]+(=.+)?$")]
+# A bound of 0 could refuse nothing, one of NaN would refuse everything.
+Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Drop = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Confidence = Annotated[float, Field(ge=0.5, lt=1)]
+
+
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
+class SliceThresholds:
+    """What a slice must reach. It is refused only where it misses that beyond noise.
+
+    Attributes:
+      floors: Metric -> value that the candidate must reach.
+      min_lift: Metric -> factor over popularity that the candidate must reach.
+      max_drop: Metric -> absolute loss against the live model that is accepted.
+    """
+
+    floors: Mapping[AccuracyMetric, Bound] = Field(default_factory=dict)
+    min_lift: Mapping[AccuracyMetric, Bound] = Field(default_factory=dict)
+    max_drop: Mapping[MeanMetric, Drop] = Field(default_factory=dict)
+
+
+def _slice_thresholds() -> Mapping[str, SliceThresholds]:
+    return {
+        "activity": SliceThresholds(
+            min_lift={"ndcg@10": 1.0}, max_drop={"ndcg@10": 0.02}
+        )
+    }
+
+
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
+class EvalConfig:
+    """Metrics, slices and the thresholds that decide the blessing.
+
+    Attributes:
+      top_k: Cut-offs of the metrics.
+      metrics: Further metrics: `interaction_recall@k`, or `package.module.Class@k` of
+        one's own.
+      exclude_seen: Whether the ranking leaves out movies of the training timeline.
+      slices: Features of eval rows to slice on.
+      floors: Metric -> value that the candidate must reach.
+      min_lift: Metric -> factor over popularity that the candidate must reach; that it
+        is better than popularity at all must also be beyond noise.
+      max_drop: Metric -> absolute loss against the live model that is accepted; a
+        larger one is accepted only as far as noise explains it.
+      slice_thresholds: Slice, `feature` or `feature=value` -> what it must reach.
+      confidence: What "beyond noise" means for all users together, and the confidence
+        of the intervals: 0.95 refuses 1 candidate in 20 for noise alone.
+      slice_confidence: The same for a slice. Nearer to 1, because there are many.
+      ignore_broken_live_model: Whether a live model that cannot be evaluated (damaged,
+        without the signature) is left out of the comparison instead of ending the run.
+    """
+
+    top_k: tuple[PositiveInt, ...] = (1, 5, 10, 50, 100)
+    metrics: tuple[OwnMetric, ...] = ()
+    exclude_seen: bool = True
+    slices: tuple[str, ...] = (
+        "activity",
+        "user_kind",
+        "gender",
+        "age_group",
+        "occupation",
+        "held_out_popularity",
+        "held_out_genres",
+        "held_out_decades",
+    )
+    floors: Mapping[Metric, Bound] = Field(
+        default_factory=lambda: {"hit_rate@10": 0.02, "ndcg@10": 0.01}
+    )
+    min_lift: Mapping[AccuracyMetric, Bound] = Field(
+        default_factory=lambda: {"ndcg@10": 1.1}
+    )
+    max_drop: Mapping[MeanMetric, Drop] = Field(
+        default_factory=lambda: {"ndcg@10": 0.01}
+    )
+    slice_thresholds: Mapping[SliceName, SliceThresholds] = Field(
+        default_factory=_slice_thresholds
+    )
+    confidence: Confidence = 0.95
+    slice_confidence: Confidence = 0.99
+    ignore_broken_live_model: bool = False
+
+    @model_validator(mode="after")
+    def _check_thresholds(self) -> EvalConfig:
+        if not self.floors or not self.min_lift:
+            raise ValueError(
+                "eval.floors and eval.min_lift must each name at least one metric: "
+                "without a threshold nothing could be refused"
+            )
+        for where, metric in self._named_metrics():
+            _, at, cutoff = metric.partition("@")
+            if at and int(cutoff) not in self.top_k:
+                raise ValueError(
+                    f"eval.{where} names {metric}, but eval.top_k computes only "
+                    f"{', '.join(map(str, self.top_k))}"
+                )
+        return self
+
+    @property
+    def all_slices(self) -> tuple[str, ...]:
+        """Features of `slices`, and those that only `slice_thresholds` names."""
+        named = [name.partition("=")[0] for name in self.slice_thresholds]
+        return tuple(dict.fromkeys([*self.slices, *named]))
+
+    def _named_metrics(self) -> Iterator[tuple[str, str]]:
+        """Yields every metric that has a threshold, with the key that it stands in."""
+        groups = {"": self, **{f"{k}.": v for k, v in self.slice_thresholds.items()}}
+        for name, thresholds in groups.items():
+            where = f"slice_thresholds.{name}" if name else ""
+            for group in ("floors", "min_lift", "max_drop"):
+                for metric in getattr(thresholds, group):
+                    yield where + group, metric

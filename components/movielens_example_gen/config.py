@@ -1,0 +1,109 @@
+"""The configuration of what is read and how it is split: `ExampleGenConfig`."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from trainer.config import FROZEN, PositiveInt
+
+Column = Literal["user_id", "movie_id", "rating", "timestamp", "title", "genres"]
+
+
+def _as_written(value: object) -> object:
+    """YAML reads 12 as a number and 2026-03-01 as a date."""
+    is_span = isinstance(value, (int, datetime.date)) and not isinstance(value, bool)
+    return str(value) if is_span else value
+
+
+SpanId = Annotated[
+    str,
+    BeforeValidator(_as_written),
+    Field(pattern=r"^([0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2})$"),
+]
+Name = Annotated[str, Field(min_length=1)]
+
+
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
+class ExampleGenConfig:
+    """What is read, how it is split and how rows are cut.
+
+    Attributes:
+      dataset: Name of the MovieLens edition.
+      split: How the eval split is held out of each timeline.
+      holdout: Events held out per user by `leave_last_n`.
+      min_user_ratings: Users with fewer events are left out of train and eval.
+      min_rating: Events rated lower are left out (0 keeps all), in stars.
+      window_length: Events of one train row at most, and of one history at inference.
+      window_stride: New targets per window; the rest of a window is context.
+      activity_bounds: Lower bounds of the timeline-length buckets, in events.
+      holdout_fraction: Share of the events held out by `temporal_global` and `random`.
+      eval_start: First second of the eval period of `temporal_global`, in seconds since
+        the epoch, UTC; None to cut at `holdout_fraction`.
+      on_bad_row: Whether a row that cannot be right ends the run or is set aside.
+      max_quarantined_fraction: Share of the rows above which even `quarantine` fails.
+      columns: Names in the header of a CSV file where they are not MovieLens' own.
+      rating_scale: Lowest and highest rating and the step, in stars; None for the
+        edition's own scale.
+      span_pattern: How folders of spans are named, such as `span-{SPAN}`,
+        `{YYYY}-{MM}-{DD}` or either with `/version-{VERSION}`; None to recognise it.
+      span_window: Spans that are read, counted back from the last; None for all.
+      first_span: First span of an explicit range, a number or a date.
+      last_span: Last span, a number or a date; None for the newest there is. A schedule
+        gives its date here, so that a day without data is an error and not the day
+        before once more.
+      seed: Seed of the `random` split.
+    """
+
+    dataset: str = "ml-100k"
+    split: Literal["leave_last_n", "temporal_global", "random"] = "leave_last_n"
+    holdout: PositiveInt = 1
+    min_user_ratings: Annotated[int, Field(ge=2)] = 3
+    min_rating: Annotated[float, Field(ge=0, le=5)] = 0.0
+    window_length: PositiveInt = 100
+    window_stride: PositiveInt = 50
+    activity_bounds: tuple[PositiveInt, ...] = (20, 50, 100, 200)
+    holdout_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    eval_start: Annotated[int, Field(ge=0)] | None = None
+    on_bad_row: Literal["fail", "quarantine"] = "fail"
+    max_quarantined_fraction: Annotated[float, Field(gt=0, le=1)] = 0.01
+    columns: Mapping[Column, Name] = Field(default_factory=dict)
+    rating_scale: tuple[float, float, Annotated[float, Field(gt=0)]] | None = None
+    span_pattern: Name | None = None
+    span_window: PositiveInt | None = None
+    first_span: SpanId | None = None
+    last_span: SpanId | None = None
+    seed: int = 42
+
+    @model_validator(mode="after")
+    def _check_holdout(self) -> ExampleGenConfig:
+        if self.split == "leave_last_n" and self.min_user_ratings <= self.holdout:
+            raise ValueError(
+                f"min_user_ratings is {self.min_user_ratings}, but it must be more "
+                f"than holdout ({self.holdout}), else a user would have nothing to "
+                "train on"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_spans(self) -> ExampleGenConfig:
+        if self.first_span is not None and self.span_window is not None:
+            raise ValueError(
+                f"first_span is {self.first_span} and span_window "
+                f"{self.span_window}: give a range or a window, not both"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_windows(self) -> ExampleGenConfig:
+        if self.window_stride > self.window_length:
+            raise ValueError(
+                f"window_stride is {self.window_stride}, but it may be at most "
+                f"window_length ({self.window_length}), else events between two "
+                "windows would never be a target"
+            )
+        return self

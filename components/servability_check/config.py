@@ -1,0 +1,24 @@
+"""The configuration of what a pushed model must be able to do: `ServingConfig`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from trainer.config import FROZEN
+
+
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
+class ServingConfig:
+    """What a pushed model must be able to do.
+
+    Attributes:
+      warmup_requests: Real requests stored with the model for TF Serving's warm-up.
+      max_latency_ms: Median time of one `serving_default` call above which the model
+        is not servable; None for no limit.
+    """
+
+    warmup_requests: Annotated[int, Field(ge=1, le=1000)] = 10
+    max_latency_ms: Annotated[float, Field(gt=0)] | None = 100.0

@@ -1,0 +1,184 @@
+"""YAML layers and `--set key=value` -> `PipelineConfig`.
+
+Later layers win, key by key:
+
+1. the defaults in `pipeline.config`;
+2. the packaged preset of the dataset, `pipeline/config/presets/<dataset>.yaml`, if any;
+3. user files, in the order given, or other packaged presets by their name;
+4. `--set` assignments, in the order given.
+
+A mapping such as `eval.floors` is one value: a file that names it replaces it whole.
+`--set eval.floors.ndcg@10=0.05` changes one of its entries, and `=null` removes it.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import difflib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from pipeline.config import PipelineConfig
+from pipeline.config.yaml_layers import KeyPath, Layer, parse_assignment, read_layer
+from trainer.errors import UsageError
+from trainer.tuning.config import REMEDIED
+
+_ADAPTER = TypeAdapter(PipelineConfig)
+_ENTRY_DEPTH = 3  # section.field.entry: one entry of a mapping field
+
+
+def load(
+    files: Sequence[Path] = (),
+    assignments: Sequence[str] = (),
+    default_dataset: str | None = None,
+) -> PipelineConfig:
+    """Merges the layers and checks the result.
+
+    Args:
+      files: YAML files or names of packaged presets, the last wins.
+      assignments: `key.path=value` texts, the last wins; they win over files.
+      default_dataset: Taken for `data.dataset` where no layer names one.
+
+    Raises:
+      UsageError: An unknown key, a wrong type or an impossible value: the message
+        names the key, where it was written, the value and what is allowed.
+    """
+    user = [_user_layer(path) for path in files]
+    sets = [(parse_assignment(text), text) for text in assignments]
+    base = Layer({"data": {"dataset": default_dataset}} if default_dataset else {})
+    data = _merged([base, *user], sets).values["data"]
+    dataset = data.get("dataset") if isinstance(data, dict) else None
+    return _validate(_merged([base, _preset(dataset), *user], sets))
+
+
+def dump(config: PipelineConfig) -> str:
+    """The whole configuration as YAML that `load` reads back to an equal one."""
+    plain = _ADAPTER.dump_python(config, mode="json")
+    return yaml.safe_dump(plain, sort_keys=False)
+
+
+def _user_layer(path: Path) -> Layer:
+    """A file, or where there is none the packaged preset of that name."""
+    packaged = None if path.exists() else _packaged(str(path))
+    return read_layer(path if packaged is None else packaged)
+
+
+def _preset(dataset: object) -> Layer:
+    """The packaged preset; an empty layer where the dataset has none."""
+    packaged = _packaged(dataset)
+    return Layer({}) if packaged is None else read_layer(packaged)
+
+
+def _packaged(name: object) -> Path | None:
+    """The file of a packaged preset, None where there is none of that name."""
+    # A name is one path segment; anything else is no preset and is refused later.
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9-]+", name):
+        return None
+    path = Path(str(resources.files("pipeline.config"))) / "presets" / f"{name}.yaml"
+    return path if path.is_file() else None
+
+
+def _merged(
+    layers: Sequence[Layer], sets: Sequence[tuple[tuple[KeyPath, Any], str]]
+) -> Layer:
+    values = _ADAPTER.dump_python(PipelineConfig(), mode="json")
+    origins: dict[KeyPath, str] = {}
+    for layer in layers:
+        for section, content in layer.values.items():
+            if isinstance(content, Mapping) and isinstance(values.get(section), dict):
+                values[section].update(copy.deepcopy(dict(content)))
+            elif content is not None:  # `train:` with nothing under it changes nothing
+                values[section] = copy.deepcopy(content)
+        origins.update(layer.origins)
+    for (path, value), text in sets:
+        _assign(values, path, value, text)
+        origins[path] = f"--set {text}"
+    return Layer(values, origins)
+
+
+def _assign(values: dict[str, Any], path: KeyPath, value: Any, text: str) -> None:
+    target: Any = values
+    for depth, key in enumerate(path[:-1]):
+        target = target.setdefault(key, {}) if depth else target.get(key)
+        if not isinstance(target, dict):
+            raise UsageError(*_unknown_path(path[: depth + 1], text, known=bool(depth)))
+    if value is None and len(path) == _ENTRY_DEPTH:
+        target.pop(path[-1], None)
+    else:
+        target[path[-1]] = value
+
+
+def _unknown_path(path: KeyPath, text: str, *, known: bool) -> tuple[str, str]:
+    if known:
+        return (f"--set {text}: {'.'.join(path)} has no keys below it", "Shorten it.")
+    return (f"--set {text}: there is no section {path[0]!r}", _suggestion(path))
+
+
+def _validate(layer: Layer) -> PipelineConfig:
+    try:
+        text = json.dumps(layer.values, default=str)
+        return _ADAPTER.validate_json(text, strict=True)
+    except ValidationError as error:
+        found = [_explain(details, layer) for details in error.errors()]
+        message = "; ".join(message for message, _ in found)
+        remedies = dict.fromkeys(remedy for _, remedy in found)
+        raise UsageError(message, " ".join(remedies)) from error
+
+
+def _explain(details: ErrorDetails, layer: Layer) -> tuple[str, str]:
+    """One pydantic error as (message, remedy)."""
+    path = tuple(str(part) for part in details["loc"] if part != "[key]")
+    origin = next(
+        (
+            layer.origins[path[:length]]
+            for length in range(len(path), 0, -1)
+            if path[:length] in layer.origins
+        ),
+        None,
+    )
+    place = f" ({origin})" if origin else ""
+    key, kind, given = ".".join(path), details["type"], details["input"]
+    if kind == "unexpected_keyword_argument":
+        return f"There is no key {key!r}{place}", _suggestion(path)
+    if kind == REMEDIED:
+        return f"{details['msg']}{place}", details["ctx"]["remedy"]
+    if kind == "value_error":  # our own checks name the keys themselves
+        return f"{details['ctx']['error']}{place}", "Change one of the two."
+    if kind == "string_pattern_mismatch" and "mrr" in details["ctx"]["pattern"]:
+        return (
+            f"{key!r}{place} is not a metric",
+            "Write mrr, or hit_rate@k, recall@k, ndcg@k, map@k or coverage@k.",
+        )
+    allowed = details["msg"].replace("Input should", "must", 1)
+    allowed = allowed.replace("String should", "must", 1)
+    allowed = allowed.replace("an object", "a section or mapping of keys to values")
+    if details["loc"][-1:] == ("[key]",):
+        return f"There is no entry {key!r}{place}: it {allowed}", "Rename it."
+    shown = json.dumps(given, default=str)
+    return f"{key} is {shown}{place}, but it {allowed}", "Change its value."
+
+
+def _suggestion(path: KeyPath) -> str:
+    """The nearest key and all that are allowed at that place."""
+    section: Any = PipelineConfig()
+    for part in path[:-1]:
+        # Of a mapping or list of sections nothing more is known here.
+        section = getattr(section, part, None)
+    if not dataclasses.is_dataclass(section):
+        return "Leave it out."
+    names = [item.name for item in dataclasses.fields(section)]
+    allowed = f"Allowed: {', '.join(names)}."
+    near = difflib.get_close_matches(path[-1], names, n=1)
+    prefix = ".".join(path[:-1])
+    if not near:
+        return allowed
+    return f"Did you mean {f'{prefix}.' if prefix else ''}{near[0]}? {allowed}"

@@ -1,0 +1,186 @@
+"""The configuration of where and with what the steps run on Kubeflow: `KubeflowConfig`.
+
+Nothing here changes what is computed. Values that are secret have no place in it: a
+`SecretVariable` names a Kubernetes secret, and only the cluster knows what it holds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from trainer.config import FROZEN, PositiveInt
+
+Name = Annotated[str, Field(min_length=1)]
+KubernetesName = Annotated[
+    str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")
+]
+AbsolutePath = Annotated[str, Field(pattern=r"^/[^\s]+$")]
+Location = Annotated[str, Field(pattern=r"^\S+$")]
+Root = Annotated[str, Field(pattern=r"^(minio|s3|gs)://[^\s/]+(/[^\s]*)?$")]
+EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+# Setting -> stores that its folder may be in: TensorFlow opens gs:// alone. From the
+# others, Kubeflow's launcher brings what is only read.
+_STORES: Final = {
+    "input_base": ("gs://", "s3://", "minio://"),
+    "serving_dir": ("gs://",),
+}
+_SECRET: Final = re.compile(r"passw|secret|token|credential|private|api_?key", re.I)
+
+
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
+class Toleration:
+    """A taint that a step may be scheduled in spite of.
+
+    Attributes:
+      key: The taint's key; empty for all taints.
+      operator: Whether the value must be equal or the key exist.
+      value: The taint's value.
+      effect: The taint's effect; empty for all.
+    """
+
+    key: str = ""
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: str = ""
+    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
+
+
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
+class StepConfig:
+    """What one step needs. None inherits from `kubeflow.defaults`.
+
+    Attributes:
+      image: Container image.
+      cpu: Cores, requested and limited.
+      memory_gb: Memory in 10^9 bytes, requested and limited.
+      gpus: Accelerators of the kind `kubeflow.gpu_type`.
+      retries: How often a step that failed is run again.
+      timeout_seconds: Seconds after which a step that still runs is ended.
+      cache: Whether an earlier result of the same inputs and parameters is taken.
+      node_selector: Labels that the node must have.
+      tolerations: Taints that the node may have.
+    """
+
+    image: Name | None = None
+    cpu: Annotated[float, Field(gt=0)] | None = None
+    memory_gb: Annotated[float, Field(gt=0)] | None = None
+    gpus: Annotated[int, Field(ge=0)] | None = None
+    retries: Annotated[int, Field(ge=0, le=10)] | None = None
+    timeout_seconds: PositiveInt | None = None
+    cache: bool | None = None
+    node_selector: Mapping[Name, str] | None = None
+    tolerations: tuple[Toleration, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
+class SecretVariable:
+    """An environment variable whose value is in a Kubernetes secret.
+
+    Attributes:
+      variable: Name of the environment variable.
+      secret: Name of the secret in the namespace of the runs.
+      key: Key within the secret.
+    """
+
+    variable: EnvName
+    secret: KubernetesName
+    key: Name
+
+
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
+class Volume:
+    """A persistent volume claim that every step mounts.
+
+    Attributes:
+      claim: Name of the claim in the namespace of the runs.
+      path: Where it is mounted.
+    """
+
+    claim: KubernetesName
+    path: AbsolutePath
+
+
+def _volumes() -> tuple[Volume, ...]:
+    return (Volume(claim="two-tower", path="/mnt/two-tower"),)
+
+
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
+class StepDefaults(StepConfig):
+    """What a step needs that says nothing else. None leaves it to the cluster."""
+
+    cpu: Annotated[float, Field(gt=0)] | None = 2.0
+    memory_gb: Annotated[float, Field(gt=0)] | None = 4.0
+    gpus: Annotated[int, Field(ge=0)] | None = 0
+    retries: Annotated[int, Field(ge=0, le=10)] | None = 2
+    timeout_seconds: PositiveInt | None = 4 * 3600
+    cache: bool | None = True
+
+
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
+class KubeflowConfig:
+    """How `two-tower compile`, `deploy` and `run --kubeflow` set the steps up.
+
+    Attributes:
+      image: Container image of all steps; see `kubeflow/Dockerfile`.
+      image_pull_policy: When a node asks the registry for the image.
+      image_pull_secrets: Names of secrets with registry credentials.
+      pipeline_root: Where artifacts are written; None for the server's default.
+      input_base: Folder with the files of the edition or with its spans, in a volume
+        or at gs://, s3:// or minio://. A run may be given another one of that kind.
+      serving_dir: Folder that the model server watches, in a volume or at gs://.
+      gpu_type: Name of the accelerator as Kubernetes knows it.
+      defaults: What steps need that are not named in `steps`.
+      steps: Node id -> what differs for it.
+      volumes: Claims that every step mounts.
+      secrets: Environment variables that come from Kubernetes secrets.
+      env: Environment variables that everybody may read.
+    """
+
+    image: Name = "two-tower:latest"
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    image_pull_secrets: tuple[KubernetesName, ...] = ()
+    pipeline_root: Root | None = None
+    input_base: Location = "/mnt/two-tower/data/ml-100k"
+    serving_dir: Location = "/mnt/two-tower/serving"
+    gpu_type: Name = "nvidia.com/gpu"
+    defaults: StepDefaults = Field(default_factory=StepDefaults)
+    steps: Mapping[str, StepConfig] = Field(default_factory=dict)
+    volumes: tuple[Volume, ...] = Field(default_factory=_volumes)
+    secrets: tuple[SecretVariable, ...] = ()
+    env: Mapping[EnvName, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_secrets(self) -> KubeflowConfig:
+        for variable in self.env:
+            if _SECRET.search(variable):
+                # The value is not shown: it may be one.
+                raise ValueError(
+                    f"kubeflow.env.{variable} looks like a secret, and all of env is "
+                    "readable in the compiled file: name a Kubernetes secret in "
+                    "kubeflow.secrets"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _check_places(self) -> KubeflowConfig:
+        mounts = [volume.path.rstrip("/") + "/" for volume in self.volumes]
+        for name, stores in _STORES.items():
+            place = getattr(self, name)
+            if not place.startswith(("/", *stores)):
+                raise ValueError(
+                    f"kubeflow.{name} is {place}, which no step can open: give a "
+                    "folder of a volume in kubeflow.volumes, or at "
+                    f"{' or '.join(stores)}"
+                )
+            if place.startswith("/") and not any(
+                f"{place}/".startswith(mount) for mount in mounts
+            ):
+                raise ValueError(
+                    f"kubeflow.{name} is {place}, which lies in no volume of "
+                    "kubeflow.volumes: it would be gone with the container"
+                )
+        return self

@@ -1,0 +1,1 @@
+"""The Kubeflow Pipelines server: connection, runs, schedules."""

@@ -1,0 +1,199 @@
+"""What a step's container runs: `python -m pipeline.kubeflow.step_entrypoint`.
+
+Arguments are those that TFX compiles for its own entrypoint, which does the work here
+too, once the launcher's message is in the shape that it knows. The exit code is 0, or 1
+where the component failed: the last line of the log says why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.kubeflow import executor_input, input_files, mirrors, shown_artifacts
+from pipeline.kubeflow.executor_input import Adapted, Json
+from pipeline.kubeflow.ratings_importer import RATINGS
+from pipeline.kubeflow.spec_patches import DRIVER_FLAG, STEP_FLAG
+from pipeline.local.failures import explain
+from trainer import progress
+from trainer.errors import UserError
+
+_INPUT_BASE: Final = "input_base"
+# Kubernetes shows what is written here beside the state of the container.
+_TERMINATION_LOG: Final = Path("/dev/termination-log")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one component; returns the exit code."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    options, beam_args = _parser().parse_known_args(arguments)
+    # Else a backend that the user's own Keras settings name would be taken.
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    try:
+        _run(options, beam_args)
+    except Exception as error:
+        traceback.print_exc()
+        failure = explain(error)
+        cause = f"{failure.cause.rstrip('.')}. {failure.remedy}".rstrip()
+        line = f"{options.step} failed: {cause}"
+        print(line, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):
+            if _TERMINATION_LOG.exists():
+                _TERMINATION_LOG.write_text(line, encoding="utf-8")
+        return 1
+    return 0
+
+
+def _run(options: argparse.Namespace, beam_args: list[str]) -> None:
+    started = time.monotonic()
+    message = _parsed(options.json_serialized_invocation_args, "executor input")
+    inputs_spec = _parsed(options.json_serialized_inputs_spec_args, "inputs spec")
+    adapted = executor_input.adapt(message, inputs_spec)
+    _prepare_folders(adapted)
+    with tempfile.TemporaryDirectory(prefix="two-tower-") as folder:
+        # TFX keeps its temporary files beside this one.
+        output_file = Path(folder) / "task" / "output_metadata.json"
+        adapted.content["outputs"]["outputFile"] = str(output_file)
+        if options.driver_class_path:
+            _bring_input(adapted, Path(folder) / "input")
+            _run_driver(options.driver_class_path, adapted, inputs_spec, output_file)
+        _run_executor(options, adapted, beam_args)
+        output = _parsed(output_file.read_text(encoding="utf-8"), "TFX's output")
+        finished = executor_input.finish(output, adapted.uris)
+        shown_artifacts.fill(finished, message["outputs"].get("artifacts", {}))
+        _note_time(finished, options.step, time.monotonic() - started)
+        _write(adapted.output_file, finished)
+
+
+def _note_time(finished: Json, step: str, seconds: float) -> None:
+    """Lets the report tell how long the steps took whose artifacts it reads."""
+    noted = {progress.STEP_PROPERTY: step, progress.SECONDS_PROPERTY: seconds}
+    for key, listed in finished["artifacts"].items():
+        # What the pages of Kubeflow show stays as it is.
+        if key not in (shown_artifacts.PAGE, shown_artifacts.METRICS):
+            for artifact in listed["artifacts"]:
+                artifact["metadata"] |= noted
+
+
+def _prepare_folders(adapted: Adapted) -> None:
+    """The launcher makes the parents of outputs only, and downloads what there is."""
+    for artifact in adapted.inputs():
+        mirrors.remove_folder_marks(Path(artifact["uri"]))
+    for artifact in adapted.outputs():
+        if "://" not in artifact["uri"]:
+            Path(artifact["uri"]).mkdir(parents=True, exist_ok=True)
+
+
+def _bring_input(adapted: Adapted, folder: Path) -> None:
+    inputs = adapted.content["inputs"]
+    values = inputs["parameterValues"]
+    # No input of TFX's: see `import_ratings`.
+    imported = inputs.get("artifacts", {}).pop(RATINGS, None)
+    if imported is None:
+        values[_INPUT_BASE] = input_files.bring(values[_INPUT_BASE], str(folder))
+    else:
+        (artifact,) = imported["artifacts"]
+        input_files.check_brought(artifact["uri"], values[_INPUT_BASE])
+        values[_INPUT_BASE] = artifact["uri"]
+
+
+def _run_driver(
+    class_path: str, adapted: Adapted, inputs_spec: Json, output_file: Path
+) -> None:
+    """Does what `lifecycle.preCacheCheck` is for.
+
+    What the driver finds out (span, version, fingerprint) goes to the executor, by the
+    file in which TFX looks for it, and to the output's properties.
+    """
+    from google.protobuf import json_format
+    from kfp.pipeline_spec import pipeline_spec_pb2 as spec_pb2
+    from tfx.orchestration.kubeflow.v2.container import (
+        kubeflow_v2_entrypoint_utils as tfx_utils,
+    )
+    from tfx.utils import import_utils
+
+    message = json_format.ParseDict(
+        adapted.content, spec_pb2.ExecutorInput(), ignore_unknown_fields=True
+    )
+    spec = json_format.ParseDict(
+        inputs_spec, spec_pb2.ComponentInputsSpec(), ignore_unknown_fields=True
+    )
+    given = tfx_utils.parse_execution_properties(
+        message.inputs.parameter_values, message.inputs.parameters, spec
+    )
+    driver = import_utils.import_class_by_path(class_path)(None)
+    resolved = driver.resolve_exec_properties(dict(given), None, None)
+    found = {
+        key: value
+        for key, value in resolved.items()
+        if value is not None and given.get(key) != value
+    }
+    _write(str(output_file), {"parameterValues": found})
+    for artifact in adapted.outputs():
+        artifact["metadata"] = {**artifact.get("metadata", {}), **found}
+
+
+def _run_executor(
+    options: argparse.Namespace, adapted: Adapted, beam_args: list[str]
+) -> None:
+    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
+
+    arguments = argparse.Namespace(
+        executor_class_path=options.executor_class_path,
+        json_serialized_invocation_args=json.dumps(adapted.content),
+        json_serialized_inputs_spec_args=options.json_serialized_inputs_spec_args,
+    )
+    kubeflow_v2_run_executor.main((arguments, beam_args))
+
+
+def _parsed(text: str, what: str) -> Json:
+    try:
+        content: Any = json.loads(text)
+    except ValueError as error:
+        raise UserError(
+            f"The {what} is no JSON: {error}", "Compile the pipeline again."
+        ) from error
+    if not isinstance(content, dict):
+        raise UserError(f"The {what} is no JSON object", "Compile the pipeline again.")
+    return content
+
+
+def _write(path: str, content: Json) -> None:
+    """Writes a message as the launcher reads it: whole or not at all."""
+    from pipeline.atomic_files import write_text
+
+    target = Path(mirrors.local_path(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_text(target, json.dumps(content))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pipeline.kubeflow.step_entrypoint",
+        description=__doc__,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--executor_class_path", required=True)
+    parser.add_argument("--json_serialized_invocation_args", required=True)
+    parser.add_argument("--json_serialized_inputs_spec_args", required=True)
+    parser.add_argument(DRIVER_FLAG, default="")
+    parser.add_argument(STEP_FLAG, default="The step")
+    return parser
+
+
+if __name__ == "__main__":
+    # Importing by this name lets Beam and pickles find what is defined here.
+    from pipeline.kubeflow.step_entrypoint import main as run_step
+
+    sys.exit(run_step())

@@ -1,0 +1,1 @@
+"""The rules by which a Kubeflow Pipelines server accepts a compiled file."""

@@ -1,0 +1,92 @@
+"""The one line that tells why a step failed, without what Beam and TFX wrap it in."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from trainer.errors import UserError
+
+_MAX_LENGTH: Final = 500
+# Beam hands a worker's exception over as the text of its traceback, and adds to the
+# message in which transform it was raised.
+_WHILE_RUNNING = re.compile(r"\s*\[while running '[^\n]*'\]")
+_RAISED = re.compile(
+    r"^(?P<type>(?:[a-z_]\w*\.)*[A-Z]\w*): (?P<message>.*)$", re.MULTILINE
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why something failed.
+
+    Attributes:
+      cause: What went wrong, in one line.
+      remedy: What to do about it; empty where the error does not say.
+    """
+
+    cause: str
+    remedy: str = ""
+
+
+def explain(error: BaseException) -> Failure:
+    """Finds the innermost `UserError`, else the innermost exception."""
+    chain = list(_chain(error))
+    for link in reversed(chain):
+        if isinstance(link, UserError):
+            return Failure(_one_line(link.message), _one_line(link.remedy))
+    for link in reversed(chain):
+        failure = _from_traceback_text(str(link))
+        if failure:
+            return failure
+    root = chain[-1]
+    return Failure(_typed(type(root).__name__, str(root)))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    link: BaseException | None = error
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or (
+            None if link.__suppress_context__ else link.__context__
+        )
+
+
+def _from_traceback_text(text: str) -> Failure | None:
+    """Reads the exceptions out of a traceback that was turned into text."""
+    if "Traceback (most recent call last)" not in text:
+        return None
+    raised = [(m["type"], m["message"]) for m in _RAISED.finditer(text)]
+    if not raised:
+        return None
+    for type_name, message in raised:
+        if _is_user_error(type_name):
+            return Failure(_one_line(message))
+    # The first traceback of a chain is the innermost exception's.
+    type_name, message = raised[0]
+    return Failure(_typed(type_name.rpartition(".")[2], message))
+
+
+def _is_user_error(type_name: str) -> bool:
+    module, _, name = type_name.rpartition(".")
+    if not module.startswith(("pipeline", "components", "trainer")):
+        return False
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ImportError:
+        return False
+    return isinstance(found, type) and issubclass(found, UserError)
+
+
+def _typed(type_name: str, message: str) -> str:
+    return _one_line(f"{type_name}: {message}" if message else type_name)
+
+
+def _one_line(text: str) -> str:
+    text = " ".join(_WHILE_RUNNING.sub("", text).split())
+    return text if len(text) <= _MAX_LENGTH else text[: _MAX_LENGTH - 3] + "..."

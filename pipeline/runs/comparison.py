@@ -1,0 +1,186 @@
+"""Two runs side by side: what was changed, and what came of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+from components.evaluator.query_ranks import Pairs, QueryRanks
+from components.metrics.uncertainty import two_sided
+from pipeline.runs.run_record import PastRun
+
+_USUAL_CONFIDENCE: Final = 0.95
+
+
+@dataclass(frozen=True)
+class Change:
+    """A setting or a fact of the data that differs.
+
+    Attributes:
+      key: Its name, parts separated by dots.
+      first: Its value in the first run; None where it has none.
+      second: Its value in the second run.
+    """
+
+    key: str
+    first: Any
+    second: Any
+
+
+@dataclass(frozen=True)
+class MetricChange:
+    """A metric of both candidates.
+
+    Attributes:
+      metric: Its name.
+      first: Its value in the first run, over all of that run's users; None where it has
+        none.
+      second: Its value in the second run.
+      difference: Second minus first: over the users of both runs where the ranks of
+        each user tell the metric, else of the two values.
+      noise: What noise explains of it: half the interval of the difference.
+      is_paired: Whether both were taken user by user. If not, the runs' users are taken
+        as different people, so the noise is too large where they are the same.
+      verdict: Whether the second is better or worse beyond noise.
+    """
+
+    metric: str
+    first: float | None
+    second: float | None
+    difference: float | None
+    noise: float | None
+    is_paired: bool
+    verdict: Literal["better", "worse", ""]
+
+
+@dataclass(frozen=True)
+class CommonUsers:
+    """The users whom both runs were evaluated with.
+
+    Attributes:
+      users: How many.
+      same_rows: Of them, those with the same history and the same held-out movies. A
+        difference on other rows is also one of what was asked.
+      of_first: Users of the first run.
+      of_second: Users of the second run.
+    """
+
+    users: int
+    same_rows: int
+    of_first: int
+    of_second: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """See the module.
+
+    Attributes:
+      runs: Their ids.
+      config: Settings that differ.
+      data: Facts of the data that differ.
+      common: None where one of the runs kept no ranks: it did not come to an
+        evaluation, or an older version made it.
+      metrics: All metrics of either.
+    """
+
+    runs: tuple[str, str]
+    config: list[Change]
+    data: list[Change]
+    common: CommonUsers | None
+    metrics: list[MetricChange]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def compare(first: PastRun, second: PastRun) -> Comparison:
+    """Compares two runs."""
+    pairs = _pairs(first, second)
+    common = None
+    if pairs is not None:
+        common = CommonUsers(pairs.users, pairs.same_rows, *pairs.of_each)
+    return Comparison(
+        (first.run_id, second.run_id),
+        list(_changes(first.config, second.config)),
+        list(_changes(first.data, second.data)),
+        common,
+        _metrics(first.evaluation, second.evaluation, pairs),
+    )
+
+
+def _pairs(first: PastRun, second: PastRun) -> Pairs | None:
+    sides = [
+        QueryRanks.read(output.uri)
+        for run in (first, second)
+        if (output := run.output("evaluation"))
+    ]
+    match sides:
+        case [QueryRanks() as one, QueryRanks() as other]:
+            return Pairs.of(one, other)
+        case _:
+            return None
+
+
+def _changes(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[Change]:
+    one, other = dict(_flat(first)), dict(_flat(second))
+    for key in sorted({*one, *other}):
+        if one.get(key) != other.get(key):
+            yield Change(key, one.get(key), other.get(key))
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _metrics(
+    first: Mapping[str, Any], second: Mapping[str, Any], pairs: Pairs | None
+) -> list[MetricChange]:
+    of_first, of_second = first.get("candidate", {}), second.get("candidate", {})
+    paired = pairs.differences([n for n in of_first if n in of_second]) if pairs else {}
+    quantile = two_sided(second.get("confidence", _USUAL_CONFIDENCE))
+    changes = []
+    for name in {**of_first, **of_second}:
+        one, other = of_first.get(name), of_second.get(name)
+        difference = noise = math.nan
+        if name in paired:
+            contrast = paired[name]
+            difference, noise = contrast.mean, quantile * contrast.cautious_error
+        elif one is not None and other is not None:
+            difference = other - one
+            noise = math.hypot(_half(first, name), _half(second, name))
+        is_paired = name in paired
+        changes.append(_change(name, (one, other), difference, noise, is_paired))
+    return changes
+
+
+def _change(
+    name: str,
+    values: tuple[float | None, float | None],
+    difference: float,
+    noise: float,
+    is_paired: bool,
+) -> MetricChange:
+    verdict: Literal["better", "worse", ""] = ""
+    if abs(difference) > noise:  # false where either is not known
+        verdict = "better" if difference > 0 else "worse"
+    return MetricChange(
+        name, *values, _or_none(difference), _or_none(noise), is_paired, verdict
+    )
+
+
+def _or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _half(evaluation: Mapping[str, Any], name: str) -> float:
+    """Half the length of a candidate's interval; NaN where it has none."""
+    low, high = evaluation["intervals"]["candidate"][name]
+    return math.nan if low is None or high is None else (high - low) / 2

@@ -1,0 +1,183 @@
+"""The workspace: one folder with everything that local runs write.
+
+```
+workspace/
+  workspace.json       {"format": 1}
+  metadata.sqlite      ML Metadata
+  artifacts/           pipeline root of TFX
+  serving/<version>/   pushed models
+  data/<dataset>/      fetched MovieLens files
+  runs/<run_id>/       run.log, events.jsonl, summary.json, config.yaml
+  runs/latest          -> the newest run
+```
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pipeline.runs import workspace_checks
+from trainer.errors import UserError
+
+DEFAULT_ROOT: Final = Path("workspace")
+ENV_VAR: Final = "TWO_TOWER_WORKSPACE"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The files of one run.
+
+    Attributes:
+      run_id: UTC start time, so that ids sort as the runs were started.
+      path: Folder of the run.
+    """
+
+    run_id: str
+    path: Path
+
+    @property
+    def log(self) -> Path:
+        """Everything that TFX, Beam and TensorFlow print."""
+        return self.path / "run.log"
+
+    @property
+    def events(self) -> Path:
+        """Progress events, one JSON object a line: see `trainer.progress`."""
+        return self.path / "events.jsonl"
+
+    @property
+    def summary(self) -> Path:
+        """The outcome: see `pipeline.runs.summary`."""
+        return self.path / "summary.json"
+
+    @property
+    def config(self) -> Path:
+        """The whole configuration that the run used."""
+        return self.path / "config.yaml"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Paths inside a workspace folder. Make one with `Workspace.open`."""
+
+    root: Path
+
+    @classmethod
+    def open(cls, root: Path, *, create: bool = False) -> Workspace:
+        """Checks a workspace folder.
+
+        Args:
+          root: The folder.
+          create: Make it where it is absent, and check that it can be written.
+
+        Raises:
+          UserError: It is absent, no folder, of another format, holds other files or
+            cannot be written.
+        """
+        workspace = cls(Path(os.path.abspath(root)))
+        if create:
+            workspace_checks.create(workspace.root)
+        elif not workspace.root.is_dir():
+            raise UserError(
+                f"There is no workspace at {workspace.root}",
+                "Run `two-tower run` first, or name its folder with --workspace.",
+            )
+        workspace_checks.check_format(workspace.root)
+        return workspace
+
+    @property
+    def metadata_db(self) -> Path:
+        """SQLite file of ML Metadata."""
+        return self.root / "metadata.sqlite"
+
+    @property
+    def pipeline_root(self) -> Path:
+        """Where TFX writes artifacts."""
+        return self.root / "artifacts"
+
+    @property
+    def serving_dir(self) -> Path:
+        """Pushed models, one folder a version."""
+        return self.root / "serving"
+
+    @property
+    def runs_dir(self) -> Path:
+        """One folder a run."""
+        return self.root / "runs"
+
+    def data_dir(self, dataset: str) -> Path:
+        """Where the files of an edition are fetched to."""
+        return self.root / "data" / dataset
+
+    def newest_model(self) -> Path:
+        """Folder of the newest pushed model.
+
+        Raises:
+          UserError: No model was pushed yet.
+        """
+        versions = self.versions()
+        if not versions:
+            raise UserError(
+                f"No model was pushed to {self.serving_dir} yet",
+                "Run `two-tower run` first; if it was not blessed, its summary says "
+                "why.",
+            )
+        return versions[-1]
+
+    def versions(self) -> list[Path]:
+        """Folders of the pushed models that are complete, oldest first."""
+        found = [
+            path
+            for path in self.serving_dir.glob("*")
+            if path.name.isdigit() and (path / "saved_model.pb").is_file()
+        ]
+        return sorted(found, key=lambda path: int(path.name))
+
+    def new_run(self) -> Run:
+        """Makes the folder of a new run; `runs/latest` follows with `publish`."""
+        self.runs_dir.mkdir(exist_ok=True)
+        while True:
+            now = datetime.datetime.now(datetime.timezone.utc)
+            run_id = now.strftime("%Y%m%dT%H%M%S.%fZ")
+            with contextlib.suppress(FileExistsError):
+                (self.runs_dir / run_id).mkdir()
+                return Run(run_id, self.runs_dir / run_id)
+
+    def publish(self, run: Run) -> None:
+        """Points `runs/latest` at a run, in one step."""
+        link = self.runs_dir / f".latest-{run.run_id}"
+        link.symlink_to(run.run_id)
+        link.replace(self.runs_dir / "latest")
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[int]:
+        """Holds the workspace for one run.
+
+        Yields:
+          The lock's file descriptor. A child process that inherits it keeps the lock
+          until it ends, even if its parent was killed.
+
+        Raises:
+          UserError: Another run holds it.
+        """
+        with open(self.root / workspace_checks.LOCK, "a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                owner = file.read().strip() or "unknown"
+                raise UserError(
+                    f"Another run (process {owner}) is using the workspace {self.root}",
+                    "Wait until it ends, or choose another folder with --workspace.",
+                ) from error
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield file.fileno()

@@ -1,0 +1,108 @@
+"""The measure of drift on statistics that TFDV itself makes of known values."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from google.protobuf import text_format
+from tensorflow_data_validation.statistics import stats_impl
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from components.data_gate.divergence import FeatureStatistics, divergence
+from components.schema_importer import curated_schema_text
+from trainer.errors import UserError
+
+SCHEMA = text_format.Parse(curated_schema_text(), schema_pb2.Schema())
+FEATURES = {feature.name: feature for feature in SCHEMA.feature}
+# Of ML-100K, from one star to five.
+STARS = np.repeat([1.0, 2.0, 3.0, 4.0, 5.0], [611, 1137, 2714, 3417, 2120])
+
+
+def _statistics(name: str, values: Sequence[object]) -> FeatureStatistics:
+    rows = pa.array([[value] for value in values])
+    if pa.types.is_float64(rows.type.value_type):
+        rows = rows.cast(pa.list_(pa.float32()))
+    batch = pa.record_batch([rows], [name])
+    (dataset,) = stats_impl.generate_statistics_in_memory(batch).datasets
+    (found,) = dataset.features
+    return found
+
+
+def _measure(name: str, first: Sequence[object], second: Sequence[object]) -> float:
+    sides = _statistics(name, first), _statistics(name, second)
+    there, back = (
+        divergence(*sides, FEATURES[name]),
+        divergence(*reversed(sides), FEATURES[name]),
+    )
+    assert there == pytest.approx(back, abs=1e-12)
+    return there
+
+
+def _exact(first: Sequence[object], second: Sequence[object]) -> float:
+    """Entropy of the mixture minus the mean entropy, value by value."""
+    sides = [{v: n / len(s) for v, n in Counter(s).items()} for s in (first, second)]
+    middle = {v: sum(s.get(v, 0) / 2 for s in sides) for v in {*sides[0], *sides[1]}}
+
+    def entropy(shares: dict[object, float]) -> float:
+        return -sum(share * math.log2(share) for share in shares.values())
+
+    return entropy(middle) - sum(map(entropy, sides)) / 2
+
+
+HALVES = np.maximum(STARS - np.arange(len(STARS)) % 2 / 2, 0.5)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        6 - STARS,
+        np.minimum(STARS + 1, 5),
+        STARS / 2,
+        np.full(len(STARS), 5.0),
+        STARS[STARS >= 3],
+        HALVES,
+        HALVES[HALVES > 0.5],
+    ],
+    ids=["inverted", "plus_one", "halved", "all_five", "from_3", "halves", "from_1"],
+)
+def test_ratings_are_compared_star_by_star(changed: np.ndarray) -> None:
+    """Whatever the range: TFDV's buckets are of another width each time."""
+    found = _measure("ratings", list(changed), list(STARS))
+    assert found == pytest.approx(_exact(list(changed), list(STARS)), abs=0.01)
+
+
+@pytest.mark.parametrize("value", [0.5, 4.5])
+def test_a_single_new_value_is_no_drift(value: float) -> None:
+    assert _measure("ratings", [value, *STARS[1:]], list(STARS)) < 0.002
+
+
+def test_equal_values_are_not_apart() -> None:
+    assert _measure("ratings", list(STARS), list(STARS[::-1])) == 0.0
+    assert _measure("movie_ids", [b"1", b"2"], [b"2", b"1"]) == 0.0
+
+
+def test_few_strings_are_compared_exactly() -> None:
+    first, second = [b"F"] * 30 + [b"M"] * 70, [b"F"] * 60 + [b"M"] * 20 + [b"X"] * 20
+    assert _measure("gender", first, second) == pytest.approx(_exact(first, second))
+    assert _measure("gender", [b"F"], [b"M"]) == 1.0
+
+
+def test_rare_strings_are_one_value() -> None:
+    """Who of thousands of rare movies is seen is chance, and no drift."""
+    head = [b"head%d" % (number % 250) for number in range(10_000)]
+    rare = [b"rare%d" % number for number in range(3_000)]
+    other = [b"other%d" % number for number in range(3_000)]
+    assert _measure("movie_ids", head + rare, head + other) < 0.02
+    assert _measure("movie_ids", head + rare, rare + other) > 0.4
+
+
+def test_a_number_without_a_domain_is_named() -> None:
+    ratings = _statistics("ratings", list(STARS))
+    without = schema_pb2.Feature(name="ratings")
+    with pytest.raises(UserError, match=r"ratings has a bound .*/schema\.pbtxt"):
+        divergence(ratings, ratings, without)

@@ -1,0 +1,196 @@
+"""Each metric's NumPy form against its formula, one user and one movie at a time."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from components.metrics.base import AccuracyMetric, CutoffMetric, QueryBatch
+from components.metrics.measurement import COUNTS, Measurement, Rankings
+from components.metrics.registry import default_metric_names, metric_named
+from tests.fixtures.ranking_oracle import oracle_query
+
+KS = (1, 3, 10)
+NAMES = default_metric_names(KS)
+ACCURACY = [n for n in NAMES if isinstance(metric_named(n), AccuracyMetric)]
+
+
+def batch_of(ranks: list[list[int]], corpus_size: int, **changes: list) -> QueryBatch:
+    width = max(map(len, ranks))
+    rank = np.array([row + [0] * (width - len(row)) for row in ranks], np.int32)
+    arrays = {
+        "rank": rank,
+        "popularity_rank": rank,
+        "top_ids": np.full((len(ranks), 10), -1, np.int32),
+        "top_self_information": np.zeros((len(ranks), 10), np.float32),
+        "corpus_size": np.full(len(ranks), corpus_size, np.int32),
+        "trained_on": np.zeros_like(rank),
+    }
+    arrays |= {name: np.array(value) for name, value in changes.items()}
+    return QueryBatch(**arrays)
+
+
+def compute(name: str, *batches: QueryBatch) -> dict[str, float]:
+    """Adds the batches one by one, as Beam workers would, each to its own state."""
+    measurement = Measurement([name], has_baseline=False)
+    total = measurement.start()
+    for batch in batches:
+        part = measurement.start()
+        measurement.add(part, Rankings(batch, None))
+        measurement.merge(total, part)
+    return {result.name: result.value for result in measurement.results(total)}
+
+
+_RANKS = st.lists(
+    st.lists(st.integers(0, 21), max_size=4).filter(any), min_size=1, max_size=5
+)
+
+
+@pytest.mark.parametrize("name", ACCURACY)
+@settings(max_examples=60, deadline=None)
+@given(ranks=_RANKS, corpus_size=st.integers(1, 20))
+def test_accuracy_equals_the_oracle(name, ranks, corpus_size):
+    ranks = [[min(rank, corpus_size + 1) for rank in row] for row in ranks]
+    expected = [oracle_query(name, row, corpus_size) for row in ranks]
+    metric = metric_named(name)
+    value = metric.value(batch_of(ranks, corpus_size))
+    np.testing.assert_allclose(value, expected, rtol=1e-14)
+    halves = ranks[: len(ranks) // 2], ranks[len(ranks) // 2 :]
+    batches = [batch_of(half, corpus_size) for half in halves if half]
+    assert compute(name, *batches)[name] == pytest.approx(np.mean(expected), 1e-14)
+
+
+@pytest.mark.parametrize(
+    ("name", "ranks", "expected"),
+    [
+        ("hit_rate@3", [[3]], 1.0),
+        ("hit_rate@3", [[4]], 0.0),
+        ("recall@3", [[1, 2, 3, 4]], 1.0),  # min(k, held-out) in the denominator
+        ("recall@10", [[1, 11]], 0.5),
+        ("ndcg@10", [[2]], 1 / math.log2(3)),
+        ("ndcg@10", [[1, 2]], 1.0),
+        ("map@10", [[1, 3]], (1 + 2 / 3) / 2),
+        ("map@10", [[2, 2]], (1 / 2 + 2 / 2) / 2),  # a tie, no better than either order
+        ("mrr", [[4, 2]], 0.5),
+        ("mrr", [[1], [4]], 0.625),  # macro over users
+    ],
+)
+def test_known_values(name, ranks, expected):
+    value = compute(name, batch_of(ranks, 50))[name]
+    assert value == pytest.approx(expected, 1e-14)
+
+
+@pytest.mark.parametrize("name", ACCURACY)
+def test_a_movie_that_cannot_be_shown_is_no_hit_even_for_k_above_the_corpus(name):
+    assert compute(name, batch_of([[3]], corpus_size=2))[name] == 0
+
+
+@pytest.mark.parametrize("name", ACCURACY)
+@settings(max_examples=30, deadline=None)
+@given(order=st.permutations(range(6)), tied=st.sets(st.integers(0, 5), min_size=2))
+def test_a_tie_is_never_worth_more_than_any_order_of_it(name, order, tied):
+    # Movies `tied` share a score: each gets the rank of the last of them.
+    held_out = (0, 1, 2)
+    place = {movie: rank for rank, movie in enumerate(order, 1)}
+    places = sorted(place[movie] for movie in tied)
+    if places != list(range(places[0], places[0] + len(places))):
+        return  # only neighbours can be tied
+    tied_ranks = [places[-1] if m in tied else place[m] for m in held_out]
+    value = compute(name, batch_of([tied_ranks], 6))[name]
+    for permuted in itertools.permutations(tied):
+        actual = place | dict(zip(permuted, places, strict=True))
+        ranks = [actual[movie] for movie in held_out]
+        assert value <= compute(name, batch_of([ranks], 6))[name] + 1e-12
+
+
+def test_coverage_is_the_union_over_users():
+    top_ids = [[0, 1, 2], [0, 3, -1]]
+    batch = batch_of([[1], [1]], 8, top_ids=top_ids)
+    assert compute("coverage@1", batch)["coverage@1"] == 1 / 8
+    assert compute("coverage@3", batch)["coverage@3"] == 4 / 8
+    parts = [batch_of([[1]], 8, top_ids=[row]) for row in top_ids]
+    assert compute("coverage@3", *parts)["coverage@3"] == 4 / 8
+
+
+def test_novelty_is_the_mean_over_what_is_shown():
+    batch = batch_of(
+        [[1], [1], [1]],
+        8,
+        top_ids=[[0, 1, 2], [3, -1, -1], [-1, -1, -1]],
+        top_self_information=[[1.0, 2.0, 6.0], [4.0, 0.0, 0.0], [0.0, 0.0, 0.0]],
+    )
+    assert compute("novelty@1", batch)["novelty@1"] == 5 / 3
+    assert compute("novelty@3", batch)["novelty@3"] == 7 / 3
+
+
+def test_interaction_recall_counts_events_and_not_users():
+    batch = batch_of([[1, 2, 9], [4]], 20)
+    assert compute("interaction_recall@3", batch)["interaction_recall@3"] == 2 / 4
+    parts = batch_of([[1, 2, 9]], 20), batch_of([[4]], 20)
+    whole = compute("interaction_recall@3", batch)
+    assert compute("interaction_recall@3", *parts) == whole
+    # By hand: (hits - share * events) is (0.5, -0.5).
+    error = math.sqrt(2 * (0.5**2 + 0.5**2)) / 4
+    assert whole["interaction_recall@3/standard_error"] == pytest.approx(error)
+
+
+class OwnMetric(CutoffMetric):
+    """A metric of somebody's own: twice the hit rate."""
+
+    base_name = f"{__name__}.OwnMetric"
+
+    def value(self, batch: QueryBatch) -> np.ndarray:
+        return 2.0 * batch.hits(self.k).any(axis=1)
+
+
+def test_a_metric_of_ones_own_is_found_by_its_path():
+    name = f"{__name__}.OwnMetric@3"
+    assert compute(name, batch_of([[1], [9]], 20))[name] == 1.0
+    with pytest.raises(ValueError, match="nobody.It cannot be imported: No module"):
+        metric_named("nobody.It@3")
+
+
+@pytest.mark.parametrize("base", ["coverage", "novelty"])
+def test_a_list_shorter_than_k_is_unknown_unless_the_corpus_is_as_short(base):
+    changes = {"top_ids": [[0, 1]], "top_self_information": [[1.0, 1.0]]}
+    name = f"{base}@3"
+    longer, short = batch_of([[1]], 9, **changes), batch_of([[1]], 2, **changes)
+    assert math.isnan(compute(name, longer)[name])
+    assert compute(name, short)[name] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("model", "popularity", "lift"),
+    [(1, 4, 4.0), (9, 9, 1.0), (1, 31, math.inf), (31, 31, 0.0), (31, 1, 0.0)],
+)
+def test_popularity_lift(model, popularity, lift):
+    batch = batch_of([[model]], 30, popularity_rank=[[popularity]])
+    result = compute("mrr", batch)
+    assert result["popularity_lift/mrr"] == lift
+    assert result["popularity/mrr"] == (1 / popularity if popularity <= 30 else 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_query_gives_no_value(name):
+    values = compute(name)
+    counts = [values.pop(count) for count in COUNTS]
+    assert counts == [0, 0, 0]
+    assert all(math.isnan(value) for value in values.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_round_trip(name):
+    assert metric_named(name).name == name
+
+
+@pytest.mark.parametrize(
+    "name", ["ndcg", "ndcg@0", "auc@5", "popularity/mrr", "ndcg@10 "]
+)
+def test_an_unknown_name_says_what_is_allowed(name):
+    with pytest.raises(ValueError, match=r"no metric '.*': use mrr, hit_rate@k"):
+        metric_named(name)

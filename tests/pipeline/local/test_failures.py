@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+
+import pytest
+
+from pipeline.local.failures import explain
+from trainer.errors import UserError
+
+
+def caught(raise_it: Callable[[], None]) -> BaseException:
+    with pytest.raises(Exception) as raised:
+        raise_it()
+    return raised.value
+
+
+def test_the_innermost_user_error_is_the_cause() -> None:
+    def wrapped() -> None:
+        try:
+            raise UserError("u.data line 3: rating is 99", "Mend the line.")
+        except UserError as error:
+            raise RuntimeError("Execution 7 failed") from error
+
+    failure = explain(caught(wrapped))
+    assert failure.cause == "u.data line 3: rating is 99"
+    assert failure.remedy == "Mend the line."
+
+
+def test_else_the_first_exception_is_with_its_type() -> None:
+    def wrapped() -> None:
+        try:
+            {}["a"]  # noqa: B018
+        except KeyError as error:
+            raise RuntimeError("Execution 7 failed") from error
+
+    assert explain(caught(wrapped)).cause == "KeyError: 'a'"
+
+
+def worker_text(error: BaseException) -> str:
+    """What Beam hands over of an exception in a worker."""
+    return "".join(traceback.format_exception(error))
+
+
+def test_a_user_error_is_found_in_a_workers_text() -> None:
+    def wrong() -> None:
+        raise UserError("rating is 99", "Mend it. [while running 'Read']")
+
+    text = worker_text(caught(wrong))
+    assert explain(RuntimeError(text)).cause == "rating is 99. Mend it."
+
+
+def test_another_error_is_found_in_a_workers_text() -> None:
+    def wrapped() -> None:
+        try:
+            raise ValueError("bad shape [while running 'A/B-ptransform-1']")
+        except ValueError as error:
+            raise TypeError("outer") from error
+
+    text = worker_text(caught(wrapped))
+    assert explain(RuntimeError(text)).cause == "ValueError: bad shape"
+
+
+def test_a_cause_is_one_line_of_bearable_length() -> None:
+    cause = explain(ValueError("graph node\n\n" + "detail " * 1000)).cause
+    assert cause.startswith("ValueError: graph node detail")
+    assert "\n" not in cause and len(cause) <= 500

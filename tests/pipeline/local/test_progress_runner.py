@@ -1,0 +1,106 @@
+"""The runner on real TFX, Beam and ML Metadata."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.runs.run_state import RunState
+from trainer.progress import ENV_VAR, Event, EventReader
+
+pytestmark = pytest.mark.slow
+
+
+class Workshop:
+    """Runs the toy pipeline and keeps what was told of the last run."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.events: list[Event] = []
+        self._reader = EventReader(folder / "events.jsonl")
+        monkeypatch.setenv(ENV_VAR, str(folder / "events.jsonl"))
+
+    def run(self, limit: int, run_id: str, enable_cache: bool = True) -> RunState:
+        from pipeline.local.progress_runner import ProgressDagRunner
+        from tests.fixtures.toy_pipeline import toy_pipeline
+
+        pipeline = toy_pipeline(self.folder, limit)
+        pipeline.enable_cache = enable_cache
+        try:
+            ProgressDagRunner(run_id).run(pipeline)
+        finally:
+            self.events = list(self._reader.read())
+        return self.state()
+
+    def state(self) -> RunState:
+        state = RunState()
+        for event in self.events:
+            state.update(event)
+        return state
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+    return Workshop(tmp_path, monkeypatch)
+
+
+def states(state: RunState) -> list[str]:
+    return [step.state for step in state.steps.values()]
+
+
+def test_steps_run_once_and_are_cached_after(workshop: Workshop) -> None:
+    first = workshop.run(limit=9, run_id="run-1")
+    assert list(first.steps) == ["Numbers", "Gate", "Train"]
+    assert states(first) == ["done"] * 3
+    kinds = [(e["id"], e["state"]) for e in workshop.events if e["kind"] == "step"]
+    assert kinds[:4] == [
+        ("Numbers", "running"),
+        ("Numbers", "done"),
+        ("Gate", "running"),
+        ("Gate", "done"),
+    ]
+    figures = [step.figure for step in first.steps.values()]
+    assert figures == ["rows: train 5", "no problems", "version 7"]
+
+    second = workshop.run(limit=9, run_id="run-2")
+    assert states(second) == ["cached"] * 3
+    assert [step.figure for step in second.steps.values()] == figures
+    # A cached step's outputs are those of the run that made them.
+    for key in ("examples", "report", "model"):
+        assert second.output(key) == first.output(key)
+
+    changed = workshop.run(limit=8, run_id="run-3")
+    assert states(changed) == ["cached", "done", "done"]
+
+    forced = workshop.run(limit=8, run_id="run-4", enable_cache=False)
+    assert states(forced) == ["done"] * 3
+
+
+def test_a_failure_in_a_beam_worker_is_told_in_one_line(workshop: Workshop) -> None:
+    with pytest.raises(Exception, match="3 is above 2"):
+        workshop.run(limit=2, run_id="run-1")
+    state = workshop.state()
+    assert states(state) == ["done", "failed", "waiting"]
+    assert state.failed_step == "Gate"
+    assert state.error == "3 is above 2. Raise the limit."
+    # What failed is not in the cache; what went well is.
+    assert states(workshop.run(limit=9, run_id="run-2")) == ["cached", "done", "done"]
+
+
+def test_a_step_whose_input_is_missing_fails(workshop: Workshop) -> None:
+    """The stock runner only logs that, and goes on."""
+    from tfx.dsl.components.common.resolver import Resolver
+    from tfx.dsl.input_resolution.strategies import latest_artifact_strategy
+    from tfx.types import Channel, standard_artifacts
+
+    from pipeline.local.progress_runner import ProgressDagRunner, StepError
+    from tests.fixtures.toy_pipeline import Train, make_pipeline
+
+    missing = Resolver(
+        strategy_class=latest_artifact_strategy.LatestArtifactStrategy,
+        schema=Channel(type=standard_artifacts.Schema),
+    )
+    train = Train(report=missing.outputs["schema"])
+    with pytest.raises(StepError, match="inputs"):
+        ProgressDagRunner("run-1").run(make_pipeline(workshop.folder, [missing, train]))

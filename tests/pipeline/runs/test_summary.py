@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline.runs import summary
+from pipeline.runs.run_state import RunState
+from trainer.progress import Event
+
+MEASURED = summary.Measured("20260101T000000.000000Z", "ml-100k", "1.16.0", 12.345, 800)
+METRICS = {"hit_rate@10": 0.2, "mrr": float("nan")}
+
+
+def write_json(path: Path, content: Any) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+    return str(path.parent)
+
+
+def step(name: str, state: str, **outputs: dict[str, Any]) -> Event:
+    ended = {"seconds": 1.234, "figure": "", "outputs": outputs}
+    return {"kind": "step", "id": name, "state": state, "time": 0.0, **ended}
+
+
+def state_of(*events: Event) -> RunState:
+    state = RunState()
+    nodes = [event["id"] for event in events if event["kind"] == "step"]
+    for event in ({"kind": "pipeline", "nodes": [*nodes, "Last"]}, *events):
+        state.update(event)
+    return state
+
+
+def whole_run(folder: Path, pushed: int = 1) -> RunState:
+    evaluation = write_json(
+        folder / "evaluation" / "retrieval_summary.json",
+        {
+            "candidate": METRICS,
+            "baseline": None,
+            "popularity": {"hit_rate@10": 0.1},
+            "blessed": True,
+            "reasons": ["good"],
+            "slices": [],
+        },
+    )
+    training = write_json(
+        folder / "run" / "train_report.json", {"loss": [2, 1], "train_seconds": 9.5}
+    )
+    model = {"pushed": pushed, "pushed_destination": str(folder), "pushed_version": "1"}
+    return state_of(
+        step("Trainer", "cached", model_run={"uri": training, "properties": {}}),
+        step("Evaluator", "done", evaluation={"uri": evaluation, "properties": {}}),
+        step("Pusher", "done", pushed_model={"uri": "x", "properties": model}),
+    )
+
+
+def test_it_holds_what_programs_read(tmp_path: Path) -> None:
+    content = summary.build(MEASURED, whole_run(tmp_path)).as_json()
+    assert json.loads(json.dumps(content, allow_nan=False)) == {
+        "run_id": "20260101T000000.000000Z",
+        "dataset": "ml-100k",
+        "tfx_version": "1.16.0",
+        "state": "succeeded",
+        "error": None,
+        "steps": [
+            {"id": "Trainer", "state": "cached", "seconds": 1.23},
+            {"id": "Evaluator", "state": "done", "seconds": 1.23},
+            {"id": "Pusher", "state": "done", "seconds": 1.23},
+            {"id": "Last", "state": "waiting", "seconds": 0.0},
+        ],
+        "metrics": {
+            "candidate": {"hit_rate@10": 0.2, "mrr": None},
+            "baseline": None,
+            "popularity": {"hit_rate@10": 0.1},
+        },
+        "blessed": True,
+        "reasons": ["good"],
+        "report": None,
+        "pushed_model": str(tmp_path),
+        "tuning": None,
+        "train_seconds": 9.5,
+        "wall_seconds": 12.35,
+        "peak_rss_mb": 800,
+    }
+
+
+def test_what_the_tuner_found_is_told(tmp_path: Path) -> None:
+    search = {"best": {"train.epochs": 3}, "trials": [{"recall": 0.2}]}
+    results = write_json(tmp_path / "results" / "search.json", search)
+    output = {"uri": results, "properties": {}}
+    state = state_of(step("Tuner", "cached", tuner_results=output))
+    assert summary.build(MEASURED, state).tuning == search
+
+
+def test_what_was_not_pushed_is_no_pushed_model(tmp_path: Path) -> None:
+    assert summary.build(MEASURED, whole_run(tmp_path, 0)).pushed_model is None
+
+
+def test_a_model_that_cannot_be_served_says_why() -> None:
+    properties = {"blessed": 0, "reasons": json.dumps(["it is slow"])}
+    state = state_of(
+        step("Check", "done", blessing={"uri": "x", "properties": properties})
+    )
+    assert summary.build(MEASURED, state).reasons == ["not servable: it is slow"]
+
+
+def test_a_failed_run_has_one_too() -> None:
+    state = state_of(
+        step("Gate", "failed"),
+        {"kind": "error", "step": "Gate", "cause": "rating 99", "remedy": "Mend it."},
+        {"kind": "error", "step": None, "cause": "Execution 7 failed", "remedy": ""},
+    )
+    found = summary.build(MEASURED, state)
+    assert (found.state, found.error) == ("failed", "rating 99. Mend it.")
+    assert found.metrics == {"candidate": None, "baseline": None, "popularity": None}
+    assert (found.blessed, found.train_seconds) == (False, None)
+
+
+def test_a_run_that_died_failed_in_the_step_that_ran() -> None:
+    running: Event = {"kind": "step", "id": "Trainer", "state": "running", "time": 0.0}
+    state = state_of(running)
+    event = state.fail("the run was killed", "Free some memory.")
+    assert (event["id"], event["state"]) == ("Trainer", "failed")
+    found = summary.build(MEASURED, state)
+    assert found.steps[0]["state"] == "failed"
+    assert found.error == "the run was killed. Free some memory."

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.runs.workspace import Workspace
+from tests.fixtures.command import environment
+from trainer.errors import UserError
+
+
+def test_a_new_workspace_is_marked(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "a" / "ws", create=True)
+    assert json.loads((workspace.root / "workspace.json").read_text()) == {"format": 1}
+    assert [p.name for p in workspace.root.iterdir()] == ["workspace.json"]
+    assert Workspace.open(workspace.root) == workspace
+
+
+def test_paths_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Workspace.open(Path("ws"), create=True).root == tmp_path / "ws"
+
+
+def test_data_that_was_fetched_first_makes_no_stranger(tmp_path: Path) -> None:
+    (tmp_path / "data" / "ml-100k").mkdir(parents=True)
+    Workspace.open(tmp_path, create=True)
+
+
+@pytest.mark.parametrize(
+    ("marker", "parts"),
+    [
+        ('{"format": 2}', ["format 2", "format 1", "--workspace"]),
+        ("{}", ["damaged"]),
+        ("[1]", ["damaged"]),
+        ('{"for', ["damaged"]),
+    ],
+)
+def test_another_format_is_refused_and_left_alone(
+    tmp_path: Path, marker: str, parts: list[str]
+) -> None:
+    (tmp_path / "workspace.json").write_text(marker)
+    for create in (False, True):
+        with pytest.raises(UserError) as raised:
+            Workspace.open(tmp_path, create=create)
+        for part in parts:
+            assert part in str(raised.value)
+    assert (tmp_path / "workspace.json").read_text() == marker
+
+
+def test_other_peoples_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(UserError, match=r"thesis\.tex"):
+        Workspace.open(tmp_path, create=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("below", ["", "below"])
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path, below: str) -> None:
+    file = tmp_path / "file"
+    file.write_text("precious")
+    with pytest.raises(UserError, match="file"):
+        Workspace.open(file / below, create=True)
+    assert file.read_text() == "precious"
+
+
+def test_a_folder_that_cannot_be_written_is_refused() -> None:
+    # Not even root can make files there.
+    with pytest.raises(UserError, match=r"/proc/\S+ cannot be written: .+--workspace"):
+        Workspace.open(Path("/proc/two-tower"), create=True)
+
+
+def test_a_workspace_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="two-tower run"):
+        Workspace.open(tmp_path / "none")
+    with pytest.raises(UserError, match=r"no workspace\.json"):
+        Workspace.open(tmp_path)
+
+
+def test_only_one_run_at_a_time(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "ws", create=True)
+    with (
+        workspace.lock(),
+        pytest.raises(UserError, match=r"Another run \(process \d+\)"),
+        workspace.lock(),
+    ):
+        pass
+    with workspace.lock():
+        pass
+
+
+def test_a_child_keeps_the_lock_when_its_parent_is_killed(tmp_path: Path) -> None:
+    script = """
+import os, signal, subprocess, sys
+from pathlib import Path
+from pipeline.runs.workspace import Workspace
+with Workspace(Path(sys.argv[1])).lock() as lock:
+    subprocess.Popen(["sh", "-c", "read x"], pass_fds=[lock], stdin=0)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    workspace = Workspace.open(tmp_path / "ws", create=True)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script, str(workspace.root)],
+        stdin=subprocess.PIPE,
+        env=environment(),
+    )
+    parent.wait(30)
+    with pytest.raises(UserError, match="Another run"), workspace.lock():
+        pass
+    assert parent.stdin is not None
+    parent.stdin.close()  # the child reads the end of its input, and ends
+
+
+def test_run_ids_sort_by_time_and_latest_is_the_newest(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "ws", create=True)
+    runs = [workspace.new_run() for _ in range(3)]
+    assert [run.run_id for run in runs] == sorted({run.run_id for run in runs})
+    for run in runs:
+        workspace.publish(run)
+        assert (workspace.runs_dir / "latest").resolve() == run.path
+    names = {path.name for path in workspace.runs_dir.iterdir()}
+    assert names == {*(run.run_id for run in runs), "latest"}
+
+
+def test_the_newest_model_is_that_of_the_highest_version(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "ws", create=True)
+    with pytest.raises(UserError, match="two-tower run"):
+        workspace.newest_model()
+    for version in ("9", "10", ".11-part", "12"):
+        (workspace.serving_dir / version).mkdir(parents=True)
+        if version != "12":  # a folder without a model is not taken for one
+            (workspace.serving_dir / version / "saved_model.pb").touch()
+    assert workspace.newest_model().name == "10"

@@ -1,0 +1,128 @@
+"""Asking a pushed model, here a SavedModel that knows two users and four movies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.serving.client import ModelInfo, PushedModel
+from trainer.errors import UsageError, UserError
+
+INFO = {"dataset": "ml-tiny", "corpus_size": 4, "num_users": 2}
+
+
+def write_info(path: Path, text: str = json.dumps(INFO)) -> Path:
+    (path / "assets.extra").mkdir(parents=True)
+    (path / "assets.extra" / "model_info.json").write_text(text)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> PushedModel:
+    import tensorflow as tf
+
+    movies = tf.constant(["1", "2", "3", "4"])
+
+    class Model(tf.Module):
+        """Leaves out the history; two movies are left for user 1."""
+
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec([None], tf.string, "user_id"),
+                tf.TensorSpec([], tf.int32, "k"),
+            ]
+        )
+        def recommend(self, user_id: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self.top(tf.constant([["3", "1"]]), k)
+
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec([None], tf.string, "user_id"),
+                tf.TensorSpec([None, None], tf.string, "movie_ids"),
+                tf.TensorSpec([None, None], tf.float32, "ratings"),
+                tf.TensorSpec([None, None], tf.int64, "timestamps"),
+                tf.TensorSpec([], tf.int32, "k"),
+            ]
+        )
+        def from_history(
+            self,
+            user_id: tf.Tensor,
+            movie_ids: tf.Tensor,
+            ratings: tf.Tensor,
+            timestamps: tf.Tensor,
+            k: tf.Tensor,
+        ) -> dict[str, tf.Tensor]:
+            in_order = tf.reduce_all(timestamps[:, 1:] > timestamps[:, :-1])
+            tf.debugging.assert_equal(in_order, True)
+            return self.top(movie_ids, k)
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "user_id")])
+        def known_user(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"known": (user_id == "1") | (user_id == "2")}
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "movie_id")])
+        def known_movie(self, movie_id: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"known": tf.reduce_any(movie_id[:, None] == movies, axis=1)}
+
+        def top(self, seen: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+            is_seen = tf.reduce_any(movies[:, None] == seen, axis=1)
+            scores = tf.where(is_seen, -float("inf"), [4.0, 3.0, 2.0, 1.0])
+            scores, rows = tf.math.top_k(scores[None], k)
+            left = tf.math.is_finite(scores)
+            ids = tf.where(left, tf.gather(movies, rows), "")
+            return {
+                "movie_ids": ids,
+                "titles": tf.where(left, tf.strings.join(["Movie [", ids, "]"]), ""),
+                "genres": tf.where(left, "Drama|War", ""),
+                "scores": scores,
+            }
+
+    made = Model()
+    path = tmp_path_factory.mktemp("model")
+    signatures = {
+        "serving_default": made.recommend,
+        "recommend_from_history": made.from_history,
+        "known_user": made.known_user,
+        "known_movie": made.known_movie,
+    }
+    tf.saved_model.save(made, str(path), signatures=signatures)
+    return PushedModel(ModelInfo.read(write_info(path)))
+
+
+def test_a_known_user_gets_what_is_left(model: PushedModel) -> None:
+    first, second = model.for_user("1", 4)
+    assert (first.rank, first.movie_id, first.score) == (1, "2", 3.0)
+    assert (first.title, first.genres) == ("Movie [2]", "Drama|War")
+    assert (second.rank, second.movie_id) == (2, "4")
+    assert len(model.for_user("1", 1)) == 1
+
+
+def test_a_history_takes_the_place_of_a_user(model: PushedModel) -> None:
+    found = model.for_history(["1", "2", "4"], 4)
+    assert [movie.movie_id for movie in found] == ["3"]
+
+
+def test_an_unknown_user_is_told_what_to_do(model: PushedModel) -> None:
+    with pytest.raises(UsageError, match=r"'42' \(2 users of ml-tiny\).*--history"):
+        model.for_user("42", 1)
+
+
+def test_unknown_movies_are_named(model: PushedModel) -> None:
+    with pytest.raises(UsageError, match="unknown movies: 7, x"):
+        model.for_history(["1", "7", "x"], 1)
+
+
+@pytest.mark.parametrize("k", [-1, 0, 5])
+def test_k_must_fit_the_corpus(model: PushedModel, k: int) -> None:
+    for ask in (lambda: model.for_user("1", k), lambda: model.for_history(["1"], k)):
+        with pytest.raises(UsageError, match=rf"-k is {k}.*from 1 to 4"):
+            ask()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"dataset": "a"'])
+def test_a_model_without_its_description_is_refused(tmp_path: Path, text: str) -> None:
+    write_info(tmp_path, text)
+    with pytest.raises(UserError, match="model_info"):
+        ModelInfo.read(tmp_path)

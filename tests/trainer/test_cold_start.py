@@ -1,0 +1,191 @@
+"""What is said of movies that nobody has rated."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from tests.fixtures import small_model as small
+from trainer import cold_start as unrated
+from trainer.cold_start import _missing_odds, _regress, embed_corpus, similarity
+from trainer.context import CandidateFeatures
+from trainer.losses import LossContext, make_loss
+from trainer.model import TwoTowerModel
+
+NUM_MOVIES, NUM_GENRES = 60, 4
+UNRATED = np.arange(0, NUM_MOVIES, 10)
+
+
+def features(is_rated: np.ndarray | None = None) -> CandidateFeatures:
+    """Movies of all pairs of a genre and one of 15 years, and the unknown one."""
+    movie = np.arange(NUM_MOVIES)
+    if is_rated is None:
+        is_rated = ~np.isin(movie, UNRATED)
+    genres = np.eye(NUM_GENRES, dtype=np.float32)[movie % NUM_GENRES]
+    return CandidateFeatures(
+        genre_weights=np.append(genres, np.zeros((1, NUM_GENRES)), axis=0),
+        year_index=np.append(90 + movie // NUM_GENRES, 0).astype(np.int32),
+        title_tokens=np.append(movie % 3, -1).astype(np.int32)[:, None],
+        num_title_tokens=4,
+        is_rated=np.append(is_rated, False),
+    )
+
+
+def planted() -> np.ndarray:
+    """Ids that say what the genre and the year say: `[NUM_MOVIES + 1, dim]`."""
+    rng = np.random.default_rng(1)
+    of_genre = rng.normal(size=(NUM_GENRES, small.MODEL.embedding_dim))
+    movie = np.arange(NUM_MOVIES)
+    ids = of_genre[movie % NUM_GENRES]
+    ids[:, 0] += (movie // NUM_GENRES) / 5
+    return np.append(ids, np.zeros((1, small.MODEL.embedding_dim)), axis=0)
+
+
+def trained(movies: CandidateFeatures) -> TwoTowerModel:
+    """A model whose ids are planted, as if training had found them."""
+    keras.utils.set_random_seed(1)
+    context = small.context(time_dim=0)._replace(movies=movies)
+    counts = movies.is_rated[:-1].astype(int)
+    model = TwoTowerModel(context, make_loss(LossContext(small.settings(), counts)))
+    model.candidate_tower.movie.assign(planted())
+    return model
+
+
+def embedded(
+    movies: CandidateFeatures, temperature: float = 1.0, **changes: Any
+) -> np.ndarray:
+    config = {
+        "model": dataclasses.asdict(dataclasses.replace(small.MODEL, **changes)),
+        "train": small.settings(temperature=temperature),
+        "data": {"window_length": small.WINDOW_LENGTH},
+    }
+    return embed_corpus(trained(movies), movies, small.train_columns(), config)
+
+
+def test_an_unrated_movie_is_foretold_from_those_like_it() -> None:
+    truth = planted()
+    embeddings = embedded(features())[:, : truth.shape[1]]
+    spread = np.abs(truth[UNRATED] - truth.mean(axis=0)).mean()
+    assert np.abs(embeddings[UNRATED] - truth[UNRATED]).mean() < 0.25 * spread
+    # The tower itself knows no more than that they are unknown.
+    own = np.asarray(trained(features()).embed_all_movies())[UNRATED]
+    assert (own == own[0]).all()
+
+
+def test_what_is_rated_stays_as_the_tower_embeds_it() -> None:
+    own = np.asarray(trained(features()).embed_all_movies())
+    others = np.setdiff1d(np.arange(NUM_MOVIES + 1), UNRATED)
+    np.testing.assert_array_equal(embedded(features())[others], own[others])
+
+
+@pytest.mark.parametrize(
+    ("num_rated", "changes"),
+    [
+        (50, {"movie_features": ("id",)}),
+        (50, {"movie_features": ("id", "title"), "title_tokens": 0}),
+        (50, {"unrated_movies": "tower"}),
+        (50, {"candidate_tower": "mine.Tower"}),
+        (19, {}),
+        (60, {}),
+    ],
+)
+def test_the_tower_has_the_word_where_nothing_is_foretold(
+    num_rated: int, changes: dict[str, Any]
+) -> None:
+    movies = features(np.arange(NUM_MOVIES) < num_rated)
+    if "title_tokens" in changes:
+        movies = movies._replace(title_tokens=movies.title_tokens[:, :0])
+    own = np.asarray(trained(movies).embed_all_movies())
+    np.testing.assert_array_equal(embedded(movies, **changes), own)
+
+
+def test_a_tower_of_ones_own_can_be_overruled() -> None:
+    changes = {"candidate_tower": "mine.Tower", "unrated_movies": "regression"}
+    np.testing.assert_array_equal(embedded(features(), **changes), embedded(features()))
+
+
+def test_a_part_of_a_large_corpus_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = embedded(features())
+    monkeypatch.setattr(unrated, "_MOST_RATED", 40)
+    part = embedded(features())
+    others = np.setdiff1d(np.arange(NUM_MOVIES + 1), UNRATED)
+    np.testing.assert_array_equal(part[others], whole[others])
+    assert (part[UNRATED] != whole[UNRATED]).any()
+    truth = planted()
+    spread = np.abs(truth[UNRATED] - truth.mean(axis=0)).mean()
+    error = np.abs(part[:, : truth.shape[1]] - truth)[UNRATED].mean()
+    assert error < 0.5 * spread
+
+
+def test_unrated_movies_are_embedded_in_portions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    movies = features(np.arange(NUM_MOVIES) < 25)
+    whole = embedded(movies)
+    monkeypatch.setattr(unrated, "_PORTION", 4)
+    np.testing.assert_allclose(embedded(movies), whole, rtol=1e-6)
+
+
+def test_only_the_configured_attributes_are_read() -> None:
+    rows = np.arange(NUM_MOVIES)
+    by_genre = similarity(features(), {"genres"}, rows, rows)
+    same = rows[:, None] % NUM_GENRES == rows % NUM_GENRES
+    np.testing.assert_allclose(by_genre, same)
+    by_title = similarity(features(), {"title"}, rows, rows)
+    np.testing.assert_allclose(by_title, rows[:, None] % 3 == rows % 3, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["year", "decade"])
+def test_an_unknown_year_is_like_no_other(name: str) -> None:
+    movies = features()
+    movies.year_index[:2] = 0
+    years = similarity(movies, {name}, np.arange(4), np.arange(4, 9))
+    np.testing.assert_array_equal(years[:2], 0)
+    np.testing.assert_allclose(years[2:, 0], np.exp(-1 / 2))  # a year later
+    both = similarity(movies, {name}, np.arange(2), np.arange(2))
+    np.testing.assert_array_equal(both, 1)
+
+
+def test_each_is_left_out_of_its_own_prediction() -> None:
+    """Against fits that lack it, with the penalty of the least such error."""
+    rng = np.random.default_rng(2)
+    points = rng.normal(size=(12, 2))
+    kernel = np.exp(-np.square(points[:, None] - points).sum(axis=2))
+    values = np.sin(points) + rng.normal(scale=0.3, size=points.shape)
+    mean = values.mean(axis=0)
+
+    def left_out(penalty: float) -> np.ndarray:
+        rows = []
+        for i in range(12):
+            rest = np.delete(np.arange(12), i)
+            system = kernel[np.ix_(rest, rest)] + penalty * np.eye(11)
+            weights = np.linalg.solve(system, values[rest] - mean)
+            rows.append(mean + kernel[i, rest] @ weights)
+        return np.array(rows)
+
+    candidates = [left_out(penalty) for penalty in (0.3, 1.0, 3.0, 10.0, 30.0)]
+    best = min(candidates, key=lambda found: float(np.square(found - values).sum()))
+    np.testing.assert_allclose(_regress(kernel, values).left_out, best, atol=1e-10)
+
+
+def test_predictions_take_the_share_of_the_softmax_that_the_movies_have() -> None:
+    rng = np.random.default_rng(3)
+    known = np.append(rng.normal(size=(30, 5)), rng.normal(size=(30, 1)), axis=1)
+    queries = np.append(rng.normal(size=(1, 5)), [[1.0]], axis=1)
+    foretold = known / 2
+    foretold[:, -1] += _missing_odds(queries, known, foretold)
+    totals = [np.exp(queries @ part.T).sum() for part in (known, foretold)]
+    assert totals[0] == pytest.approx(totals[1])
+
+
+def test_the_temperature_is_that_of_the_softmax() -> None:
+    results = [embedded(features(), temperature)[UNRATED] for temperature in (1.0, 4.0)]
+    np.testing.assert_array_equal(results[0][:, :-1], results[1][:, :-1])
+    # The softer the softmax, the less a spread of the logits adds to its sum.
+    shifts = [result[:, -1] for result in results]
+    assert (shifts[0] > 0).all()
+    assert (np.abs(shifts[1]) < np.abs(shifts[0])).all()

@@ -1,0 +1,156 @@
+"""Searches: real ones, over models of twelve movies."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.fixtures import small_model as small
+from trainer import validation
+from trainer.errors import UserError
+from trainer.inputs import Inputs
+from trainer.progress import ENV_VAR, EventReader
+from trainer.tuning.config import Dimension, TuneConfig
+from trainer.tuning.search_space import configured, hyperparameters
+from trainer.tuning.tuner import RetrievalTuner, tuner_fn
+
+RATES = {"train.learning_rate": Dimension(values=(1e-6, 0.05))}
+
+
+@pytest.fixture(autouse=True)
+def recall_at_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of twelve movies seven are seen: any model finds the right one among ten."""
+    monkeypatch.setattr(validation, "_CUTOFF", 1)
+
+
+def custom_config(tune: TuneConfig, **changes: Any) -> dict[str, Any]:
+    """What the pipeline hands over, as it arrives: as JSON."""
+    content = {
+        "model": dataclasses.asdict(small.MODEL),
+        "train": small.settings(validation_queries=6, **changes),
+        "data": {"window_length": small.WINDOW_LENGTH},
+        "tune": dataclasses.asdict(tune),
+    }
+    decoded: dict[str, Any] = json.loads(json.dumps(content))
+    return decoded
+
+
+def searched(folder: Path, tune: TuneConfig, **changes: Any) -> RetrievalTuner:
+    inputs = Inputs(small.train_columns(), small.corpus(), small.NUM_USERS)
+    tuner = RetrievalTuner(inputs, custom_config(tune, **changes), str(folder))
+    tuner.search(verbose=0)
+    return tuner
+
+
+def best(tuner: RetrievalTuner) -> dict[str, Any]:
+    values: dict[str, Any] = tuner.get_best_hyperparameters()[0].values
+    return values
+
+
+def test_a_search_finds_what_learns_and_tells_of_each_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = tmp_path / "events.jsonl"
+    monkeypatch.setenv(ENV_VAR, str(events))
+    space = {**RATES, "model.recency_decays": Dimension(values=([0.5, 0.8],))}
+    tuner = searched(tmp_path, TuneConfig(trials=3, epochs=10, space=space))
+
+    assert best(tuner)["train.learning_rate"] == 0.05
+    # The configuration as it is comes first; the space has no third point.
+    first, other = tuner.outcomes
+    assert first.values == {
+        "train.learning_rate": 0.05,
+        "model.recency_decays": [0.5, 0.8],
+    }
+    assert other.values["train.learning_rate"] == 1e-6
+    share = first.recall or 0.0
+    assert share > (other.recall or 0.0)
+    assert first.standard_error == pytest.approx(math.sqrt(share * (1 - share) / 6))
+    assert (first.queries, first.epochs) == (6, 10)
+
+    told = [e for e in EventReader(events).read() if e["kind"] == "trial"]
+    assert [(e["trial"], e["state"]) for e in told] == [
+        (trial, state) for trial in (1, 2) for state in ("running", "done")
+    ]
+    assert told[1]["recall"] == first.recall
+
+
+def test_a_trial_that_cannot_be_trained_fails_alone(tmp_path: Path) -> None:
+    dims = Dimension(values=(8, 7))  # which two heads do not divide
+    tune = TuneConfig(trials=2, epochs=1, space={"model.embedding_dim": dims})
+    good, bad = searched(tmp_path, tune).outcomes
+    assert (good.values["model.embedding_dim"], good.error) == (8, "")
+    assert "embedding_dim is 7" in bad.error and bad.recall is None
+
+
+def test_a_search_without_a_success_is_an_error(tmp_path: Path) -> None:
+    dims = Dimension(values=(5, 7))
+    tune = TuneConfig(trials=2, space={"model.embedding_dim": dims})
+    with pytest.raises(UserError, match=r"All 2 trials .*failed.*embedding_dim is \d"):
+        searched(tmp_path, tune)
+
+
+def test_no_trial_begins_after_the_time(tmp_path: Path) -> None:
+    tune = TuneConfig(trials=9, epochs=1, max_seconds=0.01, space=RATES)
+    assert len(searched(tmp_path, tune).outcomes) == 1
+
+
+def test_hyperband_trains_the_best_for_longer(tmp_path: Path) -> None:
+    rates = Dimension(min=1e-4, max=0.1, log=True)
+    tune = TuneConfig(
+        algorithm="hyperband",
+        trials=4,
+        epochs=3,
+        space={"train.learning_rate": rates},
+    )
+    outcomes = searched(tmp_path, tune).outcomes
+    assert {outcome.epochs for outcome in outcomes} == {1, 3}
+    longest = [o.values for o in outcomes if o.epochs == 3]
+    assert longest[0] in [o.values for o in outcomes if o.epochs == 1]
+    assert set(longest[0]) == {"train.learning_rate"}
+
+
+def test_bayesian_search_begins_as_configured(tmp_path: Path) -> None:
+    tune = TuneConfig(algorithm="bayesian", trials=4, epochs=1, space=RATES)
+    assert searched(tmp_path, tune).outcomes[0].values == {"train.learning_rate": 0.05}
+
+
+def test_without_validation_there_is_no_search() -> None:
+    config = custom_config(TuneConfig(space=RATES))
+    config["train"]["validation_queries"] = 0
+    with pytest.raises(UserError, match=r"validation_queries is 0"):
+        tuner_fn(SimpleNamespace(custom_config=config))
+
+
+def test_a_space_becomes_hyperparameters() -> None:
+    space = {
+        "train.batch_size": Dimension(min=8, max=64, log=True),
+        "model.dropout": Dimension(min=0.0, max=0.5),
+        "train.patience": Dimension(values=(None, 3)),
+    }
+    declared = hyperparameters({k: dataclasses.asdict(d) for k, d in space.items()})
+    kinds = {hp.name: type(hp).__name__ for hp in declared.space}
+    assert kinds == {
+        "train.batch_size": "Int",
+        "model.dropout": "Float",
+        "train.patience": "Choice",
+    }
+    assert declared.space[0].sampling == "log"
+
+
+def test_a_configuration_outside_the_space_is_no_trial() -> None:
+    config = {"train": {"batch_size": 4, "patience": None}}
+    inside = {"train.batch_size": dataclasses.asdict(Dimension(min=4, max=8))}
+    outside = {"train.batch_size": dataclasses.asdict(Dimension(min=5, max=8))}
+    null = {"train.patience": dataclasses.asdict(Dimension(values=(None, 3)))}
+    assert configured({**inside, **null}, config) == {
+        "train.batch_size": 4,
+        "train.patience": "null",
+    }
+    assert configured(outside, config) is None
