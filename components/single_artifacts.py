@@ -25,7 +25,7 @@ class SingleArtifactExecutor(base_executor.BaseExecutor):
         """Called by TFX.
 
         Raises:
-          ValueError: There is more than one artifact under a key, or none.
+          ValueError: There is more than one artifact under a key.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         self.run(_singles(input_dict), _singles(output_dict), exec_properties)
@@ -47,4 +47,5 @@ def _singles(artifacts: Mapping[str, list[types.Artifact]]) -> Artifacts:
     return {
         key: artifact_utils.get_single_instance(several)
         for key, several in artifacts.items()
+        if several  # an optional input may have an empty list
     }

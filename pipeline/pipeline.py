@@ -196,9 +196,12 @@ def _model_nodes(
     report_gen = ReportGen(
         inputs={
             "examples": examples,
+            "statistics": data["statistics_gen"].outputs["statistics"],
             "schema": schema,
+            "anomalies": data["validator"].outputs["anomalies"],
             "data_report": data["gate"].outputs["report"],
             "transform_graph": transform.outputs["transform_graph"],
+            **({"tuner_results": tuner.outputs["tuner_results"]} if tuner else {}),
             "model": candidate,
             "model_run": trainer.outputs["model_run"],
             "baseline_model": live_model.outputs["model"],
@@ -207,6 +210,11 @@ def _model_nodes(
             "pushed_model": pusher.outputs["pushed_model"],
         },
         config=reported_config(config),
+        code_hashes={
+            node: digest
+            for node, digest in fingerprints.items()
+            if tuner or node != "Tuner"
+        },
         code_hash=fingerprints["ReportGen"],
     )
     return [

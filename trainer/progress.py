@@ -26,10 +26,6 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 ENV_VAR: Final = "TWO_TOWER_EVENTS"
-# Custom properties of artifacts that a step in a container of its own leaves: its node
-# id, and the seconds that it took.
-STEP_PROPERTY: Final = "step"
-SECONDS_PROPERTY: Final = "step_seconds"
 Kind = Literal["phase", "pipeline", "step", "train", "trial", "error"]
 Event = dict[str, Any]
 

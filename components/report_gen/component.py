@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import component_spec, standard_artifacts
+from tfx.types import component_spec
 
-from components.data_gate.component import DataReport
-from components.report_gen.executor import Executor
+from components.report_gen.executor import INPUTS, OPTIONAL_INPUTS, Executor
 
 
 class RunReport(types.Artifact):
@@ -21,30 +23,19 @@ class RunReport(types.Artifact):
     TYPE_NAME = "components.RunReport"
 
 
-def _one(artifact_type: type[types.Artifact]) -> component_spec.ChannelParameter:
-    return component_spec.ChannelParameter(type=artifact_type)
-
-
 class ReportGenSpec(types.ComponentSpec):
     """Parameters, inputs and output of ReportGen."""
 
     PARAMETERS = {
         "config": component_spec.ExecutionParameter(type=str),
+        "code_hashes": component_spec.ExecutionParameter(type=str),
         "code_hash": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
-        "examples": _one(standard_artifacts.Examples),
-        "schema": _one(standard_artifacts.Schema),
-        "data_report": _one(DataReport),
-        "transform_graph": _one(standard_artifacts.TransformGraph),
-        "model": _one(standard_artifacts.Model),
-        "model_run": _one(standard_artifacts.ModelRun),
-        "baseline_model": _one(standard_artifacts.Model),
-        "evaluation": _one(standard_artifacts.ModelEvaluation),
-        "infra_blessing": _one(standard_artifacts.InfraBlessing),
-        "pushed_model": _one(standard_artifacts.PushedModel),
+        key: component_spec.ChannelParameter(type=kind, optional=key in OPTIONAL_INPUTS)
+        for key, kind in INPUTS.items()
     }
-    OUTPUTS = {"run_report": _one(RunReport)}
+    OUTPUTS = {"run_report": component_spec.ChannelParameter(type=RunReport)}
 
 
 class ReportGen(base_component.BaseComponent):
@@ -62,19 +53,22 @@ class ReportGen(base_component.BaseComponent):
         *,
         inputs: dict[str, types.BaseChannel],
         config: str,
+        code_hashes: Mapping[str, str],
         code_hash: str,
     ) -> None:
         """Makes the node.
 
         Args:
-          inputs: The channels that `ReportGenSpec.INPUTS` names.
+          inputs: The channels that `executor.INPUTS` names.
           config: JSON of what decides what is computed.
+          code_hashes: Node id -> fingerprint of its code, for the lineage.
           code_hash: Fingerprint of this component's source, for the cache.
         """
         super().__init__(
             spec=ReportGenSpec(
                 **inputs,
                 config=config,
+                code_hashes=json.dumps(code_hashes),
                 code_hash=code_hash,
                 run_report=types.Channel(type=RunReport),
             )

@@ -8,21 +8,37 @@ import json
 import os
 from collections.abc import Mapping
 from importlib import metadata
-from pathlib import Path
 from typing import Any, Final
 
 from tfx import types
 from tfx.dsl.io import fileio
+from tfx.types import standard_artifacts
 from tfx.utils import io_utils, path_utils
 
-from components.report_gen.facts import Facts, StepTime
+from components.data_gate.component import DataReport
+from components.report_gen.facts import Facts
 from components.report_gen.samples import sample_users
+from components.report_gen.step_times import RUN_PROPERTY, read_step_times
 from components.single_artifacts import Artifacts, SingleArtifactExecutor
-from pipeline.fingerprints import code_fingerprints
-from pipeline.runs.run_state import RunState
-from trainer import progress
 from trainer.tuning.hyperparameters import merged
 
+# Input key -> type, in the order of the steps that make them: that of the page.
+INPUTS: Final = {
+    "examples": standard_artifacts.Examples,
+    "statistics": standard_artifacts.ExampleStatistics,
+    "schema": standard_artifacts.Schema,
+    "anomalies": standard_artifacts.ExampleAnomalies,
+    "data_report": DataReport,
+    "transform_graph": standard_artifacts.TransformGraph,
+    "tuner_results": standard_artifacts.TunerResults,
+    "model": standard_artifacts.Model,
+    "model_run": standard_artifacts.ModelRun,
+    "baseline_model": standard_artifacts.Model,
+    "evaluation": standard_artifacts.ModelEvaluation,
+    "infra_blessing": standard_artifacts.InfraBlessing,
+    "pushed_model": standard_artifacts.PushedModel,
+}
+OPTIONAL_INPUTS: Final = ("tuner_results",)
 REPORT_FILE: Final = "report.html"
 # The same code may do something else under other releases of these.
 _PACKAGES: Final = ("tfx", "tensorflow", "keras")
@@ -37,21 +53,30 @@ class Executor(SingleArtifactExecutor):
         """Writes `report.html`.
 
         Args:
-          inputs: See `ReportGenSpec`.
+          inputs: See `INPUTS`.
           outputs: `run_report`.
-          parameters: `config`: JSON of the whole configuration.
+          parameters: `config`: JSON of the whole configuration. `code_hashes`: JSON of
+            node id -> fingerprint of the code that it ran with.
         """
         from components.report_gen import page  # matplotlib takes a second to import
 
-        facts = self._facts(inputs, json.loads(parameters["config"]))
+        inputs = {key: inputs[key] for key in INPUTS if key in inputs}
         report = outputs["run_report"]
+        facts = self._facts(inputs, parameters, self._run_id(report))
         path = os.path.join(report.uri, REPORT_FILE)
         io_utils.write_string_file(path, page.render(facts))
         report.set_int_custom_property("blessed", int(facts.evaluation["blessed"]))
         for name, value in page.headline_values(facts.evaluation).items():
             report.set_float_custom_property(name, value)
 
-    def _facts(self, inputs: Artifacts, config: dict[str, Any]) -> Facts:
+    def _run_id(self, report: types.Artifact) -> str:
+        """The current run; only local runners pass it in the executor's context."""
+        from_context = self._context and self._context.pipeline_run_id
+        return from_context or report.get_string_custom_property(RUN_PROPERTY)
+
+    def _facts(
+        self, inputs: Artifacts, parameters: Mapping[str, Any], run_id: str
+    ) -> Facts:
         model_path = path_utils.serving_model_path(inputs["model"].uri)
         model_info = _read_json(model_path, "assets.extra/model_info.json")
         pushed, live = inputs["pushed_model"], inputs["baseline_model"]
@@ -60,9 +85,9 @@ class Executor(SingleArtifactExecutor):
         summary = inputs["examples"].get_string_custom_property("summary")
         training = _read_json(inputs["model_run"].uri, "train_report.json")
         return Facts(
-            run_id=(self._context and self._context.pipeline_run_id) or "",
+            run_id=run_id,
             made_at=now.strftime("%Y-%m-%d %H:%M UTC"),
-            config=merged(config, training["tuned"]),
+            config=merged(json.loads(parameters["config"]), training["tuned"]),
             data=json.loads(summary or "{}"),
             gate=_read_json(inputs["data_report"].uri, "data_report.json"),
             training=training,
@@ -74,8 +99,8 @@ class Executor(SingleArtifactExecutor):
             users=sample_users(
                 inputs["examples"], model_path, int(model_info["corpus_size"])
             ),
-            steps=_steps() or _steps_in_containers(inputs),
-            lineage=_lineage(inputs, is_tuned=bool(training["tuned"])),
+            steps=read_step_times(inputs.values(), run_id),
+            lineage=_lineage(inputs, json.loads(parameters["code_hashes"])),
         )
 
 
@@ -85,31 +110,9 @@ def _read_json(folder: str, name: str) -> dict[str, Any]:
     return content
 
 
-def _steps() -> list[StepTime]:
-    """The steps that ended before this one, where a runner on this machine tells."""
-    state = RunState()
-    path = os.environ.get(progress.ENV_VAR)
-    for event in progress.EventReader(Path(path)).read() if path else ():
-        state.update(event)
-    return [
-        StepTime(step.id, step.state, step.seconds, step.figure)
-        for step in state.steps.values()
-        if step.state in ("done", "cached")
-    ]
-
-
-def _steps_in_containers(inputs: Artifacts) -> list[StepTime]:
-    """The steps that made what the report reads, by what they noted there."""
-    seconds = {
-        step: artifact.get_float_custom_property(progress.SECONDS_PROPERTY)
-        for artifact in inputs.values()
-        if (step := artifact.get_string_custom_property(progress.STEP_PROPERTY))
-    }
-    # A cached artifact tells the time of the step that once made it.
-    return [StepTime(step, "done", took, "") for step, took in seconds.items()]
-
-
-def _lineage(inputs: Artifacts, *, is_tuned: bool) -> list[tuple[str, str]]:
+def _lineage(
+    inputs: Artifacts, code_hashes: Mapping[str, str]
+) -> list[tuple[str, str]]:
     """What the model was made of, in the order in which it was."""
     examples, schema = inputs["examples"], inputs["schema"]
     facts = [
@@ -120,11 +123,7 @@ def _lineage(inputs: Artifacts, *, is_tuned: bool) -> list[tuple[str, str]]:
         ("digest of the schema", _schema_digest(schema)),
         *((f"version of {name}", metadata.version(name)) for name in _PACKAGES),
     ]
-    code = [
-        (f"code of {node}", fingerprint)
-        for node, fingerprint in code_fingerprints().items()
-        if node != "Tuner" or is_tuned
-    ]
+    code = [(f"code of {node}", digest) for node, digest in code_hashes.items()]
     artifacts = [
         (f"{artifact.type_name} ({name})", artifact.uri)
         for name, artifact in inputs.items()

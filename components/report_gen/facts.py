@@ -60,14 +60,12 @@ class StepTime:
     Attributes:
       id: Node id.
       state: done or cached.
-      seconds: From its start to its end.
-      figure: The figure that tells whether it went well.
+      seconds: From its start to its end; 0 for a cached step.
     """
 
     id: str
     state: str
     seconds: float
-    figure: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +85,7 @@ class Facts:
       pushed_version: Version under which it is served; None if it was not pushed.
       live_version: Version that it was compared with; None if there was none.
       users: A few users.
-      steps: Steps before this one; empty where that is not known.
+      steps: Steps before this one; empty if no runner noted how long they took.
       lineage: What the model was made of: name and place or fingerprint.
     """
 

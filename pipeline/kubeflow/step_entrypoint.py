@@ -16,16 +16,16 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from components.report_gen.step_times import RUN_PROPERTY, step_properties
 from pipeline.kubeflow import executor_input, input_files, mirrors, shown_artifacts
 from pipeline.kubeflow.executor_input import Adapted, Json
 from pipeline.kubeflow.ratings_importer import RATINGS
 from pipeline.kubeflow.spec_patches import DRIVER_FLAG, STEP_FLAG
 from pipeline.local.failures import explain
-from trainer import progress
 from trainer.errors import UserError
 
 _INPUT_BASE: Final = "input_base"
@@ -60,7 +60,11 @@ def _run(options: argparse.Namespace, beam_args: list[str]) -> None:
     message = _parsed(options.json_serialized_invocation_args, "executor input")
     inputs_spec = _parsed(options.json_serialized_inputs_spec_args, "inputs spec")
     adapted = executor_input.adapt(message, inputs_spec)
+    run_id = _run_id(message, options.step)
     _prepare_folders(adapted)
+    for artifact in adapted.outputs():
+        # So that the report knows which of its inputs this run has made.
+        artifact["metadata"] = {**artifact.get("metadata", {}), RUN_PROPERTY: run_id}
     with tempfile.TemporaryDirectory(prefix="two-tower-") as folder:
         # TFX keeps its temporary files beside this one.
         output_file = Path(folder) / "task" / "output_metadata.json"
@@ -72,18 +76,28 @@ def _run(options: argparse.Namespace, beam_args: list[str]) -> None:
         output = _parsed(output_file.read_text(encoding="utf-8"), "TFX's output")
         finished = executor_input.finish(output, adapted.uris)
         shown_artifacts.fill(finished, message["outputs"].get("artifacts", {}))
-        _note_time(finished, options.step, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        _note_step(finished, step_properties(options.step, seconds, run_id))
         _write(adapted.output_file, finished)
 
 
-def _note_time(finished: Json, step: str, seconds: float) -> None:
-    """Lets the report tell how long the steps took whose artifacts it reads."""
-    noted = {progress.STEP_PROPERTY: step, progress.SECONDS_PROPERTY: seconds}
+def _run_id(message: Json, step: str) -> str:
+    """The run's id: the launcher names it only in `<root>/<run>/<step>/...` URIs."""
+    for listed in message["outputs"].get("artifacts", {}).values():
+        for artifact in listed.get("artifacts", ()):
+            before, separator, _ = artifact["uri"].rpartition(f"/{step}/")
+            if separator:
+                return str(before.rpartition("/")[2])
+    return ""
+
+
+def _note_step(finished: Json, properties: Mapping[str, str | float]) -> None:
+    """Sets properties of the step on its outputs, for the report."""
     for key, listed in finished["artifacts"].items():
         # What the pages of Kubeflow show stays as it is.
         if key not in (shown_artifacts.PAGE, shown_artifacts.METRICS):
             for artifact in listed["artifacts"]:
-                artifact["metadata"] |= noted
+                artifact["metadata"] |= properties
 
 
 def _prepare_folders(adapted: Adapted) -> None:

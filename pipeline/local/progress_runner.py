@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
@@ -19,6 +20,7 @@ from tfx.orchestration.portable import (
 from tfx.proto.orchestration import pipeline_pb2
 from tfx.types import standard_artifacts
 
+from components.report_gen.step_times import step_properties
 from pipeline.local.failures import explain
 from pipeline.runs import headlines as figures
 from trainer import progress
@@ -115,6 +117,7 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
             with metadata.Metadata(connection) as handle:
                 if _newest_push_is_gone(handle.store):
                     node.execution_options.caching_options.enable_cache = False
+        start = time.monotonic()
         execution = launcher.Launcher(
             pipeline_node=node,
             mlmd_connection=metadata.Metadata(connection),
@@ -127,8 +130,13 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
         ).launch()
         if execution is None or execution.execution_id is None:
             raise StepError("TFX skipped the step: its inputs were not there")
+        seconds = time.monotonic() - start
         with metadata.Metadata(connection) as handle:
-            state, outputs = _outcome(handle.store, execution.execution_id)
+            state = _state(handle.store, execution.execution_id)
+            if state == "done":
+                properties = step_properties(step, seconds, self._run_id)
+                _set_properties(handle.store, execution.execution_id, properties)
+            outputs = _outputs(handle.store, execution.execution_id)
         return {
             "state": state,
             "figure": _figure(step, outputs),
@@ -155,8 +163,8 @@ def _newest_push_is_gone(store: Any) -> bool:
     return bool(destinations) and not os.path.exists(destinations[max(destinations)])
 
 
-def _outcome(store: Any, execution_id: int) -> tuple[str, dict[str, figures.Output]]:
-    """State and outputs of an execution as ML Metadata has them.
+def _state(store: Any, execution_id: int) -> str:
+    """State of an execution as ML Metadata has it: done or cached.
 
     The launcher's own answer cannot tell a cached step, whose outputs it names wrongly,
     from one that ran or one whose inputs could not be resolved.
@@ -164,17 +172,39 @@ def _outcome(store: Any, execution_id: int) -> tuple[str, dict[str, figures.Outp
     [execution] = store.get_executions_by_id([execution_id])
     if execution.last_known_state not in _STATES:
         raise StepError("TFX could not resolve the inputs of the step")
+    return _STATES[execution.last_known_state]
+
+
+def _output_artifacts(
+    store: Any, execution_id: int
+) -> dict[str, metadata_store_pb2.Artifact]:
+    """Output key -> artifact of an execution."""
     keys = {
         event.artifact_id: event.path.steps[0].key
         for event in store.get_events_by_execution_ids([execution_id])
         if event.type == metadata_store_pb2.Event.OUTPUT
     }
     artifacts = store.get_artifacts_by_id(sorted(keys))
-    outputs = {
-        keys[artifact.id]: figures.Output(artifact.uri, _properties(artifact))
-        for artifact in artifacts
+    return {keys[artifact.id]: artifact for artifact in artifacts}
+
+
+def _set_properties(
+    store: Any, execution_id: int, properties: Mapping[str, str | float]
+) -> None:
+    """Sets custom properties of all output artifacts of an execution."""
+    artifacts = list(_output_artifacts(store, execution_id).values())
+    for artifact in artifacts:
+        for name, value in properties.items():
+            kind = "string_value" if isinstance(value, str) else "double_value"
+            setattr(artifact.custom_properties[name], kind, value)
+    store.put_artifacts(artifacts)
+
+
+def _outputs(store: Any, execution_id: int) -> dict[str, figures.Output]:
+    return {
+        key: figures.Output(artifact.uri, _properties(artifact))
+        for key, artifact in _output_artifacts(store, execution_id).items()
     }
-    return _STATES[execution.last_known_state], outputs
 
 
 def _figure(step: str, outputs: figures.Outputs) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -14,7 +15,11 @@ TUNED = PipelineConfig(tune=TuneConfig(enabled=True))
 pytestmark = pytest.mark.slow  # importing TFX takes ten seconds
 
 
-def compiled(config: PipelineConfig | None = None, **changed: str) -> dict[str, Any]:
+def compiled(
+    config: PipelineConfig | None = None,
+    fingerprints: Mapping[str, str] | None = None,
+    **changed: str,
+) -> dict[str, Any]:
     """Compiles the graph as a runner does; node id -> its compiled form."""
     from tfx.dsl.compiler.compiler import Compiler  # noqa: PLC0415 - see above
 
@@ -26,7 +31,7 @@ def compiled(config: PipelineConfig | None = None, **changed: str) -> dict[str, 
         input_base="/data",
         content_fingerprint="content",
         serving_dir="/serving",
-        fingerprints={**code_fingerprints(), **changed},
+        fingerprints={**(fingerprints or code_fingerprints()), **changed},
     )
     nodes = [node.pipeline_node for node in Compiler().compile(pipeline).nodes]
     return {node.node_info.id: node for node in nodes}
@@ -35,6 +40,12 @@ def compiled(config: PipelineConfig | None = None, **changed: str) -> dict[str, 
 def parameters(nodes: dict[str, Any]) -> dict[str, str]:
     """Node id -> all its parameters, which are a part of its cache key."""
     return {name: str(node.parameters) for name, node in nodes.items()}
+
+
+def parameter(node: Any, name: str) -> str:
+    """One parameter of a node."""
+    value: str = node.parameters.parameters[name].field_value.string_value
+    return value
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +80,24 @@ def test_edited_code_changes_the_cache_key_of_its_step(
 ) -> None:
     before = parameters(tuned_nodes)
     after = parameters(compiled(TUNED, **{node: "edited"}))
-    assert {name for name in before if before[name] != after[name]} == {node}
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {node, "ReportGen"}  # the latter shows every fingerprint
+
+
+def test_the_report_shows_the_fingerprints_that_the_steps_ran_with() -> None:
+    """Also those of a user's own classes, which no default fingerprint covers."""
+    config = PipelineConfig(
+        train=TrainConfig(loss="tests.fixtures.toy_pipeline.Loss"),
+    )
+    fingerprints = code_fingerprints(config)
+    nodes = compiled(config, fingerprints=fingerprints)
+    shown = json.loads(parameter(nodes["ReportGen"], "code_hashes"))
+    assert shown["Trainer"] != code_fingerprints()["Trainer"]
+    trainer = json.loads(parameter(nodes["Trainer"], "custom_config"))
+    assert shown["Trainer"] == trainer["code_hash"]
+    for node in set(shown) - {"Trainer", "Transform", "MovieLensExampleGen"}:
+        assert shown[node] == parameter(nodes[node], "code_hash")
+    assert "Tuner" not in shown, "no such step ran"
 
 
 def test_a_changed_setting_reaches_the_steps_that_read_it(

@@ -85,8 +85,8 @@ def test_training_shows_the_validation_where_there_is_one() -> None:
 
 def test_steps_have_their_times_or_the_place_where_those_are() -> None:
     steps = [
-        StepTime("Transform", "done", 5.0, ""),
-        StepTime("Trainer", "done", 20, ""),
+        StepTime("Transform", "done", 5.0),
+        StepTime("Trainer", "done", 20),
     ]
     text = page.render(dataclasses.replace(facts(), steps=steps))
     assert "<td>Transform</td><td>done</td>" in text

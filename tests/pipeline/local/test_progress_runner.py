@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pipeline.runs.headlines import Output
 from pipeline.runs.run_state import RunState
 from trainer.progress import ENV_VAR, Event, EventReader
 
 pytestmark = pytest.mark.slow
+
+
+def noted(artifact: Output | None) -> list[Any]:
+    """Step and run that an artifact's properties name, and whether there is a time."""
+    assert artifact is not None
+    properties = artifact.properties
+    seconds = properties["step_seconds"]
+    return [properties["step"], properties["step_run"], 0 < seconds < 60]
 
 
 class Workshop:
@@ -69,6 +79,9 @@ def test_steps_run_once_and_are_cached_after(workshop: Workshop) -> None:
     # A cached step's outputs are those of the run that made them.
     for key in ("examples", "report", "model"):
         assert second.output(key) == first.output(key)
+
+    for key, step in (("examples", "Numbers"), ("report", "Gate"), ("model", "Train")):
+        assert noted(second.output(key)) == [step, "run-1", True]
 
     changed = workshop.run(limit=8, run_id="run-3")
     assert states(changed) == ["cached", "done", "done"]
