@@ -2,29 +2,39 @@
 
 # Passed on to the command of the target: make run ARGS="--set train.epochs=2"
 ARGS ?=
+# Test processes, of up to 3 GB each. WORKERS=0 runs the tests in one, as for a debugger.
+WORKERS ?= 2
 BIN := .venv/bin
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-docker bench-quality lint format lock clean
+.PHONY: help setup run test test-fast test-trixie coverage test-docker bench-quality lint format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
 		awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
-setup: ## Make .venv from the pinned lock (the other targets do it themselves)
+setup: ## Make .venv from the pinned lock (the other targets do this themselves)
 	@bash requirements/setup.sh
 
 run: setup ## Run the pipeline on MovieLens-100K; options in ARGS="..."
 	@$(BIN)/two-tower run $(ARGS)
 
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+
 test: setup ## Run all tests, the end-to-end run and the real ratings included
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 test-fast: setup ## Run the tests that take seconds
-	@$(BIN)/python -m pytest -m "not slow and not real_data" $(ARGS)
+	@$(PYTEST) -m "not slow and not real_data" $(ARGS)
 
-test-docker: setup ## Build the image and run the chain in containers, as Kubeflow would
+test-trixie: ## Run the tests on Debian 13 (TFX 1.21, Python 3.13), in a chroot; needs root
+	@bash requirements/trixie.sh $(ARGS)
+
+coverage: setup ## Run the tests and list the lines that none of them runs
+	@$(PYTEST) --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+test-docker: setup ## Build the image and run the pipeline in containers, as Kubeflow would
 	@$(BIN)/python tests/docker/chain.py
 
 PEERS := benchmarks/quality/.venv
@@ -41,13 +51,13 @@ lint: setup ## Check style, types and the direction of imports
 	@$(BIN)/lint-imports
 	@$(BIN)/mypy
 
-format: setup ## Format the code and mend what ruff can mend
+format: setup ## Format the code and fix what ruff can fix
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-lock: setup ## Remake requirements/*.txt; ARGS=--upgrade takes newer releases
+lock: setup ## Renew requirements/*.txt; ARGS=--upgrade takes newer releases
 	@bash requirements/lock.sh $(ARGS)
 
 clean: ## Remove .venv and all caches; the workspace stays
-	@rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	@rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage* build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

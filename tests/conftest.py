@@ -1,4 +1,7 @@
-"""The whole chain on made-up data, run once for all tests that look at its outcome."""
+"""The whole pipeline on synthetic ratings, run once for all tests that read it.
+
+Also how `make test` spreads the tests over two processes.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,14 @@ from pipeline.datasets.synthesis_config import SynthesisConfig
 from pipeline.datasets.synthesize import synthesize
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+# Session fixtures that are too slow to build in each process of pytest-xdist: all tests
+# that use one run in the same process. The slowest group comes first.
+SHARED_FIXTURES = {
+    "chain": "chain",
+    "world": "evaluator",
+    "compiled": "kubeflow",
+    "stock": "kubeflow",
+}
 # Small enough for seconds, large enough to learn the planted taste.
 SETTINGS = (
     "train.epochs=20",
@@ -29,6 +40,37 @@ SETTINGS = (
 )
 # The made-up ratings also come in spans, of which the chain reads both.
 DAYS = ("2026-03-01", "2026-03-08")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Assigns each test to a group that one process of pytest-xdist runs as a whole.
+
+    Tests of one file share its fixtures and imports, so a file is a group unless its
+    tests use a shared fixture. Long groups start first: the last to end are short.
+    """
+    if not hasattr(config, "workerinput"):
+        return  # no pytest-xdist, or its controller, which runs no test
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=_start_order)
+
+
+def _group(item: pytest.Item) -> str:
+    names = getattr(item, "fixturenames", ())
+    shared = (group for name, group in SHARED_FIXTURES.items() if name in names)
+    return next(shared, item.nodeid.partition("::")[0])
+
+
+def _start_order(item: pytest.Item) -> int:
+    """Sorts the whole pipeline before real ratings, these before all slow tests."""
+    if _group(item) == "chain":
+        return 0
+    if item.get_closest_marker("real_data"):
+        return 1
+    return 2 if item.get_closest_marker("slow") else 3
 
 
 @dataclass(frozen=True)
