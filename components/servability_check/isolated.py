@@ -12,10 +12,10 @@ from typing import Any, Final
 
 _TIMEOUT_SECONDS: Final = 600
 # `-I` keeps PYTHONPATH, the user's packages and the current folder out; the first
-# argument is the folder of the package `probe`.
+# argument is the folder of the package `serving_checks`.
 _START: Final = (
     "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); "
-    "runpy.run_module('probe', run_name='__main__', alter_sys=True)"
+    "runpy.run_module('serving_checks', run_name='__main__', alter_sys=True)"
 )
 
 
@@ -24,10 +24,11 @@ def probe_isolated(model_path: str, requests: dict[str, Any]) -> dict[str, Any]:
 
     Args:
       model_path: Folder of the SavedModel.
-      requests: See `probe.checks.Requests`.
+      requests: See `serving_checks.checks.Requests`.
 
     Returns:
-      The result of `probe.checks.probe`. A process that crashed or hung is a reason.
+      The result of `serving_checks.checks.probe`. A process that crashed or hung is
+      a reason.
     """
     with tempfile.TemporaryDirectory(prefix="servability-") as folder:
         requests_path, result_path = Path(folder, "in.json"), Path(folder, "out.json")
