@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.options import workspace_option
+from pipeline.cli.options import json_option, workspace_option
 from pipeline.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     help="Served versions to keep, the newest; without it all are kept.",
 )
 @click.option("--yes", is_flag=True, help="Remove it; without this it is only listed.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@json_option
 @workspace_option
 def clean(
     keep: int, versions: int | None, yes: bool, as_json: bool, workspace: Path

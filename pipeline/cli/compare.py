@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.options import workspace_option
+from pipeline.cli.options import json_option, workspace_option
 from pipeline.cli.tables import number, print_table
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.argument("first")
 @click.argument("second", default="latest")
 @click.option("--all", "shows_all", is_flag=True, help="Every metric, not only @10.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@json_option
 @workspace_option
 def compare(
     first: str, second: str, shows_all: bool, as_json: bool, workspace: Path

@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 from pipeline.cli.compile_diff import show
-from pipeline.cli.options import assignments_with_dataset, config_options
+from pipeline.cli.options import ConfigOptions, config_options
 from trainer.errors import UsageError
 
 
@@ -46,9 +46,7 @@ from trainer.errors import UsageError
 )
 def compile(
     *,
-    dataset: str | None,
-    files: tuple[Path, ...],
-    assignments: tuple[str, ...],
+    options: ConfigOptions,
     output: Path | None,
     target: Literal["kfp", "vertex"],
     pinned_span: bool,
@@ -78,11 +76,10 @@ def compile(
         _show_check(checked)
         return
     from pipeline.atomic_files import write_text
-    from pipeline.config.loading import load
     from pipeline.kubeflow.compiler import check_vertex, compile_pipeline
     from trainer.errors import UserError
 
-    config = load(files, assignments_with_dataset(dataset, assignments))
+    config = options.load()
     if diff:
         show(config, pinned_span=pinned_span)
         return

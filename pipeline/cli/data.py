@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import click
 
 from pipeline.cli.data_makers import fetched_folder, split_spans, synthesize
 from pipeline.cli.options import (
-    assignments_with_dataset,
+    ConfigOptions,
     config_options,
+    data_dir_option,
+    json_option,
     workspace_option,
 )
 
@@ -62,19 +65,13 @@ def fetch(name: str, archive: Path | None, workspace: Path) -> None:
 @data.command()
 @click.argument("name", required=False)
 @config_options
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    help="Folder with the files; without it those in the workspace.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@data_dir_option
+@json_option
 @workspace_option
 def info(
     *,
     name: str | None,
-    dataset: str | None,
-    files: tuple[Path, ...],
-    assignments: tuple[str, ...],
+    options: ConfigOptions,
     data_dir: Path | None,
     as_json: bool,
     workspace: Path,
@@ -92,14 +89,13 @@ def info(
       two-tower data info --data-dir ~/ml-25m --set data.split=temporal_global
       two-tower data info --json
     """
-    from pipeline.config.loading import load
     from pipeline.datasets import info as dataset_info
     from pipeline.datasets.source import check
 
-    if name is not None and dataset is not None:
+    if name is not None and options.dataset is not None:
         raise click.UsageError("Give the edition as NAME or as --dataset, not both.")
-    assignments = assignments_with_dataset(name or dataset, assignments)
-    config = load(files, assignments).data
+    options = dataclasses.replace(options, dataset=name or options.dataset)
+    config = options.load().data
     check(config, data_dir)
     folder = data_dir or fetched_folder(workspace, config.dataset)
     edition = None if data_dir else config.dataset

@@ -8,8 +8,9 @@ from typing import Literal
 import click
 
 from pipeline.cli.options import (
-    assignments_with_dataset,
+    ConfigOptions,
     config_options,
+    data_dir_option,
     workspace_option,
 )
 
@@ -17,11 +18,7 @@ from pipeline.cli.options import (
 @click.command("split-spans")
 @click.argument("target", type=click.Path(path_type=Path))
 @config_options
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    help="Folder with the files; without it those in the workspace.",
-)
+@data_dir_option
 @click.option(
     "--spans", type=click.IntRange(min=2), help="So many spans of equal size."
 )
@@ -32,9 +29,7 @@ from pipeline.cli.options import (
 def split_spans(
     *,
     target: Path,
-    dataset: str | None,
-    files: tuple[Path, ...],
-    assignments: tuple[str, ...],
+    options: ConfigOptions,
     data_dir: Path | None,
     spans: int | None,
     days: int | None,
@@ -50,14 +45,13 @@ def split_spans(
       two-tower data split-spans spans --spans 5
       two-tower data split-spans days --days 30 --data-dir ~/ml-25m
     """
-    from pipeline.config.loading import load
     from pipeline.datasets import split_spans as splitting
     from pipeline.datasets.source import check
     from trainer.errors import UsageError
 
     if (spans is None) == (days is None):
         raise UsageError("split-spans needs --spans or --days", "Give one of them.")
-    config = load(files, assignments_with_dataset(dataset, assignments)).data
+    config = options.load().data
     check(config, data_dir)
     folder = data_dir or fetched_folder(workspace, config.dataset)
     made = splitting.split_spans(

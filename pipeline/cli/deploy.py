@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from pipeline.cli.options import assignments_with_dataset, config_options
+from pipeline.cli.options import ConfigOptions, config_options
 from pipeline.cli.server_options import Server, server_options, upload
 
 
@@ -20,9 +18,7 @@ from pipeline.cli.server_options import Server, server_options, upload
 @server_options
 def deploy(
     *,
-    dataset: str | None,
-    files: tuple[Path, ...],
-    assignments: tuple[str, ...],
+    options: ConfigOptions,
     pinned_span: bool,
     server: Server,
 ) -> None:
@@ -36,7 +32,4 @@ def deploy(
       two-tower deploy --endpoint http://localhost:8888
       two-tower deploy --set kubeflow.image=registry.example.com/two-tower:1
     """
-    from pipeline.config.loading import load
-
-    config = load(files, assignments_with_dataset(dataset, assignments))
-    upload(server.connect(), config, pinned_span=pinned_span)
+    upload(server.connect(), options.load(), pinned_span=pinned_span)

@@ -10,7 +10,8 @@ from typing import Final
 
 import click
 
-from pipeline.cli.options import workspace_option
+from pipeline.cli.options import json_option, workspace_option
+from pipeline.cli.tables import print_table
 from pipeline.local.doctor import Check, examine
 
 _COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -18,7 +19,7 @@ _COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 @click.command()
 @workspace_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@json_option
 @click.pass_context
 def doctor(ctx: click.Context, workspace: Path, as_json: bool) -> None:
     """Check versions, data, memory and disk; exits with 1 if a check fails.
@@ -38,9 +39,14 @@ def doctor(ctx: click.Context, workspace: Path, as_json: bool) -> None:
 
 
 def _print_table(checks: Sequence[Check]) -> None:
-    width = max(len(check.name) for check in checks)
-    for check in checks:
-        state = click.style(f"{check.state:<4}", fg=_COLOURS[check.state])
-        click.echo(f"{state}  {check.name:<{width}}  {check.value}")
-        if check.remedy:
-            click.echo(f"{'':<{width + 8}}{check.remedy}")
+    from rich.text import Text
+
+    rows = [
+        (
+            Text(check.state, _COLOURS[check.state]),
+            check.name,
+            f"{check.value}\n{check.remedy}" if check.remedy else check.value,
+        )
+        for check in checks
+    ]
+    print_table(("state", "check", "value"), rows, header=False)

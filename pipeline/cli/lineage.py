@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from pipeline.cli.options import workspace_option
+from pipeline.cli.options import json_option, workspace_option
 from pipeline.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _TOLD: Final = (
 
 @click.command()
 @click.argument("version")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@json_option
 @workspace_option
 def lineage(version: str, as_json: bool, workspace: Path) -> None:
     """Show what a pushed model was made of: data, schema, code, settings and runs.

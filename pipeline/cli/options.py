@@ -2,69 +2,124 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from pipeline.runs.workspace import DEFAULT_ROOT, ENV_VAR
 
+if TYPE_CHECKING:
+    from pipeline.config import PipelineConfig
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
+# Given to the command as `workspace: Path`.
+workspace_option = click.option(
+    "--workspace",
+    "-w",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_ROOT,
+    envvar=ENV_VAR,
+    show_default=True,
+    show_envvar=True,
+    help="Folder of metadata, artifacts, models, data and logs.",
+)
+# `data_dir: Path | None`.
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="Folder with MovieLens files, instead of the edition fetched to the workspace.",
+)
+# `as_json: bool`.
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON instead of text."
+)
+# `no_cache: bool`.
+no_cache_option = click.option(
+    "--no-cache",
+    is_flag=True,
+    help="Run every step, also those whose inputs did not change.",
+)
 
-def workspace_option(function: _Function) -> _Function:
-    """Adds `--workspace`, given to the function as `workspace: Path`."""
-    return click.option(
-        "--workspace",
-        "-w",
+_CONFIG_OPTIONS = (
+    click.option(
+        "--dataset",
+        "-d",
+        metavar="NAME",
+        help="MovieLens edition, the same as --set data.dataset=NAME.  "
+        "[default: ml-100k, or the name of --data-dir]",
+    ),
+    click.option(
+        "--config",
+        "-c",
+        "files",
         type=click.Path(path_type=Path),
-        default=DEFAULT_ROOT,
-        envvar=ENV_VAR,
-        show_default=True,
-        show_envvar=True,
-        help="Folder of metadata, artifacts, models, data and logs.",
-    )(function)
+        multiple=True,
+        help="YAML file or packaged preset over the defaults; repeatable, the last "
+        "wins.",
+    ),
+    click.option(
+        "--set",
+        "assignments",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="Change one value, e.g. --set train.epochs=5; repeatable.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class ConfigOptions:
+    """The configuration as given on the command line.
+
+    Attributes:
+      dataset: `--dataset`.
+      files: Every `--config`.
+      assignments: Every `--set`.
+    """
+
+    dataset: str | None
+    files: tuple[Path, ...]
+    assignments: tuple[str, ...]
+
+    def load(self, data_dir: Path | None = None, *more: str) -> PipelineConfig:
+        """Loads and checks the configuration.
+
+        Args:
+          data_dir: Folder with the user's own files. Its name is the dataset's where
+            no option names one: such files are not ML-100K by default.
+          *more: Further assignments, which win over all others.
+
+        Raises:
+          UsageError: The configuration is invalid.
+        """
+        from pipeline.config.loading import load
+
+        default = data_dir.resolve().name if data_dir else None
+        return load(self.files, (*self.all_assignments, *more), default)
+
+    @property
+    def all_assignments(self) -> tuple[str, ...]:
+        """Every `--set`, after the assignment that `--dataset` stands for."""
+        if self.dataset is None:
+            return self.assignments
+        return (f"data.dataset={self.dataset}", *self.assignments)
 
 
 def config_options(function: _Function) -> _Function:
-    """Adds `--dataset`, `--config` and `--set`.
+    """Adds `--dataset`, `--config` and `--set`, passed as `options: ConfigOptions`."""
 
-    The function gets `dataset: str | None`, `files: tuple[Path, ...]` and
-    `assignments: tuple[str, ...]`.
-    """
-    for option in (
-        click.option(
-            "--set",
-            "assignments",
-            metavar="KEY=VALUE",
-            multiple=True,
-            help="Change one value, e.g. --set train.epochs=5; repeatable.",
-        ),
-        click.option(
-            "--config",
-            "-c",
-            "files",
-            type=click.Path(path_type=Path),
-            multiple=True,
-            help="YAML file over the defaults; repeatable, the last wins.",
-        ),
-        click.option(
-            "--dataset",
-            "-d",
-            metavar="NAME",
-            help="MovieLens edition, the same as --set data.dataset=NAME.  "
-            "[default: ml-100k, or the name of --data-dir]",
-        ),
-    ):
-        function = option(function)
-    return function
+    @functools.wraps(function)
+    def wrapper(**given: Any) -> Any:
+        names = ("dataset", "files", "assignments")
+        options = ConfigOptions(**{name: given.pop(name) for name in names})
+        return function(**given, options=options)
 
-
-def assignments_with_dataset(
-    dataset: str | None, assignments: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Turns `--dataset NAME` into the assignment that it stands for."""
-    if dataset is None:
-        return assignments
-    return (f"data.dataset={dataset}", *assignments)
+    decorated: Any = wrapper
+    for option in reversed(_CONFIG_OPTIONS):
+        decorated = option(decorated)
+    return decorated

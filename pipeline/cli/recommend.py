@@ -5,17 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.options import workspace_option
+from pipeline.cli.options import json_option, workspace_option
+from pipeline.cli.tables import print_table
 
 if TYPE_CHECKING:
     from pipeline.serving.client import ModelInfo, Recommendation
-
-# Rows of a table that goes to a file or a pipe are not wrapped.
-_FILE_WIDTH: Final = 200
 
 
 @click.command()
@@ -26,7 +24,7 @@ _FILE_WIDTH: Final = 200
     help="Movies that somebody unknown has watched, oldest first.",
 )
 @click.option("-k", type=int, default=10, show_default=True, help="Number of movies.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@json_option
 @workspace_option
 def recommend(
     user: str | None, history: str | None, k: int, as_json: bool, workspace: Path
@@ -90,34 +88,21 @@ def _as_json(
 
 
 def _print_table(info: ModelInfo, found: list[Recommendation], k: int) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _FILE_WIDTH
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("rank", justify="right")
-    table.add_column("movie", justify="right")
-    table.add_column("title", style="bold")
-    table.add_column("genres")
-    table.add_column("score", justify="right")
-    for movie in found:
-        # Titles hold brackets: they are no markup.
-        table.add_row(
-            str(movie.rank),
-            movie.movie_id,
-            _plain(movie.title),
-            _plain(movie.genres),
-            f"{movie.score:.3f}",
-        )
-    console.print(table)
+    print_table(
+        ("rank>", "movie>", "title", "genres", "score>"),
+        [
+            (
+                str(movie.rank),
+                movie.movie_id,
+                Text(movie.title, "bold"),
+                movie.genres,
+                f"{movie.score:.3f}",
+            )
+            for movie in found
+        ],
+    )
     if len(found) < k:
-        console.print(f"Only {len(found)} movies are left that were not watched.")
-    console.print(f"Model: {info.path}", style="dim", soft_wrap=True)
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+        click.echo(f"Only {len(found)} movies are left that were not watched.")
+    click.echo(click.style(f"Model: {info.path}", dim=True))

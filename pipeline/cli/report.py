@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from pipeline.cli.options import workspace_option
+from pipeline.cli.options import json_option, workspace_option
 from trainer.errors import UserError
 
 _WHY: Final = {
@@ -22,7 +22,7 @@ _WHY: Final = {
 @click.command()
 @click.argument("run", default="latest")
 @click.option("--open", "opens", is_flag=True, help="Show it in the web browser.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @workspace_option
 def report(run: str, opens: bool, as_json: bool, workspace: Path) -> None:
     """Tell why a run's model was or was not blessed, and where its page is.

@@ -7,8 +7,10 @@ from pathlib import Path
 import click
 
 from pipeline.cli.options import (
-    assignments_with_dataset,
+    ConfigOptions,
     config_options,
+    data_dir_option,
+    no_cache_option,
     workspace_option,
 )
 from pipeline.cli.server_options import Server, experiment_options, server_options
@@ -16,16 +18,8 @@ from pipeline.cli.server_options import Server, experiment_options, server_optio
 
 @click.command()
 @config_options
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    help="Folder with the files of the edition; without it they are fetched.",
-)
-@click.option(
-    "--no-cache",
-    is_flag=True,
-    help="Run every step again, also where nothing changed.",
-)
+@data_dir_option
+@no_cache_option
 @workspace_option
 @click.option("--kubeflow", is_flag=True, help="Run it on a Kubeflow server, not here.")
 @click.option(
@@ -41,9 +35,7 @@ from pipeline.cli.server_options import Server, experiment_options, server_optio
 def run(
     context: click.Context,
     *,
-    dataset: str | None,
-    files: tuple[Path, ...],
-    assignments: tuple[str, ...],
+    options: ConfigOptions,
     data_dir: Path | None,
     no_cache: bool,
     workspace: Path,
@@ -75,14 +67,12 @@ def run(
         run_on_kubeflow,
     )
     from pipeline.cli.run_session import RunRequest, run_pipeline
-    from pipeline.config.loading import load
     from pipeline.datasets.source import check
 
-    assignments = assignments_with_dataset(dataset, assignments)
     if kubeflow:
         check_only_kubeflow(data_dir)
         request = KubeflowRequest(
-            load(files, assignments),
+            options.load(),
             server,
             span,
             wait,
@@ -92,8 +82,6 @@ def run(
         )
         context.exit(run_on_kubeflow(request))
     check_not_kubeflow(wait, span, experiment, service_account, server.is_given)
-    # The user's own files are not ML-100K only because nothing else was said.
-    own_name = data_dir.resolve().name if data_dir else None
-    config = load(files, assignments, own_name)
+    config = options.load(data_dir)
     check(config.data, data_dir)
     context.exit(run_pipeline(RunRequest(config, workspace, data_dir, no_cache)))

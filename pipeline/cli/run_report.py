@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console, RenderableType
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
+from pipeline.cli.tables import number, print_table
 from pipeline.runs.summary import Metrics, Summary
 from pipeline.runs.workspace import DEFAULT_ROOT, Run, Workspace
 from trainer.tuning.hyperparameters import told
@@ -22,7 +22,7 @@ def report(console: Console, summary: Summary, workspace: Workspace, run: Run) -
     """Prints the end of a run that did not fail."""
     if summary.metrics["candidate"] is not None:
         console.print()
-        console.print(_metrics_table(summary))
+        _print_metrics(console, summary)
     console.print()
     print_facts(console, _facts(summary, workspace, run))
 
@@ -44,24 +44,23 @@ def report_failure(summary: Summary, run: Run) -> None:
     console.print(f"Log: {run.log}", soft_wrap=True, markup=False)
 
 
-def _metrics_table(summary: Summary) -> Table:
+def _print_metrics(console: Console, summary: Summary) -> None:
     candidate = summary.metrics["candidate"] or {}
     popularity = summary.metrics["popularity"] or {}
     live = summary.metrics["baseline"]
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    table.add_column("metric")
-    columns = ("candidate", "popularity", "lift", *(["live model"] if live else []))
-    for name in columns:
-        table.add_column(name, justify="right")
-    for metric in _shown(candidate):
-        cells: list[RenderableType] = [
-            Text(_number(candidate, metric), "bold"),
-            _number(popularity, metric),
+    names = ("metric", "candidate>", "popularity>", "lift>", "live model>")
+    columns = names if live else names[:-1]
+    rows = [
+        (
+            metric,
+            Text(number(candidate[metric]), "bold"),
+            number(popularity.get(metric)),
             _lift(candidate, popularity, metric),
-            _number(live, metric),
-        ]
-        table.add_row(metric, *cells[: len(columns)])
-    return table
+            number((live or {}).get(metric)),
+        )[: len(columns)]
+        for metric in _shown(candidate)
+    ]
+    print_table(columns, rows, console=console)
 
 
 def _shown(metrics: Metrics) -> list[str]:
@@ -77,11 +76,6 @@ def _shown(metrics: Metrics) -> list[str]:
         if cutoffs[name] == _SHOWN_CUTOFF
         or (cutoffs[name] == longest and name.startswith("recall"))
     ]
-
-
-def _number(metrics: Metrics | None, metric: str) -> str:
-    value = (metrics or {}).get(metric)
-    return "-" if value is None else f"{value:.4f}"
 
 
 def _lift(candidate: Metrics, popularity: Metrics, metric: str) -> str:

@@ -18,6 +18,7 @@ from rich.console import Console
 from pipeline.atomic_files import write_json, write_text
 from pipeline.cli.run_report import report, report_failure
 from pipeline.cli.run_view import make_view
+from pipeline.cli.tables import make_console
 from pipeline.config import PipelineConfig
 from pipeline.config.loading import dump
 from pipeline.datasets.source import DataSource, resolve
@@ -64,7 +65,7 @@ def run_pipeline(request: RunRequest, reporter: Reporter = report) -> int:
       UserError: The workspace or the data cannot be used; no run was started.
     """
     signal.signal(signal.SIGTERM, _terminate)
-    console = Console(highlight=False)
+    console = make_console()
     tfx_version = _tfx_version()
     workspace = Workspace.open(request.workspace, create=True)
     with workspace.lock() as lock:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.options import workspace_option
+from pipeline.cli.options import json_option, workspace_option
 from pipeline.cli.tables import number, print_table
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _COLUMNS = (
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@json_option
 @workspace_option
 def runs(as_json: bool, workspace: Path) -> None:
     """List the runs of a workspace, from ML Metadata.

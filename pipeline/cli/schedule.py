@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.options import assignments_with_dataset, config_options
+from pipeline.cli.options import ConfigOptions, config_options
 from pipeline.cli.server_options import (
     Server,
     experiment_options,
@@ -60,9 +59,7 @@ def schedule() -> None:
 @server_options
 def create(
     *,
-    dataset: str | None,
-    files: tuple[Path, ...],
-    assignments: tuple[str, ...],
+    options: ConfigOptions,
     expression: str,
     span: str,
     name: str | None,
@@ -84,10 +81,9 @@ def create(
       two-tower schedule create --cron '0 0 3 * * *' --span yesterday
       two-tower schedule create --cron '0 30 4 * * MON' --span today-2 --name weekly
     """
-    from pipeline.config.loading import load
     from pipeline.kubeflow.server import cron, runs, schedules
 
-    config = load(files, assignments_with_dataset(dataset, assignments))
+    config = options.load()
     schedules.check_span(span)
     wanted = schedules.Schedule(
         name=name or config.name,

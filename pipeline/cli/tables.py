@@ -1,37 +1,62 @@
-"""Tables of the commands that look back."""
+"""Tables and labelled lines on the terminal or in a pipe, drawn by rich."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-# Rows of a table that goes to a file or a pipe are not wrapped.
-_FILE_WIDTH: Final = 200
-
-
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Prints a table.
-
-    Args:
-      columns: Names; one that ends in `>` is for numbers, which stand to the right.
-      rows: Cells, which are taken as they are.
-    """
+if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
+
+_PIPE_WIDTH: Final = 100_000
+
+
+def make_console() -> Console:
+    """A console on standard output; in a pipe or a file it never wraps a line."""
+    from rich.console import Console
 
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = _FILE_WIDTH
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        console.width = _PIPE_WIDTH
+    return console
+
+
+def print_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str | Text]],
+    *,
+    header: bool = True,
+    console: Console | None = None,
+) -> None:
+    """Prints a table without a box.
+
+    Args:
+      columns: Names; a name that ends in `>` is aligned to the right.
+      rows: Cells. Text is printed literally, without rich's markup.
+      header: Whether to print the names.
+      console: From `make_console`; by default one on standard output.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    console = console or make_console()
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=header)
     for name in columns:
         is_number = name.endswith(">")
         table.add_column(name.rstrip(">"), justify="right" if is_number else "left")
     for row in rows:
-        table.add_row(*(Text(cell, overflow="fold") for cell in row))
+        cells = (Text(cell) if isinstance(cell, str) else cell for cell in row)
+        table.add_row(*(_folded(cell) for cell in cells))
     console.print(table)
 
 
+def _folded(cell: Text) -> Text:
+    """The cell, wrapped where a terminal is too narrow, and never truncated."""
+    cell.overflow = "fold"
+    return cell
+
+
 def number(value: float | None, decimals: int = 4) -> str:
-    """A number, or a dash for none."""
+    """A number, or a dash for None."""
     return "-" if value is None else f"{value:.{decimals}f}"

@@ -7,19 +7,17 @@ from pathlib import Path
 import click
 
 from pipeline.cli.options import (
-    assignments_with_dataset,
+    ConfigOptions,
     config_options,
+    data_dir_option,
+    no_cache_option,
     workspace_option,
 )
 
 
 @click.command()
 @config_options
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    help="Folder with the files of the edition; without it they are fetched.",
-)
+@data_dir_option
 @click.option(
     "--trials",
     type=click.IntRange(min=1),
@@ -33,19 +31,13 @@ from pipeline.cli.options import (
     show_default=True,
     help="File for the best values, which `two-tower run --config` takes.",
 )
-@click.option(
-    "--no-cache",
-    is_flag=True,
-    help="Run every step again, also where nothing changed.",
-)
+@no_cache_option
 @workspace_option
 @click.pass_context
 def tune(
     context: click.Context,
     *,
-    dataset: str | None,
-    files: tuple[Path, ...],
-    assignments: tuple[str, ...],
+    options: ConfigOptions,
     data_dir: Path | None,
     trials: int | None,
     output: Path,
@@ -72,15 +64,12 @@ def tune(
     """
     from pipeline.cli.run_session import RunRequest, run_pipeline
     from pipeline.cli.tune_report import TuneReport, check_output
-    from pipeline.config.loading import load
     from pipeline.datasets.source import check
 
     check_output(output)
-    assignments = assignments_with_dataset(dataset, assignments)
-    search = ("tune.enabled=true", *((f"tune.trials={trials}",) if trials else ()))
-    own_name = data_dir.resolve().name if data_dir else None
-    config = load(files, (*assignments, *search), own_name)
+    search = ["tune.enabled=true", *([f"tune.trials={trials}"] if trials else [])]
+    config = options.load(data_dir, *search)
     check(config.data, data_dir)
-    report = TuneReport(config.tune, output, files, assignments, data_dir)
+    report = TuneReport(config.tune, output, options, data_dir)
     request = RunRequest(config, workspace, data_dir, no_cache, until="Tuner")
     context.exit(run_pipeline(request, report))

@@ -12,6 +12,7 @@ import yaml
 from rich.console import Console
 
 from pipeline.atomic_files import write_text
+from pipeline.cli.options import ConfigOptions
 from pipeline.cli.run_report import print_facts, workspace_option
 from pipeline.cli.tables import number, print_table
 from pipeline.runs.summary import Summary
@@ -40,15 +41,13 @@ class TuneReport:
     Attributes:
       tune: What was searched and how.
       output: The file.
-      files: Configuration files of the search.
-      assignments: Its `--set`.
+      options: The configuration of the search.
       data_dir: Its `--data-dir`.
     """
 
     tune: TuneConfig
     output: Path
-    files: Sequence[Path]
-    assignments: Sequence[str]
+    options: ConfigOptions
     data_dir: Path | None
 
     def __call__(
@@ -59,7 +58,7 @@ class TuneReport:
         trials, best = search["trials"], search["best"]
         write_text(self.output, _yaml(trials[0], best, summary))
         console.print()
-        print_table(*_table(trials, list(self.tune.space)))
+        print_table(*_table(trials, list(self.tune.space)), console=console)
         console.print()
         facts = [
             ("Best", told(best)),
@@ -75,14 +74,14 @@ class TuneReport:
         # A `--set` would win over the file.
         kept = [
             text
-            for text in self.assignments
+            for text in self.options.all_assignments
             if text.partition("=")[0].strip() not in self.tune.space
             and not text.startswith("tune")
         ]
         parts = [
             *(part for text in kept for part in ("--set", text)),
             *(("--data-dir", str(self.data_dir)) if self.data_dir else ()),
-            *(part for path in self.files for part in ("--config", str(path))),
+            *(part for path in self.options.files for part in ("--config", str(path))),
             *("--config", str(self.output)),
         ]
         return shlex.join(["two-tower", "run", *parts])

@@ -37,7 +37,7 @@ PACKAGES: Final = (
     "tensorflow-model-analysis",
     "kfp",
 )
-LOCKS: Final = Path(__file__).resolve().parent.parent / "requirements"
+LOCKS: Final = Path(__file__).resolve().parents[2] / "requirements"
 GIB: Final = 2**30
 NEEDED_DISK: Final = 1 * GIB  # a run on MovieLens-100K writes 0.1
 NEEDED_MEMORY: Final = 3 * GIB

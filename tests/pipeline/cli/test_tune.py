@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from pipeline.cli.options import ConfigOptions
 from pipeline.cli.run_session import Watch
 from pipeline.cli.tune_report import TuneReport
 from pipeline.config.loading import load
@@ -81,7 +82,10 @@ def search(
     )
     changed = ("train.epochs=3", "train.learning_rate=0.1", "tune.trials=9")
     report = TuneReport(
-        config.tune, folder / "best.yaml", [Path("mine.yaml")], changed, Path("my data")
+        config.tune,
+        folder / "best.yaml",
+        ConfigOptions(None, (Path("mine.yaml"),), changed),
+        Path("my data"),
     )
     with workspace.lock() as lock:
         command = [sys.executable, "-c", SEARCH, json.dumps(trials)]
@@ -108,11 +112,11 @@ def test_a_log_has_one_line_for_each_trial(tmp_path: Path) -> None:
     assert summary["tuning"]["best"] == BEST["values"]
 
 
-def test_the_table_has_the_best_trial_first(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_table_has_the_best_trial_first(tmp_path: Path) -> None:
     _, shown, _ = search(tmp_path, TRIALS)
-    table = [line.split() for line in capsys.readouterr().out.splitlines() if line]
+    lines = [line.split() for line in shown.splitlines()]
+    start = next(i for i, words in enumerate(lines) if words[-1:] == ["recency_decays"])
+    table = lines[start : start + 5]
     assert table[0][-2:] == ["learning_rate", "recency_decays"]
     assert table[1] == [
         *("2", "0.2500", "0.0300", "9", "12.3"),
