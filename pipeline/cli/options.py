@@ -32,7 +32,7 @@ workspace_option = click.option(
 data_dir_option = click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
-    help="Folder with MovieLens files, instead of the edition fetched to the workspace.",
+    help="Folder with MovieLens files, in place of the edition in the workspace.",
 )
 # `as_json: bool`.
 json_option = click.option(
