@@ -100,7 +100,7 @@ main() {
     [[ -d "$ROOT" ]] || make_root
     copy_settings "$ROOT"
     copy_checkout
-    enter "$ROOT" make -C "$SOURCE" test ARGS="$(printf '%q ' "$@")"
+    enter "$ROOT" make -C "$SOURCE" test WORKERS="${WORKERS:-2}" ARGS="$(printf '%q ' "$@")"
 }
 
 main "$@"
