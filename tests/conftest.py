@@ -5,6 +5,7 @@ Also how `make test` spreads the tests over two processes.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -56,6 +57,16 @@ def pytest_collection_modifyitems(
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group(item)))
     items.sort(key=_start_order)
+
+
+def pytest_collection_finish() -> None:
+    """Takes what was imported so far out of the garbage collector's sight.
+
+    PyArrow searches all objects for references after each error (50 ms once TFX is
+    imported), and hypothesis collects garbage often.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _group(item: pytest.Item) -> str:
