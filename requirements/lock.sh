@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Remakes both locks from pyproject.toml: `make lock`, or `make lock ARGS=--upgrade`.
-# Without --upgrade a version stays as it is for as long as pyproject.toml allows it.
+# Renews both locks from pyproject.toml: `make lock`, or `make lock ARGS=--upgrade`.
+# Without --upgrade a version is kept as long as pyproject.toml allows it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Makes .venv from the lock of the TFX line that this machine can run: `make setup`.
+# Creates .venv from the lock of the TFX line that this machine can run: `make setup`.
 #
-# --check installs nothing: it says what would be installed, or what is missing.
-# PYTHON=/path/to/python and TFX_LINE=116 (or 121) override what is found.
+# --check installs nothing: it reports what would be installed, or what is missing.
+# PYTHON=/path/to/python and TFX_LINE=116 (or 121) override the automatic choice.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -14,8 +14,8 @@ die() {
     exit 1
 }
 
-# Prints the newest TFX line whose native wheels load here: no marker of a Python
-# requirement can ask for the C library's version.
+# Prints the newest TFX line whose native wheels load here. It cannot be left to pip: no
+# environment marker of a requirement knows the version of the C library.
 find_line() {
     local glibc
     [[ "$(uname -sm)" == "Linux x86_64" ]] ||
@@ -30,8 +30,8 @@ find_line() {
     esac
 }
 
-# Prints every place where a Python $1 (such as 3.10) may be, one a line.
-candidates() {
+# Prints all possible paths of a Python $1 (such as 3.10), one per line.
+candidate_paths() {
     local root
     type -aP "python$1" python3 python || true
     for root in "${PYENV_ROOT:-}" "${HOME:-}/.pyenv" $(tr ':' '\n' <<<"$PATH" | sed -n 's|/shims/*$||p'); do
@@ -42,9 +42,9 @@ candidates() {
 # Prints the interpreter behind a virtual environment's, a pyenv shim or a link.
 base_python() { "$1" -c 'import os, sys; print(os.path.realpath(sys.executable))' 2>/dev/null; }
 
-# Prints the interpreter behind $1 if it is a Python $2 (a pyenv shim need not be), then
-# what it lacks to build a virtual environment: nothing, "venv" or "headers".
-probe() {
+# Prints the interpreter behind $1 if it is a Python $2 (a pyenv shim may be another one),
+# and what it lacks to build a virtual environment: nothing, "venv" or "headers".
+inspect_python() {
     timeout 20 "$1" - "$2" 2>/dev/null <<'PYTHON'
 import importlib.util, os, sys, sysconfig
 if "%d.%d" % sys.version_info[:2] != sys.argv[1]:
@@ -58,7 +58,7 @@ print(os.path.realpath(sys.executable), lacks)
 PYTHON
 }
 
-# Prints the first complete interpreter for line $1, the best-tried version first.
+# Prints the first complete interpreter for line $1; the most tested version comes first.
 find_python() {
     local versions version path found lacks incomplete=""
     case "$1" in
@@ -67,17 +67,17 @@ find_python() {
     esac
     for version in $versions; do
         while read -r path; do
-            read -r found lacks < <(probe "$path" "$version") || continue
+            read -r found lacks < <(inspect_python "$path" "$version") || continue
             [[ -n "$lacks" ]] || { echo "$found" && return; }
             incomplete=${incomplete:-"$found lacks $lacks. Install it: apt-get install python$version-venv python$version-dev"}
-        done < <(if [[ -n "${PYTHON:-}" ]]; then echo "$PYTHON"; else candidates "$version"; fi)
+        done < <(if [[ -n "${PYTHON:-}" ]]; then echo "$PYTHON"; else candidate_paths "$version"; fi)
     done
     [[ -z "$incomplete" ]] || die "$incomplete"
-    [[ -z "${PYTHON:-}" ]] || die "PYTHON is '$PYTHON', which is no Python ${versions// / or } that runs. Unset it or name another."
+    [[ -z "${PYTHON:-}" ]] || die "PYTHON is '$PYTHON', which is not a working Python ${versions// / or }. Unset it or name another."
     die "no Python ${versions// / or } found, which TFX ${1/1/1.} needs. Install one (apt-get, or: pyenv install ${versions%% *}) or set PYTHON=/path/to/python."
 }
 
-# pyfarmhash, which TFX Basic Shared Libraries needs, has no wheel.
+# pyfarmhash, a dependency of tfx-bsl, has no wheel.
 check_compiler() {
     command -v "${CXX:-g++}" >/dev/null ||
         die "no C++ compiler (${CXX:-g++}) found, which pyfarmhash is built with. Install it: apt-get install g++"
@@ -90,14 +90,14 @@ check_disk() {
         die "$((free_kb / 1024 / 1024)) GB free in $PWD, but TFX and TensorFlow need $NEEDED_GB GB. Free some, or clone onto another disk."
 }
 
-# Prints all that .venv depends on: while the stamp in it says the same, nothing is to do.
-# Where the first line differs, .venv must be made anew.
+# Prints everything that .venv depends on. While the stamp in .venv is equal, it is current;
+# if the first line differs, .venv must be created again.
 fingerprint() {
     echo "TFX line $1 in $PWD"
     sha256sum "requirements/tfx$1.txt" pyproject.toml setup.py requirements/setup.sh
 }
 
-# Without a stamp the installation was interrupted: .venv may hold half a package.
+# Without a stamp the installation was interrupted, and a package may be incomplete.
 is_reusable() {
     local base
     [[ -f $STAMP && "$(head -n 1 $STAMP)" == "$(fingerprint "$1" | head -n 1)" ]] &&
@@ -109,7 +109,7 @@ is_current() {
     is_reusable "$1" && [[ "$(<$STAMP)" == "$(fingerprint "$1")" ]]
 }
 
-# Prints uv's pin with its hashes, for the pip that a new virtual environment brings.
+# Prints uv's pin with its hashes, for the pip of a new virtual environment.
 uv_pin() { awk '/^[a-z]/ { wanted = /^uv==/ } wanted' "$1"; }
 
 # Installs the lock of line $1 for interpreter $2.
@@ -123,14 +123,14 @@ install() {
     rm -f "$STAMP"
     [[ -w "${HOME:-/nonexistent}" ]] || export UV_NO_CACHE=1
     export VIRTUAL_ENV=$PWD/.venv
-    # TFX then takes half as long to import for the first time.
+    # --compile-bytecode: it halves the time of TFX's first import.
     .venv/bin/uv pip sync --quiet --require-hashes --compile-bytecode "$lock"
     .venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
 }
 
 main() {
     local line python started=$SECONDS
-    exec 9<requirements/setup.sh && flock 9 # two makes at once: the second waits
+    exec 9<requirements/setup.sh && flock 9 # of two at the same time, the second waits
     line=$(find_line)
     if [[ "${1:-}" != --check ]] && is_current "$line"; then return; fi
     python=$(find_python "$line")
@@ -139,7 +139,7 @@ main() {
     echo "TFX ${line/1/1.} line, $("$python" --version) at $python, $(getconf GNU_LIBC_VERSION)"
     if [[ "${1:-}" == --check ]]; then return; fi
     echo "Installing requirements/tfx$line.txt into .venv (3 GB; minutes at first)"
-    trap 'echo "setup: the installation stopped. Mend what is said above, then run make setup again." >&2' EXIT
+    trap 'echo "setup: the installation stopped. Fix what is reported above, then run make setup again." >&2' EXIT
     install "$line" "$python"
     trap - EXIT
     fingerprint "$line" >"$STAMP"

@@ -111,7 +111,7 @@ def test_python_variable_of_another_line_is_refused(machine: Machine) -> None:
     assert "3.10 or 3.11" in line
 
 
-def test_the_running_interpreter_passes_the_real_probe(machine: Machine) -> None:
+def test_the_running_interpreter_passes_the_real_inspection(machine: Machine) -> None:
     assert sys.version_info[:2] <= (3, 13)
     glibc = "2.36" if sys.version_info[:2] <= (3, 11) else "2.41"
     machine.glibc(glibc)
