@@ -1,7 +1,8 @@
-"""The child process of `two-tower run`: `python -m pipeline.local_runner`.
+"""Runs the pipeline on this machine: `python -m pipeline.local_runner`.
 
-It imports TensorFlow and TFX, which the command line does not, runs the pipeline and
-reports through `trainer.progress`. Whatever it prints goes to the run's log file.
+`two-tower run` starts it as a subprocess, since it imports TensorFlow and TFX, which
+the command line does not. It writes its progress to the run's `events.jsonl` (see
+`pipeline.local.events`) and prints to the run's log.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
+from pipeline.config import PipelineConfig
 from pipeline.config.loading import load
 from pipeline.fingerprints import code_fingerprints
+from pipeline.local.events import record_events
 from pipeline.local.failures import explain
 from pipeline.runs.workspace import Workspace
 from trainer import progress
@@ -33,35 +35,40 @@ BEAM_ARGS = [
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the pipeline; returns the exit code."""
-    _log_decisions()
     options = _parser().parse_args(arguments)
+    _configure_logging()
     _end_with_parent()
-    progress.emit("phase", text="starting TensorFlow and TFX")
-    try:
-        _run(options)
-    except Exception as error:
-        logging.exception("The run failed")
-        failure = explain(error)
-        progress.emit("error", step=None, cause=failure.cause, remedy=failure.remedy)
-        return 1
+    workspace = Workspace.open(options.workspace)
+    files = workspace.run_files(options.run_id)
+    with record_events(files.events):
+        progress.emit("phase", text="starting TensorFlow and TFX")
+        try:
+            _run(options, workspace, load([files.config]))
+        except Exception as error:
+            logging.exception("The run failed")
+            failure = explain(error)
+            progress.emit(
+                "error", step=None, cause=failure.cause, remedy=failure.remedy
+            )
+            return 1
     return 0
 
 
-def _log_decisions() -> None:
-    """Logs what the steps decide, such as the loss, without TFX's and Beam's dumps."""
+def _configure_logging() -> None:
+    """Logs the decisions of the steps, but not the protos that TFX and Beam log."""
     logging.basicConfig(level=logging.INFO)
     for noisy in ("absl", "apache_beam"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-def _run(options: argparse.Namespace) -> None:
-    from tfx.orchestration import metadata  # takes 5 seconds and more
+def _run(
+    options: argparse.Namespace, workspace: Workspace, config: PipelineConfig
+) -> None:
+    from tfx.orchestration import metadata  # takes 5 seconds or more
 
     from pipeline.local.progress_runner import ProgressDagRunner
     from pipeline.pipeline import create_pipeline
 
-    workspace = Workspace.open(options.workspace)
-    config = load([workspace.runs_dir / options.run_id / "config.yaml"])
     pipeline = create_pipeline(
         config,
         pipeline_root=str(workspace.pipeline_root),
@@ -91,26 +98,33 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _end_with_parent() -> None:
-    """Ends this process when its parent is gone, even if that was killed.
+    """Ends this process when its parent ends, even if that was killed.
 
-    The parent holds the other end of our standard input and never writes to it.
+    The parent holds the other end of standard input and never writes to it.
     """
 
     def wait() -> None:
-        # Not `sys.stdin`, whose lock, held here, would abort the interpreter at exit.
+        # Not `sys.stdin`: its lock, held here, would abort the interpreter at exit.
         os.read(sys.stdin.fileno(), 1)
         os._exit(1)
 
     threading.Thread(target=wait, name="end-with-parent", daemon=True).start()
 
 
-def _exit(code: int) -> NoReturn:
-    """Ends without taking thousands of modules apart, which takes two seconds."""
-    atexit._run_exitfuncs()  # log handlers, temporary folders
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+def _main_and_exit() -> None:
+    """Runs `main`, then ends without destroying thousands of modules (2 seconds)."""
+    code = 1
+
+    def leave() -> None:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+    # Exit functions run in reverse order: this one after those of the libraries.
+    atexit.register(leave)
+    code = main()
 
 
 if __name__ == "__main__":
-    _exit(main())
+    _main_and_exit()

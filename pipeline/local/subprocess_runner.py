@@ -14,8 +14,9 @@ from typing import Final
 
 import psutil
 
+from pipeline.local.events import EventReader
 from pipeline.runs.workspace import Run
-from trainer.progress import ENV_VAR, Event, EventReader
+from trainer.progress import Event
 
 _POLL_SECONDS: Final = 0.1
 _GRACE_SECONDS: Final = 5.0
@@ -49,12 +50,11 @@ class Child:
 
         Args:
           command: Program and arguments.
-          run: Where output and events go.
+          run: Where its output goes, and where it writes its events.
           lock: File descriptor of the workspace's lock, which the child shares.
         """
         self.peak_rss_mb = 0.0
         self._events = EventReader(run.events)
-        environment = {**os.environ, **_ENVIRONMENT, ENV_VAR: str(run.events)}
         with open(run.log, "ab") as log:
             # A session of its own: Ctrl-C reaches only the parent, which then ends
             # the child together with everything that the child started.
@@ -63,7 +63,7 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=environment,
+                env={**os.environ, **_ENVIRONMENT},
                 pass_fds=(lock,),
                 start_new_session=True,
             )

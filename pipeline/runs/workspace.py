@@ -148,7 +148,11 @@ class Workspace:
             run_id = now.strftime("%Y%m%dT%H%M%S.%fZ")
             with contextlib.suppress(FileExistsError):
                 (self.runs_dir / run_id).mkdir()
-                return Run(run_id, self.runs_dir / run_id)
+                return self.run_files(run_id)
+
+    def run_files(self, run_id: str) -> Run:
+        """The files of a run."""
+        return Run(run_id, self.runs_dir / run_id)
 
     def publish(self, run: Run) -> None:
         """Points `runs/latest` at a run, in one step."""

@@ -23,7 +23,11 @@ from tests.fixtures.movielens_files import write_csv
 START = """
 import json, os, sys
 from pathlib import Path
+from pipeline.local.events import record_events
 from trainer.progress import emit
+events = Path(sys.argv[1])
+recording = record_events(events)
+recording.__enter__()
 print("third-party noise")
 def step(name, state="done", **fields):
     emit("step", id=name, state="running")
@@ -42,7 +46,7 @@ train(3, recall=0.1234)
 """
 REST = """
 emit("step", id="Trainer", state="done", seconds=2.5, figure="loss 4.5 -> 3.0")
-folder = Path(os.environ["TWO_TOWER_EVENTS"]).parent / "evaluation"
+folder = events.parent / "evaluation"
 folder.mkdir()
 (folder / "retrieval_summary.json").write_text(json.dumps({
     "candidate": {"mrr": 0.12}, "popularity": {"mrr": 0.04}, "baseline": BASELINE,
@@ -68,7 +72,7 @@ def watch(
         file=io.StringIO(), width=100, highlight=False, force_terminal=terminal
     )
     with workspace.lock() as lock:
-        command = [sys.executable, "-c", START + script]
+        command = [sys.executable, "-c", START + script, str(run.events)]
         watcher = Watch(console, workspace, run, "ml-tiny", "1.16.0")
         code = watcher.follow(command, lock)
     assert (workspace.runs_dir / "latest").resolve() == run.path

@@ -44,8 +44,12 @@ TRIALS = [BEST, trial(1, 0.005, recall=0.23), trial(4, 0.001, recall=0.1), FAILE
 SEARCH = """
 import json, os, sys
 from pathlib import Path
+from pipeline.local.events import record_events
 from trainer.progress import emit
-trials = json.loads(sys.argv[1])
+events = Path(sys.argv[1])
+recording = record_events(events)
+recording.__enter__()
+trials = json.loads(sys.argv[2])
 emit("pipeline", nodes=["Transform", "Tuner"])
 emit("step", id="Transform", state="cached", seconds=0.1)
 emit("step", id="Tuner", state="running")
@@ -54,7 +58,7 @@ for trial in sorted(trials, key=lambda t: t["trial"]):
     for epoch in (1, 2):
         emit("train", epoch=epoch, epochs=2, loss=5 - epoch, seconds=epoch)
     emit("trial", state="failed" if trial["error"] else "done", trials=9, **trial)
-folder = Path(os.environ["TWO_TOWER_EVENTS"]).parent / "results"
+folder = events.parent / "results"
 folder.mkdir()
 best = trials[0]["values"]
 (folder / "search.json").write_text(json.dumps({"best": best, "trials": trials}))
@@ -88,7 +92,7 @@ def search(
         Path("my data"),
     )
     with workspace.lock() as lock:
-        command = [sys.executable, "-c", SEARCH, json.dumps(trials)]
+        command = [sys.executable, "-c", SEARCH, str(run.events), json.dumps(trials)]
         watcher = Watch(console, workspace, run, "ml-tiny", "1.16.0", report)
         code = watcher.follow(command, lock)
     assert isinstance(console.file, io.StringIO)

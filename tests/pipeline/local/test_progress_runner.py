@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from pipeline.local.events import EventReader, record_events
 from pipeline.runs.headlines import Output
 from pipeline.runs.run_state import RunState
-from trainer.progress import ENV_VAR, Event, EventReader
+from trainer.progress import Event
 
 pytestmark = pytest.mark.slow
 
@@ -25,11 +26,11 @@ def noted(artifact: Output | None) -> list[Any]:
 class Workshop:
     """Runs the toy pipeline and keeps what was told of the last run."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.events: list[Event] = []
-        self._reader = EventReader(folder / "events.jsonl")
-        monkeypatch.setenv(ENV_VAR, str(folder / "events.jsonl"))
+        self._path = folder / "events.jsonl"
+        self._reader = EventReader(self._path)
 
     def run(self, limit: int, run_id: str, enable_cache: bool = True) -> RunState:
         from pipeline.local.progress_runner import ProgressDagRunner
@@ -38,7 +39,8 @@ class Workshop:
         pipeline = toy_pipeline(self.folder, limit)
         pipeline.enable_cache = enable_cache
         try:
-            ProgressDagRunner(run_id).run(pipeline)
+            with record_events(self._path):
+                ProgressDagRunner(run_id).run(pipeline)
         finally:
             self.events = list(self._reader.read())
         return self.state()
@@ -51,8 +53,8 @@ class Workshop:
 
 
 @pytest.fixture
-def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
-    return Workshop(tmp_path, monkeypatch)
+def workshop(tmp_path: Path) -> Workshop:
+    return Workshop(tmp_path)
 
 
 def states(state: RunState) -> list[str]:

@@ -17,7 +17,15 @@ from pipeline.runs.workspace import Run, Workspace
 from tests.fixtures.command import environment
 from trainer.progress import Event
 
-EMIT = "from trainer.progress import emit\n"
+# The script's argument is the events file.
+EMIT = """
+import sys
+from pathlib import Path
+from pipeline.local.events import record_events
+from trainer.progress import emit
+recording = record_events(Path(sys.argv[1]))
+recording.__enter__()
+"""
 
 
 @pytest.fixture
@@ -32,7 +40,7 @@ def lock(workspace: Workspace) -> Iterator[int]:
 
 
 def start(script: str, run: Run, lock: int) -> Child:
-    return Child([sys.executable, "-c", script], run, lock)
+    return Child([sys.executable, "-c", script, str(run.events)], run, lock)
 
 
 def all_events(child: Child) -> list[Event]:
@@ -131,12 +139,15 @@ time.sleep(60)
         time.sleep(0.05)
 
 
-def test_the_runner_ends_when_its_parent_is_gone(tmp_path: Path) -> None:
-    arguments = ["--run-id=r", "--input-base=i", "--content-fingerprint=f"]
+def test_the_runner_ends_when_its_parent_is_gone(workspace: Workspace) -> None:
+    arguments = ["--input-base=i", "--content-fingerprint=f"]
+    run = workspace.new_run()
+    run.config.touch()
     runner = subprocess.Popen(
         [
             *(sys.executable, "-m", "pipeline.local_runner", *arguments),
-            f"--workspace={tmp_path}",
+            f"--workspace={workspace.root}",
+            f"--run-id={run.run_id}",
         ],
         stdin=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -15,7 +15,7 @@ from tests.fixtures import small_model as small
 from trainer import validation
 from trainer.errors import UserError
 from trainer.inputs import Inputs
-from trainer.progress import ENV_VAR, EventReader
+from trainer.progress import LOGGER
 from trainer.tuning.config import Dimension, TuneConfig
 from trainer.tuning.search_space import configured, hyperparameters
 from trainer.tuning.tuner import RetrievalTuner, tuner_fn
@@ -54,10 +54,9 @@ def best(tuner: RetrievalTuner) -> dict[str, Any]:
 
 
 def test_a_search_finds_what_learns_and_tells_of_each_trial(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    events = tmp_path / "events.jsonl"
-    monkeypatch.setenv(ENV_VAR, str(events))
+    LOGGER.addHandler(caplog.handler)
     space = {**RATES, "model.recency_decays": Dimension(values=([0.5, 0.8],))}
     tuner = searched(tmp_path, TuneConfig(trials=3, epochs=10, space=space))
 
@@ -74,11 +73,13 @@ def test_a_search_finds_what_learns_and_tells_of_each_trial(
     assert first.standard_error == pytest.approx(math.sqrt(share * (1 - share) / 6))
     assert (first.queries, first.epochs) == (6, 10)
 
-    told = [e for e in EventReader(events).read() if e["kind"] == "trial"]
-    assert [(e["trial"], e["state"]) for e in told] == [
+    LOGGER.removeHandler(caplog.handler)
+    emitted = [record.event for record in caplog.records if record.name == LOGGER.name]
+    trials = [event for event in emitted if event["kind"] == "trial"]
+    assert [(e["trial"], e["state"]) for e in trials] == [
         (trial, state) for trial in (1, 2) for state in ("running", "done")
     ]
-    assert told[1]["recall"] == first.recall
+    assert trials[1]["recall"] == first.recall
 
 
 def test_a_trial_that_cannot_be_trained_fails_alone(tmp_path: Path) -> None:
