@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import os
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 from numpy.typing import NDArray
 
-from trainer import features as f
+from trainer.held_out_ranking import (
+    EVALUATED_FEATURES,
+    EvaluationReferences,
+    HeldOutRanking,
+)
 from trainer.input_pipeline import Corpus
 from trainer.model import TwoTowerModel
 from trainer.popularity import PopularityRanking
+from trainer.query_encoder import QueryEncoder
 from trainer.retrieval_index import BruteForceIndex
-from trainer.serving_model import Judgement, ServingModel, ServingOptions
+from trainer.serving_contract import MODEL_INFO_FILE
+from trainer.serving_model import ServingModel
 from trainer.trained_events import TrainedEvents
 from trainer.transform_graph import TransformGraph
 from trainer.user_store import TimelineLookup, UserStore
 
-# What `evaluate` reads of an eval row.
-_EVAL_FEATURES = (
-    f.USER_ID,
-    f.AGE,
-    f.GENDER,
-    f.OCCUPATION,
-    f.MOVIE_IDS,
-    f.RATINGS,
-    f.TIMESTAMPS,
-    f.SEEN_MOVIE_IDS,
-    f.HELD_OUT_MOVIE_IDS,
-)
+
+class ServingOptions(NamedTuple):
+    """What is fixed when a model is exported.
+
+    Attributes:
+      max_history: Events of a timeline that the query tower reads, the newest ones.
+      top_k: Length of the top lists of `evaluate`.
+      exclude_seen: Whether `evaluate` takes seen movies out of the candidates.
+    """
+
+    max_history: int
+    top_k: int
+    exclude_seen: bool
 
 
 def export_model(
@@ -42,7 +50,8 @@ def export_model(
     trained_events: TrainedEvents,
     *,
     tft_output: tft.TFTransformOutput,
-    config: dict[str, Any],
+    dataset: str,
+    options: ServingOptions,
     path: str,
 ) -> None:
     """Exports a trained model with all that it needs to serve.
@@ -54,29 +63,31 @@ def export_model(
       store: The users' timelines.
       trained_events: What the model was trained on.
       tft_output: The Transform graph.
-      config: See `trainer.training.run_fn`.
+      dataset: Name of the MovieLens edition, for the model's description.
+      options: What is fixed from now on.
       path: Folder of the SavedModel.
     """
     raw_spec = tft_output.raw_feature_spec()
-    options = ServingOptions(
-        max_history=config["data"]["window_length"],
-        top_k=max(config["eval"]["top_k"]),
-        exclude_seen=config["eval"]["exclude_seen"],
+    index = BruteForceIndex(embeddings, corpus)
+    encoder = QueryEncoder(model, index.embeddings, options.max_history)
+    transform = TransformGraph(tft_output)
+    held_out_ranking = HeldOutRanking(
+        encoder,
+        index,
+        transform,
+        {name: raw_spec[name] for name in EVALUATED_FEATURES},
+        EvaluationReferences(PopularityRanking(corpus.num_ratings), trained_events),
+        top_k=options.top_k,
+        exclude_seen=options.exclude_seen,
     )
     serving = ServingModel(
-        model,
-        BruteForceIndex(embeddings, corpus),
-        TimelineLookup(store),
-        Judgement(PopularityRanking(corpus.num_ratings), trained_events),
-        TransformGraph(tft_output),
-        raw_spec={name: raw_spec[name] for name in _EVAL_FEATURES},
-        options=options,
+        encoder, index, TimelineLookup(store), transform, held_out_ranking
     )
     tf.saved_model.save(serving, path, signatures=serving.signatures())
     _write_info(
         path,
         {
-            "dataset": config["data"]["dataset"],
+            "dataset": dataset,
             "corpus_size": len(corpus.movie_ids),
             "num_users": len(store.user_ids),
             "embedding_dim": model.width,
@@ -87,8 +98,8 @@ def export_model(
 
 
 def _write_info(path: str, info: dict[str, Any]) -> None:
-    """Says what the model is beside it, for readers without TensorFlow."""
-    folder = f"{path}/assets.extra"
-    tf.io.gfile.makedirs(folder)
-    with tf.io.gfile.GFile(f"{folder}/model_info.json", "w") as file:
+    """Writes the description of the model, for readers without TensorFlow."""
+    file_path = f"{path}/{MODEL_INFO_FILE}"
+    tf.io.gfile.makedirs(os.path.dirname(file_path))
+    with tf.io.gfile.GFile(file_path, "w") as file:
         json.dump(info, file, indent=2)

@@ -17,7 +17,7 @@ from trainer.checkpoints import checkpoint_folder
 from trainer.cold_start import embed_corpus
 from trainer.context import ModelContext
 from trainer.devices import make_strategy, precision, read_cluster
-from trainer.export import export_model
+from trainer.export import ServingOptions, export_model
 from trainer.fitting import FitReport, fit
 from trainer.input_pipeline import Columns, Corpus, read_columns
 from trainer.inputs import read_inputs
@@ -84,7 +84,12 @@ def run_fn(fn_args: Any) -> None:
         build_user_store(train, held_out, unknown_user=num_users),
         TrainedEvents.of(train, corpus),
         tft_output=tft_output,
-        config=config,
+        dataset=config["data"]["dataset"],
+        options=ServingOptions(
+            max_history=config["data"]["window_length"],
+            top_k=max(config["eval"]["top_k"]),
+            exclude_seen=config["eval"]["exclude_seen"],
+        ),
         path=fn_args.serving_model_dir,
     )
     _write_report(report, corpus, tuned, fn_args.model_run_dir)

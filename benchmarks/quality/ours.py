@@ -21,6 +21,7 @@ from benchmarks.quality.prepared import Prepared, configuration
 from benchmarks.quality.protocols import PROTOCOLS
 from benchmarks.quality.split import Array
 from pipeline.step_configs import trainer_config
+from trainer.serving_contract import EVALUATE
 from trainer.training import run_fn
 
 _BATCH_SIZE: Final = 256
@@ -72,10 +73,10 @@ def _train(
 
 def _ranks(model: Path, examples: Path) -> Array:
     """Ranks of the held-out movies of all rows: `[rows, held_out]`, 0 for padding."""
-    evaluate = tf.saved_model.load(str(model)).signatures["evaluate"]
+    loaded = tf.saved_model.load(str(model))
     files = sorted(map(str, (examples / "Split-eval").glob("*")))
     rows = tf.data.TFRecordDataset(files, compression_type="GZIP").batch(_BATCH_SIZE)
-    ranks = [evaluate(examples=batch)["rank"].numpy() for batch in rows]
+    ranks = [EVALUATE.call(loaded, examples=batch)["rank"] for batch in rows]
     longest = max(part.shape[1] for part in ranks)
     return np.concatenate(
         [np.pad(part, [(0, 0), (0, longest - part.shape[1])]) for part in ranks]

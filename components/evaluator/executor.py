@@ -24,7 +24,7 @@ from components.evaluator.model_faults import (
 from components.evaluator.retrieval_summary import write_summary
 from components.evaluator.tfma_config import without_live_model
 from components.example_rows import serialized_rows
-from components.live_model.executor import EXISTS, SOURCE
+from components.live_model import EXISTS, SOURCE
 from trainer.errors import UserError
 from trainer.features import EVAL_SPLIT, USER_ID
 

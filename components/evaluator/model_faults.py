@@ -11,6 +11,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from components.evaluator.tfma_config import SIGNATURE
 from components.metrics.base import Query
+from trainer.serving_contract import MODEL_INFO_FILE
 
 # Outputs of the `evaluate` signature that the metrics read. Whether a live model was
 # trained on what is held out now is good to know, but it is live.
@@ -66,7 +67,7 @@ def ranking_fault(path: str, candidate_path: str) -> str | None:
 
 def _exclude_seen(path: str) -> bool | None:
     try:
-        with tf.io.gfile.GFile(f"{path}/assets.extra/model_info.json", "r") as file:
+        with tf.io.gfile.GFile(f"{path}/{MODEL_INFO_FILE}", "r") as file:
             return bool(json.load(file)["exclude_seen"])
     except (tf.errors.OpError, ValueError, KeyError):
         return None

@@ -12,10 +12,11 @@ from components.metrics.margins import Kind, Rule, rule_named
 from components.metrics.measurement import TRAINED_ON
 from components.metrics.registry import default_metric_names
 from components.metrics.tfma_metric import metric_config, metric_name
+from trainer.serving_contract import EVALUATE
 
 CANDIDATE: Final = "candidate"
 BASELINE: Final = "baseline"
-SIGNATURE: Final = "evaluate"
+SIGNATURE: Final = EVALUATE.name
 
 
 def to_tfma(config: EvalConfig) -> config_pb2.EvalConfig:

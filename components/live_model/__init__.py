@@ -1,1 +1,10 @@
 """LiveModel: the model that is served now, for the Evaluator to compare with."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Custom properties of the model.
+EXISTS: Final = "exists"  # int: 1, or 0 where nothing is served yet
+VERSION: Final = "version"  # string: the served version, "" for none
+SOURCE: Final = "source"  # string: directory the version was found in, "" for none

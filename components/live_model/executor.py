@@ -9,15 +9,11 @@ from typing import Any, Final
 
 from tfx.utils import io_utils, path_utils
 
+from components.live_model import EXISTS, SOURCE, VERSION
 from components.serving_directory import latest_version
 from components.single_artifacts import Artifacts, SingleArtifactExecutor
 
-# Custom properties of the model.
-EXISTS: Final = "exists"  # int: 1, or 0 where nothing is served yet
-VERSION: Final = "version"  # string: the served version, "" for none
-SOURCE: Final = "source"  # string: directory the version was found in, "" for none
-
-# An artifact of no files at all would be lost by object stores.
+# Object stores keep no empty folder.
 _PLACEHOLDER: Final = "NO_LIVE_MODEL"
 
 _LOG = logging.getLogger(__name__)

@@ -16,10 +16,14 @@ from tfx.types import standard_artifacts
 from tfx.utils import io_utils, path_utils
 
 from components.data_gate.component import DataReport
+from components.live_model import VERSION
+from components.pusher import PUSHED_VERSION
 from components.report_gen.facts import Facts
 from components.report_gen.samples import sample_users
 from components.report_gen.step_times import RUN_PROPERTY, read_step_times
+from components.servability_check import REASONS
 from components.single_artifacts import Artifacts, SingleArtifactExecutor
+from trainer.serving_contract import MODEL_INFO_FILE
 from trainer.tuning.hyperparameters import merged
 
 # Input key -> type, in the order of the steps that make them: that of the page.
@@ -78,9 +82,9 @@ class Executor(SingleArtifactExecutor):
         self, inputs: Artifacts, parameters: Mapping[str, Any], run_id: str
     ) -> Facts:
         model_path = path_utils.serving_model_path(inputs["model"].uri)
-        model_info = _read_json(model_path, "assets.extra/model_info.json")
+        model_info = _read_json(model_path, MODEL_INFO_FILE)
         pushed, live = inputs["pushed_model"], inputs["baseline_model"]
-        reasons = inputs["infra_blessing"].get_string_custom_property("reasons")
+        reasons = inputs["infra_blessing"].get_string_custom_property(REASONS)
         now = datetime.datetime.now(datetime.timezone.utc)
         summary = inputs["examples"].get_string_custom_property("summary")
         training = _read_json(inputs["model_run"].uri, "train_report.json")
@@ -94,8 +98,8 @@ class Executor(SingleArtifactExecutor):
             evaluation=_read_json(inputs["evaluation"].uri, "retrieval_summary.json"),
             model_info=model_info,
             not_servable=json.loads(reasons or "[]"),
-            pushed_version=pushed.get_string_custom_property("pushed_version") or None,
-            live_version=live.get_string_custom_property("version") or None,
+            pushed_version=pushed.get_string_custom_property(PUSHED_VERSION) or None,
+            live_version=live.get_string_custom_property(VERSION) or None,
             users=sample_users(
                 inputs["examples"], model_path, int(model_info["corpus_size"])
             ),

@@ -11,6 +11,7 @@ from tfx import types
 from components.example_rows import serialized_rows
 from components.report_gen.facts import Recommended, UserSample, Watched
 from trainer import features as f
+from trainer.serving_contract import RECOMMEND_FROM_HISTORY
 
 # Rows are in the order of a hash of the user, so the first ones are a random sample.
 _LOOKED_AT: Final = 400
@@ -63,14 +64,15 @@ def _recommended(
     row: _Row, held_out: set[bytes], model: Any, k: int
 ) -> list[Recommended]:
     """By the timeline that the evaluation saw, not the served one, which knows more."""
-    answer = model.signatures["recommend_from_history"](
-        user_id=tf.constant(row[f.USER_ID]),
-        movie_ids=tf.constant([row[f.MOVIE_IDS]], tf.string),
-        ratings=tf.constant([row[f.RATINGS]], tf.float32),
-        timestamps=tf.constant([row[f.TIMESTAMPS]], tf.int64),
-        k=tf.constant(k),
+    answer = RECOMMEND_FROM_HISTORY.call(
+        model,
+        user_id=row[f.USER_ID],
+        movie_ids=[row[f.MOVIE_IDS]],
+        ratings=[row[f.RATINGS]],
+        timestamps=[row[f.TIMESTAMPS]],
+        k=k,
     )
-    columns = [answer[name].numpy()[0] for name in ("movie_ids", "titles", "genres")]
+    columns = [answer[name][0] for name in ("movie_ids", "titles", "genres")]
     return [
         Recommended(
             title.decode(errors="replace"),

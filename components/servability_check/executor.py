@@ -12,14 +12,15 @@ from typing import Any, Final
 from tfx import types
 from tfx.utils import io_utils, path_utils
 
-from components.servability_check.isolated import probe_isolated
+from components.servability_check import BLESSED, HAS_MODEL, REASONS
+from components.servability_check.config import ServingConfig
+from components.servability_check.isolated import check_isolated
 from components.servability_check.queries import read_corpus, read_queries
 from components.servability_check.warmup import write_warmup
 from components.single_artifacts import Artifacts, SingleArtifactExecutor
+from trainer.serving_contract import SIGNATURES
 
-# Names and values of TFX's InfraValidator, which Pusher reads.
-_BLESSED: Final = "blessed"
-_HAS_MODEL: Final = "has_model"
+# Marker files of TFX's InfraValidator.
 _MARKERS: Final = {True: "INFRA_BLESSED", False: "INFRA_NOT_BLESSED"}
 
 REPORT_FILE: Final = "servability.json"
@@ -34,7 +35,7 @@ class Executor(SingleArtifactExecutor):
     def run(
         self, inputs: Artifacts, outputs: Artifacts, parameters: Mapping[str, Any]
     ) -> None:
-        """Probes the model; a model that is not servable is no failure of the run.
+        """Checks the model; the run goes on if it is not servable.
 
         Args:
           inputs: `model` and `examples`.
@@ -43,36 +44,37 @@ class Executor(SingleArtifactExecutor):
             custom property `reasons` is a JSON list of why the model is not servable.
           parameters: `serving`: JSON of `ServingConfig`.
         """
-        serving = json.loads(parameters["serving"])
+        serving = ServingConfig(**json.loads(parameters["serving"]))
         examples, blessing = inputs["examples"], outputs["blessing"]
         model_path = path_utils.serving_model_path(inputs["model"].uri)
 
-        num_warmup = serving["warmup_requests"]
-        queries = read_queries(examples, max(_NUM_QUERIES, num_warmup))
+        queries = read_queries(examples, max(_NUM_QUERIES, serving.warmup_requests))
         corpus = read_corpus(examples)
-        result = probe_isolated(
+        result = check_isolated(
             model_path,
             {
+                "signatures": [dataclasses.asdict(each) for each in SIGNATURES],
                 "users": [dataclasses.asdict(query) for query in queries],
                 "corpus": corpus,
-                "max_latency_ms": serving["max_latency_ms"],
+                "max_latency_ms": serving.max_latency_ms,
             },
         )
         _mark(blessing, result)
         if not result["reasons"]:
             copy = path_utils.stamped_model_path(blessing.uri)
             io_utils.copy_dir(model_path, copy)
-            write_warmup(copy, queries[:num_warmup], min(_USUAL_K, len(corpus)))
-            blessing.set_int_custom_property(_HAS_MODEL, 1)
+            warmup = queries[: serving.warmup_requests]
+            write_warmup(copy, warmup, min(_USUAL_K, len(corpus)))
+            blessing.set_int_custom_property(HAS_MODEL, 1)
 
 
 def _mark(blessing: types.Artifact, result: dict[str, Any]) -> None:
-    """Writes the outcome as properties for the graph and as files for people."""
+    """Writes the outcome as properties for other steps and as files for people."""
     reasons: list[str] = result["reasons"]
     for reason in reasons:
         _LOG.warning("Not servable: %s", reason)
-    blessing.set_int_custom_property(_BLESSED, int(not reasons))
-    blessing.set_string_custom_property("reasons", json.dumps(reasons))
+    blessing.set_int_custom_property(BLESSED, int(not reasons))
+    blessing.set_string_custom_property(REASONS, json.dumps(reasons))
     marker = os.path.join(blessing.uri, _MARKERS[not reasons])
     io_utils.write_string_file(marker, "")
     report = os.path.join(blessing.uri, REPORT_FILE)

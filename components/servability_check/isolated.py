@@ -1,4 +1,4 @@
-"""Runs the probe in a process that has TensorFlow and nothing of ours."""
+"""Runs the serving checks in a process that has TensorFlow but not this project."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _START: Final = (
 )
 
 
-def probe_isolated(model_path: str, requests: dict[str, Any]) -> dict[str, Any]:
-    """Probes a model in a fresh process.
+def check_isolated(model_path: str, requests: dict[str, Any]) -> dict[str, Any]:
+    """Checks a model in a fresh process.
 
-    Args:
-      model_path: Folder of the SavedModel.
-      requests: See `serving_checks.checks.Requests`.
+        Args:
+          model_path: Folder of the SavedModel.
+          requests: See `serving_checks.checks.Requests`.
 
-    Returns:
-      The result of `serving_checks.checks.probe`. A process that crashed or hung is
-      a reason.
-    """
+        Returns:
+              The result of `serving_checks.checks.check_model`. A process that crashed or hung
+          is a reason why the model is not servable.
+        """
     with tempfile.TemporaryDirectory(prefix="servability-") as folder:
         requests_path, result_path = Path(folder, "in.json"), Path(folder, "out.json")
         requests_path.write_text(json.dumps(requests), "utf-8")
@@ -52,6 +52,6 @@ def probe_isolated(model_path: str, requests: dict[str, Any]) -> dict[str, Any]:
         if result_path.exists():
             result: dict[str, Any] = json.loads(result_path.read_text("utf-8"))
             return result
-        last_line = (process.stderr.strip().splitlines() or ["without a word"])[-1]
+        last_line = (process.stderr.strip().splitlines() or ["no error message"])[-1]
         code = process.returncode
         return {"reasons": [f"the serving process ended with {code}: {last_line}"]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import tensorflow as tf
@@ -14,6 +14,7 @@ from tensorflow_serving.apis import (
 from tfx.utils import io_utils, path_utils
 
 from components.servability_check.queries import Query
+from trainer.serving_contract import RECOMMEND_FROM_HISTORY, SERVING_DEFAULT, Signature
 
 _MODEL_NAME: Final = "two-tower"
 
@@ -21,8 +22,8 @@ _MODEL_NAME: Final = "two-tower"
 def write_warmup(model_path: str, queries: Sequence[Query], k: int) -> None:
     """Writes `assets.extra/tf_serving_warmup_requests` into a model.
 
-    Both recommending signatures are warmed up, so that neither is slow for the first
-    caller.
+    The requests call both signatures that recommend, so that neither is slow for its
+    first caller.
 
     Args:
       model_path: Folder of the SavedModel.
@@ -31,30 +32,34 @@ def write_warmup(model_path: str, queries: Sequence[Query], k: int) -> None:
     """
     logs = (
         prediction_log_pb2.PredictionLog(
-            predict_log=prediction_log_pb2.PredictLog(request=request)
+            predict_log=prediction_log_pb2.PredictLog(
+                request=_from_history(query, k) if index % 2 else _default(query, k)
+            )
         )
-        for request in _requests(queries, k)
+        for index, query in enumerate(queries)
     )
     io_utils.write_tfrecord_file(path_utils.warmup_file_path(model_path), *logs)
 
 
-def _requests(queries: Sequence[Query], k: int) -> Iterator[predict_pb2.PredictRequest]:
-    for place, query in enumerate(queries):
-        if place % 2:
-            history = {
-                "movie_ids": tf.constant([query.movie_ids], tf.string),
-                "ratings": tf.constant([query.ratings], tf.float32),
-                "timestamps": tf.constant([query.timestamps], tf.int64),
-            }
-            yield _request("recommend_from_history", query.user_id, k, history)
-        else:
-            yield _request("serving_default", query.user_id, k, {})
+def _default(query: Query, k: int) -> predict_pb2.PredictRequest:
+    return _request(SERVING_DEFAULT, user_id=[query.user_id], k=k)
 
 
-def _request(
-    signature: str, user_id: str, k: int, history: dict[str, Any]
-) -> predict_pb2.PredictRequest:
-    spec = model_pb2.ModelSpec(name=_MODEL_NAME, signature_name=signature)
-    inputs = {"user_id": tf.constant([user_id]), "k": tf.constant(k)} | history
-    protos = {name: tf.make_tensor_proto(value) for name, value in inputs.items()}
+def _from_history(query: Query, k: int) -> predict_pb2.PredictRequest:
+    return _request(
+        RECOMMEND_FROM_HISTORY,
+        user_id=[query.user_id],
+        movie_ids=[query.movie_ids],
+        ratings=[query.ratings],
+        timestamps=[query.timestamps],
+        k=k,
+    )
+
+
+def _request(signature: Signature, **inputs: Any) -> predict_pb2.PredictRequest:
+    spec = model_pb2.ModelSpec(name=_MODEL_NAME, signature_name=signature.name)
+    protos = {
+        name: tf.make_tensor_proto(value, signature.inputs[name].dtype)
+        for name, value in inputs.items()
+    }
     return predict_pb2.PredictRequest(model_spec=spec, inputs=protos)

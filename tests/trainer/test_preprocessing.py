@@ -103,10 +103,10 @@ def test_the_graph_needs_nothing_of_the_workspace(
 
 def test_no_model_reads_what_queries_are_sliced_by() -> None:
     """The slices by held-out movies tell of the answers."""
-    from trainer.export import _EVAL_FEATURES  # noqa: PLC0415 - see above
+    from trainer.held_out_ranking import EVALUATED_FEATURES  # noqa: PLC0415 - see above
 
     sliced_by = {
         *(f.USER_KIND, f.AGE_GROUP),
         *(f.HELD_OUT_POPULARITY, f.HELD_OUT_GENRES, f.HELD_OUT_DECADES),
     }
-    assert not sliced_by & {*_EVAL_FEATURES, *f.PASSED_THROUGH}
+    assert not sliced_by & {*EVALUATED_FEATURES, *f.PASSED_THROUGH}

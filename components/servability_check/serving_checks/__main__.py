@@ -1,4 +1,4 @@
-"""The process: bars what a server does not have, then loads and asks the model."""
+"""The process: blocks imports that a server lacks, then checks the model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 # A model that needs one of these would load here, but not in TensorFlow Serving.
-BARRED_MODULES: Final = (
+BLOCKED_MODULES: Final = (
     "keras",
     "tf_keras",
     "tensorflow_transform",
@@ -25,13 +25,13 @@ BARRED_MODULES: Final = (
 
 
 def main(model_path: str, requests_path: str, result_path: str) -> None:
-    """Probes the model with requests read from one JSON file and answers in another."""
+    """Checks the model with requests from a JSON file; writes the result as JSON."""
     # An entry of None makes `import` fail.
-    sys.modules.update(dict.fromkeys(BARRED_MODULES))  # type: ignore[arg-type]
-    from .checks import probe
+    sys.modules.update(dict.fromkeys(BLOCKED_MODULES))  # type: ignore[arg-type]
+    from .checks import check_model
 
     requests = json.loads(Path(requests_path).read_text("utf-8"))
-    result = probe(model_path, requests)
+    result = check_model(model_path, requests)
     Path(result_path).write_text(json.dumps(result), "utf-8")
 
 

@@ -1,4 +1,4 @@
-"""What may be wrong with an answer of the served model."""
+"""Finds what is wrong with an answer of the served model."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Answer = dict[str, NDArray[Any]]
 
 @dataclasses.dataclass(frozen=True)
 class Expectation:
-    """What an answer must hold to.
+    """What a correct answer looks like.
 
     Attributes:
-      where: The request in words, for the reasons.
+      where: Description of the request, for the reasons.
       k: Movies asked for.
       corpus: All movie ids.
       seen: For each user the movies that must not be recommended.
@@ -32,22 +32,22 @@ class Expectation:
 
 
 def answer_faults(answer: Answer, expected: Expectation) -> Iterator[str]:
-    """Yields what is wrong, each kind of fault once, with the first user that has it.
+    """Yields what is wrong, for each kind of fault the first user that has it.
 
     Args:
       answer: `movie_ids`, `titles`, `genres` and `scores`, each `[users, k]`.
-      expected: What it must hold to.
+      expected: What a correct answer looks like.
     """
     shape = (len(expected.seen), expected.k)
     for name, values in answer.items():
         if values.shape != shape:
             yield f"{expected.where}: {name} has the shape {values.shape}, not {shape}"
             return
-    told: set[str] = set()
+    reported: set[str] = set()
     for row in range(len(expected.seen)):
         for kind, fault in _row_faults(answer, row, expected):
-            if kind not in told:
-                told.add(kind)
+            if kind not in reported:
+                reported.add(kind)
                 yield f"{expected.where}: {fault}"
 
 

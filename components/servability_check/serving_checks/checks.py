@@ -14,8 +14,12 @@ import tensorflow as tf
 from .answers import Answer, Expectation, answer_faults
 from .signatures import signature_faults
 
-# JSON: `users` (rows of the eval split: `user_id`, `movie_ids`, `ratings`,
-# `timestamps`, `seen`, `held_out`), `corpus` (all movie ids), `max_latency_ms`.
+# Content of the requests file, JSON:
+#   signatures: the documented ones, each a `trainer.serving_contract.Signature`;
+#   users: rows of the eval split: `user_id`, `movie_ids`, `ratings`, `timestamps`,
+#     `seen`, `held_out`;
+#   corpus: all movie ids;
+#   max_latency_ms: None for no limit.
 Requests = dict[str, Any]
 
 _USUAL_K: Final = 10
@@ -27,7 +31,7 @@ _TIMED_SECONDS: Final = 2.0
 _SCORE_TOLERANCE: Final = 1e-3
 
 
-def probe(path: str, requests: Requests) -> dict[str, Any]:
+def check_model(path: str, requests: Requests) -> dict[str, Any]:
     """Loads a model and checks what it answers.
 
     Args:
@@ -44,8 +48,8 @@ def probe(path: str, requests: Requests) -> dict[str, Any]:
     except Exception as error:
         return {"reasons": [f"the model cannot be loaded: {_one_line(error)}"]}
     result: dict[str, Any] = {"load_seconds": round(time.perf_counter() - start, 3)}
-    reasons = list(signature_faults(model))
-    # Where a signature is wrong, calling it tells nothing more.
+    reasons = list(signature_faults(model, requests["signatures"]))
+    # Calling a signature that is wrong would only add errors that follow from it.
     if not reasons:
         for check in _CHECKS:
             reasons += _reasons(check, model, requests)

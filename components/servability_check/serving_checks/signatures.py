@@ -1,58 +1,35 @@
-"""The documented signatures of the served model."""
+"""Compares the signatures of the served model with the documented ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
-
-# Name -> dtype and rank.
-_Tensors = dict[str, tuple[str, int]]
-
-_RECOMMENDED: Final[_Tensors] = {
-    "movie_ids": ("string", 2),
-    "titles": ("string", 2),
-    "genres": ("string", 2),
-    "scores": ("float32", 2),
-}
-# Signature -> inputs and outputs.
-SIGNATURES: Final[dict[str, tuple[_Tensors, _Tensors]]] = {
-    "serving_default": ({"user_id": ("string", 1), "k": ("int32", 0)}, _RECOMMENDED),
-    "recommend_from_history": (
-        {
-            "user_id": ("string", 1),
-            "movie_ids": ("string", 2),
-            "ratings": ("float32", 2),
-            "timestamps": ("int64", 2),
-            "k": ("int32", 0),
-        },
-        _RECOMMENDED,
-    ),
-    "evaluate": (
-        {"examples": ("string", 1)},
-        {"rank": ("int32", 2), "top_ids": ("int32", 2)},
-    ),
-    "query_embedding": ({"user_id": ("string", 1)}, {"embedding": ("float32", 2)}),
-    "candidate_embedding": ({"movie_id": ("string", 1)}, {"embedding": ("float32", 2)}),
-}
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 
-def signature_faults(model: Any) -> Iterator[str]:
-    """Yields what differs from the documented names, dtypes and ranks."""
-    for name, (inputs, outputs) in SIGNATURES.items():
+def signature_faults(model: Any, documented: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yields what differs from the documented names, dtypes and ranks.
+
+    Args:
+      model: The loaded SavedModel.
+      documented: `trainer.serving_contract.SIGNATURES` as JSON.
+    """
+    for expected in documented:
+        name = expected["name"]
         if name not in model.signatures:
             yield f"signature {name} is missing"
             continue
         signature = model.signatures[name]
-        actual_inputs = signature.structured_input_signature[1]
-        yield from _differences(f"input of {name}", inputs, actual_inputs)
-        actual_outputs = signature.structured_outputs
-        yield from _differences(f"output of {name}", outputs, actual_outputs)
+        inputs = signature.structured_input_signature[1]
+        yield from _differences(f"input of {name}", expected["inputs"], inputs)
+        outputs = signature.structured_outputs
+        yield from _differences(f"output of {name}", expected["outputs"], outputs)
 
 
 def _differences(
-    where: str, expected: _Tensors, actual: dict[str, Any]
+    where: str, expected: dict[str, dict[str, Any]], actual: dict[str, Any]
 ) -> Iterator[str]:
-    for name, (dtype, rank) in expected.items():
+    for name, tensor in expected.items():
+        dtype, rank = tensor["dtype"], len(tensor["dims"])
         spec = actual.get(name)
         if spec is None:
             yield f"{where}: {name} is missing"

@@ -15,10 +15,11 @@ from tfx.utils import path_utils
 
 from components.servability_check.executor import Executor as ServabilityCheck
 from components.servability_check.queries import read_corpus, read_queries
-from components.servability_check.serving_checks.checks import probe
+from components.servability_check.serving_checks.checks import check_model
 from pipeline.config import ServingConfig
 from tests.fixtures.example_rows import sound_rows, write_examples
 from tests.fixtures.tiny_model import Fault, save_tiny_model
+from trainer.serving_contract import SIGNATURES
 
 _NUM_WARMUP = 5
 
@@ -32,7 +33,12 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> artifact.Artifact:
 def requests(examples: artifact.Artifact) -> dict[str, Any]:
     users = [dataclasses.asdict(query) for query in read_queries(examples, 32)]
     corpus = read_corpus(examples)
-    return {"users": users, "corpus": corpus, "max_latency_ms": None}
+    return {
+        "signatures": [dataclasses.asdict(each) for each in SIGNATURES],
+        "users": users,
+        "corpus": corpus,
+        "max_latency_ms": None,
+    }
 
 
 def _check(
@@ -107,7 +113,9 @@ def test_warm_up_requests_can_be_replayed(blessing: artifact.Artifact) -> None:
             "output of serving_default: scores is float64 of rank 2, "
             "not float32 of rank 2",
         ),
-        ("no signature", "signature query_embedding is missing"),
+        ("no query_embedding", "signature query_embedding is missing"),
+        ("no known_user", "signature known_user is missing"),
+        ("no known_movie", "signature known_movie is missing"),
         ("any k", "k=13 is accepted, though only 1 to 12 can be asked for"),
         ("empty user", "an empty user id gets other scores"),
         ("other embedding", "the dot product of the embeddings is not the score"),
@@ -117,9 +125,9 @@ def test_each_fault_is_a_reason(
     tmp_path: Path, requests: dict[str, Any], fault: Fault, reason: str
 ) -> None:
     save_tiny_model(str(tmp_path), fault)
-    reasons = probe(str(tmp_path), requests)["reasons"]
-    assert any(reason in told for told in reasons), reasons
-    assert all("\n" not in told for told in reasons)
+    reasons = check_model(str(tmp_path), requests)["reasons"]
+    assert any(reason in found for found in reasons), reasons
+    assert all("\n" not in found for found in reasons)
 
 
 def test_a_slow_model_and_a_broken_folder_are_not_servable(
@@ -127,9 +135,12 @@ def test_a_slow_model_and_a_broken_folder_are_not_servable(
 ) -> None:
     save_tiny_model(str(tmp_path / "sound"))
     path, strict = str(tmp_path / "sound"), requests | {"max_latency_ms": 1e-6}
-    assert "more than serving.max_latency_ms=1e-06" in probe(path, strict)["reasons"][0]
+    assert (
+        "more than serving.max_latency_ms=1e-06"
+        in check_model(path, strict)["reasons"][0]
+    )
     (tmp_path / "sound" / "saved_model.pb").unlink()
-    assert "cannot be loaded" in probe(path, requests)["reasons"][0]
+    assert "cannot be loaded" in check_model(path, requests)["reasons"][0]
 
 
 def test_a_corpus_that_the_model_lacks_is_noticed(
@@ -137,7 +148,7 @@ def test_a_corpus_that_the_model_lacks_is_noticed(
 ) -> None:
     save_tiny_model(str(tmp_path))
     larger = requests | {"corpus": [*requests["corpus"], "new"]}
-    reasons = probe(str(tmp_path), larger)["reasons"]
+    reasons = check_model(str(tmp_path), larger)["reasons"]
     told = "failed: InvalidArgumentError: assertion failed: [k and the corpus size are]"
     assert told in reasons[0] and "[13] [12]" in reasons[0]
 

@@ -1,0 +1,124 @@
+"""The `evaluate` signature: ranks the held-out movies of eval rows."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import tensorflow as tf
+
+from trainer import features as f
+from trainer.input_pipeline import PADDING
+from trainer.popularity import PopularityRanking
+from trainer.query_encoder import QueryEncoder
+from trainer.ranking import Queries, rank_in_blocks
+from trainer.retrieval_index import BruteForceIndex
+from trainer.trained_events import TrainedEvents
+from trainer.transform_graph import TransformGraph
+from trainer.user_store import EventLists
+
+# The features of an eval row that a model may see. What queries are sliced by is not
+# among them: it reveals the held-out movies.
+EVALUATED_FEATURES: Final = (
+    f.USER_ID,
+    f.AGE,
+    f.GENDER,
+    f.OCCUPATION,
+    f.MOVIE_IDS,
+    f.RATINGS,
+    f.TIMESTAMPS,
+    f.SEEN_MOVIE_IDS,
+    f.HELD_OUT_MOVIE_IDS,
+)
+
+
+class EvaluationReferences(NamedTuple):
+    """What an evaluation compares the model with.
+
+    Attributes:
+      popularity: The baseline that every model must beat.
+      trained_events: Events that must not be among the held-out ones.
+    """
+
+    popularity: PopularityRanking
+    trained_events: TrainedEvents
+
+
+class HeldOutRanking(tf.Module):
+    """Ranks held-out movies among the whole corpus.
+
+    Args:
+      encoder: Embeds the queries.
+      index: The embedded corpus.
+      transform: The Transform graph.
+      raw_spec: Parsing specification of `EVALUATED_FEATURES`.
+      references: What the model is compared with.
+      top_k: Length of the top lists.
+      exclude_seen: Whether seen movies are taken out of the candidates.
+    """
+
+    def __init__(
+        self,
+        encoder: QueryEncoder,
+        index: BruteForceIndex,
+        transform: TransformGraph,
+        raw_spec: dict[str, Any],
+        references: EvaluationReferences,
+        *,
+        top_k: int,
+        exclude_seen: bool,
+    ) -> None:
+        """See the class docstring."""
+        super().__init__(name="held_out_ranking")
+        self._encoder = encoder
+        self._index = index
+        self._transform = transform
+        self._raw_spec = raw_spec
+        self._popularity, self._trained_events = references
+        self._top_k = top_k
+        self._exclude_seen = exclude_seen
+
+    def __call__(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Ranks by the rows alone; the stored timelines hold the held-out events.
+
+        Args:
+          examples: string `[batch]`, serialized rows of the eval split.
+
+        Returns:
+          `rank` and `popularity_rank`, see `trainer.ranking`; `trained_on`, 1 where the
+          model was trained on the held-out event; `top_ids`, corpus rows;
+          `top_self_information`, in bits; and `corpus_size`. Types and shapes are in
+          `trainer.serving_contract.EVALUATE`.
+        """
+        raw = tf.io.parse_example(examples, self._raw_spec)
+        row = self._transform(raw)
+        query = self._encoder(
+            tf.cast(row[f.USER_INDEX], tf.int32),
+            tf.cast(row[f.USER_ATTRIBUTE_INDICES], tf.int32),
+            EventLists(
+                tf.cast(row[f.MOVIE_INDICES], tf.int32),
+                raw[f.RATINGS],
+                raw[f.TIMESTAMPS],
+            ),
+        )
+        seen, held_out = (
+            row[name].to_tensor(PADDING)
+            for name in (f.SEEN_MOVIE_INDICES, f.HELD_OUT_MOVIE_INDICES)
+        )
+        ranking = rank_in_blocks(
+            self._index.scores,
+            Queries(query, seen, held_out),
+            self._index.num_movies,
+            self._top_k,
+            self._exclude_seen,
+        )
+        held_out_ids = raw[f.HELD_OUT_MOVIE_IDS].to_tensor("")
+        return {
+            "rank": ranking.rank,
+            "popularity_rank": self._popularity.rank(
+                seen, held_out, self._exclude_seen
+            ),
+            "trained_on": self._trained_events.contains(raw[f.USER_ID], held_out_ids),
+            "top_ids": ranking.top_ids,
+            "top_self_information": self._index.self_information(ranking.top_ids),
+            "corpus_size": tf.fill([tf.size(examples), 1], self._index.num_movies),
+        }

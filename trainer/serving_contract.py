@@ -1,0 +1,133 @@
+"""What clients of the served model rely on: its signatures, and a description file.
+
+The exporter makes its signatures from these definitions; the servability check, the
+Evaluator, the report and `two-tower recommend` call the model by them. TensorFlow is
+imported on use only, so that the command line can import this module at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from trainer import features as f
+
+# Describes the model to readers without TensorFlow; below the folder of the SavedModel.
+MODEL_INFO_FILE: Final = "assets.extra/model_info.json"
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """Type of an input or output.
+
+    Attributes:
+      dtype: TensorFlow's name of it.
+      dims: Name of each dimension, for the documentation; none for a scalar. The size
+        of every dimension is only known when the signature is called.
+    """
+
+    dtype: str
+    dims: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One signature of the served model.
+
+    Attributes:
+      name: Its key in the SavedModel.
+      inputs: Name -> type, in the order of the arguments.
+      outputs: Name -> type.
+    """
+
+    name: str
+    inputs: Mapping[str, TensorType]
+    outputs: Mapping[str, TensorType]
+
+    def input_specs(self) -> list[Any]:
+        """Returns a `tf.TensorSpec` for each input."""
+        import tensorflow as tf
+
+        return [
+            tf.TensorSpec([None] * len(tensor.dims), tensor.dtype, name)
+            for name, tensor in self.inputs.items()
+        ]
+
+    def call(self, model: Any, **inputs: Any) -> dict[str, Any]:
+        """Calls the signature.
+
+        Args:
+          model: A SavedModel from `tf.saved_model.load`.
+          **inputs: Python values, arrays or tensors by name of the input.
+
+        Returns:
+          NumPy arrays by name of the output.
+
+        Raises:
+          KeyError: The signature has no input of such a name.
+        """
+        import tensorflow as tf
+
+        tensors = {
+            name: tf.constant(value, self.inputs[name].dtype)
+            for name, value in inputs.items()
+        }
+        outputs = model.signatures[self.name](**tensors)
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+
+# Dimensions: B batch, k movies asked for, L events of the longest timeline, d embedding
+# width, H most held-out movies of a row, K the largest of `eval.top_k`.
+_IDS: Final = TensorType("string", ("B",))
+_K: Final = TensorType("int32")
+_RECOMMENDED: Final = {
+    "movie_ids": TensorType("string", ("B", "k")),
+    "titles": TensorType("string", ("B", "k")),
+    "genres": TensorType("string", ("B", "k")),
+    "scores": TensorType("float32", ("B", "k")),
+}
+_EMBEDDED: Final = {"embedding": TensorType("float32", ("B", "d"))}
+_KNOWN: Final = {"known": TensorType("bool", ("B",))}
+
+SERVING_DEFAULT: Final = Signature(
+    "serving_default", {f.USER_ID: _IDS, "k": _K}, _RECOMMENDED
+)
+RECOMMEND_FROM_HISTORY: Final = Signature(
+    "recommend_from_history",
+    {
+        f.USER_ID: _IDS,
+        f.MOVIE_IDS: TensorType("string", ("B", "L")),
+        f.RATINGS: TensorType("float32", ("B", "L")),
+        f.TIMESTAMPS: TensorType("int64", ("B", "L")),
+        "k": _K,
+    },
+    _RECOMMENDED,
+)
+QUERY_EMBEDDING: Final = Signature("query_embedding", {f.USER_ID: _IDS}, _EMBEDDED)
+CANDIDATE_EMBEDDING: Final = Signature(
+    "candidate_embedding", {f.MOVIE_ID: _IDS}, _EMBEDDED
+)
+KNOWN_USER: Final = Signature("known_user", {f.USER_ID: _IDS}, _KNOWN)
+KNOWN_MOVIE: Final = Signature("known_movie", {f.MOVIE_ID: _IDS}, _KNOWN)
+EVALUATE: Final = Signature(
+    "evaluate",
+    {"examples": _IDS},
+    {
+        "rank": TensorType("int32", ("B", "H")),
+        "popularity_rank": TensorType("int32", ("B", "H")),
+        "trained_on": TensorType("int32", ("B", "H")),
+        "top_ids": TensorType("int32", ("B", "K")),
+        "top_self_information": TensorType("float32", ("B", "K")),
+        "corpus_size": TensorType("int32", ("B", "1")),
+    },
+)
+SIGNATURES: Final = (
+    SERVING_DEFAULT,
+    RECOMMEND_FROM_HISTORY,
+    QUERY_EMBEDDING,
+    CANDIDATE_EMBEDDING,
+    KNOWN_USER,
+    KNOWN_MOVIE,
+    EVALUATE,
+)
