@@ -22,14 +22,14 @@ _START: Final = (
 def check_isolated(model_path: str, requests: dict[str, Any]) -> dict[str, Any]:
     """Checks a model in a fresh process.
 
-        Args:
-          model_path: Folder of the SavedModel.
-          requests: See `serving_checks.checks.Requests`.
+    Args:
+      model_path: Folder of the SavedModel.
+      requests: See `serving_checks.checks.Requests`.
 
-        Returns:
-              The result of `serving_checks.checks.check_model`. A process that crashed or hung
-          is a reason why the model is not servable.
-        """
+    Returns:
+      The result of `serving_checks.checks.check_model`. That the process crashed or
+      hung is a reason why the model is not servable.
+    """
     with tempfile.TemporaryDirectory(prefix="servability-") as folder:
         requests_path, result_path = Path(folder, "in.json"), Path(folder, "out.json")
         requests_path.write_text(json.dumps(requests), "utf-8")

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from pipeline.cli.options import json_option, workspace_option
 from pipeline.cli.tables import print_table
+from trainer.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.serving.client import ModelInfo, Recommendation
+
+_STDERR: Final = 2  # file descriptor
 
 
 @click.command()
@@ -60,16 +68,46 @@ def recommend(
 def _ask(
     info: ModelInfo, user: str | None, movie_ids: list[str], k: int
 ) -> list[Recommendation]:
+    """Loads the model and asks it, with a spinner on the terminal meanwhile."""
     from rich.console import Console
 
     from pipeline.serving.client import PushedModel
 
-    # On standard error, so that what is piped on is the answer alone.
-    with Console(stderr=True).status("starting TensorFlow and loading the model ..."):
+    # The spinner starts first: it would otherwise show what goes to `sys.stderr`.
+    with (
+        open(os.dup(_STDERR), "w", encoding="utf-8") as stderr,
+        Console(file=stderr).status("starting TensorFlow and loading the model ..."),
+        _captured_stderr(),
+    ):
         model = PushedModel(info)
         if user is not None:
             return model.for_user(user, k)
         return model.for_history(movie_ids, k)
+
+
+@contextlib.contextmanager
+def _captured_stderr() -> Iterator[None]:
+    """Hides what libraries log to standard error, unless an unexpected error comes up.
+
+    TensorFlow's C++ code writes to the file descriptor, and which of its lines an
+    environment variable can turn off differs between releases.
+    """
+    sys.stderr.flush()
+    original = os.dup(_STDERR)
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+        os.dup2(log.fileno(), _STDERR)
+        try:
+            with contextlib.redirect_stderr(log):
+                yield
+        except UserError:
+            raise
+        except Exception:
+            log.seek(0)
+            os.write(original, log.read().encode())
+            raise
+        finally:
+            os.dup2(original, _STDERR)
+            os.close(original)
 
 
 def _as_json(
