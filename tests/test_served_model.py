@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import DAYS, Chain
+from trainer.serving_contract import SIGNATURES
 
 pytestmark = pytest.mark.slow
 
@@ -96,9 +97,7 @@ def test_the_pushed_folder_is_complete(chain: Chain) -> None:
 
 def test_a_bare_server_can_ask_it(answers: dict[str, Any]) -> None:
     assert answers["modules"] == []
-    assert {"serving_default", "recommend_from_history", "evaluate"} <= set(
-        answers["signatures"]
-    )
+    assert set(answers["signatures"]) == {signature.name for signature in SIGNATURES}
     assert answers["known"]["scores"][0] == pytest.approx(answers["dot"], rel=1e-5)
 
 
@@ -163,9 +162,9 @@ def test_a_movie_that_only_the_last_span_lists_is_served(
             json.loads(chain.two_tower("data", "info", *span, "--json").output)
         )
     assert [found["movies"] for found in movies] == [60, 61]
-    place = answers["all"]["movie_ids"].index("61")
-    assert answers["all"]["titles"][place] == "Brand New (2026)"
-    assert abs(answers["all"]["scores"][place]) < float("inf")
+    index = answers["all"]["movie_ids"].index("61")
+    assert answers["all"]["titles"][index] == "Brand New (2026)"
+    assert abs(answers["all"]["scores"][index]) < float("inf")
     outcome = chain.two_tower("recommend", "--history", "61", "-k", "3")
     assert outcome.exit_code == 0, outcome.errors
 
