@@ -28,8 +28,9 @@ from components.schema_importer.component import SchemaImporter
 from components.servability_check.component import ServabilityCheck
 from components.tuner.component import SearchTuner
 from pipeline.config import PipelineConfig
-from pipeline.step_configs import reported_config, trainer_config
+from trainer.config import to_json
 from trainer.features import CORPUS_SPLIT, EVAL_SPLIT, SPLITS, TRAIN_SPLIT
+from trainer.tuning.config import TunerConfig
 
 
 def create_pipeline(
@@ -164,7 +165,7 @@ def _model_nodes(
         train_args=trainer_pb2.TrainArgs(splits=[TRAIN_SPLIT, CORPUS_SPLIT]),
         eval_args=trainer_pb2.EvalArgs(splits=[EVAL_SPLIT]),
         hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
-        custom_config=trainer_config(config, fingerprints["Trainer"]),
+        custom_config=to_json(config.trainer_config(fingerprints["Trainer"])),
     )
     candidate = trainer.outputs["model"]
     live_model = LiveModel(
@@ -209,7 +210,7 @@ def _model_nodes(
             "infra_blessing": servability.outputs["blessing"],
             "pushed_model": pusher.outputs["pushed_model"],
         },
-        config=reported_config(config),
+        config=_reported_config(config),
         code_hashes={
             node: digest
             for node, digest in fingerprints.items()
@@ -238,13 +239,20 @@ def _tuner(
     """The search for hyperparameters, where the configuration wants one."""
     if not config.tune.enabled:
         return None
-    tune = dataclasses.asdict(config.tune)
     return SearchTuner(
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
         schema=schema,
-        custom_config={
-            **trainer_config(config, fingerprints["Tuner"]),
-            "tune": tune,
-        },
+        config=TunerConfig(
+            trainer=config.trainer_config(fingerprints["Tuner"]), tune=config.tune
+        ),
     )
+
+
+def _reported_config(config: PipelineConfig) -> str:
+    """All that decides what is computed, and not what a cluster gives for it."""
+    content = dataclasses.asdict(config)
+    del content["kubeflow"]
+    if not config.tune.enabled:
+        del content["tune"]
+    return json.dumps(content, sort_keys=True)

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import keras
@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from trainer.config import TrainerConfig, to_json
 from trainer.validation import MONITORED, Validation
 
 _FILE: Final = "state.npz"
@@ -26,7 +27,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def checkpoint_folder(
-    model_run_dir: str, config: Mapping[str, Any], inputs: Sequence[str]
+    model_run_dir: str, config: TrainerConfig, inputs: Sequence[str]
 ) -> str:
     """Names the folder of a fit: the same one for whoever fits the same thing again.
 
@@ -37,7 +38,7 @@ def checkpoint_folder(
       config: All that decides what is trained, the code's hash included.
       inputs: URIs of what is trained on.
     """
-    parts = json.dumps([config, sorted(inputs)], sort_keys=True, default=str)
+    parts = json.dumps([to_json(config), sorted(inputs)], sort_keys=True)
     key = hashlib.sha256(parts.encode()).hexdigest()[:16]
     outputs = os.path.dirname(model_run_dir.rstrip("/"))
     return os.path.join(os.path.dirname(outputs), _FOLDER, key)

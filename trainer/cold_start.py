@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainer import features as f
+from trainer.config import ModelConfig, TrainerConfig
 from trainer.context import CandidateFeatures
 from trainer.input_pipeline import Columns, take_rows
 from trainer.model import TwoTowerModel
@@ -32,7 +33,7 @@ def embed_corpus(
     model: TwoTowerModel,
     movies: CandidateFeatures,
     train: Columns,
-    config: Mapping[str, Any],
+    config: TrainerConfig,
 ) -> NDArray[np.float32]:
     """Embeds all movies, those without ratings by kernel ridge regression.
 
@@ -49,7 +50,7 @@ def embed_corpus(
       model: A trained model.
       movies: Attributes of the corpus, and which movies have ratings.
       train: The train split, some of whose rows make queries: see `_missing_odds`.
-      config: See `trainer.training.run_fn`.
+      config: What the Trainer was given.
 
     Returns:
       `[num_movies + 1, width]`, the unknown movie last. Those with ratings are the
@@ -60,11 +61,11 @@ def embed_corpus(
     is_rated = movies.is_rated[: movies.num_movies]
     rated, unrated = np.flatnonzero(is_rated), np.flatnonzero(~is_rated)
     too_few = len(rated) < _FEWEST_RATED or not len(unrated)
-    if too_few or not _regresses(config["model"]):
+    if too_few or not _regresses(config.model):
         return embeddings
     rng = np.random.default_rng(0)
     rated = np.sort(rng.permutation(rated)[:_MOST_RATED])
-    attributes = set(config["model"]["movie_features"])
+    attributes = set(config.model.movie_features)
     similarities = similarity(movies, attributes, rated, rated)
     if not similarities.any():
         return embeddings
@@ -74,19 +75,19 @@ def embed_corpus(
         rows = unrated[start : start + _PORTION]
         towards = similarity(movies, attributes, rows, rated)
         embeddings[rows] = towards @ regression.weights + known.mean(axis=0)
-    temperature = config["train"]["temperature"]
-    queries = _some_queries(model, train, config["data"]["window_length"], rng)
+    temperature = config.train.temperature
+    queries = _some_queries(model, train, config.window_length, rng)
     odds = _missing_odds(queries / temperature, known, regression.left_out)
     embeddings[unrated, -1] += temperature * odds
     logging.info("Embedded %d movies without ratings by attributes", len(unrated))
     return embeddings
 
 
-def _regresses(config: Mapping[str, Any]) -> bool:
+def _regresses(config: ModelConfig) -> bool:
     """A tower of one's own may know better what an unrated movie is."""
-    chosen = config["unrated_movies"]
+    chosen = config.unrated_movies
     return chosen == "regression" or (
-        chosen == "auto" and config["candidate_tower"] == "default"
+        chosen == "auto" and config.candidate_tower == "default"
     )
 
 

@@ -1,21 +1,27 @@
 """The configuration of the model and of its training: `ModelConfig`, `TrainConfig`.
 
-Also the types that the other parts of the configuration share.
+`TrainerConfig` adds the few other keys that the Trainer reads, and is what crosses into
+the step, as JSON. The module also has the types that all configuration classes share.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, TypeAdapter, model_validator
 from pydantic.dataclasses import dataclass
+
+from trainer.tuning.hyperparameters import by_section
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
-# An unknown key is a mistyped one.
+# An unknown key is an error: it is most likely misspelled.
 FROZEN: Final = ConfigDict(extra="forbid")
-# One of the project's own by name, or "package.module.Class" of somebody else's.
+# The name of a built-in class, or the dotted path of another: "package.module.Class".
 ClassName = Annotated[
     str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")
 ]
@@ -158,3 +164,59 @@ class TrainConfig:
     patience: PositiveInt | None = 3
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     seed: int = 42
+
+
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
+class TrainerConfig:
+    """Everything that the Trainer reads, so that no other key makes it train again.
+
+    Attributes:
+      model: The two towers.
+      train: How they are trained.
+      dataset: MovieLens edition, which the exported model names.
+      window_length: Events of a training window at most.
+      top_k: Cut-offs of the metrics; the exported model returns lists of the longest.
+      exclude_seen: Whether the exported model's evaluation leaves out seen movies.
+      code_hash: Fingerprint of the code, so that edited code trains again.
+    """
+
+    model: ModelConfig
+    train: TrainConfig
+    dataset: str
+    window_length: PositiveInt
+    top_k: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    exclude_seen: bool
+    code_hash: str
+
+    def with_values(self, values: Mapping[str, Any]) -> TrainerConfig:
+        """Returns a copy with other values for some keys of `model` and `train`.
+
+        Args:
+          values: Key, such as `train.learning_rate`, to value.
+
+        Raises:
+          pydantic.ValidationError: If a value is not allowed, alone or with the others.
+        """
+        sections = {
+            name: dataclasses.replace(getattr(self, name), **changes)
+            for name, changes in by_section(values).items()
+        }
+        return dataclasses.replace(self, **sections)
+
+
+_Config = TypeVar("_Config")
+
+
+def to_json(config: Any) -> dict[str, Any]:
+    """Turns a configuration object into JSON-like values, to pass it to a step."""
+    content: dict[str, Any] = TypeAdapter(type(config)).dump_python(config, mode="json")
+    return content
+
+
+def from_json(kind: type[_Config], content: Mapping[str, Any]) -> _Config:
+    """Rebuilds a configuration object from what `to_json` made of it.
+
+    Raises:
+      pydantic.ValidationError: If the content does not fit the class.
+    """
+    return TypeAdapter(kind).validate_json(json.dumps(content), strict=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
+
+from trainer.config import ModelConfig
 
 
 class CandidateFeatures(NamedTuple):
@@ -34,10 +35,10 @@ class CandidateFeatures(NamedTuple):
 
 
 class ModelContext(NamedTuple):
-    """What towers and history encoders are constructed with, one's own included.
+    """What the constructor of every tower and history encoder receives.
 
     Attributes:
-      config: The fields of `pipeline.config.ModelConfig`.
+      config: The section `model` of the configuration.
       movies: Attributes of the corpus.
       num_users: Users of the vocabulary; the index behind them is "unknown".
       attribute_sizes: Values of each user attribute, 0 ("unknown") included.
@@ -47,7 +48,7 @@ class ModelContext(NamedTuple):
       seed: Seed of dropout; that of initial weights is Keras' global one.
     """
 
-    config: Mapping[str, Any]
+    config: ModelConfig
     movies: CandidateFeatures
     num_users: int
     attribute_sizes: tuple[int, ...]
@@ -58,4 +59,4 @@ class ModelContext(NamedTuple):
     @property
     def embedding_dim(self) -> int:
         """Width of a movie's and a user's embedding, time and bias not counted."""
-        return int(self.config["embedding_dim"])
+        return self.config.embedding_dim

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import keras
 import tensorflow as tf
 
-from trainer.callbacks import ProgressCallback
 from trainer.checkpoints import Checkpoint
+from trainer.config import TrainConfig
 from trainer.devices import mean_of_workers
+from trainer.dotted_paths import find_class
 from trainer.errors import UserError
-from trainer.loop import run_epochs
 from trainer.model import TwoTowerModel
-from trainer.naming import named_class
+from trainer.progress_callback import ProgressCallback
+from trainer.train_report import FitReport
+from trainer.training_loop import run_epochs
 from trainer.validation import MONITORED, Validation
 from trainer.windows import Windows, window_dataset
 
@@ -28,36 +30,11 @@ OPTIMIZERS: Final = {
 _FINAL_LEARNING_RATE: Final = 0.05  # as a fraction of the first
 
 
-class FitReport(NamedTuple):
-    """How training went.
-
-    Attributes:
-      loss: Mean loss of each epoch, in nats.
-      recall: Recall@10 of the validation slice after each epoch; empty without one.
-      best_epoch: The epoch whose weights the model has, from 1.
-      num_queries: Queries of the validation slice.
-      num_targets: Events that an epoch predicts.
-      train_seconds: Seconds of the fit; of a continued one, since it went on.
-      targets_per_second: Events predicted in a second of these.
-      epoch_seconds: Of each epoch, with validation and checkpoint; the first also
-        makes the computation graph.
-    """
-
-    loss: list[float]
-    recall: list[float]
-    best_epoch: int
-    num_queries: int
-    num_targets: int
-    train_seconds: float
-    targets_per_second: float
-    epoch_seconds: list[float]
-
-
 def fit(
     model: TwoTowerModel,
     windows: Windows,
     validation: Windows | None,
-    settings: dict[str, Any],
+    config: TrainConfig,
     log_dir: str,
     *,
     checkpoints: str | None = None,
@@ -69,7 +46,7 @@ def fit(
       model: An untrained model.
       windows: What to train on.
       validation: What recall@10 is measured on after each epoch, if anything.
-      settings: The fields of a `TrainConfig`.
+      config: The section `train` of the configuration.
       log_dir: Where TensorBoard's event files go.
       checkpoints: Folder of `trainer.checkpoints`, from which the fit goes on; None
         for one that is not continued.
@@ -81,12 +58,12 @@ def fit(
     Raises:
       UserError: If the loss is not finite, or workers do not see one checkpoint.
     """
-    steps = math.ceil(len(windows.is_target) / settings["batch_size"])
-    model.compile(optimizer=make_optimizer(settings, steps))
+    steps = math.ceil(len(windows.is_target) / config.batch_size)
+    model.compile(optimizer=make_optimizer(config, steps))
     # A step that makes variables would be traced twice.
     model.optimizer.build(model.trainable_variables)
     started = time.monotonic()
-    watch = None if validation is None else Validation(validation, settings["patience"])
+    watch = None if validation is None else Validation(validation, config.patience)
     checkpoint = Checkpoint(checkpoints, watch, writes=is_chief)
     done = checkpoint.restore(model)
     # Of the distances: a worker may be at the very mean of the others.
@@ -95,11 +72,11 @@ def fit(
             f"This worker would go on after epoch {done}, others after another",
             f"Let all workers see one folder {checkpoints}, or remove it",
         )
-    epochs = range(done, settings["epochs"])
-    progress = ProgressCallback(settings["epochs"], done)
+    epochs = range(done, config.epochs)
+    progress = ProgressCallback(config.epochs, done)
     run_epochs(
         model,
-        window_dataset(windows, settings["batch_size"], settings["seed"], epochs),
+        window_dataset(windows, config.batch_size, config.seed, epochs),
         epochs,
         steps,
         _callbacks(watch, checkpoint, progress, log_dir if is_chief else ""),
@@ -110,7 +87,7 @@ def fit(
         raise UserError(
             f"Training diverged: the loss is {losses[-1]} in epoch {len(losses)}",
             "Lower train.learning_rate, which is "
-            f"{settings['learning_rate']}: --set train.learning_rate=0.001",
+            f"{config.learning_rate}: --set train.learning_rate=0.001",
         )
     num_targets = int(windows.is_target.sum())
     return FitReport(
@@ -125,20 +102,20 @@ def fit(
     )
 
 
-def make_optimizer(settings: dict[str, Any], steps: int) -> keras.optimizers.Optimizer:
+def make_optimizer(config: TrainConfig, steps: int) -> keras.optimizers.Optimizer:
     """Makes the optimizer that `train.optimizer` names.
 
     Args:
-      settings: The fields of a `TrainConfig`.
+      config: The section `train` of the configuration.
       steps: Steps of an epoch.
     """
-    rate: Any = settings["learning_rate"]
-    if settings["learning_rate_schedule"] == "cosine":
+    rate: Any = config.learning_rate
+    if config.learning_rate_schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(
-            rate, settings["epochs"] * steps, alpha=_FINAL_LEARNING_RATE
+            rate, config.epochs * steps, alpha=_FINAL_LEARNING_RATE
         )
-    kind = named_class("train.optimizer", settings["optimizer"], OPTIMIZERS)
-    decay = settings["weight_decay"]
+    kind = find_class("train.optimizer", config.optimizer, OPTIMIZERS)
+    decay = config.weight_decay
     return kind(learning_rate=rate, **({"weight_decay": decay} if decay else {}))
 
 

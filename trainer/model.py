@@ -7,10 +7,10 @@ from typing import Final
 import keras
 import tensorflow as tf
 
+from trainer.auxiliary_losses import RatingHead, view_loss
 from trainer.context import ModelContext
-from trainer.heads import RatingHead, view_loss
+from trainer.dotted_paths import find_class
 from trainer.losses import FullSoftmax, Retrieval, RetrievalLoss
-from trainer.naming import named_class
 from trainer.towers import CandidateTower, QueryTower, Timelines
 
 TOWERS: Final = {"query_tower": QueryTower, "candidate_tower": CandidateTower}
@@ -43,13 +43,15 @@ class TwoTowerModel(keras.Model):
         super().__init__(name="two_tower")
         config = context.config
         self.query_tower, self.candidate_tower = (
-            named_class(f"model.{name}", config[name], {"default": default})(context)
+            find_class(f"model.{name}", getattr(config, name), {"default": default})(
+                context
+            )
             for name, default in TOWERS.items()
         )
         self.num_movies = context.movies.num_movies
         self.embedding_dim = context.embedding_dim
         # With what tells the time, and the bias.
-        self.width = context.embedding_dim + config["time_dim"] + 1
+        self.width = context.embedding_dim + config.time_dim + 1
         self._retrieval_loss = loss
         # A loss is no layer: what it draws from would not be among the variables.
         self._loss_seeds = [

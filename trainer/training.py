@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from typing import Any
@@ -15,17 +16,19 @@ from numpy.typing import NDArray
 from trainer import features as f
 from trainer.checkpoints import checkpoint_folder
 from trainer.cold_start import embed_corpus
+from trainer.config import TrainerConfig, from_json
 from trainer.context import ModelContext
 from trainer.devices import make_strategy, precision, read_cluster
 from trainer.export import ServingOptions, export_model
-from trainer.fitting import FitReport, fit
-from trainer.input_pipeline import Columns, Corpus, read_columns
-from trainer.inputs import read_inputs
+from trainer.fitting import fit
+from trainer.input_pipeline import Corpus, read_columns
 from trainer.losses import LossContext, make_loss
 from trainer.model import TwoTowerModel
 from trainer.preprocessing import AGE_BOUNDS, GENDERS, OCCUPATIONS
+from trainer.train_report import TRAIN_REPORT_FILE, FitReport, TrainReport
 from trainer.trained_events import TrainedEvents
-from trainer.tuning.hyperparameters import decoded, merged, told
+from trainer.training_data import TrainingData, read_training_data
+from trainer.tuning.hyperparameters import format_values, from_keras_tuner
 from trainer.user_store import build_user_store
 from trainer.windows import Windows, hold_out_newest, make_windows
 
@@ -46,111 +49,94 @@ def run_fn(fn_args: Any) -> None:
     """Trains the two-tower model and exports it for serving.
 
     Args:
-      fn_args: TFX's `FnArgs`. `custom_config` holds the fields of `ModelConfig`,
-        `TrainConfig`, `DataConfig` and `EvalConfig` under `model`, `train`, `data` and
-        `eval`. `hyperparameters` is None, or what the Tuner chose in place of some.
+      fn_args: TFX's `FnArgs`. `custom_config` is a `TrainerConfig` as JSON;
+        `hyperparameters` is None, or what the Tuner chose for some of its keys.
 
     Raises:
       UserError: If a split is empty, a part of the model cannot be found or training
         diverges.
     """
-    tuned = decoded((fn_args.hyperparameters or {}).get("values", {}))
-    config = merged(fn_args.custom_config, tuned)
+    config = from_json(TrainerConfig, fn_args.custom_config)
+    tuned = from_keras_tuner((fn_args.hyperparameters or {}).get("values", {}))
     if tuned:
-        logging.info("The Tuner chose %s", told(tuned))
+        config = config.with_values(tuned)
+        logging.info("Values from the Tuner: %s", format_values(tuned))
     cluster = read_cluster()
     strategy = make_strategy(cluster)
-    train, corpus, num_users = read_inputs(fn_args)
+    data = read_training_data(fn_args, config.model)
 
     log_dir = fn_args.model_run_dir
     inputs = [fn_args.transform_graph_path, *fn_args.train_files]
-    checkpoints = checkpoint_folder(log_dir, config, inputs)
     with strategy.scope():
         model, report = train_model(
-            *(train, corpus, num_users, config, log_dir),
-            checkpoints=checkpoints,
+            data,
+            config,
+            log_dir,
+            checkpoints=checkpoint_folder(log_dir, config, inputs),
             is_chief=cluster.is_chief,
         )
     if not cluster.is_chief:
-        logging.info("This worker is done: the chief exports the model")
+        logging.info("This worker has finished; the chief exports the model")
         return
-    tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
-    spec = tft_output.transformed_feature_spec()
-    held_out = read_columns(fn_args.eval_files, spec, _HELD_OUT_COLUMNS)
-    export_model(
-        model,
-        embed_corpus(model, corpus.features, train, config),
-        corpus,
-        build_user_store(train, held_out, unknown_user=num_users),
-        TrainedEvents.of(train, corpus),
-        tft_output=tft_output,
-        dataset=config["data"]["dataset"],
-        options=ServingOptions(
-            max_history=config["data"]["window_length"],
-            top_k=max(config["eval"]["top_k"]),
-            exclude_seen=config["eval"]["exclude_seen"],
-        ),
-        path=fn_args.serving_model_dir,
-    )
-    _write_report(report, corpus, tuned, fn_args.model_run_dir)
+    _export(fn_args, config, data, model)
+    _write_report(report, data.corpus, tuned, log_dir)
 
 
 def train_model(
-    train: Columns,
-    corpus: Corpus,
-    num_users: int,
-    config: dict[str, Any],
+    data: TrainingData,
+    config: TrainerConfig,
     log_dir: str,
     *,
     checkpoints: str | None = None,
     is_chief: bool = True,
 ) -> tuple[TwoTowerModel, FitReport]:
-    """Makes the model that the configuration describes, and fits it.
+    """Builds the model that the configuration describes, and fits it.
 
     Args:
-      train: Transformed rows of the train split.
-      corpus: The movies.
-      num_users: Users of the vocabulary.
-      config: See `run_fn`.
-      log_dir: Where TensorBoard's event files go.
+      data: What to train on.
+      config: What the Trainer was given.
+      log_dir: Folder of TensorBoard's event files.
       checkpoints: See `trainer.fitting.fit`.
-      is_chief: Likewise.
+      is_chief: See `trainer.fitting.fit`.
 
     Returns:
       The trained model, and how training went.
     """
-    settings = config["train"]
-    keras.utils.set_random_seed(settings["seed"])
-    windows = make_windows(train, config["data"]["window_length"])
-    context = ModelContext(
-        config=config["model"],
-        movies=corpus.features,
-        num_users=num_users,
-        attribute_sizes=ATTRIBUTE_SIZES,
-        window_length=config["data"]["window_length"],
-        time_boundaries=time_boundaries(windows, config["model"]["time_buckets"]),
-        seed=settings["seed"],
-    )
+    train = config.train
+    keras.utils.set_random_seed(train.seed)
+    windows = make_windows(data.train, config.window_length)
+    context = _model_context(data, config, windows)
     validation: Windows | None = None
-    if settings["validation_queries"]:
+    if train.validation_queries:
         windows, validation = hold_out_newest(
-            windows,
-            train[f.WINDOW_INDEX],
-            settings["validation_queries"],
-            settings["seed"],
+            windows, data.train[f.WINDOW_INDEX], train.validation_queries, train.seed
         )
-    with precision(settings["precision"]):
+    with precision(train.precision):
         model = TwoTowerModel(
             context,
-            make_loss(LossContext(settings, corpus.num_ratings)),
-            settings["rating_weight"],
-            settings["self_supervised_weight"],
+            make_loss(LossContext(train, data.corpus.num_ratings)),
+            train.rating_weight,
+            train.self_supervised_weight,
         )
-    logging.info("History encoder %s", config["model"]["history_encoder"])
+    logging.info("History encoder: %s", config.model.history_encoder)
     return model, fit(
-        *(model, windows, validation, settings, log_dir),
+        *(model, windows, validation, train, log_dir),
         checkpoints=checkpoints,
         is_chief=is_chief,
+    )
+
+
+def _model_context(
+    data: TrainingData, config: TrainerConfig, windows: Windows
+) -> ModelContext:
+    return ModelContext(
+        config=config.model,
+        movies=data.corpus.features,
+        num_users=data.num_users,
+        attribute_sizes=ATTRIBUTE_SIZES,
+        window_length=config.window_length,
+        time_boundaries=time_boundaries(windows, config.model.time_buckets),
+        seed=config.train.seed,
     )
 
 
@@ -164,15 +150,37 @@ def time_boundaries(windows: Windows, num_buckets: int) -> NDArray[np.int64]:
     return np.unique(np.quantile(times, shares).astype(np.int64))
 
 
-def _write_report(
-    report: FitReport, corpus: Corpus, tuned: dict[str, Any], log_dir: str
+def _export(
+    fn_args: Any, config: TrainerConfig, data: TrainingData, model: TwoTowerModel
 ) -> None:
-    """Writes what the summary of the run shows about training."""
-    tf.io.gfile.makedirs(log_dir)
-    content = {
-        **report._asdict(),
-        "corpus_size": len(corpus.movie_ids),
-        "tuned": tuned,
-    }
-    with tf.io.gfile.GFile(f"{log_dir}/train_report.json", "w") as file:
-        json.dump(content, file, indent=2)
+    tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
+    spec = tft_output.transformed_feature_spec()
+    held_out = read_columns(fn_args.eval_files, spec, _HELD_OUT_COLUMNS)
+    export_model(
+        model,
+        embed_corpus(model, data.corpus.features, data.train, config),
+        data.corpus,
+        build_user_store(data.train, held_out, unknown_user=data.num_users),
+        TrainedEvents.of(data.train, data.corpus),
+        tft_output=tft_output,
+        dataset=config.dataset,
+        options=ServingOptions(
+            max_history=config.window_length,
+            top_k=max(config.top_k),
+            exclude_seen=config.exclude_seen,
+        ),
+        path=fn_args.serving_model_dir,
+    )
+
+
+def _write_report(
+    fit_report: FitReport, corpus: Corpus, tuned: dict[str, Any], folder: str
+) -> None:
+    report = TrainReport(
+        **dataclasses.asdict(fit_report),
+        corpus_size=len(corpus.movie_ids),
+        tuned=tuned,
+    )
+    tf.io.gfile.makedirs(folder)
+    with tf.io.gfile.GFile(f"{folder}/{TRAIN_REPORT_FILE}", "w") as file:
+        json.dump(dataclasses.asdict(report), file, indent=2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 from typing import Final, NamedTuple
 
@@ -27,6 +26,7 @@ from trainer.model import TwoTowerModel
 from trainer.preprocessing import USER_VOCABULARY
 from trainer.ranking import rank_held_out
 from trainer.training import train_model
+from trainer.training_data import TrainingData
 from trainer.windows import Windows, make_windows
 
 _BATCH: Final = 128
@@ -62,13 +62,10 @@ class World:
 
     def fit(self, train: Columns, corpus: Corpus) -> Trained:
         """Trains and embeds the corpus as the pipeline does."""
-        config = {
-            "model": dataclasses.asdict(self.config.model),
-            "train": dataclasses.asdict(self.config.train),
-            "data": {"window_length": self.length},
-        }
+        config = self.config.trainer_config("benchmark")
+        data = TrainingData(train, corpus, self.num_users)
         with tempfile.TemporaryDirectory() as folder:
-            model, _ = train_model(train, corpus, self.num_users, config, folder)
+            model, _ = train_model(data, config, folder)
         embeddings = embed_corpus(model, corpus.features, train, config)
         return Trained(model, embeddings)
 

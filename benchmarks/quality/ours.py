@@ -20,8 +20,9 @@ import tensorflow as tf
 from benchmarks.quality.prepared import Prepared, configuration
 from benchmarks.quality.protocols import PROTOCOLS
 from benchmarks.quality.split import Array
-from pipeline.step_configs import trainer_config
+from trainer.config import to_json
 from trainer.serving_contract import EVALUATE
+from trainer.train_report import TRAIN_REPORT_FILE
 from trainer.training import run_fn
 
 _BATCH_SIZE: Final = 256
@@ -49,7 +50,7 @@ def _train(
     }
     run_fn(
         SimpleNamespace(
-            custom_config=trainer_config(config, "benchmark"),
+            custom_config=to_json(config.trainer_config("benchmark")),
             hyperparameters=None,
             transform_output=str(prepared.transform_graph),
             transform_graph_path=str(prepared.transform_graph),
@@ -59,7 +60,7 @@ def _train(
             model_run_dir=str(folder / "Trainer" / "model_run" / "1"),
         )
     )
-    report_file = folder / "Trainer" / "model_run" / "1" / "train_report.json"
+    report_file = folder / "Trainer" / "model_run" / "1" / TRAIN_REPORT_FILE
     report: dict[str, Any] = json.loads(report_file.read_text())
     return {
         "seconds": report["train_seconds"],

@@ -24,7 +24,8 @@ from components.report_gen.step_times import RUN_PROPERTY, read_step_times
 from components.servability_check import REASONS
 from components.single_artifacts import Artifacts, SingleArtifactExecutor
 from trainer.serving_contract import MODEL_INFO_FILE
-from trainer.tuning.hyperparameters import merged
+from trainer.train_report import TRAIN_REPORT_FILE
+from trainer.tuning.hyperparameters import override
 
 # Input key -> type, in the order of the steps that make them: that of the page.
 INPUTS: Final = {
@@ -87,11 +88,11 @@ class Executor(SingleArtifactExecutor):
         reasons = inputs["infra_blessing"].get_string_custom_property(REASONS)
         now = datetime.datetime.now(datetime.timezone.utc)
         summary = inputs["examples"].get_string_custom_property("summary")
-        training = _read_json(inputs["model_run"].uri, "train_report.json")
+        training = _read_json(inputs["model_run"].uri, TRAIN_REPORT_FILE)
         return Facts(
             run_id=run_id,
             made_at=now.strftime("%Y-%m-%d %H:%M UTC"),
-            config=merged(json.loads(parameters["config"]), training["tuned"]),
+            config=override(json.loads(parameters["config"]), training["tuned"]),
             data=json.loads(summary or "{}"),
             gate=_read_json(inputs["data_report"].uri, "data_report.json"),
             training=training,

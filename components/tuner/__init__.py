@@ -1,1 +1,1 @@
-"""SearchTuner: TFX's Tuner, whose outcome tells how sure it is."""
+"""SearchTuner: TFX's Tuner, with the standard error of each trial's score."""

@@ -1,8 +1,6 @@
-"""SearchTuner: TFX's Tuner with an executor that tells more."""
+"""SearchTuner: TFX's Tuner with an executor that reports more."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from tfx import types
 from tfx.components.tuner.component import Tuner
@@ -10,14 +8,16 @@ from tfx.dsl.components.base import executor_spec
 from tfx.proto import trainer_pb2
 
 from components.tuner.executor import Executor
+from trainer.config import to_json
 from trainer.features import CORPUS_SPLIT, TRAIN_SPLIT
+from trainer.tuning.config import TunerConfig
 
 
 class SearchTuner(Tuner):
     """Searches for hyperparameters on the train split alone.
 
-    Inputs, outputs and parameters are those of the stock Tuner; see
-    `components.tuner.executor` for what its outputs hold beside that.
+    Inputs and outputs are those of the stock Tuner; `components.tuner.executor` says
+    what the outputs hold in addition.
     """
 
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
@@ -28,7 +28,7 @@ class SearchTuner(Tuner):
         examples: types.BaseChannel,
         transform_graph: types.BaseChannel,
         schema: types.BaseChannel,
-        custom_config: dict[str, Any],
+        config: TunerConfig,
     ) -> None:
         """Makes the node `Tuner`.
 
@@ -36,7 +36,7 @@ class SearchTuner(Tuner):
           examples: Transformed examples.
           transform_graph: The graph that transformed them.
           schema: Schema of the raw examples.
-          custom_config: See `trainer.tuning.tuner.tuner_fn`.
+          config: What `trainer.tuning.tuner.tuner_fn` reads.
         """
         splits = [TRAIN_SPLIT, CORPUS_SPLIT]
         super().__init__(
@@ -45,8 +45,8 @@ class SearchTuner(Tuner):
             transform_graph=transform_graph,
             schema=schema,
             train_args=trainer_pb2.TrainArgs(splits=splits),
-            # Empty would mean the eval split, which no search may look at.
+            # Without splits, TFX would pass the eval split, which no search may read.
             eval_args=trainer_pb2.EvalArgs(splits=splits),
-            custom_config=custom_config,
+            custom_config=to_json(config),
         )
         self.with_id("Tuner")

@@ -16,16 +16,22 @@ from tfx.types.standard_component_specs import (
 )
 from tfx.utils import io_utils
 
-from trainer.tuning.hyperparameters import SEARCH_FILE, decoded, nested
+from trainer.tuning.hyperparameters import (
+    BEST_VALUES_PROPERTY,
+    SEARCH_FILE,
+    by_section,
+    from_keras_tuner,
+)
 from trainer.tuning.tuner import Outcome, RetrievalTuner
 
 
 class Executor(executor.Executor):
-    """As the stock Tuner's, which keeps the score of a trial and not its error.
+    """Runs the stock Tuner's search and keeps more of its results.
 
-    Beside `tuner_results.json` it writes `search.json`: the best values, and all trials
-    with recall@10, standard error and seconds. The best values are also the custom
-    property `summary` of the artifact `best_hyperparameters`, for lineage.
+    `tuner_results.json` has only the score of each trial. `search.json`, beside it, has
+    the best values, and all trials with recall@10, standard error and seconds. The best
+    values are also the custom property `summary` of the artifact
+    `best_hyperparameters`, for `two-tower lineage`.
     """
 
     def Do(  # noqa: N802 - TFX's name
@@ -34,12 +40,12 @@ class Executor(executor.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Searches, and writes what was found.
+        """Searches, and writes the best values and the list of trials.
 
         Args:
           input_dict: `examples`, `transform_graph`, `schema`.
           output_dict: `best_hyperparameters`, `tuner_results`.
-          exec_properties: Of the stock Tuner.
+          exec_properties: Those of the stock Tuner.
         """
         tuner: RetrievalTuner = executor.search(
             input_dict,
@@ -48,17 +54,18 @@ class Executor(executor.Executor):
             print_tuning_summary=False,
         )
         executor.write_best_hyperparameters(tuner, output_dict)
-        best = decoded(tuner.get_best_hyperparameters()[0].values)
+        best = from_keras_tuner(tuner.get_best_hyperparameters()[0].values)
         content = {"best": best, "trials": _ranked(tuner.outcomes)}
         folder = artifact_utils.get_single_uri(output_dict[TUNER_RESULTS_KEY])
         path = os.path.join(folder, SEARCH_FILE)
         io_utils.write_string_file(path, json.dumps(content, indent=2))
-        found = output_dict[BEST_HYPERPARAMETERS_KEY][0]
-        found.set_string_custom_property("summary", json.dumps(nested(best)))
+        artifact = output_dict[BEST_HYPERPARAMETERS_KEY][0]
+        summary = json.dumps(by_section(best))
+        artifact.set_string_custom_property(BEST_VALUES_PROPERTY, summary)
 
 
 def _ranked(outcomes: list[Outcome]) -> list[dict[str, Any]]:
-    """Best first, failed ones last; of equals the earlier first, as KerasTuner does."""
+    """Sorts trials: best first, failed ones last, ties as they ran (as KerasTuner)."""
     ranked = sorted(
         outcomes, key=lambda o: -1.0 if o.recall is None else o.recall, reverse=True
     )

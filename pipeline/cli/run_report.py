@@ -12,7 +12,7 @@ from rich.text import Text
 from pipeline.cli.tables import number, print_table
 from pipeline.runs.summary import Metrics, Summary
 from pipeline.runs.workspace import DEFAULT_ROOT, Run, Workspace
-from trainer.tuning.hyperparameters import told
+from trainer.tuning.hyperparameters import format_values
 
 _SHOWN_CUTOFF: Final = 10
 _ALL_UP_TO: Final = 8
@@ -91,7 +91,7 @@ def _facts(
     for reason in summary.reasons:
         yield "", reason
     if summary.tuning:
-        yield "Tuned", told(summary.tuning["best"])
+        yield "Tuned", format_values(summary.tuning["best"])
     yield "Model", summary.pushed_model or "none was pushed"
     yield (
         "Took",

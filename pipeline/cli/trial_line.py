@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trainer.progress import Event
-from trainer.tuning.hyperparameters import told
+from trainer.tuning.hyperparameters import format_values
 
 
 def trial_line(event: Event) -> str:
@@ -13,5 +13,5 @@ def trial_line(event: Event) -> str:
         result = f"recall@10 {event['recall']:.4f} ± {event['standard_error']:.4f}"
     return (
         f"    trial {event['trial']}/{event['trials']}   {result}   "
-        f"{event['seconds']:.1f} s   {told(event['values'])}"
+        f"{event['seconds']:.1f} s   {format_values(event['values'])}"
     )

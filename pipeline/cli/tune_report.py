@@ -19,7 +19,7 @@ from pipeline.runs.summary import Summary
 from pipeline.runs.workspace import Run, Workspace
 from trainer.errors import UsageError
 from trainer.tuning.config import TuneConfig
-from trainer.tuning.hyperparameters import nested, short, told
+from trainer.tuning.hyperparameters import by_section, format_value, format_values
 
 
 def check_output(path: Path) -> None:
@@ -61,7 +61,7 @@ class TuneReport:
         print_table(*_table(trials, list(self.tune.space)), console=console)
         console.print()
         facts = [
-            ("Best", told(best)),
+            ("Best", format_values(best)),
             ("", _certainty(trials)),
             ("File", str(self.output)),
             ("Summary", str(run.summary)),
@@ -99,7 +99,7 @@ def _table(
             number(trial["standard_error"]),
             str(trial["epochs"] or "-"),
             number(trial["seconds"], 1),
-            *(short(trial["values"][key]) for key in keys),
+            *(format_value(trial["values"][key]) for key in keys),
         ]
         for trial in trials
     ]
@@ -126,5 +126,5 @@ def _yaml(trial: Mapping[str, Any], best: Mapping[str, Any], summary: Summary) -
         f"# Found by `two-tower tune` on {summary.dataset}, run {summary.run_id}:\n"
         f"# recall@10 {trial['recall']:.4f} on the validation slice, standard error "
         f"{trial['standard_error']:.4f}.\n"
-        + yaml.safe_dump(nested(best), sort_keys=False, default_flow_style=None)
+        + yaml.safe_dump(by_section(best), sort_keys=False, default_flow_style=None)
     )

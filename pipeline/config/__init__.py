@@ -20,7 +20,7 @@ from components.evaluator.config import EvalConfig
 from components.movielens_example_gen.config import ExampleGenConfig
 from components.servability_check.config import ServingConfig
 from pipeline.kubeflow.config import KubeflowConfig
-from trainer.config import FROZEN, ModelConfig, TrainConfig
+from trainer.config import FROZEN, ModelConfig, TrainConfig, TrainerConfig
 from trainer.tuning.config import TuneConfig
 
 __all__ = [
@@ -61,3 +61,19 @@ class PipelineConfig:
                 "nothing to tell a good trial by"
             )
         return self
+
+    def trainer_config(self, code_hash: str) -> TrainerConfig:
+        """Selects what the Trainer reads: another changed key must not retrain.
+
+        Args:
+          code_hash: Fingerprint of the Trainer's code.
+        """
+        return TrainerConfig(
+            model=self.model,
+            train=self.train,
+            dataset=self.data.dataset,
+            window_length=self.data.window_length,
+            top_k=self.eval.top_k,
+            exclude_seen=self.eval.exclude_seen,
+            code_hash=code_hash,
+        )

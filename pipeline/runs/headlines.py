@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from trainer.tuning.hyperparameters import SEARCH_FILE, told
+from trainer.train_report import TRAIN_REPORT_FILE
+from trainer.tuning.hyperparameters import SEARCH_FILE, format_values
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def _transform_graph(output: Output) -> str:
 
 
 def _model_run(output: Output) -> str:
-    report = output.read_json("train_report.json") or {}
+    report = output.read_json(TRAIN_REPORT_FILE) or {}
     losses = report.get("loss", ())
     return f"loss {losses[0]:.3f} -> {losses[-1]:.3f}" if losses else ""
 
@@ -98,7 +99,8 @@ def _tuner_results(output: Output) -> str:
     search = output.read_json(SEARCH_FILE)
     best = search["trials"][0]
     trials = _counted(len(search["trials"]), "trial", "trials")
-    return f"best of {trials}: recall@10 {best['recall']:.3f} by {told(search['best'])}"
+    values = format_values(search["best"])
+    return f"best of {trials}: recall@10 {best['recall']:.3f} by {values}"
 
 
 def _evaluation(output: Output) -> str:

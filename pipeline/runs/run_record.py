@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.runs.headlines import Output
-from trainer.tuning.hyperparameters import merged
+from trainer.train_report import TRAIN_REPORT_FILE
+from trainer.tuning.hyperparameters import override
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class PastRun:
         for step in self.steps:
             if "run_report" in step.outputs and "config" in step.parameters:
                 content: dict[str, Any] = json.loads(step.parameters["config"])
-                return merged(content, self.training.get("tuned", {}))
+                return override(content, self.training.get("tuned", {}))
         return {}
 
     @property
@@ -110,7 +111,7 @@ class PastRun:
     @property
     def training(self) -> dict[str, Any]:
         """`train_report.json`; empty where there is none."""
-        return self._json("model_run", "train_report.json")
+        return self._json("model_run", TRAIN_REPORT_FILE)
 
     @property
     def version(self) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pipeline.runs.headlines import refusals
 from pipeline.runs.run_state import RunState
+from trainer.train_report import TRAIN_REPORT_FILE
 from trainer.tuning.hyperparameters import SEARCH_FILE
 
 Metrics = Mapping[str, float]
@@ -78,7 +79,7 @@ class Measured:
 def build(measured: Measured, state: RunState) -> Summary:
     """Reads the artifacts of the run, cached ones included."""
     evaluation = _report(state, "evaluation", "retrieval_summary.json")
-    training = _report(state, "model_run", "train_report.json")
+    training = _report(state, "model_run", TRAIN_REPORT_FILE)
     return Summary(
         run_id=measured.run_id,
         dataset=measured.dataset,

@@ -12,10 +12,11 @@ import pytest
 from tests.fixtures import small_model as small
 from tests.trainer.test_model import make_model
 from trainer import features as f
-from trainer.callbacks import ProgressCallback
 from trainer.checkpoints import checkpoint_folder
-from trainer.fitting import FitReport, fit
+from trainer.fitting import fit
 from trainer.model import TwoTowerModel
+from trainer.progress_callback import ProgressCallback
+from trainer.train_report import FitReport
 from trainer.windows import hold_out_newest, make_windows
 
 EPOCHS = 4
@@ -31,7 +32,7 @@ def fitted(folder: Path) -> tuple[TwoTowerModel, FitReport]:
     train, validation = hold_out_newest(windows, columns[f.WINDOW_INDEX], 6, seed=1)
     # Dropout and negatives are drawn, so that the state of their generators counts.
     model = make_model("sampled_softmax")
-    settings = small.settings(loss="sampled_softmax", epochs=EPOCHS)
+    settings = small.train_config(loss="sampled_softmax", epochs=EPOCHS)
     state = str(folder / "checkpoints" / "key")
     log_dir = str(folder / "log")
     return model, fit(model, train, validation, settings, log_dir, checkpoints=state)
@@ -81,11 +82,12 @@ def test_a_damaged_checkpoint_is_named_and_training_starts_anew(
 
 
 def test_the_folder_is_that_of_the_same_thing_and_of_no_other() -> None:
-    first = checkpoint_folder("/runs/Trainer/model_run/7", {"a": 1}, ["x", "y"])
+    config = small.trainer_config()
+    first = checkpoint_folder("/runs/Trainer/model_run/7", config, ["x", "y"])
     assert first.startswith("/runs/Trainer/checkpoints/")
-    assert first == checkpoint_folder("/runs/Trainer/model_run/9", {"a": 1}, ["y", "x"])
-    changed = checkpoint_folder("/runs/Trainer/model_run/7", {"a": 2}, ["x", "y"])
-    assert first != changed
+    assert first == checkpoint_folder("/runs/Trainer/model_run/9", config, ["y", "x"])
+    other = small.trainer_config(train=small.train_config(seed=8))
+    assert first != checkpoint_folder("/runs/Trainer/model_run/7", other, ["x", "y"])
 
 
 def test_only_states_are_removed(tmp_path: Path) -> None:

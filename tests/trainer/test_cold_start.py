@@ -50,7 +50,7 @@ def trained(movies: CandidateFeatures) -> TwoTowerModel:
     keras.utils.set_random_seed(1)
     context = small.context(time_dim=0)._replace(movies=movies)
     counts = movies.is_rated[:-1].astype(int)
-    model = TwoTowerModel(context, make_loss(LossContext(small.settings(), counts)))
+    model = TwoTowerModel(context, make_loss(LossContext(small.train_config(), counts)))
     model.candidate_tower.movie.assign(planted())
     return model
 
@@ -58,11 +58,10 @@ def trained(movies: CandidateFeatures) -> TwoTowerModel:
 def embedded(
     movies: CandidateFeatures, temperature: float = 1.0, **changes: Any
 ) -> np.ndarray:
-    config = {
-        "model": dataclasses.asdict(dataclasses.replace(small.MODEL, **changes)),
-        "train": small.settings(temperature=temperature),
-        "data": {"window_length": small.WINDOW_LENGTH},
-    }
+    config = small.trainer_config(
+        model=dataclasses.replace(small.MODEL, **changes),
+        train=small.train_config(temperature=temperature),
+    )
     return embed_corpus(trained(movies), movies, small.train_columns(), config)
 
 

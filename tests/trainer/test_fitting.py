@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from tests.fixtures import small_model as small
 from tests.trainer.test_model import NUM_TARGETS, batch, make_model
 from trainer import features as f
 from trainer.errors import UserError
-from trainer.fitting import FitReport, fit, make_optimizer
+from trainer.fitting import fit, make_optimizer
 from trainer.model import TwoTowerModel
+from trainer.train_report import FitReport
 from trainer.validation import Validation
 from trainer.windows import Windows, hold_out_newest, make_windows
 
@@ -26,7 +28,7 @@ def windows() -> Windows:
 
 
 def fitted(model: TwoTowerModel, folder: Path, **changes: Any) -> FitReport:
-    return fit(model, windows(), None, small.settings(**changes), str(folder))
+    return fit(model, windows(), None, small.train_config(**changes), str(folder))
 
 
 def found(model: TwoTowerModel) -> float:
@@ -74,7 +76,7 @@ def test_equal_seeds_train_equal_models(tmp_path: Path) -> None:
 def test_adam_squares_the_sum_of_a_sparse_gradient() -> None:
     """Keras would sum the squares: of each time that a movie stands in the batch."""
     model = make_model(dropout=0.0, user_dropout=0.0)
-    model.compile(optimizer=make_optimizer(small.settings(), steps=1))
+    model.compile(optimizer=make_optimizer(small.train_config(), steps=1))
     model.train_step(batch())
     variables = {variable.path: variable for variable in model.optimizer.variables}
     momenta = {path: v for path, v in variables.items() if path.endswith("_momentum")}
@@ -88,18 +90,20 @@ def test_adam_squares_the_sum_of_a_sparse_gradient() -> None:
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "adagrad", "sgd"])
 def test_the_optimizer_is_the_named_one(name: str) -> None:
-    settings = small.settings(optimizer=name, learning_rate=0.25)
+    settings = small.train_config(optimizer=name, learning_rate=0.25)
     optimizer = make_optimizer(settings, steps=10)
     assert type(optimizer).__name__.lower() == name
     schedule = optimizer._learning_rate
     assert float(schedule(0)) == pytest.approx(0.25)
     assert float(schedule(small.TRAIN.epochs * 10)) == pytest.approx(0.0125)
-    constant = make_optimizer({**settings, "learning_rate_schedule": "constant"}, 10)
+    constant = make_optimizer(
+        dataclasses.replace(settings, learning_rate_schedule="constant"), 10
+    )
     assert float(constant.learning_rate) == pytest.approx(0.25)
 
 
 def test_an_optimizer_of_ones_own_is_found_by_its_path() -> None:
-    settings = small.settings(optimizer="keras.optimizers.Lion")
+    settings = small.train_config(optimizer="keras.optimizers.Lion")
     assert type(make_optimizer(settings, 10)).__name__ == "Lion"
 
 
@@ -114,7 +118,9 @@ def validated(folder: Path, **changes: Any) -> tuple[TwoTowerModel, FitReport]:
     columns = small.train_columns()
     train, validation = hold_out_newest(windows(), columns[f.WINDOW_INDEX], 6, seed=1)
     model = make_model()
-    return model, fit(model, train, validation, small.settings(**changes), str(folder))
+    return model, fit(
+        model, train, validation, small.train_config(**changes), str(folder)
+    )
 
 
 def test_recall_is_measured_on_what_training_does_not_see(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def make_model(
     counts = np.full(small.NUM_MOVIES, 4)
     return TwoTowerModel(
         small.context(**changes),
-        make_loss(LossContext(small.settings(loss=loss), counts)),
+        make_loss(LossContext(small.train_config(loss=loss), counts)),
         *weights,
     )
 

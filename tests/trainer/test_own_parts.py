@@ -27,7 +27,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_the_documented_encoder_and_loss_train(mine: str, tmp_path: Path) -> None:
-    settings = small.settings(loss=f"{mine}.RareMoviesCount")
+    settings = small.train_config(loss=f"{mine}.RareMoviesCount")
     loss = make_loss(LossContext(settings, np.full(small.NUM_MOVIES, 4)))
     assert type(loss).__name__ == "RareMoviesCount"
     model = TwoTowerModel(small.context(history_encoder=f"{mine}.LastThree"), loss)

@@ -23,10 +23,8 @@ class AttentionHistory(HistoryEncoder):
         super().__init__(context)
         config, dim = context.config, self.embedding_dim
         self._blocks = [
-            _Block(
-                dim, config["encoder_heads"], config["encoder_dropout"], context.seed
-            )
-            for _ in range(config["encoder_layers"])
+            _Block(dim, config.encoder_heads, config.encoder_dropout, context.seed)
+            for _ in range(config.encoder_layers)
         ]
         self._norm = keras.layers.LayerNormalization()
         shape = (None, context.window_length, dim)

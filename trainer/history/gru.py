@@ -22,7 +22,7 @@ class GRUHistory(HistoryEncoder):
         dim = self.embedding_dim
         self._layers_in_order = [
             keras.layers.GRU(dim, return_sequences=True, name=f"gru_{i}")
-            for i in range(context.config["encoder_layers"])
+            for i in range(context.config.encoder_layers)
         ]
         for layer in self._layers_in_order:
             layer.build((None, context.window_length, dim))

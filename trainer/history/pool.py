@@ -36,7 +36,7 @@ class PooledHistory(HistoryEncoder):
     def __init__(self, context: ModelContext) -> None:
         """See the class docstring."""
         super().__init__(context)
-        decays = context.config["recency_decays"]
+        decays = context.config.recency_decays
         self.num_outputs = 1 + len(decays)
         num_places = context.window_length + 1
         self._num_blocks = -(-num_places // _BLOCK_LENGTH)

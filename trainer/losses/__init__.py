@@ -8,11 +8,11 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from trainer.dotted_paths import find_class
 from trainer.losses.base import LossContext, Retrieval, RetrievalLoss
 from trainer.losses.full_softmax import FullSoftmax
 from trainer.losses.in_batch_softmax import InBatchSoftmax
 from trainer.losses.sampled_softmax import SampledSoftmax
-from trainer.naming import named_class
 
 __all__ = [
     "LOSSES",
@@ -42,10 +42,10 @@ def make_loss(context: LossContext) -> RetrievalLoss:
     Raises:
       UserError: If there is no such loss.
     """
-    name, num_movies = context.config["loss"], len(context.num_ratings)
+    name, num_movies = context.config.loss, len(context.num_ratings)
     if name == "auto":
         is_small = num_movies <= _LARGEST_FULL_CORPUS
         name = "full_softmax" if is_small else "sampled_softmax"
-    loss: RetrievalLoss = named_class("train.loss", name, LOSSES)(context)
+    loss: RetrievalLoss = find_class("train.loss", name, LOSSES)(context)
     logging.info("Loss %s over a corpus of %d movies", name, num_movies)
     return loss

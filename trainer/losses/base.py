@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 from numpy.typing import NDArray
+
+from trainer.config import TrainConfig
 
 
 class Retrieval(NamedTuple):
@@ -31,11 +32,11 @@ class LossContext(NamedTuple):
     """What a loss is constructed with, one's own included.
 
     Attributes:
-      config: The fields of `pipeline.config.TrainConfig`.
+      config: The section `train` of the configuration.
       num_ratings: int64 `[num_movies]`, events of each movie in the train split.
     """
 
-    config: Mapping[str, Any]
+    config: TrainConfig
     num_ratings: NDArray[Any]
 
 
@@ -50,10 +51,10 @@ class RetrievalLoss:
         """Reads what the softmax losses have in common."""
         config = context.config
         self.num_movies = len(context.num_ratings)
-        self.temperature = config["temperature"]
-        self._label_smoothing = config["label_smoothing"]
-        self._num_hard_negatives = config["hard_negatives"]
-        self._sums = config["loss_reduction"] == "sum"
+        self.temperature = config.temperature
+        self._label_smoothing = config.label_smoothing
+        self._num_hard_negatives = config.hard_negatives
+        self._sums = config.loss_reduction == "sum"
 
     def candidate_ids(self, targets: tf.Tensor) -> tf.Tensor:
         """Names the movies that this step compares with, before they are embedded.

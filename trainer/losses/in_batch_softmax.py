@@ -30,10 +30,10 @@ class InBatchSoftmax(RetrievalLoss):
         super().__init__(context)
         config, counts = context.config, context.num_ratings
         self._frequency = (counts / max(counts.sum(), 1)).astype(np.float32)
-        self._num_uniform = config["uniform_negatives"]
-        self._corrects = config["logq_correction"]
-        self._removes_hits = config["remove_accidental_hits"]
-        self._seed = keras.random.SeedGenerator(config["seed"])
+        self._num_uniform = config.uniform_negatives
+        self._corrects = config.logq_correction
+        self._removes_hits = config.remove_accidental_hits
+        self._seed = keras.random.SeedGenerator(config.seed)
 
     def candidate_ids(self, targets: tf.Tensor) -> tf.Tensor:
         """Names the targets and draws the uniform negatives."""

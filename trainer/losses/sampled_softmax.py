@@ -35,12 +35,12 @@ class SampledSoftmax(RetrievalLoss):
         super().__init__(context)
         weights = context.num_ratings**_SAMPLING_POWER
         probabilities = weights / weights.sum()
-        self._num_negatives = context.config["num_negatives"]
+        self._num_negatives = context.config.num_negatives
         # What is never drawn needs no correction.
         expected = np.where(weights > 0, self._num_negatives * probabilities, 1.0)
         self._log_expected = np.log(expected).astype(np.float32)
         self._cumulative = np.cumsum(probabilities).astype(np.float32)
-        self._seed = keras.random.SeedGenerator(context.config["seed"])
+        self._seed = keras.random.SeedGenerator(context.config.seed)
 
     def candidate_ids(self, targets: tf.Tensor) -> tf.Tensor:
         """Draws the negatives of a step."""

@@ -37,7 +37,7 @@ class CandidateTower(keras.layers.Layer):
         super().__init__(name="candidate_tower")
         config, movies = context.config, context.movies
         self.embedding_dim = context.embedding_dim
-        self.movie_features = tuple(config["movie_features"])
+        self.movie_features = tuple(config.movie_features)
         num_rows, num_genres = movies.genre_weights.shape
         self.movie = self._table("movie", num_rows, INITIALIZER)
         self.genre = self._table("genre", num_genres)
@@ -46,18 +46,18 @@ class CandidateTower(keras.layers.Layer):
         self.year = self._table("year", int(movies.year_index.max()) + 1)
         self.title = self._table("title", movies.num_title_tokens)
         self.time = self.add_weight(
-            (num_rows, config["time_dim"]),
+            (num_rows, config.time_dim),
             initializer="zeros",
             name="time",
-            trainable=config["time_dim"] > 0,
+            trainable=config.time_dim > 0,
         )
         self.bias = self.add_weight(
             (num_rows, 1),
             initializer="zeros",
             name="bias",
-            trainable=config["item_bias"],
+            trainable=config.item_bias,
         )
-        self._dropout = config["movie_dropout"]
+        self._dropout = config.movie_dropout
         self._seed = keras.random.SeedGenerator(context.seed + 3)
         # Index of each movie as a movie of its own, or of "unknown".
         self._known_as = np.where(
@@ -69,7 +69,7 @@ class CandidateTower(keras.layers.Layer):
         is_word = movies.title_tokens >= 0
         self._words = movies.title_tokens[is_word]
         self._word_splits = np.append(0, np.cumsum(is_word.sum(axis=1)))
-        self._add_cross(config["cross_layers"])
+        self._add_cross(config.cross_layers)
 
     def _table(
         self, name: str, rows: int, initializer: str = "zeros"

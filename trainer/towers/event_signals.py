@@ -29,7 +29,7 @@ class EventSignals(keras.layers.Layer):
             name: self.add_weight(
                 (sizes[name], context.embedding_dim), initializer="zeros", name=name
             )
-            for name in context.config["event_features"]
+            for name in context.config.event_features
         }
 
     def call(self, ratings: tf.Tensor, timestamps: tf.Tensor) -> tf.Tensor:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
+from trainer.config import ModelConfig
 from trainer.context import ModelContext
+from trainer.dotted_paths import find_class
 from trainer.history import ENCODERS
-from trainer.naming import named_class
 from trainer.towers.candidate_tower import INITIALIZER
 from trainer.towers.cross import CrossNetwork
 from trainer.towers.dropout import ByteDropout
@@ -52,23 +52,23 @@ class QueryTower(keras.layers.Layer):
         config, dim = context.config, context.embedding_dim
         self.num_users = context.num_users
         self.embedding_dim = dim
-        self.history = named_class(
-            "model.history_encoder", config["history_encoder"], ENCODERS
+        self.history = find_class(
+            "model.history_encoder", config.history_encoder, ENCODERS
         )(context)
-        self._signals = EventSignals(context) if config["event_features"] else None
-        self._user_dropout = config["user_dropout"]
+        self._signals = EventSignals(context) if config.event_features else None
+        self._user_dropout = config.user_dropout
         self._seed = keras.random.SeedGenerator(context.seed)
-        self._dropout = ByteDropout(config["dropout"], context.seed + 1)
+        self._dropout = ByteDropout(config.dropout, context.seed + 1)
         self._add_tables(context)
         self._add_correction((self.history.num_outputs + 1) * dim, config)
         self.built = True
 
     def _add_tables(self, context: ModelContext) -> None:
-        dim, time_dim = context.embedding_dim, context.config["time_dim"]
+        dim, time_dim = context.embedding_dim, context.config.time_dim
         self.user = self.add_weight(
             (self.num_users + 1, dim), initializer=INITIALIZER, name="user"
         )
-        sizes = context.attribute_sizes if context.config["user_attributes"] else ()
+        sizes = context.attribute_sizes if context.config.user_attributes else ()
         self.attributes = [
             self.add_weight((size, dim), initializer="zeros", name=f"attribute_{i}")
             for i, size in enumerate(sizes)
@@ -83,11 +83,11 @@ class QueryTower(keras.layers.Layer):
             trainable=time_dim > 0,
         )
 
-    def _add_correction(self, width: int, config: Mapping[str, Any]) -> None:
-        hidden = config["hidden_units"]
+    def _add_correction(self, width: int, config: ModelConfig) -> None:
+        hidden = config.hidden_units
         self._hidden = self._cross = None
-        if config["cross_layers"]:
-            self._cross = CrossNetwork(config["cross_layers"], width)
+        if config.cross_layers:
+            self._cross = CrossNetwork(config.cross_layers, width)
         if hidden:
             self._hidden = keras.layers.Dense(hidden, activation="gelu")
             self._correction = keras.layers.Dense(

@@ -1,4 +1,4 @@
-"""The configuration of the search for hyperparameters: `TuneConfig`."""
+"""The configuration of the hyperparameter search: `TuneConfig`, `TunerConfig`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
-from trainer.config import FROZEN, ModelConfig, PositiveInt, TrainConfig
+from trainer.config import (
+    FROZEN,
+    ModelConfig,
+    PositiveInt,
+    TrainConfig,
+    TrainerConfig,
+)
 
 _SECTIONS: Final[dict[str, type]] = {"model": ModelConfig, "train": TrainConfig}
 # Key -> why no trial may change it.
@@ -115,6 +121,19 @@ class TuneConfig:
             other = "tune.epochs" if self.epochs else "tune.algorithm hyperband"
             raise ValueError(f"tune.space has {_EPOCHS}, which {other} sets too")
         return self
+
+
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
+class TunerConfig:
+    """Everything that the Tuner reads, as JSON: see `trainer.config.to_json`.
+
+    Attributes:
+      trainer: What the Trainer would be given without the search.
+      tune: The search.
+    """
+
+    trainer: TrainerConfig
+    tune: TuneConfig
 
 
 def _check_key(key: str) -> None:

@@ -1,9 +1,9 @@
-"""What a search found, between KerasTuner's hyperparameters and the configuration.
+"""Hyperparameter values between KerasTuner, the configuration and its readers.
 
-A hyperparameter is named by its key, such as `train.learning_rate`. KerasTuner chooses
-among numbers, texts or booleans of one type; what is no such value (a list, null,
-values of several types) is written to it as JSON. This module imports nothing heavy:
-the command line, the Trainer and the Tuner all use it.
+A hyperparameter is named by its configuration key, such as `train.learning_rate`.
+KerasTuner chooses among numbers, strings or booleans of one type; any other value (a
+list, null, values of mixed types) is passed to it as a JSON string. This module imports
+nothing heavy, so that the command line can use it too.
 """
 
 from __future__ import annotations
@@ -13,15 +13,20 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-BEST_FILE: Final = "best_hyperparameters.txt"  # of TFX's Tuner
-SEARCH_FILE: Final = "search.json"  # of `components.tuner`
-# Bookkeeping of KerasTuner's Hyperband.
+# In the artifact `best_hyperparameters`, by TFX's Tuner.
+BEST_FILE: Final = "best_hyperparameters.txt"
+# Its custom property, by `components.tuner`: the best values by section, as JSON.
+BEST_VALUES_PROPERTY: Final = "summary"
+# In the artifact `tuner_results`, by `components.tuner`: the best values by key under
+# `best`, and each trial's `trainer.tuning.tuner.Outcome` under `trials`, best first.
+SEARCH_FILE: Final = "search.json"
+# Prefix of the values that KerasTuner's Hyperband adds for its own bookkeeping.
 _INTERNAL: Final = "tuner/"
 _SCALARS: Final = (bool, int, float, str)
 
 
-def encoded(values: Sequence[Any]) -> list[Any]:
-    """Writes the values of a choice as ones that KerasTuner takes."""
+def to_keras_tuner(values: Sequence[Any]) -> list[Any]:
+    """Converts the values of a choice to values that KerasTuner accepts."""
     types = {type(value) for value in values}
     if types == {int, float}:
         return [float(value) for value in values]
@@ -30,44 +35,44 @@ def encoded(values: Sequence[Any]) -> list[Any]:
     return [json.dumps(value) for value in values]
 
 
-def decoded(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Reads back the values of one trial, without what KerasTuner notes beside them.
+def from_keras_tuner(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Converts a trial's values back, without KerasTuner's own bookkeeping.
 
     Args:
-      values: Hyperparameter -> value, as in `HyperParameters.values`.
+      values: Hyperparameter to value, as in `HyperParameters.values`.
     """
     return {
-        key: _decoded(value)
+        key: _parse(value)
         for key, value in values.items()
         if not key.startswith(_INTERNAL)
     }
 
 
-def _decoded(value: Any) -> Any:
+def _parse(value: Any) -> Any:
     if isinstance(value, str):
-        with contextlib.suppress(ValueError):  # a text that stands for itself
+        with contextlib.suppress(ValueError):  # a plain string, not JSON
             return json.loads(value)
     return value
 
 
-def merged(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Puts what was found in place of what was configured.
+def override(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Replaces values of a configuration that is given as JSON.
 
     Args:
-      config: Section -> key -> value.
-      values: `section.key` -> value.
+      config: Section to key to value.
+      values: `section.key` to value.
 
     Returns:
       A new configuration; `config` is not changed.
     """
     result = dict(config)
-    for section, fields in nested(values).items():
+    for section, fields in by_section(values).items():
         result[section] = {**result.get(section, {}), **fields}
     return result
 
 
-def nested(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Turns `section.key` -> value into section -> key -> value."""
+def by_section(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Turns `{"section.key": value}` into `{"section": {"key": value}}`."""
     result: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
         section, _, key = name.partition(".")
@@ -75,13 +80,13 @@ def nested(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return result
 
 
-def told(values: Mapping[str, Any]) -> str:
-    """The values in one line, for people."""
-    return ", ".join(f"{key} {short(value)}" for key, value in values.items())
+def format_values(values: Mapping[str, Any]) -> str:
+    """Formats keys and values as one line of text."""
+    return ", ".join(f"{key} {format_value(value)}" for key, value in values.items())
 
 
-def short(value: Any) -> str:
-    """A value with four digits that count, lists without spaces."""
+def format_value(value: Any) -> str:
+    """Formats a value: floats with four significant digits, lists without spaces."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""`tune.space` as KerasTuner's hyperparameters, and KerasTuner's ways to search it."""
+"""`tune.space` as KerasTuner's hyperparameters, and the oracles that search it."""
 
 from __future__ import annotations
 
@@ -12,86 +12,86 @@ from keras_tuner.oracles import (
     RandomSearchOracle,
 )
 
-from trainer.tuning.hyperparameters import encoded
+from trainer.config import TrainerConfig
+from trainer.tuning.config import Dimension, TunerConfig
+from trainer.tuning.hyperparameters import to_keras_tuner
 from trainer.validation import MONITORED
 
 
-def hyperparameters(space: Mapping[str, Any]) -> keras_tuner.HyperParameters:
-    """Declares the space.
+def hyperparameters(space: Mapping[str, Dimension]) -> keras_tuner.HyperParameters:
+    """Declares the search space.
 
     Args:
-      space: Key -> the fields of a `trainer.tuning.config.Dimension`.
+      space: Configuration key to its allowed values.
     """
     declared = keras_tuner.HyperParameters()
     for key, dimension in space.items():
-        if dimension["values"]:
-            declared.Choice(key, encoded(dimension["values"]))
+        if dimension.values:
+            declared.Choice(key, to_keras_tuner(dimension.values))
             continue
-        low, high = dimension["min"], dimension["max"]
-        sampling = "log" if dimension["log"] else "linear"
-        # Of an integer key, both bounds were checked to be integers.
-        kind = declared.Int if isinstance(low, int) else declared.Float
-        kind(key, low, high, sampling=sampling)
+        sampling = "log" if dimension.log else "linear"
+        # `TuneConfig` has checked that both bounds of an integer key are integers.
+        kind = declared.Int if isinstance(dimension.min, int) else declared.Float
+        kind(key, dimension.min, dimension.max, sampling=sampling)
     return declared
 
 
-def configured(
-    space: Mapping[str, Any], config: Mapping[str, Any]
+def configured_point(
+    space: Mapping[str, Dimension], config: TrainerConfig
 ) -> dict[str, Any] | None:
-    """The configuration's own values as a point of the space.
+    """Finds the point of the search space that the configuration itself is.
 
     Args:
-      space: See `hyperparameters`.
-      config: See `trainer.training.run_fn`.
+      space: Configuration key to its allowed values.
+      config: The configuration.
 
     Returns:
-      Hyperparameter -> value; None where one of them lies outside.
+      Hyperparameter to value; None if a value is outside the space.
     """
-    found = {}
+    point = {}
     for key, dimension in space.items():
         section, _, name = key.partition(".")
-        value = config[section][name]
-        if dimension["values"]:
-            if value not in dimension["values"]:
+        value = getattr(getattr(config, section), name)
+        if isinstance(value, tuple):  # in the space it is a list, as in JSON
+            value = list(value)
+        if dimension.values:
+            if value not in dimension.values:
                 return None
-            index = dimension["values"].index(value)
-            found[key] = encoded(dimension["values"])[index]
-        elif value is None or not dimension["min"] <= value <= dimension["max"]:
+            index = dimension.values.index(value)
+            point[key] = to_keras_tuner(dimension.values)[index]
+        elif value is None or not dimension.min <= value <= dimension.max:
             return None
         else:
-            found[key] = value
-    return found
+            point[key] = value
+    return point
 
 
-def oracle(tune: Mapping[str, Any], config: Mapping[str, Any]) -> keras_tuner.Oracle:
-    """Makes what draws the trials.
-
-    Args:
-      tune: The fields of a `trainer.tuning.config.TuneConfig`.
-      config: See `trainer.training.run_fn`.
-    """
+def make_oracle(config: TunerConfig) -> keras_tuner.Oracle:
+    """Makes the oracle that `tune.algorithm` names: it chooses each trial's values."""
+    tune, trainer = config.tune, config.trainer
     options: dict[str, Any] = {
         "objective": keras_tuner.Objective(MONITORED, direction="max"),
-        "hyperparameters": hyperparameters(tune["space"]),
+        "hyperparameters": hyperparameters(tune.space),
         "tune_new_entries": False,
-        "seed": config["train"]["seed"],
-        # One that diverges tells nothing of the others, and `trainer.tuning.tuner` says
-        # more than KerasTuner where all do.
-        "max_consecutive_failed_trials": tune["trials"] + 1,
+        "seed": trainer.train.seed,
+        # One that diverges says nothing about the others, and `trainer.tuning.tuner`
+        # has the better message if all of them fail.
+        "max_consecutive_failed_trials": tune.trials + 1,
     }
-    if tune["algorithm"] == "hyperband":
-        options["max_epochs"] = tune["epochs"] or config["train"]["epochs"]
-    made = _ORACLES[tune["algorithm"]](configured(tune["space"], config), **options)
-    made.max_trials = tune["trials"]  # Hyperband's own constructor knows no limit
-    return made
+    if tune.algorithm == "hyperband":
+        options["max_epochs"] = tune.epochs or trainer.train.epochs
+    first = configured_point(tune.space, trainer)
+    oracle = _ORACLES[tune.algorithm](first, **options)
+    oracle.max_trials = tune.trials  # Hyperband's constructor has no such argument
+    return oracle
 
 
-class _BeginsAsConfigured(keras_tuner.Oracle):
-    """Draws the configuration as it is first, for all else to be compared with.
+class _StartsAsConfigured(keras_tuner.Oracle):
+    """Makes the configuration as it is the first trial, for comparison with the others.
 
     Args:
-      first: Its values; None where the space does not hold them.
-      **options: Of KerasTuner's oracle.
+      first: Its values; None if they are outside the search space.
+      **options: Arguments of KerasTuner's oracle.
     """
 
     def __init__(self, first: dict[str, Any] | None, **options: Any) -> None:
@@ -100,23 +100,23 @@ class _BeginsAsConfigured(keras_tuner.Oracle):
         self._first = first
 
     def _random_values(self) -> dict[str, Any] | None:
-        """What all of KerasTuner's oracles begin with."""
+        """Overrides the draw that all of KerasTuner's oracles start with."""
         if self._first is not None and not self.trials:
             return dict(self._first)
         values: dict[str, Any] | None = super()._random_values()
         return values
 
 
-class _Random(_BeginsAsConfigured, RandomSearchOracle):
+class _Random(_StartsAsConfigured, RandomSearchOracle):
     """Independent draws."""
 
 
-class _Bayesian(_BeginsAsConfigured, BayesianOptimizationOracle):
-    """Draws where a Gaussian process expects or does not know much."""
+class _Bayesian(_StartsAsConfigured, BayesianOptimizationOracle):
+    """Draws where a Gaussian process expects much or is uncertain."""
 
 
-class _Hyperband(_BeginsAsConfigured, HyperbandOracle):
-    """Many short trials, of which the best are repeated longer."""
+class _Hyperband(_StartsAsConfigured, HyperbandOracle):
+    """Many short trials, of which the best are repeated for longer."""
 
 
 _ORACLES: Final = {

@@ -6,8 +6,7 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import keras
 import keras_tuner
@@ -16,25 +15,27 @@ from pydantic import ValidationError
 from tfx.components.tuner.component import TunerFnResult
 
 from trainer import progress
-from trainer.config import ModelConfig, TrainConfig
+from trainer.config import from_json
 from trainer.devices import read_cluster
 from trainer.errors import UserError
-from trainer.fitting import FitReport
-from trainer.inputs import Inputs, read_inputs
+from trainer.train_report import FitReport
 from trainer.training import train_model
-from trainer.tuning.hyperparameters import decoded, merged
-from trainer.tuning.search_space import oracle
+from trainer.training_data import TrainingData, read_training_data
+from trainer.tuning.config import TunerConfig
+from trainer.tuning.hyperparameters import from_keras_tuner
+from trainer.tuning.search_space import make_oracle
 from trainer.validation import MONITORED
 
-_HYPERBAND_EPOCHS = "tuner/epochs"
+# The value by which KerasTuner's Hyperband sets the epochs of a trial.
+_HYPERBAND_EPOCHS: Final = "tuner/epochs"
 
 
 def tuner_fn(fn_args: Any) -> TunerFnResult:
     """Prepares a search over the train split.
 
     Args:
-      fn_args: TFX's `FnArgs`. `custom_config` is that of the Trainer with the fields of
-        a `TuneConfig` under `tune`; `working_dir` is for KerasTuner's own files.
+      fn_args: TFX's `FnArgs`. `custom_config` is a `TunerConfig` as JSON;
+        `working_dir` is for KerasTuner's own files.
 
     Raises:
       UserError: If there are several workers or no validation slice, or a split is
@@ -42,34 +43,38 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
     """
     if read_cluster().num_workers > 1:
         raise UserError(
-            "TF_CONFIG names several workers, but the Tuner takes one",
+            "TF_CONFIG names several workers, but the Tuner runs on one machine only",
             "Unset TF_CONFIG for this step",
         )
-    config = fn_args.custom_config
-    if not config["train"]["validation_queries"]:
+    config = from_json(TunerConfig, fn_args.custom_config)
+    if not config.trainer.train.validation_queries:
         raise UserError(
-            "train.validation_queries is 0: there is nothing to tell a good trial by",
-            "Give --set train.validation_queries=1000.",
+            "train.validation_queries is 0, so that trials cannot be compared",
+            "Set it: --set train.validation_queries=1000.",
         )
     return TunerFnResult(
-        tuner=RetrievalTuner(read_inputs(fn_args), config, fn_args.working_dir),
-        fit_kwargs={"verbose": 0},  # it would draw tables for a terminal into the log
+        tuner=RetrievalTuner(
+            read_training_data(fn_args, config.trainer.model),
+            config,
+            fn_args.working_dir,
+        ),
+        fit_kwargs={"verbose": 0},  # no terminal tables in the log
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What came of a trial.
+    """The result of a trial.
 
     Attributes:
       trial: Its number, from 1.
-      values: Key of the configuration -> value.
-      recall: Recall@10 of the validation slice; None where it failed.
+      values: Configuration key to value.
+      recall: Recall@10 of the validation slice; None if it failed.
       standard_error: Of that recall, `sqrt(p * (1 - p) / n)`.
       queries: Queries of the slice, `n`.
-      epochs: Epochs it was trained for.
-      seconds: Time it took, in seconds.
-      error: Why it failed, in one line; empty where it did not.
+      epochs: Epochs that it was trained for.
+      seconds: Duration in seconds.
+      error: Why it failed, in one line; empty if it did not.
     """
 
     trial: int
@@ -83,30 +88,30 @@ class Outcome:
 
 
 class RetrievalTuner(keras_tuner.Tuner):
-    """KerasTuner's loop around our own training.
+    """KerasTuner's search loop around `trainer.training.train_model`.
 
     A trial's score is the recall@10 of the weights that training would keep. Every
     trial has the same seed, hence the same validation slice.
 
     Attributes:
-      outcomes: What came of each trial, in the order in which they ran.
+      outcomes: The result of each trial, in the order in which they ran.
     """
 
-    def __init__(self, inputs: Inputs, config: dict[str, Any], directory: str) -> None:
+    def __init__(self, data: TrainingData, config: TunerConfig, directory: str) -> None:
         """Makes a tuner.
 
         Args:
-          inputs: What the models are trained on.
-          config: See `tuner_fn`.
-          directory: For KerasTuner's own files.
+          data: What the models are trained on.
+          config: The search, and the configuration that it starts from.
+          directory: Folder of KerasTuner's own files.
         """
         self.outcomes: list[Outcome] = []
-        self._inputs = inputs
-        self._config = config
-        self._tune: Mapping[str, Any] = config["tune"]
-        self._ends = math.inf
+        self._data = data
+        self._trainer_config = config.trainer
+        self._tune = config.tune
+        self._deadline = math.inf
         super().__init__(
-            oracle=oracle(self._tune, config),
+            oracle=make_oracle(config),
             directory=directory,
             project_name="search",
             overwrite=True,
@@ -114,8 +119,8 @@ class RetrievalTuner(keras_tuner.Tuner):
 
     def on_search_begin(self) -> None:
         """Starts the clock."""
-        if self._tune["max_seconds"]:
-            self._ends = time.monotonic() + self._tune["max_seconds"]
+        if self._tune.max_seconds:
+            self._deadline = time.monotonic() + self._tune.max_seconds
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Trains a model with the trial's values.
@@ -127,10 +132,11 @@ class RetrievalTuner(keras_tuner.Tuner):
           FailedTrialError: If it cannot be trained with them; the search goes on.
         """
         started = time.monotonic()
-        outcome = Outcome(len(self.outcomes) + 1, decoded(trial.hyperparameters.values))
-        self._tell(outcome, state="running")
+        values = from_keras_tuner(trial.hyperparameters.values)
+        outcome = Outcome(len(self.outcomes) + 1, values)
+        self._report(outcome, state="running")
         try:
-            report = self._train(trial, outcome.values)
+            report = self._train(trial, values)
         except Exception as error:
             logging.exception("Trial %d failed", outcome.trial)
             reason = next(iter(str(error).splitlines()), type(error).__name__)
@@ -142,18 +148,18 @@ class RetrievalTuner(keras_tuner.Tuner):
             seconds = round(time.monotonic() - started, 2)
             outcome = dataclasses.replace(outcome, seconds=seconds)
             self.outcomes.append(outcome)
-            self._tell(outcome, state="failed" if outcome.error else "done")
+            self._report(outcome, state="failed" if outcome.error else "done")
             keras.utils.clear_session()
         return {MONITORED: outcome.recall or 0.0}
 
     def on_trial_end(self, trial: Trial) -> None:
-        """Lets no trial follow where the time is over."""
+        """Ends the search after `tune.max_seconds`."""
         super().on_trial_end(trial)
-        if time.monotonic() > self._ends:
+        if time.monotonic() > self._deadline:
             self.oracle.max_trials = len(self.oracle.trials)
 
     def on_search_end(self) -> None:
-        """Refuses a search that found nothing.
+        """Checks that at least one trial succeeded.
 
         Raises:
           UserError: If every trial failed.
@@ -162,40 +168,29 @@ class RetrievalTuner(keras_tuner.Tuner):
             raise UserError(
                 f"All {len(self.outcomes)} trials of the Tuner failed, the last with: "
                 f"{self.outcomes[-1].error}",
-                "Mend tune.space; the log has the trace of each.",
+                "Correct tune.space; the log has the traceback of each trial.",
             )
 
     def _train(self, trial: Trial, values: dict[str, Any]) -> FitReport:
         epochs = trial.hyperparameters.values.get(_HYPERBAND_EPOCHS)
-        epochs = epochs or self._tune["epochs"]
+        epochs = epochs or self._tune.epochs
         if epochs:
             values = {**values, "train.epochs": epochs}
-        config = merged(self._config, values)
-        _check_together(config)
+        try:
+            config = self._trainer_config.with_values(values)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise ValueError(reason) from error
         log_dir = self.get_trial_dir(trial.trial_id)
-        _, report = train_model(*self._inputs, config, log_dir)
+        _, report = train_model(self._data, config, log_dir)
         return report
 
-    def _tell(self, outcome: Outcome, state: str) -> None:
-        trials = self._tune["trials"]
+    def _report(self, outcome: Outcome, state: str) -> None:
+        trials = self._tune.trials
         content = dataclasses.asdict(outcome)
         progress.emit("trial", state=state, trials=trials, **content)
         if state != "running":
-            logging.info("Trial of %d: %s", trials, content)
-
-
-def _check_together(config: Mapping[str, Any]) -> None:
-    """Refuses values of which each is right and which do not go together.
-
-    Raises:
-      ValueError: They do not; the message says why.
-    """
-    try:
-        ModelConfig(**config["model"])
-        TrainConfig(**config["train"])
-    except ValidationError as error:
-        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise ValueError(reason) from error
+            logging.info("Trial %d of at most %d: %s", outcome.trial, trials, content)
 
 
 def _with_report(outcome: Outcome, report: FitReport) -> Outcome:

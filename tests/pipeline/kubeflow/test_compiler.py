@@ -58,9 +58,9 @@ def test_the_tuner_is_compiled_as_it_is_locally() -> None:
     local = lazily("tests.pipeline.test_pipeline", "compiled")(config)
     assert_same_graph(compiled, local)
     tuner = tasks(compiled)["Tuner"]["inputs"]["parameters"]["custom_config"]
-    told = json.loads(tuner["runtimeValue"]["constant"])
-    assert told["tune"]["trials"] == config.tune.trials
-    assert told["code_hash"]
+    custom_config = json.loads(tuner["runtimeValue"]["constant"])
+    assert custom_config["tune"]["trials"] == config.tune.trials
+    assert custom_config["trainer"]["code_hash"]
     accelerator = container(compiled, "Tuner")["resources"]["accelerator"]
     assert accelerator["count"] == "1"
 

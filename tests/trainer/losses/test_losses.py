@@ -28,7 +28,7 @@ COUNTS = np.array([500, 200, 90, 9, 5, 4, 3, 2, 1])
 
 
 def make(name: str, counts: Any = COUNTS, **changes: Any) -> RetrievalLoss:
-    return make_loss(LossContext(small.settings(loss=name, **changes), counts))
+    return make_loss(LossContext(small.train_config(loss=name, **changes), counts))
 
 
 def retrieval(loss: RetrievalLoss, scale: float = 1.0) -> Retrieval:

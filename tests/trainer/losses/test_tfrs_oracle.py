@@ -66,7 +66,7 @@ def test_in_batch_softmax_equals_tfrs(tmp_path: Path) -> None:
 
 
 def our_loss(case: dict[str, Any]) -> float:
-    settings = small.settings(
+    settings = small.train_config(
         loss="in_batch_softmax",
         loss_reduction="sum",  # as TFRS
         temperature=case["temperature"],

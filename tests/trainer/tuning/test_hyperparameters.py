@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 
-from trainer.tuning.hyperparameters import decoded, encoded, merged, nested, told
+from trainer.tuning.hyperparameters import (
+    by_section,
+    format_values,
+    from_keras_tuner,
+    override,
+    to_keras_tuner,
+)
 
 
 @pytest.mark.parametrize(
@@ -22,32 +28,33 @@ from trainer.tuning.hyperparameters import decoded, encoded, merged, nested, tol
 def test_values_are_written_for_kerastuner_and_read_back(
     values: list[Any], written: list[Any]
 ) -> None:
-    assert encoded(values) == written
-    assert len({type(value) for value in encoded(values)}) == 1
-    assert [decoded({"key": value})["key"] for value in written] == values
+    assert to_keras_tuner(values) == written
+    assert len({type(value) for value in to_keras_tuner(values)}) == 1
+    assert [from_keras_tuner({"key": value})["key"] for value in written] == values
 
 
-def test_kerastuners_own_notes_are_left_out() -> None:
-    assert decoded({"train.loss": "auto", "tuner/epochs": 3}) == {"train.loss": "auto"}
+def test_kerastuners_bookkeeping_is_left_out() -> None:
+    values = {"train.loss": "auto", "tuner/epochs": 3}
+    assert from_keras_tuner(values) == {"train.loss": "auto"}
 
 
-def test_what_was_found_takes_the_place_of_what_was_configured() -> None:
+def test_found_values_replace_configured_ones() -> None:
     config = {"train": {"epochs": 3, "loss": "auto"}, "data": {"dataset": "mine"}}
     found = {"train.epochs": 5, "model.dropout": 0.5}
-    assert merged(config, found) == {
+    assert override(config, found) == {
         "train": {"epochs": 5, "loss": "auto"},
         "model": {"dropout": 0.5},
         "data": {"dataset": "mine"},
     }
     assert config["train"]["epochs"] == 3
-    assert merged(config, {}) == config
-    assert nested(found) == {"train": {"epochs": 5}, "model": {"dropout": 0.5}}
+    assert override(config, {}) == config
+    assert by_section(found) == {"train": {"epochs": 5}, "model": {"dropout": 0.5}}
 
 
-def test_values_are_told_shortly() -> None:
+def test_values_are_formatted_as_one_short_line() -> None:
     values = {"train.learning_rate": 0.0123456, "model.recency_decays": [0.5, 0.8]}
-    told_values = told({**values, "train.loss": "auto", "train.patience": None})
-    assert told_values == (
+    text = format_values({**values, "train.loss": "auto", "train.patience": None})
+    assert text == (
         "train.learning_rate 0.01235, model.recency_decays [0.5,0.8], "
         "train.loss auto, train.patience null"
     )

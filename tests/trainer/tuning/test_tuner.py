@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,11 +11,11 @@ import pytest
 
 from tests.fixtures import small_model as small
 from trainer import validation
+from trainer.config import from_json, to_json
 from trainer.errors import UserError
-from trainer.inputs import Inputs
 from trainer.progress import LOGGER
-from trainer.tuning.config import Dimension, TuneConfig
-from trainer.tuning.search_space import configured, hyperparameters
+from trainer.tuning.config import Dimension, TuneConfig, TunerConfig
+from trainer.tuning.search_space import configured_point, hyperparameters
 from trainer.tuning.tuner import RetrievalTuner, tuner_fn
 
 RATES = {"train.learning_rate": Dimension(values=(1e-6, 0.05))}
@@ -29,21 +27,15 @@ def recall_at_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validation, "_CUTOFF", 1)
 
 
-def custom_config(tune: TuneConfig, **changes: Any) -> dict[str, Any]:
-    """What the pipeline hands over, as it arrives: as JSON."""
-    content = {
-        "model": dataclasses.asdict(small.MODEL),
-        "train": small.settings(validation_queries=6, **changes),
-        "data": {"window_length": small.WINDOW_LENGTH},
-        "tune": dataclasses.asdict(tune),
-    }
-    decoded: dict[str, Any] = json.loads(json.dumps(content))
-    return decoded
+def tuner_config(tune: TuneConfig, validation_queries: int = 6) -> TunerConfig:
+    train = small.train_config(validation_queries=validation_queries)
+    return TunerConfig(trainer=small.trainer_config(train=train), tune=tune)
 
 
-def searched(folder: Path, tune: TuneConfig, **changes: Any) -> RetrievalTuner:
-    inputs = Inputs(small.train_columns(), small.corpus(), small.NUM_USERS)
-    tuner = RetrievalTuner(inputs, custom_config(tune, **changes), str(folder))
+def searched(folder: Path, tune: TuneConfig) -> RetrievalTuner:
+    # As it arrives in the step: from JSON.
+    config = from_json(TunerConfig, to_json(tuner_config(tune)))
+    tuner = RetrievalTuner(small.training_data(), config, str(folder))
     tuner.search(verbose=0)
     return tuner
 
@@ -123,10 +115,9 @@ def test_bayesian_search_begins_as_configured(tmp_path: Path) -> None:
 
 
 def test_without_validation_there_is_no_search() -> None:
-    config = custom_config(TuneConfig(space=RATES))
-    config["train"]["validation_queries"] = 0
+    config = tuner_config(TuneConfig(space=RATES), validation_queries=0)
     with pytest.raises(UserError, match=r"validation_queries is 0"):
-        tuner_fn(SimpleNamespace(custom_config=config))
+        tuner_fn(SimpleNamespace(custom_config=to_json(config)))
 
 
 def test_a_space_becomes_hyperparameters() -> None:
@@ -135,7 +126,7 @@ def test_a_space_becomes_hyperparameters() -> None:
         "model.dropout": Dimension(min=0.0, max=0.5),
         "train.patience": Dimension(values=(None, 3)),
     }
-    declared = hyperparameters({k: dataclasses.asdict(d) for k, d in space.items()})
+    declared = hyperparameters(space)
     kinds = {hp.name: type(hp).__name__ for hp in declared.space}
     assert kinds == {
         "train.batch_size": "Int",
@@ -146,12 +137,14 @@ def test_a_space_becomes_hyperparameters() -> None:
 
 
 def test_a_configuration_outside_the_space_is_no_trial() -> None:
-    config = {"train": {"batch_size": 4, "patience": None}}
-    inside = {"train.batch_size": dataclasses.asdict(Dimension(min=4, max=8))}
-    outside = {"train.batch_size": dataclasses.asdict(Dimension(min=5, max=8))}
-    null = {"train.patience": dataclasses.asdict(Dimension(values=(None, 3)))}
-    assert configured({**inside, **null}, config) == {
+    config = small.trainer_config(train=small.train_config(batch_size=4, patience=None))
+    inside = {"train.batch_size": Dimension(min=4, max=8)}
+    outside = {"train.batch_size": Dimension(min=5, max=8)}
+    null = {"train.patience": Dimension(values=(None, 3))}
+    decays = {"model.recency_decays": Dimension(values=([0.5, 0.8], [0.9]))}
+    assert configured_point({**inside, **null, **decays}, config) == {
         "train.batch_size": 4,
         "train.patience": "null",
+        "model.recency_decays": "[0.5, 0.8]",
     }
-    assert configured(outside, config) is None
+    assert configured_point(outside, config) is None

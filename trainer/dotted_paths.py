@@ -9,7 +9,7 @@ from typing import Any
 from trainer.errors import UserError
 
 
-def named_class(key: str, name: str, known: Mapping[str, Any]) -> Any:
+def find_class(key: str, name: str, known: Mapping[str, Any]) -> Any:
     """Finds what the configuration names.
 
     Args:

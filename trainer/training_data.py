@@ -1,4 +1,4 @@
-"""Reads what the Trainer and the Tuner train on."""
+"""Reads the data that the Trainer and the Tuner train on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 import tensorflow_transform as tft
 
 from trainer import features as f
+from trainer.config import ModelConfig
 from trainer.input_pipeline import Columns, Corpus, read_columns, read_corpus
 from trainer.preprocessing import TITLE_VOCABULARY, USER_VOCABULARY
 
@@ -22,8 +23,8 @@ _TRAIN_COLUMNS: Final = (
 )
 
 
-class Inputs(NamedTuple):
-    """What a model is trained on.
+class TrainingData(NamedTuple):
+    """The data that a model is trained on.
 
     Attributes:
       train: Transformed rows of the train split.
@@ -36,11 +37,12 @@ class Inputs(NamedTuple):
     num_users: int
 
 
-def read_inputs(fn_args: Any) -> Inputs:
+def read_training_data(fn_args: Any, model: ModelConfig) -> TrainingData:
     """Reads the splits `train` and `corpus`; nothing of the eval split.
 
     Args:
-      fn_args: TFX's `FnArgs`, see `run_fn`.
+      fn_args: TFX's `FnArgs`.
+      model: The section `model` of the configuration.
 
     Raises:
       UserError: If a split is empty.
@@ -48,8 +50,8 @@ def read_inputs(fn_args: Any) -> Inputs:
     tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     spec = tft_output.transformed_feature_spec()
     train_files, corpus_files = _by_split(fn_args.train_files)
-    num_title_tokens = _num_title_tokens(tft_output, fn_args.custom_config)
-    return Inputs(
+    num_title_tokens = _num_title_tokens(tft_output, model)
+    return TrainingData(
         train=read_columns(train_files, spec, _TRAIN_COLUMNS),
         corpus=read_corpus(corpus_files, spec, num_title_tokens),
         num_users=tft_output.vocabulary_size_by_name(USER_VOCABULARY),
@@ -57,13 +59,13 @@ def read_inputs(fn_args: Any) -> Inputs:
 
 
 def _by_split(files: list[str]) -> tuple[list[str], list[str]]:
-    """Parts the Trainer's file patterns into those of `train` and of `corpus`."""
+    """Splits the file patterns into those of `train` and those of `corpus`."""
     corpus = [file for file in files if f"Split-{f.CORPUS_SPLIT}" in file]
     return [file for file in files if file not in corpus], corpus
 
 
-def _num_title_tokens(tft_output: tft.TFTransformOutput, config: dict[str, Any]) -> int:
+def _num_title_tokens(tft_output: tft.TFTransformOutput, model: ModelConfig) -> int:
     """Size of the title vocabulary with its out-of-vocabulary bucket."""
-    if not config["model"]["title_tokens"]:
+    if not model.title_tokens:
         return 1
     return int(tft_output.vocabulary_size_by_name(TITLE_VOCABULARY)) + 1

@@ -1,0 +1,49 @@
+"""`train_report.json`: how training went, for readers without TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+# In the Trainer's artifact `model_run`.
+TRAIN_REPORT_FILE: Final = "train_report.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitReport:
+    """How a fit went.
+
+    Attributes:
+      loss: Mean loss of each epoch, in nats.
+      recall: Recall@10 of the validation slice after each epoch; empty without one.
+      best_epoch: The epoch whose weights the model has, from 1.
+      num_queries: Queries of the validation slice.
+      num_targets: Events that an epoch predicts.
+      train_seconds: Seconds of the fit; of a resumed one, since it was resumed.
+      targets_per_second: Events predicted in a second of these.
+      epoch_seconds: Seconds of each epoch, with validation and checkpoint; the first
+        also traces the training step.
+    """
+
+    loss: list[float]
+    recall: list[float]
+    best_epoch: int
+    num_queries: int
+    num_targets: int
+    train_seconds: float
+    targets_per_second: float
+    epoch_seconds: list[float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainReport(FitReport):
+    """The content of the file: `TrainReport(**json.loads(text))` reads it.
+
+    Attributes:
+      corpus_size: Movies of the corpus.
+      tuned: Configuration key to value, for what the Tuner chose; empty without one.
+    """
+
+    corpus_size: int
+    tuned: Mapping[str, Any]
