@@ -5,12 +5,13 @@ Also how `make test` spreads the tests over two processes.
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -50,12 +51,14 @@ def pytest_collection_modifyitems(
     """Assigns each test to a group that one process of pytest-xdist runs as a whole.
 
     Tests of one file share its fixtures and imports, so a file is a group unless its
-    tests use a shared fixture. Long groups start first: the last to end are short.
+    tests use a shared fixture or they name a group themselves. Long groups start first:
+    the last to end are short.
     """
     if not hasattr(config, "workerinput"):
         return  # no pytest-xdist, or its controller, which runs no test
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
     items.sort(key=_start_order)
 
 
@@ -76,12 +79,15 @@ def _group(item: pytest.Item) -> str:
 
 
 def _start_order(item: pytest.Item) -> int:
-    """Sorts the whole pipeline before real ratings, these before all slow tests."""
-    if _group(item) == "chain":
+    """Sorts tests of the whole pipeline before other slow tests, and fast ones last."""
+    group = item.get_closest_marker("xdist_group")
+    if group and group.args == ("chain",):
         return 0
     if item.get_closest_marker("real_data"):
         return 1
-    return 2 if item.get_closest_marker("slow") else 3
+    if "chain" in getattr(item, "fixturenames", ()):
+        return 2
+    return 3 if item.get_closest_marker("slow") else 4
 
 
 @dataclass(frozen=True)
@@ -148,22 +154,39 @@ class Chain:
 
 
 @pytest.fixture(scope="session")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
-    """A workspace in which the chain ran once, to a pushed model."""
-    folder = tmp_path_factory.mktemp("chain")
-    config = SynthesisConfig(ratings=6000, users=200, movies=60, format="ml-100k")
-    synthesize(folder / "data", config)
-    _give_two_movies_one_title(folder / "data" / "u.item")
-    split_spans(folder / "data", folder / "spans", num_spans=len(DAYS))
-    for number, day in enumerate(DAYS, start=1):
-        (folder / "spans" / f"span-{number}").rename(folder / "spans" / day)
-    for path in (folder / "data", folder / "spans" / DAYS[-1]):
-        _list_a_new_movie(path / "u.item")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    """A workspace in which the pipeline ran once, to a pushed model.
+
+    Processes of pytest-xdist share it: the second waits for the first to make it. Only
+    tests of the group "chain" may run more commands on the workspace.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "chain"
     chain = Chain(folder / "workspace", folder / "data", folder / "spans")
-    outcome = chain.run()
-    assert outcome.exit_code == 0, outcome.output + outcome.errors
-    log = chain.workspace / "runs" / "latest" / "run.log"
-    yield replace(chain, first=chain.summary(), first_log=log.read_text())
+    summary, log = folder / "first.json", folder / "first.log"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not summary.exists():
+            _make_ratings(chain)
+            outcome = chain.run()
+            assert outcome.exit_code == 0, outcome.output + outcome.errors
+            run = chain.workspace / "runs" / "latest"
+            shutil.copy(run / "run.log", log)
+            shutil.copy(run / "summary.json", summary)
+    first = json.loads(summary.read_text())
+    return replace(chain, first=first, first_log=log.read_text())
+
+
+def _make_ratings(chain: Chain) -> None:
+    """Writes synthetic ratings to one folder, and the same ratings to two spans."""
+    config = SynthesisConfig(ratings=6000, users=200, movies=60, format="ml-100k")
+    synthesize(chain.data, config)
+    _give_two_movies_one_title(chain.data / "u.item")
+    split_spans(chain.data, chain.spans, num_spans=len(DAYS))
+    for number, day in enumerate(DAYS, start=1):
+        (chain.spans / f"span-{number}").rename(chain.spans / day)
+    for path in (chain.data, chain.spans / DAYS[-1]):
+        _list_a_new_movie(path / "u.item")
 
 
 def _give_two_movies_one_title(items: Path) -> None:

@@ -15,7 +15,8 @@ from tests.conftest import DAYS, SETTINGS, Chain
 from tests.fixtures.kfp_backend import Backend, Ran
 from tests.fixtures.lazy import lazily
 
-pytestmark = pytest.mark.slow
+# Beside the local tests of the chain: it reads the local run and runs none.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kubeflow chain")]
 
 SPAN = {"span": DAYS[-1]}
 
