@@ -1,7 +1,4 @@
-"""Says which packages and data files belong to the distribution.
-
-Everything else about it is in `pyproject.toml`.
-"""
+"""The packages and data files of the distribution; all else is in pyproject.toml."""
 
 from setuptools import find_packages, setup
 

@@ -40,7 +40,7 @@ SETTINGS = (
     "model.embedding_dim=16",
     "model.title_tokens=100",
 )
-# The made-up ratings also come in spans, of which the chain reads both.
+# The synthetic ratings also come in spans, both of which the run reads.
 DAYS = ("2026-03-01", "2026-03-08")
 
 
@@ -92,7 +92,7 @@ def _start_order(item: pytest.Item) -> int:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command left behind."""
+    """The exit code and the output of a command."""
 
     exit_code: int
     output: str
@@ -134,7 +134,7 @@ class Chain:
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     def run(self, *arguments: str, data: Path | None = None) -> Outcome:
-        """Runs the chain on the spans up to the last day, or on one folder's files."""
+        """Runs the pipeline on both spans, or on the files of a folder."""
         last_day = () if data else (f"data.last_span={DAYS[-1]}",)
         settings = (*SETTINGS, *last_day)
         changes = [part for setting in settings for part in ("--set", setting)]
@@ -190,12 +190,12 @@ def _make_ratings(chain: Chain) -> None:
 
 
 def _give_two_movies_one_title(items: Path) -> None:
-    """Makes movies 1 and 2 namesakes, of which ML-100K has 18 pairs."""
+    """Gives movies 1 and 2 the same title, as 18 pairs of ML-100K have."""
     lines = items.read_text("latin-1").splitlines()
-    for place in (0, 1):
-        fields = lines[place].split("|")
+    for index in (0, 1):
+        fields = lines[index].split("|")
         fields[1] = "Hamlet (2000)"
-        lines[place] = "|".join(fields)
+        lines[index] = "|".join(fields)
     items.write_text("\n".join(lines) + "\n", "latin-1")
 
 

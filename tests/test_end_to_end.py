@@ -1,4 +1,4 @@
-"""The whole chain, from files to recommendations, as a user meets it."""
+"""The whole pipeline, from files to recommendations, as a user runs it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STEPS = (
 )
 
 
-def test_the_summary_tells_all(chain: Chain) -> None:
+def test_the_summary_has_steps_times_memory_and_metrics(chain: Chain) -> None:
     summary = chain.first
     assert {step["id"] for step in summary["steps"]} == set(STEPS)
     assert summary["state"] == "succeeded"
@@ -42,14 +42,14 @@ def test_the_summary_tells_all(chain: Chain) -> None:
         assert 0 < summary["metrics"]["candidate"][metric] <= 1
 
 
-def test_the_log_tells_what_was_chosen_and_not_what_tfx_dumps(chain: Chain) -> None:
+def test_the_log_has_what_was_chosen_and_nothing_that_tfx_dumps(chain: Chain) -> None:
     assert "Loss full_softmax over a corpus of 61 movies" in chain.first_log
     assert "History encoder pool" in chain.first_log
     assert "Embedded 1 movies without ratings by attributes" in chain.first_log
     assert "INFO:absl" not in chain.first_log
 
 
-def test_the_report_tells_of_the_run(chain: Chain) -> None:
+def test_the_report_describes_the_run(chain: Chain) -> None:
     text = Path(chain.first["report"]).read_text("utf-8")
     version = Path(chain.first["pushed_model"]).name
     assert f"Blessed, servable and pushed as version {version}" in text
@@ -92,7 +92,7 @@ def test_a_model_that_was_taken_away_is_pushed_again(chain: Chain) -> None:
     assert chain.two_tower("recommend", "--user", "1").exit_code == 1
     outcome = chain.run()
     assert outcome.exit_code == 0, outcome.errors
-    # The report tells the version, so it is made again too.
+    # The report names the version, so it is made again too.
     done = {step for step, state in chain.states().items() if state == "done"}
     assert done == {"Pusher", "ReportGen"}
     assert set(chain.states().values()) == {"cached", "done"}
@@ -110,7 +110,7 @@ WORSE = ("--set", "train.epochs=1", "--set", "train.learning_rate=1e-6")
 
 
 def test_a_worse_model_is_not_pushed(chain: Chain) -> None:
-    """The live model is the baseline, and what feeds the change alone runs again."""
+    """The live model is the baseline, and only the steps after the change run again."""
     outcome = chain.run(*WORSE)
     assert outcome.exit_code == 0, outcome.output + outcome.errors
     summary = chain.summary()
@@ -172,7 +172,7 @@ def test_a_broken_rating_stops_the_run_and_is_named(
 
 
 def test_what_was_cleaned_is_made_again_and_nothing_else(chain: Chain) -> None:
-    """The run of the served model stays; the worse model's own steps do not."""
+    """The run of the served model is kept; the steps of the worse model are not."""
     assert chain.run().exit_code == 0
     cleaned = chain.two_tower("clean", "--keep", "1", "--yes", "--json")
     assert cleaned.exit_code == 0, cleaned.errors

@@ -46,15 +46,15 @@ def test_it_is_far_better_than_popularity(real: Chain) -> None:
     assert metrics["candidate"]["hit_rate@10"] <= 0.30
 
 
-def test_popularity_is_what_an_independent_count_gives(real: Chain) -> None:
+def test_popularity_is_near_the_published_values(real: Chain) -> None:
     """.083 and .041 on average over the order of tied events; one order is drawn."""
     popularity = real.first["metrics"]["popularity"]
     assert popularity["hit_rate@10"] == pytest.approx(0.083, abs=0.006)
     assert popularity["ndcg@10"] == pytest.approx(0.041, abs=0.004)
 
 
-def test_popularity_is_what_a_separate_count_gives(real: Chain) -> None:
-    """From the ratings file in plain Python, but for who is asked about what."""
+def test_popularity_equals_a_count_in_plain_python(real: Chain) -> None:
+    """From the ratings file, but for the queries, which are those of the run."""
     lines = (real.data / "u.data").read_text().splitlines()
     rated = {tuple(line.split("\t")[:2]) for line in lines}
     held_out = {user: movie for user, movie, _ in _queries(real.workspace)}
@@ -87,7 +87,7 @@ def _queries(workspace: Path) -> Iterator[tuple[str, str, set[str]]]:
         yield user[0], movie[0], set(seen)
 
 
-def test_it_is_blessed_and_pushed_within_its_memory(real: Chain) -> None:
+def test_it_is_blessed_and_pushed_within_the_memory_limit(real: Chain) -> None:
     summary = real.first
     assert summary["blessed"]
     assert Path(summary["pushed_model"], "saved_model.pb").is_file()
@@ -98,7 +98,7 @@ def test_it_is_blessed_and_pushed_within_its_memory(real: Chain) -> None:
 def judge(
     real: Chain, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], dict[str, Any]]:
-    """Judges the pushed model, broken in some way, against itself as live model."""
+    """Evaluates the pushed model, broken in some way, against itself as live model."""
     from tfx.types import standard_artifacts  # noqa: PLC0415 - takes seconds to import
 
     from pipeline.config import EvalConfig  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""The pushed model, as a server and `two-tower recommend` meet it."""
+"""The pushed model, as a server and `two-tower recommend` use it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trainer.serving_contract import SIGNATURES
 
 pytestmark = pytest.mark.slow
 
-# Asks the pushed model in a process that has TensorFlow and nothing of ours.
+# Queries the pushed model in a process that imports TensorFlow and nothing of ours.
 ASK = """
 import json, sys
 import tensorflow as tf
@@ -68,7 +68,7 @@ def pushed_model(chain: Chain) -> Path:
 
 @pytest.fixture(scope="module")
 def answers(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the pushed model says after it was moved away from its workspace."""
+    """What the pushed model returns after it was moved out of its workspace."""
     folder = tmp_path_factory.mktemp("server")
     shutil.copytree(pushed_model(chain), folder / "1")
     command = [sys.executable, "-I", "-c", ASK, str(folder / "1")]
@@ -95,7 +95,7 @@ def test_the_pushed_folder_is_complete(chain: Chain) -> None:
     }
 
 
-def test_a_bare_server_can_ask_it(answers: dict[str, Any]) -> None:
+def test_a_server_needs_nothing_but_tensorflow(answers: dict[str, Any]) -> None:
     assert answers["modules"] == []
     assert set(answers["signatures"]) == {signature.name for signature in SIGNATURES}
     assert answers["known"]["scores"][0] == pytest.approx(answers["dot"], rel=1e-5)
@@ -116,7 +116,7 @@ def test_a_movie_without_ratings_is_embedded_as_those_of_its_genre(
     assert alike[of_its_genre].mean() > 0 > alike[~of_its_genre].mean()
 
 
-def test_every_movie_is_served_once_and_none_that_was_seen(
+def test_every_unseen_movie_is_served_once(
     chain: Chain, answers: dict[str, Any]
 ) -> None:
     """The held-out movie counts as seen here: the user has rated it."""
@@ -128,7 +128,7 @@ def test_every_movie_is_served_once_and_none_that_was_seen(
     assert answers["all"]["scores"][len(found) :] == [float("-inf")] * len(seen)
 
 
-def test_namesakes_are_two_movies(answers: dict[str, Any]) -> None:
+def test_movies_of_one_title_are_two_movies(answers: dict[str, Any]) -> None:
     whole = answers["new"]["movie_ids"] + answers["all"]["movie_ids"]
     titles = dict(
         zip(whole, answers["new"]["titles"] + answers["all"]["titles"], strict=True)
@@ -154,7 +154,7 @@ def test_k_out_of_range_is_refused(answers: dict[str, Any]) -> None:
 def test_a_movie_that_only_the_last_span_lists_is_served(
     chain: Chain, answers: dict[str, Any]
 ) -> None:
-    """Nobody has rated it, but it is in the corpus, and can be asked with."""
+    """Nobody has rated it, but it is in the corpus and may stand in a history."""
     movies = []
     for day in DAYS:
         span = ("--data-dir", str(chain.spans), "--set", f"data.last_span={day}")

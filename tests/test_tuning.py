@@ -1,4 +1,4 @@
-"""A search and what follows from it, on the data of the chain."""
+"""A search for hyperparameters, and a run with its result."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ SEARCH = (
 
 @pytest.fixture
 def workshop(chain: Chain, tmp_path: Path) -> Chain:
-    """The chain in a workspace of its own: what it ran is cached there too."""
+    """A copy of the workspace: steps of the first run are cached in it too."""
     copy = shutil.copytree(chain.workspace, tmp_path / "ws", symlinks=True)
     return dataclasses.replace(chain, workspace=copy)
 
 
-def test_a_search_and_a_run_with_what_it_found(workshop: Chain, tmp_path: Path) -> None:
+def test_a_search_and_a_run_with_its_result(workshop: Chain, tmp_path: Path) -> None:
     best_file = tmp_path / "best.yaml"
     settings = ("data.last_span=2026-03-08", *SETTINGS, *SEARCH)
     changes = [part for setting in settings for part in ("--set", setting)]

@@ -13,7 +13,7 @@ _COMMON = "awk bash dirname env flock head rm sed sha256sum sort timeout tr"
 
 
 class Machine:
-    """Runs the real script, in a checkout of its own, in a made-up environment."""
+    """Runs the real script, in a checkout of its own, in an environment of its own."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -70,14 +70,14 @@ class Machine:
         )
 
     def check(self, **variables: str) -> str:
-        """What `--check` says where nothing is missing."""
+        """What `--check` prints where nothing is missing."""
         result = self.run("--check", **variables)
         assert result.returncode == 0, result.stderr
         assert not result.stderr
         return result.stdout.strip()
 
-    def complaint(self, **variables: str) -> str:
-        """The one line that says what is missing."""
+    def error(self, **variables: str) -> str:
+        """The one line that names what is missing."""
         result = self.run("--check", **variables)
         assert result.returncode == 1, result.stdout
         assert not result.stdout

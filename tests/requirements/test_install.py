@@ -77,7 +77,7 @@ def _calls(machine: Machine) -> list[str]:
 _BOTH = ["pip sync", "pip install"]
 
 
-def test_install_start_again_and_follow_the_lock(machine: Machine) -> None:
+def test_it_is_installed_once_and_follows_the_lock(machine: Machine) -> None:
     first = machine.run()
     assert first.returncode == 0, first.stderr
     assert "Installed in" in first.stdout
@@ -96,7 +96,7 @@ def test_install_start_again_and_follow_the_lock(machine: Machine) -> None:
     assert marker.exists()
 
 
-def test_interrupted_installation_is_made_anew(machine: Machine) -> None:
+def test_an_interrupted_installation_starts_again(machine: Machine) -> None:
     broken = Path(machine.environment["FAKE_UV_LOG"] + ".broken")
     broken.touch()
     failed = machine.run()
@@ -112,7 +112,7 @@ def test_interrupted_installation_is_made_anew(machine: Machine) -> None:
     assert not half.exists()
 
 
-def test_another_place_or_interpreter_gets_its_own_environment(
+def test_another_folder_or_interpreter_gets_its_own_environment(
     machine: Machine,
 ) -> None:
     assert machine.run().returncode == 0

@@ -39,7 +39,7 @@ def test_glibc_decides_the_line_as_doctor_expects_it(
 
 
 @pytest.mark.parametrize(("glibc", "best"), [("2.36", "3.10"), ("2.41", "3.13")])
-def test_takes_the_best_tried_python_of_the_line(
+def test_takes_the_most_tested_python_of_the_line(
     machine: Machine, glibc: str, best: str
 ) -> None:
     machine.glibc(glibc)
@@ -74,9 +74,9 @@ def test_finds_pyenv_that_is_not_on_path(machine: Machine, by: str) -> None:
     assert f"at {real}," in machine.check(**variables)
 
 
-def test_without_a_python_says_which_ones_would_do(machine: Machine) -> None:
+def test_without_a_python_the_supported_ones_are_named(machine: Machine) -> None:
     machine.python("python3.12", "3.12")
-    line = machine.complaint()
+    line = machine.error()
     assert "no Python 3.10 or 3.11 found" in line
     assert "pyenv install 3.10" in line
 
@@ -86,7 +86,7 @@ def test_an_incomplete_python_is_named_with_its_packages(
     machine: Machine, lacks: str
 ) -> None:
     machine.python("python3.11", "3.11", lacks)
-    line = machine.complaint()
+    line = machine.error()
     assert f"{machine.bin}/python3.11 lacks {lacks}" in line
     assert "apt-get install python3.11-venv python3.11-dev" in line
 
@@ -106,7 +106,7 @@ def test_python_variable_overrides_the_search(machine: Machine) -> None:
 def test_python_variable_of_another_line_is_refused(machine: Machine) -> None:
     machine.python("python3.10", "3.10")
     other = machine.python(machine.root / "other" / "python", "3.13")
-    line = machine.complaint(PYTHON=str(other))
+    line = machine.error(PYTHON=str(other))
     assert str(other) in line
     assert "3.10 or 3.11" in line
 
@@ -123,23 +123,23 @@ def test_line_can_be_chosen(machine: Machine) -> None:
     machine.glibc("2.41")
     machine.python("python3.10", "3.10")
     assert machine.check(TFX_LINE="116").startswith("TFX 1.16 line")
-    line = machine.complaint(TFX_LINE="1.20")
+    line = machine.error(TFX_LINE="1.20")
     assert "TFX_LINE is '1.20'" in line
     assert "116 and 121" in line
 
 
-def test_missing_compiler_is_said(machine: Machine) -> None:
+def test_a_missing_compiler_is_reported(machine: Machine) -> None:
     machine.python("python3.10", "3.10")
     (machine.bin / "g++").unlink()
-    assert "apt-get install g++" in machine.complaint()
+    assert "apt-get install g++" in machine.error()
     machine.program(machine.bin / "clang++", "exit 0")
     assert machine.check(CXX="clang++")
 
 
-def test_small_disk_is_said_with_what_is_needed(machine: Machine) -> None:
+def test_a_small_disk_is_reported_with_what_is_needed(machine: Machine) -> None:
     machine.python("python3.10", "3.10")
     machine.disk(3)
-    line = machine.complaint()
+    line = machine.error()
     assert "3 GB free" in line
     assert "need 4 GB" in line
 
@@ -147,6 +147,6 @@ def test_small_disk_is_said_with_what_is_needed(machine: Machine) -> None:
 def test_other_systems_are_refused(machine: Machine) -> None:
     machine.python("python3.10", "3.10")
     machine.program(machine.bin / "getconf", "exit 1")
-    assert "glibc" in machine.complaint()
+    assert "glibc" in machine.error()
     machine.program(machine.bin / "uname", "echo Darwin arm64")
-    assert "Darwin arm64" in machine.complaint()
+    assert "Darwin arm64" in machine.error()
