@@ -20,7 +20,7 @@ setup: ## Make .venv from the pinned lock (the other targets do this themselves)
 run: setup ## Run the pipeline on MovieLens-100K; options in ARGS="..."
 	@$(BIN)/two-tower run $(ARGS)
 
-PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
 
 test: setup ## Run all tests, the end-to-end run and the real ratings included
 	@$(PYTEST) $(ARGS)

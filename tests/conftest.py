@@ -17,19 +17,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from pipeline.datasets.split_spans import split_spans
 from pipeline.datasets.synthesis_config import SynthesisConfig
 from pipeline.datasets.synthesize import synthesize
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-# Session fixtures that are too slow to build in each process of pytest-xdist: all tests
-# that use one run in the same process. The slowest group comes first.
-SHARED_FIXTURES = {
-    "chain": "chain",
-    "world": "evaluator",
-    "compiled": "kubeflow",
-    "stock": "kubeflow",
+# Tests that one process of pytest-xdist runs as a whole, because they share a fixture
+# that is slow to make. Of all other tests, a file is such a group.
+GROUPS = {
+    "chain": (
+        "tests/test_end_to_end.py",
+        "tests/test_served_model.py",
+        "tests/test_tuning.py",
+        "tests/pipeline/cli/test_history.py",
+        "tests/pipeline/cli/test_recommend.py",
+    ),
+    # It reads the first local run and runs none, so it may run beside those.
+    "cluster": ("tests/pipeline/kubeflow/test_chain.py",),
+    "kubeflow": ("tests/pipeline/kubeflow/",),
+    "evaluator": ("tests/components/evaluator/",),
 }
 # Small enough for seconds, large enough to learn the planted taste.
 SETTINGS = (
@@ -44,22 +52,41 @@ SETTINGS = (
 DAYS = ("2026-03-01", "2026-03-08")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(
-    config: pytest.Config, items: list[pytest.Item]
-) -> None:
-    """Assigns each test to a group that one process of pytest-xdist runs as a whole.
+class GroupScheduling(LoadFileScheduling):
+    """Sends each group of tests to one process; `make test` starts two processes."""
 
-    Tests of one file share its fixtures and imports, so a file is a group unless its
-    tests use a shared fixture or they name a group themselves. Long groups start first:
-    the last to end are short.
-    """
-    if not hasattr(config, "workerinput"):
-        return  # no pytest-xdist, or its controller, which runs no test
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)  # without pytest-xdist there is no such hook
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling:
+    """Replaces `--dist loadgroup`, which has no effect with pytest 9.2."""
+    return GroupScheduling(config, log)
+
+
+def group_of(nodeid: str) -> str:
+    """Returns the group that a test belongs to."""
+    path = nodeid.partition("::")[0]
+    groups = (name for name, paths in GROUPS.items() if path.startswith(paths))
+    return next(groups, path)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sorts long groups to the start, so that those which end last are short."""
     for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=_start_order)
+        if "chain" in getattr(item, "fixturenames", ()):
+            # Two processes that run commands on one workspace would disturb each other.
+            assert group_of(item.nodeid) in ("chain", "cluster"), item.nodeid
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=_start_order)
+
+
+def _start_order(item: pytest.Item) -> int:
+    is_slow = item.get_closest_marker("slow") is not None
+    groups = ["chain", "tests/test_real_data.py", "cluster"]
+    group = group_of(item.nodeid)
+    return groups.index(group) if group in groups else 4 - is_slow
 
 
 def pytest_collection_finish() -> None:
@@ -70,24 +97,6 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
-
-
-def _group(item: pytest.Item) -> str:
-    names = getattr(item, "fixturenames", ())
-    shared = (group for name, group in SHARED_FIXTURES.items() if name in names)
-    return next(shared, item.nodeid.partition("::")[0])
-
-
-def _start_order(item: pytest.Item) -> int:
-    """Sorts tests of the whole pipeline before other slow tests, and fast ones last."""
-    group = item.get_closest_marker("xdist_group")
-    if group and group.args == ("chain",):
-        return 0
-    if item.get_closest_marker("real_data"):
-        return 1
-    if "chain" in getattr(item, "fixturenames", ()):
-        return 2
-    return 3 if item.get_closest_marker("slow") else 4
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from tests.conftest import DAYS, SETTINGS, Chain
 from tests.fixtures.kfp_backend import Backend, Ran
 from tests.fixtures.lazy import lazily
 
-# Beside the local tests of the chain: it reads the local run and runs none.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kubeflow chain")]
+pytestmark = pytest.mark.slow
 
 SPAN = {"span": DAYS[-1]}
 
