@@ -73,7 +73,7 @@ def _measure(folder: Path) -> dict[str, Any]:
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
     from tfx.orchestration.pipeline import RunOptions
 
-    from components.movielens_example_gen.fingerprint import content_fingerprint
+    from components.movielens_example_gen.inputs.spans import content_fingerprint
     from pipeline.config import PipelineConfig
     from pipeline.fingerprints import code_fingerprints
     from pipeline.local_runner import BEAM_ARGS

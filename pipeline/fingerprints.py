@@ -44,7 +44,7 @@ _SOURCES: Final[dict[str, tuple[str, ...]]] = {
     "ReportGen": ("components/report_gen", "components/example_rows.py", _SINGLE),
     "Pusher": ("components/pusher", "components/serving_directory.py"),
 }
-_SHARED_SOURCES: Final = ("trainer/features.py",)
+_SHARED_SOURCES: Final = ("trainer/features.py", "trainer/movielens.py")
 # The same code means something else under another release of these.
 _LIBRARIES: Final = ("tfx", "tensorflow", "tensorflow-transform", "keras")
 

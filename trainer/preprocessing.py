@@ -15,61 +15,12 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from trainer import features as f
+from trainer.movielens import AGE_BOUNDS, CHILDRENS, GENDERS, GENRES, OCCUPATIONS
 
 USER_VOCABULARY: Final = "user_id"
 MOVIE_VOCABULARY: Final = "movie_id"
 TITLE_VOCABULARY: Final = "title_token"
 
-# Fixed lists: each vocabulary costs a pass over the data, and these never change.
-# https://files.grouplens.org/datasets/movielens/ml-25m-README.html, "Genres", and the
-# README of ML-100K for `Children's`.
-GENRES: Final = (
-    "Action",
-    "Adventure",
-    "Animation",
-    "Children",
-    "Comedy",
-    "Crime",
-    "Documentary",
-    "Drama",
-    "Fantasy",
-    "Film-Noir",
-    "Horror",
-    "IMAX",
-    "Musical",
-    "Mystery",
-    "Romance",
-    "Sci-Fi",
-    "Thriller",
-    "War",
-    "Western",
-)
-GENDERS: Final = ("F", "M")
-OCCUPATIONS: Final = (
-    "administrator",
-    "artist",
-    "doctor",
-    "educator",
-    "engineer",
-    "entertainment",
-    "executive",
-    "healthcare",
-    "homemaker",
-    "lawyer",
-    "librarian",
-    "marketing",
-    "none",
-    "other",
-    "programmer",
-    "retired",
-    "salesman",
-    "scientist",
-    "student",
-    "technician",
-    "writer",
-)
-# Lower bounds of the age buckets that ML-1M publishes, in years.
-AGE_BOUNDS: Final = (18, 25, 35, 45, 50, 56)
 FIRST_YEAR: Final = 1900
 NUM_YEARS: Final = 150
 
@@ -140,7 +91,7 @@ def _genre_weights(genres: tf.RaggedTensor) -> tf.Tensor:
 
     The last column stands for any genre outside `GENRES`.
     """
-    names = tf.strings.regex_replace(genres.to_tensor(""), "^Children's$", "Children")
+    names = tf.strings.regex_replace(genres.to_tensor(""), f"^{CHILDRENS}$", "Children")
     hits = tf.cast(names[:, :, None] == tf.constant(GENRES), tf.float32)
     other = tf.cast(names != "", tf.float32) - tf.reduce_sum(hits, axis=2)
     counts = tf.concat(

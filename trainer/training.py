@@ -24,7 +24,7 @@ from trainer.fitting import fit
 from trainer.input_pipeline import Corpus, read_columns
 from trainer.losses import LossContext, make_loss
 from trainer.model import TwoTowerModel
-from trainer.preprocessing import AGE_BOUNDS, GENDERS, OCCUPATIONS
+from trainer.movielens import AGE_BOUNDS, GENDERS, OCCUPATIONS
 from trainer.train_report import TRAIN_REPORT_FILE, FitReport, TrainReport
 from trainer.trained_events import TrainedEvents
 from trainer.training_data import TrainingData, read_training_data

@@ -16,9 +16,13 @@ from trainer.features import SPLITS
 class MovieLensExampleGen(FileBasedExampleGen):
     """Reads any MovieLens edition into the splits train, eval and corpus.
 
-    A row of train or eval is a user's timeline, a row of corpus a movie: see
-    `trainer.features`. The output's custom property `summary` (JSON) tells what became
-    of every input row.
+    A row of train is a window of a user's timeline, a row of eval a query with what was
+    held out, a row of corpus a movie: see `trainer.features`. A custom property of the
+    output accounts for every input row: see `data_summary.DataSummary`.
+
+    Example:
+      example_gen = MovieLensExampleGen("ml-25m", ExampleGenConfig(holdout=2))
+      statistics_gen = StatisticsGen(examples=example_gen.outputs["examples"])
     """
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
@@ -28,8 +32,8 @@ class MovieLensExampleGen(FileBasedExampleGen):
         self,
         input_base: str | RuntimeParameter,
         data_config: ExampleGenConfig,
-        content_fingerprint: str,
-        code_hash: str,
+        content_fingerprint: str = "",
+        code_hash: str = "",
         span: RuntimeParameter | None = None,
     ) -> None:
         """Makes the component.
@@ -37,9 +41,9 @@ class MovieLensExampleGen(FileBasedExampleGen):
         Args:
           input_base: Folder with the files of an edition, or with its spans.
           data_config: What is read, how it is split and how rows are cut.
-          content_fingerprint: From `fingerprint.content_fingerprint`; empty to have the
-            driver make it, where the input is not at hand when the graph is made.
-          code_hash: Digest of this package's source: new code makes new rows.
+          content_fingerprint: From `inputs.spans.content_fingerprint`; if empty, the
+            driver computes it, from an input that need not exist before the run.
+          code_hash: Digest of the source of this package: new code makes new rows.
           span: Names the last span when a run is started; see `parameters`.
         """
         values = parameters.Parameters(data_config, content_fingerprint, code_hash)

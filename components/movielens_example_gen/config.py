@@ -1,4 +1,4 @@
-"""The configuration of what is read and how it is split: `ExampleGenConfig`."""
+"""`ExampleGenConfig`: what is read, how it is split and how rows are cut."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Column = Literal["user_id", "movie_id", "rating", "timestamp", "title", "genres"
 
 
 def _as_written(value: object) -> object:
-    """YAML reads 12 as a number and 2026-03-01 as a date."""
+    """Undoes YAML's conversion of 12 to a number and of 2026-03-01 to a date."""
     is_span = isinstance(value, (int, datetime.date)) and not isinstance(value, bool)
     return str(value) if is_span else value
 
@@ -36,26 +36,26 @@ class ExampleGenConfig:
       dataset: Name of the MovieLens edition.
       split: How the eval split is held out of each timeline.
       holdout: Events held out per user by `leave_last_n`.
-      min_user_ratings: Users with fewer events are left out of train and eval.
-      min_rating: Events rated lower are left out (0 keeps all), in stars.
-      window_length: Events of one train row at most, and of one history at inference.
+      min_user_ratings: Users with fewer events are dropped from train and eval.
+      min_rating: Events with a lower rating are dropped (0 keeps all), in stars.
+      window_length: Maximum events of a train row, and of a history at inference.
       window_stride: New targets per window; the rest of a window is context.
       activity_bounds: Lower bounds of the timeline-length buckets, in events.
       holdout_fraction: Share of the events held out by `temporal_global` and `random`.
       eval_start: First second of the eval period of `temporal_global`, in seconds since
         the epoch, UTC; None to cut at `holdout_fraction`.
-      on_bad_row: Whether a row that cannot be right ends the run or is set aside.
+      on_bad_row: Whether a bad row ends the run or is set aside.
       max_quarantined_fraction: Share of the rows above which even `quarantine` fails.
-      columns: Names in the header of a CSV file where they are not MovieLens' own.
-      rating_scale: Lowest and highest rating and the step, in stars; None for the
+      columns: Names in the header of a CSV file, if they differ from MovieLens'.
+      rating_scale: Lowest rating, highest rating and step, in stars; None for the
         edition's own scale.
-      span_pattern: How folders of spans are named, such as `span-{SPAN}`,
-        `{YYYY}-{MM}-{DD}` or either with `/version-{VERSION}`; None to recognise it.
-      span_window: Spans that are read, counted back from the last; None for all.
+      span_pattern: Names of span folders, such as `span-{SPAN}`, `{YYYY}-{MM}-{DD}` or
+        either with `/version-{VERSION}`; None to recognise them.
+      span_window: Number of spans to read, counted back from the last; None for all.
       first_span: First span of an explicit range, a number or a date.
-      last_span: Last span, a number or a date; None for the newest there is. A schedule
-        gives its date here, so that a day without data is an error and not the day
-        before once more.
+      last_span: Last span, a number or a date; None for the newest. A schedule sets it
+        to its date, so that a day without data is an error, and not a run on the day
+        before again.
       seed: Seed of the `random` split.
     """
 

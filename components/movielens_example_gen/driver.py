@@ -1,4 +1,4 @@
-"""The driver: spans and fingerprint of the whole window, not of one span."""
+"""The driver: resolves the window of spans and its fingerprint."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from tfx.components.example_gen import driver as tfx_driver
 from tfx.components.example_gen import utils
 from tfx.types import standard_component_specs
 
-from components.movielens_example_gen import fingerprint, parameters, spans
+from components.movielens_example_gen import parameters
+from components.movielens_example_gen.inputs import spans
 
 
 class Driver(tfx_driver.FileBasedDriver):
-    """Replaces the stock driver's look at file times by one at what the files hold.
+    """Fingerprints the contents of all spans of the window.
 
-    The stock driver picks a single span and fingerprints it by size and modification
-    time, so that a copied folder would be a cache miss and a changed older span of the
-    window a hit.
+    TFX's driver fingerprints a single span by size and modification time: a copied
+    folder would be a cache miss, and a changed older span of the window a hit.
     """
 
     def resolve_exec_properties(
         self, exec_properties: dict[str, Any], pipeline_info: Any, component_info: Any
     ) -> dict[str, Any]:
-        """Adds span, version and fingerprint, which become part of the cache key.
+        """Adds span, version and fingerprint to the properties, the cache key.
 
         Raises:
           UserError: The folder, a file or a span is missing.
@@ -35,7 +35,6 @@ class Driver(tfx_driver.FileBasedDriver):
         exec_properties[utils.SPAN_PROPERTY_NAME] = newest.span
         exec_properties[utils.VERSION_PROPERTY_NAME] = newest.version
         exec_properties[utils.FINGERPRINT_PROPERTY_NAME] = (
-            given.content_fingerprint
-            or fingerprint.content_fingerprint(base, given.data)
+            given.content_fingerprint or spans.content_fingerprint(base, given.data)
         )
         return exec_properties

@@ -19,47 +19,50 @@ from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 
-from components.movielens_example_gen import ingest, parameters, rows, staging
+from components.movielens_example_gen import ingest, parameters
 from components.movielens_example_gen.config import ExampleGenConfig
+from components.movielens_example_gen.data_summary import (
+    QUARANTINE_FILE,
+    SUMMARY_PROPERTY,
+)
+from components.movielens_example_gen.rows.examples import Corpus, encode_shard
+from components.movielens_example_gen.rows.staging import Staged
 from trainer.features import CORPUS_SPLIT, SPLITS
 
-QUARANTINE_FILE = "quarantine.jsonl"
 # The default level takes four times as long for files that are a seventh smaller.
 _COMPRESSION = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=1)
 
 
 @dataclass(frozen=True)
 class Shard:
-    """The rows of one output file, serialised."""
+    """The serialised rows of one output file."""
 
     index: int
     records: list[bytes]
 
 
 class _EncodeShard(beam.DoFn):
-    """Shard number to rows."""
+    """Maps a shard's number to its rows."""
 
-    def __init__(
-        self, split: str, staged: staging.Staged, config: ExampleGenConfig
-    ) -> None:
+    def __init__(self, split: str, staged: Staged, config: ExampleGenConfig) -> None:
         self._split = split
         self._staged = staged
         self._config = config
-        self._catalogue: rows.Catalogue | None = None
+        self._corpus: Corpus | None = None
 
     def setup(self) -> None:
         if self._split != CORPUS_SPLIT:
-            self._catalogue = rows.Catalogue.read(self._staged)
+            self._corpus = Corpus.read(self._staged)
 
     def process(self, index: int) -> Iterator[Shard]:
-        records = rows.rows_of(
-            self._split, self._staged, index, self._catalogue, self._config
+        records = encode_shard(
+            self._split, self._staged, index, self._corpus, self._config
         )
         yield Shard(index, list(records))
 
 
 class _WriteShard(beam.DoFn):
-    """Writes each shard as a file, under its name only once it is whole."""
+    """Writes each shard as a file, renamed into place when it is complete."""
 
     def __init__(self, folder: str, num_shards: int) -> None:
         self._folder = folder
@@ -78,8 +81,8 @@ class _WriteShard(beam.DoFn):
 class Executor(BaseExampleGenExecutor):
     """Executor of `MovieLensExampleGen`.
 
-    The order of rows is fixed (users by a hash of their id, windows by time), so the
-    shards are written as they are made: TFX's own writer would shuffle them.
+    Rows have a fixed order (users by a hash of their id, windows by time), which TFX's
+    own writer would shuffle: so the executor writes the shards itself.
     """
 
     def GetInputSourceToExamplePTransform(self) -> beam.PTransform:
@@ -100,20 +103,16 @@ class Executor(BaseExampleGenExecutor):
         config = parameters.from_exec_properties(exec_properties).data
         base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
         self._prepared = ingest.prepare(base, config)
-        self._staged = ingest.stage(self._prepared, self._get_tmp_dir())
+        staged = self._staged = ingest.stage(self._prepared, self._get_tmp_dir())
         return {
             split: (
                 pipeline
-                | f"Shards[{split}]" >> beam.Create(range(self._num_shards(split)))
+                | f"Shards[{split}]" >> beam.Create(range(staged.num_shards(split)))
                 | f"Spread[{split}]" >> beam.Reshuffle()
-                | f"Encode[{split}]"
-                >> beam.ParDo(_EncodeShard(split, self._staged, config))
+                | f"Encode[{split}]" >> beam.ParDo(_EncodeShard(split, staged, config))
             )
             for split in SPLITS
         }
-
-    def _num_shards(self, split: str) -> int:
-        return self._staged.num_shards(split)
 
     def Do(
         self,
@@ -135,21 +134,22 @@ class Executor(BaseExampleGenExecutor):
             for split, collection in shards.items():
                 folder = artifact_utils.get_split_uri(outputs, split)
                 fileio.makedirs(folder)
-                write = _WriteShard(folder, self._num_shards(split))
+                write = _WriteShard(folder, self._staged.num_shards(split))
                 _ = collection | f"Write[{split}]" >> beam.ParDo(write)
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
         examples_utils.set_file_format(examples, "tfrecords_gzip")
-        self._tell(examples)
+        self._record(examples)
 
-    def _tell(self, examples: Any) -> None:
+    def _record(self, examples: Any) -> None:
+        """Sets the properties of the artifact and writes the rows set aside."""
         summary = self._prepared.summary()
         if self._prepared.bad.rows:
             path = os.path.join(examples.uri, QUARANTINE_FILE)
             self._prepared.bad.write(path)
             summary["quarantine_file"] = path
         text = json.dumps(summary)
-        examples.set_string_custom_property("summary", text)
-        # The driver's too, but Kubeflow Pipelines runs no driver.
+        examples.set_string_custom_property(SUMMARY_PROPERTY, text)
+        # The driver sets it too, but Kubeflow Pipelines does not run the driver.
         newest = self._prepared.spans[-1].span
         examples.set_int_custom_property(utils.SPAN_PROPERTY_NAME, newest)
         logging.info("MovieLensExampleGen: %s", text)

@@ -1,20 +1,23 @@
-"""From the input folder to staged tables and a summary: all that precedes Beam."""
+"""The steps before Beam in their order: from the input folder to staged tables."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from components.movielens_example_gen import reader, spans, staging, timelines
-from components.movielens_example_gen import row_windows as windows
-from components.movielens_example_gen.bad_rows import BadRows
+from components.movielens_example_gen import timelines
 from components.movielens_example_gen.config import ExampleGenConfig
-from components.movielens_example_gen.reader import SpanFiles
-from components.movielens_example_gen.tables import RawData
+from components.movielens_example_gen.data_summary import DataSummary
+from components.movielens_example_gen.inputs import spans
+from components.movielens_example_gen.inputs.spans import SpanFiles
+from components.movielens_example_gen.readers import raw_data
+from components.movielens_example_gen.readers.bad_rows import BadRows
+from components.movielens_example_gen.readers.raw_data import RawData
+from components.movielens_example_gen.rows import staging
+from components.movielens_example_gen.rows.examples import count_windows
 from components.movielens_example_gen.timelines import Timelines
 from trainer.features import CORPUS_SPLIT, EVAL_SPLIT, TRAIN_SPLIT
 
@@ -24,10 +27,10 @@ class Prepared:
     """What was read and how it was split.
 
     Attributes:
-      config: What was asked for.
+      config: The configuration.
       spans: The spans that were read, oldest first.
       data: The rows as read.
-      timelines: What reaches train and eval.
+      timelines: The events of train and eval.
       bad: The rows that were set aside.
     """
 
@@ -38,32 +41,31 @@ class Prepared:
     bad: BadRows
 
     def num_rows(self) -> dict[str, int]:
-        """Rows of each split: windows, queries and movies."""
-        windowing = self.config.window_length, self.config.window_stride
+        """Returns the number of rows of each split: windows, queries and movies."""
         lengths = np.diff(self.timelines.train.starts)
         return {
-            TRAIN_SPLIT: windows.count(lengths, *windowing),
+            TRAIN_SPLIT: count_windows(
+                lengths, self.config.window_length, self.config.window_stride
+            ),
             EVAL_SPLIT: int((np.diff(self.timelines.held_out.starts) > 0).sum()),
             CORPUS_SPLIT: len(self.data.movies),
         }
 
-    def summary(self) -> dict[str, Any]:
-        """Counts for people and for later steps, all of them plain JSON.
-
-        `ratings.read` is the sum of `train`, `eval`, `filtered`, `duplicate` and
-        `quarantined`: no input row is lost unseen.
-        """
+    def summary(self) -> DataSummary:
+        """Counts what became of the input: every row is accounted for."""
         counts = self.timelines.counts
-        told = ("train", "eval", "filtered", "duplicate")
         timestamps = self.data.ratings.timestamps
-        rated = np.unique(self.data.ratings.movies)
+        num_rated = len(np.unique(self.data.ratings.movies))
         return {
             "spans": [span.span for span in self.spans if span.files.ratings],
             "format": self.spans[-1].files.family.name,
             "rows": self.num_rows(),
             "ratings": {
                 "read": self.data.num_read,
-                **{name: counts[name] for name in told},
+                "train": counts["train"],
+                "eval": counts["eval"],
+                "filtered": counts["filtered"],
+                "duplicate": counts["duplicate"],
                 "quarantined": self.data.num_quarantined,
             },
             "filtered": {
@@ -73,7 +75,7 @@ class Prepared:
             },
             "users": len(self.data.ratings.user_ids),
             "movies": len(self.data.movies),
-            "unrated_movies": len(self.data.movies) - len(rated),
+            "unrated_movies": len(self.data.movies) - num_rated,
             "first_timestamp": int(timestamps.min()) if len(timestamps) else None,
             "last_timestamp": int(timestamps.max()) if len(timestamps) else None,
             "cold_users": counts["cold_users"],
@@ -84,14 +86,14 @@ class Prepared:
 
 
 def prepare(base: Path | str, config: ExampleGenConfig) -> Prepared:
-    """Reads and splits the input.
+    """Finds the files, reads them and builds the timelines (steps 1 to 3).
 
     Raises:
-      UserError: Something is missing, or more rows are bad than the policy accepts.
+      UserError: A file is missing, or more rows are bad than the policy accepts.
     """
     found = spans.resolve(Path(base), config)
     bad = BadRows(config.on_bad_row, config.max_quarantined_fraction)
-    data = reader.read(found, config, bad)
+    data = raw_data.read(found, config, bad)
     return Prepared(config, found, data, timelines.build(data.ratings, config), bad)
 
 

@@ -1,9 +1,9 @@
-"""The component's parameters on their way to the driver and the executor.
+"""Serialises the component's parameters for the driver and the executor.
 
-Where a runner binds parameters when a run is started (Kubeflow), the run may name its
-last span itself. It comes as `range_config`, which is where TFX would put it: `12` or
-`2026-03-01`, `latest` for the newest there is, or `today`, `yesterday` and `today-3` in
-UTC, for a schedule, whose parameters are the same in every run.
+A runner that binds parameters when a run is started (Kubeflow) may pass the last span
+as `range_config`, the property in which TFX has it: `12`, `2026-03-01`, or `latest` for
+the newest. All runs of a schedule have the same parameters, so the span may also be
+relative to the day of the run, in UTC: `today`, `yesterday` or `today-3`.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ _ADAPTER: Final = TypeAdapter(ExampleGenConfig)
 
 @dataclass(frozen=True)
 class Parameters:
-    """What `MovieLensExampleGen` was made with.
+    """The parameters of `MovieLensExampleGen`.
 
     Attributes:
       data: What is read, how it is split and how rows are cut.
       content_fingerprint: Digest of the input, or empty.
-      code_hash: Digest of the code; nobody reads it, it only makes the cache miss.
+      code_hash: Digest of the code. It is never read: changed code changes the cache
+        key by it.
     """
 
     data: ExampleGenConfig
@@ -44,8 +45,8 @@ class Parameters:
 
 
 def to_json(parameters: Parameters) -> str:
-    """The parameters as one string, the same for the same values."""
-    # Of a `DataConfig` only these fields: another bound of the gate needs no new rows.
+    """Serialises the parameters: equal parameters give equal strings."""
+    # A `DataConfig` has fields of the gate too. Those do not change the rows.
     data = _ADAPTER.dump_python(parameters.data, mode="json")
     values = {
         "data": data,
@@ -56,7 +57,11 @@ def to_json(parameters: Parameters) -> str:
 
 
 def from_exec_properties(exec_properties: Mapping[str, Any]) -> Parameters:
-    """Reads the parameters back from the execution properties of the component."""
+    """Reads the parameters from the execution properties of the component.
+
+    Raises:
+      UserError: The last span that the run names is not valid.
+    """
     from google.protobuf import struct_pb2
     from tfx.proto import example_gen_pb2
     from tfx.types import standard_component_specs
@@ -77,17 +82,17 @@ def from_exec_properties(exec_properties: Mapping[str, Any]) -> Parameters:
 
 
 def last_span(span: str, today: datetime.date) -> str | None:
-    """The span that a run means.
+    """Resolves the last span that a run names.
 
     Args:
-      span: As in the module's description.
-      today: The day, in UTC.
+      span: In one of the forms that the module's docstring lists.
+      today: The day of the run, in UTC.
 
     Returns:
       A number or a date as in `ExampleGenConfig.last_span`; None for the newest.
 
     Raises:
-      UserError: It is none of these.
+      UserError: It has none of these forms.
     """
     if span == LATEST:
         return None

@@ -1,8 +1,9 @@
-"""The columns that every edition is read into, whatever its file format."""
+"""What every edition is read into, whatever its file format: columns and ids."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 Codes = NDArray[np.int32]
 Ids = NDArray[np.object_]
+_U64 = np.uint64
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,8 @@ class Ratings:
       movies: `[num_ratings]` int32, index into `movie_ids`.
       ratings: `[num_ratings]` float32, stars.
       timestamps: `[num_ratings]` int64, seconds since the epoch, UTC.
-      spans: `[num_ratings]` int32, the span that brought the row (0 without spans).
-      user_ids: `[num_users]` bytes, sorted: the code says nothing about file order.
+      spans: `[num_ratings]` int32, the span that the row is from (0 without spans).
+      user_ids: `[num_users]` bytes, sorted, so that codes do not depend on file order.
       movie_ids: `[num_movies]` bytes, sorted.
     """
 
@@ -39,19 +41,18 @@ class Ratings:
         return len(self.users)
 
     def take(self, index: NDArray[Any]) -> Ratings:
-        """The ratings at `index` (positions or a mask), with the same id arrays."""
-        return Ratings(
-            self.users[index],
-            self.movies[index],
-            self.ratings[index],
-            self.timestamps[index],
-            self.spans[index],
-            self.user_ids,
-            self.movie_ids,
+        """Returns the ratings at `index` (positions or a mask), ids unchanged."""
+        return replace(
+            self,
+            users=self.users[index],
+            movies=self.movies[index],
+            ratings=self.ratings[index],
+            timestamps=self.timestamps[index],
+            spans=self.spans[index],
         )
 
     def keep(self, mask: NDArray[np.bool_]) -> Ratings:
-        """The ratings where `mask` is True; no copy where that is all of them."""
+        """Returns the ratings where `mask` is True, without a copy if all are."""
         return self if mask.all() else self.take(mask)
 
 
@@ -61,8 +62,8 @@ class Movie:
 
     Attributes:
       title: As published, year included, outer spaces removed.
-      genres: Empty where the edition lists none.
-      year: From the title's end, `None` where it tells none.
+      genres: Empty if the edition lists none.
+      year: From the title's end; None if the title has no year.
     """
 
     title: str
@@ -77,7 +78,7 @@ class User:
     Attributes:
       age: Years; in ML-1M the lower bound of the age group.
       gender: "F" or "M".
-      occupation: A name, also where the edition stores a code.
+      occupation: A name, even if the edition stores a code.
       zip_code: A string: it has leading zeros and letters.
     """
 
@@ -87,22 +88,45 @@ class User:
     zip_code: str
 
 
-@dataclass(frozen=True)
-class RawData:
-    """Everything that was read from an edition or from a window of its spans.
+def sorted_unique(values: list[bytes]) -> tuple[Ids, Codes]:
+    """Sorts distinct ids, and finds the index of each value among them.
 
-    Attributes:
-      ratings: All good rating rows, duplicates included.
-      movies: Movie id to movie.
-      users: User id to attributes, empty where the edition has none.
-      num_read: Rating rows read, bad rows included.
-      num_quarantined: Rating rows that were refused and set aside.
-      odd_rows: Kind of oddity to the number of rows with it, which were kept.
+    Returns:
+      `[num_distinct]` object array of bytes, and `[len(values)]` int32 codes.
     """
+    distinct = sorted(set(values))
+    code_of = {value: code for code, value in enumerate(distinct)}
+    codes = np.fromiter((code_of[v] for v in values), np.int32, len(values))
+    return as_ids(distinct), codes
 
-    ratings: Ratings
-    movies: dict[bytes, Movie]
-    users: dict[bytes, User]
-    num_read: int
-    num_quarantined: int
-    odd_rows: dict[str, int]
+
+def as_ids(values: list[bytes]) -> Ids:
+    """Makes an object array: NumPy's default is text padded to one length."""
+    ids = np.empty(len(values), dtype=object)
+    ids[:] = values
+    return ids
+
+
+def hash_ids(ids: Ids) -> NDArray[np.uint64]:
+    """Hashes each id to 64 bits, the same on every machine and Python."""
+    digests = b"".join(hashlib.blake2b(i, digest_size=8).digest() for i in ids)
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+
+
+def mix(
+    a: NDArray[np.uint64], b: NDArray[np.uint64], seed: int = 0
+) -> NDArray[np.uint64]:
+    """Hashes pairs of hashes, with the finaliser of splitmix64.
+
+    Source: https://prng.di.unimi.it/splitmix64.c
+
+    Args:
+      a: `[n]` hashes of the first ids, e.g. users.
+      b: `[n]` hashes of the second ids, e.g. movies.
+      seed: Another seed gives an independent hash.
+    """
+    with np.errstate(over="ignore"):
+        x = a * _U64(0x9E3779B97F4A7C15) ^ b ^ _U64(seed * 0x632BE59BD9B4E019 % 2**64)
+        x = (x ^ (x >> _U64(30))) * _U64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> _U64(27))) * _U64(0x94D049BB133111EB)
+        return x ^ (x >> _U64(31))

@@ -1,15 +1,24 @@
-"""Ratings to user timelines: duplicates, filters, order and split."""
+"""Step 3: ratings to user timelines. Duplicates, filters, order and split."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.movielens_example_gen import ids, splits
 from components.movielens_example_gen.config import ExampleGenConfig
-from components.movielens_example_gen.tables import Codes, Ids, Ratings
+from components.movielens_example_gen.tables import (
+    Codes,
+    Ids,
+    Ratings,
+    hash_ids,
+    mix,
+)
+
+Mask = NDArray[np.bool_]
+_HASH_BITS: Final = 64
 
 
 @dataclass(frozen=True)
@@ -38,12 +47,12 @@ class Timelines:
     """What reaches the train and the eval split.
 
     Attributes:
-      user_ids: `[num_users]` bytes, in the order of the rows: by a fixed hash, so that
-        neighbours in a file have nothing in common.
+      user_ids: `[num_users]` bytes, in the order of the rows: sorted by a fixed hash,
+        so that users next to each other in a file have nothing in common.
       movie_ids: `[num_movies]` bytes, the rated movies.
       train: The training timelines; empty for cold users.
-      held_out: What is held out, empty for users without a query.
-      counts: Events and users by what became of them: see `build`.
+      held_out: The events held out for evaluation; empty for users without a query.
+      counts: Number of events and users by what became of them: see `build`.
     """
 
     user_ids: Ids
@@ -56,10 +65,12 @@ class Timelines:
 def build(ratings: Ratings, config: ExampleGenConfig) -> Timelines:
     """Makes the timelines. The order of the input rows does not matter.
 
-    In this order: of two ratings of one movie by one user the latest is kept; ratings
-    under `min_rating` go; users with less than `min_user_ratings` left go; events are
-    sorted by (timestamp, hash of (user_id, movie_id)); the split is drawn. Users with
-    nothing in training ("cold users") are queries without a history.
+    1. Of several ratings of a movie by a user the latest is kept.
+    2. Ratings below `min_rating` are dropped.
+    3. Users with fewer than `min_user_ratings` ratings left are dropped.
+    4. Events are sorted by (timestamp, hash of (user_id, movie_id)).
+    5. Events are held out for evaluation. Users without an event in training ("cold
+       users") become queries without a history.
 
     Returns:
       The timelines. Their `counts` account for every rating: `duplicate` + `filtered` +
@@ -76,18 +87,18 @@ def build(ratings: Ratings, config: ExampleGenConfig) -> Timelines:
     counts["filtered_short_timelines"] = len(liked) - len(events)
     events, hashes, order = _in_order(events)
     starts = _starts(events.users, len(events.user_ids), order)
-    held_out = splits.hold_out(events, starts, hashes, config)
+    held_out = hold_out(events, starts, hashes, config)
     return _divide(events, order, held_out, counts)
 
 
 def drop_duplicates(ratings: Ratings) -> tuple[Ratings, int]:
     """Keeps the latest rating of each (user, movie).
 
-    Of two in one second the newer span's is kept, else the higher rating: a rule that
-    the order of the rows cannot change.
+    Of two ratings in one second that of the newer span is kept, or else the higher one,
+    so that the order of the rows does not matter.
 
     Returns:
-      The ratings that stay, and how many went.
+      The ratings kept, and how many were dropped.
     """
     keys = ratings.users.astype(np.int64) * len(ratings.movie_ids) + ratings.movies
     in_order = np.sort(keys)
@@ -110,12 +121,12 @@ def _in_order(events: Ratings) -> tuple[Ratings, NDArray[np.uint64], Codes]:
     Returns:
       The events, their hashes, and `[num_ids]` the user codes in row order.
     """
-    user_hashes = ids.hash_ids(events.user_ids)
-    movie_hashes = ids.hash_ids(events.movie_ids)
+    user_hashes = hash_ids(events.user_ids)
+    movie_hashes = hash_ids(events.movie_ids)
     order = np.lexsort((np.arange(len(user_hashes)), user_hashes)).astype(np.int32)
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order), dtype=np.int32)
-    hashes = ids.mix(user_hashes[events.users], movie_hashes[events.movies])
+    hashes = mix(user_hashes[events.users], movie_hashes[events.movies])
     index = np.lexsort((hashes, events.timestamps, rank[events.users]))
     return events.take(index), hashes[index], order
 
@@ -125,9 +136,53 @@ def _starts(users: Codes, num_users: int, order: Codes) -> NDArray[np.int64]:
     return np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
 
 
+def hold_out(
+    events: Ratings,
+    starts: NDArray[np.int64],
+    hashes: NDArray[np.uint64],
+    config: ExampleGenConfig,
+) -> Mask:
+    """Marks the events that are held out for evaluation.
+
+    Args:
+      events: Sorted by user and within a user by time.
+      starts: `[num_users + 1]` start of each user's events.
+      hashes: `[num_events]` fixed hash of (user_id, movie_id).
+      config: The split and its parameters.
+
+    Returns:
+      `[num_events]` True where held out.
+    """
+    if config.split == "leave_last_n":
+        lengths = np.diff(starts)
+        from_the_end = np.repeat(starts[1:], lengths) - np.arange(len(events))
+        last: Mask = from_the_end <= config.holdout
+        return last
+    if config.split == "temporal_global":
+        after: Mask = events.timestamps >= temporal_cut(events.timestamps, config)
+        return after
+    seeded = mix(hashes, np.zeros_like(hashes), config.seed)
+    drawn: Mask = seeded < np.uint64(int(config.holdout_fraction * 2**_HASH_BITS))
+    return drawn
+
+
+def temporal_cut(timestamps: NDArray[np.int64], config: ExampleGenConfig) -> int:
+    """Returns the first second of the eval period: `eval_start`, or a quantile.
+
+    All events in that second are in the eval period, so that training knows none.
+    """
+    if config.eval_start is not None:
+        return config.eval_start
+    if not len(timestamps):
+        return 0
+    index = int(len(timestamps) * (1 - config.holdout_fraction))
+    return int(np.partition(timestamps, index)[index])
+
+
 def _divide(
-    events: Ratings, order: Codes, held_out: splits.Mask, counts: dict[str, int]
+    events: Ratings, order: Codes, held_out: Mask, counts: dict[str, int]
 ) -> Timelines:
+    """Divides the sorted events into training and eval, and completes `counts`."""
     num_users = len(events.user_ids)
     in_train = np.bincount(events.users[~held_out], minlength=num_users)
     in_all = np.bincount(events.users, minlength=num_users)

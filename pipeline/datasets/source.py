@@ -61,9 +61,7 @@ def resolve(
     Raises:
       UserError: It cannot be fetched, a checksum is wrong or a file is missing.
     """
-    from components.movielens_example_gen.fingerprint import (
-        content_fingerprint,
-    )
+    from components.movielens_example_gen.inputs.spans import content_fingerprint
 
     if data_dir is None:
         fetched = fetch(config.dataset, workspace.data_dir(config.dataset).parent, say)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from components.movielens_example_gen.editions import FolderFiles
     from components.movielens_example_gen.ingest import Prepared
+    from components.movielens_example_gen.inputs.editions import FolderFiles
 
 _DAY_SECONDS: Final = 86_400
 
@@ -52,7 +52,8 @@ def split_spans(
     Raises:
       UserError: The input is missing or has bad rows, or the target exists.
     """
-    from components.movielens_example_gen import ingest, spans
+    from components.movielens_example_gen import ingest
+    from components.movielens_example_gen.inputs import spans
 
     if (num_spans is None) == (days is None):
         raise UserError("give either num_spans or days", "Not both, and not neither.")
@@ -153,19 +154,19 @@ def _write_movies(
     """Lists each movie in the span in which it is first rated."""
     import numpy as np
 
-    from components.movielens_example_gen import movies_file
-    from components.movielens_example_gen.editions import CSV_HEADER
+    from components.movielens_example_gen.readers.movies_and_users import movie_rows
+    from components.movielens_example_gen.readers.raw_data import csv_header
 
     ratings = prepared.data.ratings
     first_rated = np.full(len(ratings.movie_ids), np.iinfo(np.int64).max)
     np.minimum.at(first_rated, ratings.movies, ratings.timestamps)
     spans = (np.searchsorted(firsts, first_rated, "right") - 1).tolist()
     span_of = dict(zip(ratings.movie_ids.tolist(), spans, strict=True))
-    header = {**CSV_HEADER, **{str(k): v for k, v in prepared.config.columns.items()}}
+    header = csv_header(prepared.config)
     encoding = found.family.encoding
     for path in found.movies:
         listed: list[list[bytes]] = [[] for _ in folders]
-        for _, fields, content in movies_file.rows(path, found.family, header):
+        for _, fields, content in movie_rows(path, found.family, header):
             span = span_of.get(fields[0].strip().encode(), 0)
             line = content.decode().rstrip("\r\n") + "\n"
             listed[span].append(line.encode(encoding))

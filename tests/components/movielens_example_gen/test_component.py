@@ -31,7 +31,7 @@ class Runs:
         from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
         from components.movielens_example_gen.component import MovieLensExampleGen
-        from components.movielens_example_gen.fingerprint import content_fingerprint
+        from components.movielens_example_gen.inputs.spans import content_fingerprint
 
         fingerprint = content_fingerprint(base, config)
         node = MovieLensExampleGen(str(base), config, fingerprint, code_hash)

@@ -1,24 +1,19 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from components.movielens_example_gen import ids, ingest, timelines
-from components.movielens_example_gen import row_windows as windows
-from components.movielens_example_gen.tables import Ratings
+from components.movielens_example_gen import timelines
+from components.movielens_example_gen.tables import Ratings, sorted_unique
 from components.movielens_example_gen.timelines import Timelines
 from pipeline.config import DataConfig
-from tests.fixtures.movielens_files import CSV_HEADER, Rating, write_csv
+from tests.fixtures.movielens_files import Rating
 
 
 def ratings_of(rows: list[Rating], spans: list[int] | None = None) -> Ratings:
     users, movies, stars, times = zip(*rows, strict=True)
-    user_ids, user_codes = ids.sorted_unique([str(u).encode() for u in users])
-    movie_ids, movie_codes = ids.sorted_unique([str(m).encode() for m in movies])
+    user_ids, user_codes = sorted_unique([str(u).encode() for u in users])
+    movie_ids, movie_codes = sorted_unique([str(m).encode() for m in movies])
     return Ratings(
         user_codes,
         movie_codes,
@@ -135,94 +130,3 @@ def test_filters_are_counted_apart() -> None:
     assert lines.user_ids.tolist() == [b"a"]
     assert lines.counts["filtered_by_rating"] == 2
     assert lines.counts["filtered_short_timelines"] == 2
-
-
-@given(st.integers(0, 500), st.integers(1, 60), st.data())
-def test_every_event_is_a_target_once(
-    length: int, window: int, data: st.DataObject
-) -> None:
-    stride = data.draw(st.integers(1, window))
-    cuts = list(windows.cut(length, window, stride))
-    targets = [e for first, end, c in cuts for e in range(first + c, end)]
-    assert targets == list(range(length))
-    assert all(0 < end - first <= window for first, end, _ in cuts)
-    assert windows.count(np.array([length]), window, stride) == len(cuts)
-
-
-_FIELD = st.sampled_from(
-    [
-        "1",
-        "2",
-        "3",
-        "7",
-        "",
-        " 4 ",
-        "0.5",
-        "4.5",
-        "99",
-        "-3",
-        "nan",
-        "1e3",
-        "x",
-        "é",
-        '"',
-    ]
-)
-_ROW = st.one_of(
-    st.tuples(
-        st.sampled_from("1234"),
-        st.sampled_from("123456"),
-        st.sampled_from(["1", "3.5", "5"]),
-        st.sampled_from(["10", "20", "30"]),
-    ).map(",".join),
-    st.lists(_FIELD, min_size=1, max_size=5).map(",".join),
-)
-
-
-@settings(max_examples=80, deadline=None)
-@given(
-    rows=st.lists(_ROW, max_size=30),
-    split=st.sampled_from(["leave_last_n", "temporal_global", "random"]),
-    min_rating=st.sampled_from([0.0, 3.0]),
-    end=st.sampled_from(["\n", "", "\r\n"]),
-)
-def test_every_row_read_is_accounted_for(
-    tmp_path_factory: pytest.TempPathFactory,
-    rows: list[str],
-    split: str,
-    min_rating: float,
-    end: str,
-) -> None:
-    """read = train + eval + filtered + duplicate + quarantined."""
-    folder: Path = write_csv(tmp_path_factory.mktemp("dirty"), [])
-    good = [f"9,{m},4,{m}" for m in range(1, 7)]
-    lines = [*good, *rows]
-    text = CSV_HEADER.decode() + "\n".join(lines) + end
-    (folder / "ratings.csv").write_bytes(text.encode())
-    config = DataConfig(
-        split=split,
-        min_rating=min_rating,
-        on_bad_row="quarantine",
-        max_quarantined_fraction=1.0,
-    )
-    summary = ingest.prepare(folder, config).summary()
-    counts = dict(summary["ratings"])
-    assert counts.pop("read") == sum(bool(line.strip()) for line in lines)
-    assert summary["ratings"]["read"] == sum(counts.values())
-    assert sum(summary["bad_rows"].values()) == counts["quarantined"]
-
-
-@settings(max_examples=80, deadline=None)
-@given(row=st.lists(_FIELD, min_size=4, max_size=4).map(",".join))
-def test_a_row_is_judged_alike_in_clean_and_in_dirty_blocks(
-    tmp_path_factory: pytest.TempPathFactory, row: str
-) -> None:
-    folder = write_csv(tmp_path_factory.mktemp("row"), [])
-    config = DataConfig(on_bad_row="quarantine", max_quarantined_fraction=1.0)
-    found = []
-    for neighbour in ("1,1,3,5", "1,1,3,bad"):
-        text = CSV_HEADER.decode() + f"{neighbour}\n{row}\n"
-        (folder / "ratings.csv").write_bytes(text.encode())
-        bad = {b.line: b.detail for b in ingest.prepare(folder, config).bad.rows}
-        found.append(bad.get(3))
-    assert found[0] == found[1]

@@ -80,7 +80,6 @@ def test_columns_by_other_names_in_another_order_and_unread_ones(
     assert data.movies == {b"m|1": Movie("One", ("Drama",), None)}
 
 
-# What is wrong with line 3 of a CSV ratings file -> what the message must name.
 def test_order_of_rows_files_and_shards_does_not_matter(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     rows = [
@@ -128,7 +127,7 @@ def test_empty_marker_files_of_object_stores_are_ignored(tmp_path: Path) -> None
         ({"ratings.csv": b"x", "u.data": b"x"}, "two formats"),
     ],
 )
-def test_missing_files_are_named(
+def test_missing_files_and_columns_are_reported(
     tmp_path: Path, files: dict[str, bytes], message: str
 ) -> None:
     for name, content in files.items():

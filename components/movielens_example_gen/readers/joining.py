@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from components.movielens_example_gen import ids
-from components.movielens_example_gen.editions import MOVIE, RATING, TIMESTAMP, USER
-from components.movielens_example_gen.rating_blocks import RatingsBlock
-from components.movielens_example_gen.tables import Codes, Ids, Ratings
+from components.movielens_example_gen.inputs.editions import (
+    MOVIE,
+    RATING,
+    TIMESTAMP,
+    USER,
+)
+from components.movielens_example_gen.readers.rating_files import RatingsBlock
+from components.movielens_example_gen.tables import (
+    Codes,
+    Ids,
+    Ratings,
+    as_ids,
+    sorted_unique,
+)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where the rows of one block came from."""
+    """A block, with the file and the span that it was read from."""
 
     path: Path
     span: int
@@ -26,9 +36,9 @@ class Source:
 
 
 def join_blocks(sources: Sequence[Source]) -> Ratings:
-    """One table from all blocks, with ids as codes into sorted arrays.
+    """Joins all blocks to one table, with ids as codes into sorted arrays.
 
-    Sorting makes the codes independent of the order of rows, files and blocks.
+    Since the ids are sorted, the codes do not depend on the order of rows and files.
     """
     tables = [source.block.table for source in sources]
     table = pa.concat_tables(tables).unify_dictionaries()
@@ -50,25 +60,19 @@ def join_blocks(sources: Sequence[Source]) -> Ratings:
 def _codes(column: pa.ChunkedArray) -> tuple[Codes, Ids]:
     chunks = [c for c in column.chunks if len(c)]
     if not chunks:
-        return np.zeros(0, np.int32), ids.as_ids([])
+        return np.zeros(0, np.int32), as_ids([])
     stripped = [str(v).strip().encode() for v in chunks[-1].dictionary.to_pylist()]
-    sorted_ids, new_code = ids.sorted_unique(stripped)
+    sorted_ids, new_code = sorted_unique(stripped)
     old = np.concatenate([chunk.indices.to_numpy() for chunk in chunks])
     return new_code[old], sorted_ids
 
 
 def compact(ratings: Ratings) -> Ratings:
-    """Drops ids that no rating uses any more."""
+    """Drops the ids that no rating uses."""
     users, user_ids = _used(ratings.users, ratings.user_ids)
     movies, movie_ids = _used(ratings.movies, ratings.movie_ids)
-    return Ratings(
-        users,
-        movies,
-        ratings.ratings,
-        ratings.timestamps,
-        ratings.spans,
-        user_ids,
-        movie_ids,
+    return replace(
+        ratings, users=users, user_ids=user_ids, movies=movies, movie_ids=movie_ids
     )
 
 

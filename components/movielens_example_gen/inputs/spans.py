@@ -1,27 +1,77 @@
-"""Which files are read: those of one folder, or of a window of spans.
+"""Finds the files to read: those of one folder, or of a window of spans.
 
-This is done here and not by TFX's resolvers, which know one span only and which
-Kubeflow's runner refuses: so it works alike on every runner.
+TFX's resolvers would not do: they know a single span, and Kubeflow's runner refuses
+those that know more. Done here, it works the same on every runner.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from components.movielens_example_gen import editions, span_folders
 from components.movielens_example_gen.config import ExampleGenConfig
-from components.movielens_example_gen.editions import FolderFiles
-from components.movielens_example_gen.reader import SpanFiles
-from components.movielens_example_gen.span_folders import SpanFolder
+from components.movielens_example_gen.inputs import editions, span_folders
+from components.movielens_example_gen.inputs.editions import FolderFiles
+from components.movielens_example_gen.inputs.span_folders import SpanFolder
 from trainer.errors import UserError
+
+_CHUNK_BYTES: Final = 1 << 22
+_DIGEST_BYTES: Final = 16
+
+
+@dataclass(frozen=True)
+class SpanFiles:
+    """The files of one span.
+
+    Attributes:
+      span: Its number; 0 if the folder has no spans.
+      files: The files in its folder.
+      version: The newest version within the span; None if the span has no versions.
+    """
+
+    span: int
+    files: FolderFiles
+    version: int | None = None
+
+
+def content_fingerprint(base: Path | str, config: ExampleGenConfig) -> str:
+    """Returns a digest of every file that `MovieLensExampleGen` would read.
+
+    TFX's own fingerprint is made of the sizes and modification times of one span. This
+    one is made of the contents of all spans of the window: equal contents are a cache
+    hit.
+
+    Args:
+      base: The folder that the component gets as `input_base`.
+      config: What it gets as `data_config`.
+
+    Returns:
+      32 hexadecimal digits.
+
+    Raises:
+      UserError: A folder, file or span is missing.
+    """
+    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    for span in resolve(Path(base), config):
+        files = span.files
+        for path in (*files.ratings, *files.movies, *files.users):
+            size = path.stat().st_size
+            digest.update(f"{span.span}\n{path.name}\n{size}\n".encode())
+            with open(path, "rb") as stream:
+                while chunk := stream.read(_CHUNK_BYTES):
+                    digest.update(chunk)
+    return digest.hexdigest()
 
 
 def resolve(base: Path, config: ExampleGenConfig) -> tuple[SpanFiles, ...]:
     """Finds the files that the configuration asks for.
 
-    Movies and users are also taken from the folder of the spans itself and from spans
-    before the window, since a rating in the window may be of a movie that only an older
+    Movies and users are also read from the folder that holds the spans and from spans
+    before the window, since the window may hold ratings of a movie that only an older
     file lists.
 
     Args:
@@ -29,7 +79,7 @@ def resolve(base: Path, config: ExampleGenConfig) -> tuple[SpanFiles, ...]:
       config: What to read.
 
     Returns:
-      The files, oldest span first. The last is the newest span of the window; those
+      The files, oldest span first. The last is the newest span of the window; spans
       before the window have no ratings.
 
     Raises:
@@ -42,7 +92,7 @@ def resolve(base: Path, config: ExampleGenConfig) -> tuple[SpanFiles, ...]:
         )
     top = editions.find_files(base)
     if config.span_pattern is None and top is not None and top.ratings:
-        _check_no_span_is_asked_for(base, config)
+        _check_no_span_requested(base, config)
         _check_complete(base, top.ratings, top.movies, top)
         return (SpanFiles(0, top),)
     pattern, folders = _find_spans(base, config)
@@ -51,34 +101,35 @@ def resolve(base: Path, config: ExampleGenConfig) -> tuple[SpanFiles, ...]:
             _check_complete(base, top.ratings, top.movies, top)
         raise UserError(
             f"{base} holds no MovieLens files and no spans",
-            f"Looked for {editions.expected_files()}; {' and '.join(_shown(config))}.",
+            f"Looked for {editions.expected_files()}; "
+            f"{' and '.join(_patterns(config))}.",
         )
     return _window(top, folders, pattern, config)
 
 
-def _check_no_span_is_asked_for(base: Path, config: ExampleGenConfig) -> None:
-    """One folder has no date: a schedule's would be ignored, and old data read anew."""
+def _check_no_span_requested(base: Path, config: ExampleGenConfig) -> None:
+    """One folder has no date: ignoring a schedule's would train on old data again."""
     for name in ("first_span", "last_span", "span_window"):
         value = getattr(config, name)
         if value is not None:
             raise UserError(
                 f"data.{name} is {value}, but {base} holds one set of files, no spans",
-                f"Put them into folders ({' or '.join(_shown(config))}), or leave "
-                f"data.{name} out.",
+                f"Put the files into span folders ({' or '.join(_patterns(config))}), "
+                f"or remove data.{name}.",
             )
 
 
-def _shown(config: ExampleGenConfig) -> tuple[str, ...]:
+def _patterns(config: ExampleGenConfig) -> tuple[str, ...]:
     if config.span_pattern is None:
         return (span_folders.NUMBERED, span_folders.DATED)
     return (config.span_pattern,)
 
 
 def _find_spans(base: Path, config: ExampleGenConfig) -> tuple[str, list[SpanFolder]]:
-    """The pattern and its folders; the pattern is recognised unless it is given."""
+    """Returns the pattern, recognised unless it is configured, and its folders."""
     if config.span_pattern is not None:
         return config.span_pattern, span_folders.find(base, config.span_pattern)
-    # A pattern with versions also matches by its part without, so the longer wins.
+    # A folder with versions also matches the pattern without: try the longer first.
     for pattern in sorted(span_folders.KNOWN_PATTERNS, key=lambda p: -p.count("/")):
         folders = span_folders.find(base, pattern)
         if folders:
@@ -122,8 +173,8 @@ def _window(
 
 def _check_complete(
     base: Path,
-    ratings: list[Path] | tuple[Path, ...],
-    movies: list[Path] | tuple[Path, ...],
+    ratings: Collection[Path],
+    movies: Collection[Path],
     files: FolderFiles,
 ) -> None:
     for found, patterns in (

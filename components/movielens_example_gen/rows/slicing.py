@@ -1,8 +1,8 @@
-"""What queries are sliced by: features of eval rows that no model ever reads.
+"""Features of eval rows to slice metrics by, which no model ever reads.
 
-TFMA slices on exact values of features, so what a slice is about has to stand in the
-row. Everything about held-out movies tells of the answer: `trainer.export` names the
-features that a model may read, and the schema allows these in the eval split alone.
+TFMA slices by exact values of features, so the row must hold what defines a slice.
+Features of held-out movies give the answer away: `trainer.export` lists the features
+that a model may read, and the schema allows these in the eval split only.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from components.movielens_example_gen import encoding
+from components.movielens_example_gen.rows import encoding
 from trainer import features as f
+from trainer.movielens import AGE_BOUNDS
 
-# Lower bounds of the age groups that ML-1M publishes, in years.
-_AGE_BOUNDS: Final = (18, 25, 35, 45, 50, 56)
-_POPULARITY: Final = (b"head", b"middle", b"tail")
+# Classes of popularity, and kinds of users: values of `trainer.features`.
+POPULARITY: Final = (b"head", b"middle", b"tail")
+WARM, COLD = b"warm", b"cold"
 
 
 def bucket(value: int, bounds: tuple[int, ...]) -> str:
-    """The bucket of a number, for instance "020-049" or "200+".
+    """Returns the name of a number's bucket, for instance "020-049" or "200+".
 
     Args:
       value: Not negative.
-      bounds: Lower bounds of all buckets but the first, rising.
+      bounds: Lower bounds of all buckets but the first, in ascending order.
     """
     width = len(str(bounds[-1])) if bounds else 1
     lower = max((bound for bound in bounds if bound <= value), default=0)
@@ -38,10 +39,11 @@ def bucket(value: int, bounds: tuple[int, ...]) -> str:
 
 
 def popularity_classes(num_ratings: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Parts movies into head (0), middle (1) and tail (2).
+    """Classifies movies as head (0), middle (1) or tail (2).
 
-    The head are the most popular movies, as few as have a third of all training events,
-    the middle those that have the next third. Movies of one count are of one class.
+    The head are the most popular movies that together have a third of all training
+    events, the middle those with the next third. Movies with equally many events are
+    in the same class.
 
     Args:
       num_ratings: `[num_movies]` training events.
@@ -49,19 +51,19 @@ def popularity_classes(num_ratings: NDArray[np.int64]) -> NDArray[np.int64]:
     Returns:
       int64 `[num_movies]`.
     """
-    counts, place = np.unique(-num_ratings, return_inverse=True)
-    events = np.bincount(place, weights=num_ratings, minlength=len(counts))
+    counts, index = np.unique(-num_ratings, return_inverse=True)
+    events = np.bincount(index, weights=num_ratings, minlength=len(counts))
     more_popular = np.cumsum(events) - events
     total = max(float(events.sum()), 1.0)
-    # Nobody in training has seen a movie without events: tail, also where no one has.
+    # Movies without events are tail, even if no movie has any.
     share = np.where(counts < 0, more_popular / total, 1.0)
     classes: NDArray[np.int64] = np.minimum((share * 3).astype(np.int64), 2)
-    return classes[place]
+    return classes[index]
 
 
 @dataclass(frozen=True)
 class MovieSlices:
-    """What a query is sliced by when the movie is held out.
+    """The slices of a query for which a movie is held out, by the movie's index.
 
     Attributes:
       popularity: `[num_movies]` head, middle or tail.
@@ -75,7 +77,7 @@ class MovieSlices:
 
     @classmethod
     def of(cls, corpus: Sequence[Any]) -> MovieSlices:
-        """Takes them from the record batches of the staged corpus."""
+        """Reads them from the record batches of the staged corpus."""
         columns = {
             name: [
                 value for batch in corpus for value in batch.column(name).to_pylist()
@@ -84,7 +86,7 @@ class MovieSlices:
         }
         classes = popularity_classes(np.array(columns[f.NUM_RATINGS], np.int64))
         return cls(
-            [_POPULARITY[place] for place in classes],
+            [POPULARITY[index] for index in classes],
             [[genre.encode() for genre in genres] for genres in columns[f.GENRES]],
             [_decade(year) for year in columns[f.YEAR]],
         )
@@ -93,7 +95,7 @@ class MovieSlices:
         """Encodes the slices of a query, each value once.
 
         Args:
-          movies: What is held out, as places in the corpus.
+          movies: The movies held out, as indices into the corpus.
         """
         genres = {genre for movie in movies for genre in self.genres[movie]}
         return {
@@ -104,15 +106,15 @@ class MovieSlices:
 
 
 def user_features(num_events: int, age: int | None) -> dict[str, bytes]:
-    """Encodes what a query is sliced by for the user's sake.
+    """Encodes the features of the user to slice by.
 
     Args:
-      num_events: Of the user's whole training timeline.
-      age: Years; None where the edition does not tell.
+      num_events: Length of the user's whole training timeline.
+      age: Years; None if the edition has no ages.
     """
-    features = {f.USER_KIND: _strings({b"warm" if num_events else b"cold"})}
+    features = {f.USER_KIND: _strings({WARM if num_events else COLD})}
     if age is not None:
-        features[f.AGE_GROUP] = _strings({bucket(age, _AGE_BOUNDS).encode()})
+        features[f.AGE_GROUP] = _strings({bucket(age, AGE_BOUNDS).encode()})
     return features
 
 

@@ -1,4 +1,4 @@
-"""Lines that cannot be right: refused by name, or set aside and counted."""
+"""Bad lines: refused with file, line and content, or set aside and counted."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from components.movielens_example_gen import ingest, ratings_file
-from components.movielens_example_gen.bad_rows import BadRowsError
+from components.movielens_example_gen import ingest
+from components.movielens_example_gen.readers import rating_files
+from components.movielens_example_gen.readers.bad_rows import BadRowsError
 from pipeline.config import DataConfig
 from tests.fixtures.movielens_files import (
     CSV_HEADER,
@@ -71,10 +72,10 @@ def test_bad_line_is_set_aside_and_counted(tmp_path: Path, line: bytes) -> None:
         read(folder, on_bad_row="quarantine", max_quarantined_fraction=0.33)
 
 
-def test_clean_and_dirty_blocks_and_line_breaks_of_windows(
+def test_blocks_with_and_without_bad_rows_and_windows_line_breaks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ratings_file, "BLOCK_BYTES", 40)
+    monkeypatch.setattr(rating_files, "BLOCK_BYTES", 40)
     folder = write_csv(tmp_path, [])
     lines = [f"{u},{m},4,{100 + u}" for u in range(20) for m in (1, 2)]
     lines[17] = "8,2,40,108"
@@ -87,7 +88,7 @@ def test_clean_and_dirty_blocks_and_line_breaks_of_windows(
 
 
 @pytest.mark.parametrize("end", [b"1,2,3,2", b"1,2,3", b"1,"])
-def test_truncated_last_line_is_noticed(tmp_path: Path, end: bytes) -> None:
+def test_truncated_last_line_is_refused(tmp_path: Path, end: bytes) -> None:
     folder = write_csv(tmp_path, [])
     (folder / "ratings.csv").write_bytes(CSV_HEADER + b"1,1,4,100\n2,1,4,100\n" + end)
     with pytest.raises(BadRowsError, match="line 4: .*cut off"):
@@ -124,7 +125,7 @@ def test_quote_that_is_never_closed_is_refused(tmp_path: Path) -> None:
         read(folder)
 
 
-def test_wrong_encodings_are_named(tmp_path: Path) -> None:
+def test_wrong_encoding_is_reported(tmp_path: Path) -> None:
     folder = write_csv(tmp_path, GOOD)
     (folder / "movies.csv").write_bytes(
         b"movieId,title,genres\n1,Caf\xe9 (1990),War\n2,B (1995),War\n"

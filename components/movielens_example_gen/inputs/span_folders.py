@@ -1,4 +1,4 @@
-"""Folders of spans: what their names mean, and which belong to a window."""
+"""Folders of spans: parses their names and chooses those of a window."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainer.errors import UserError
 
 NUMBERED: Final = "span-{SPAN}"
 DATED: Final = "{YYYY}-{MM}-{DD}"
-# Recognised without being named; a version may lie in a folder of its own below.
+# Recognised without configuration; a span may have a subfolder for each version.
 _VERSIONS: Final = ("", "/version-{VERSION}", "/v{VERSION}")
 KNOWN_PATTERNS: Final = tuple(p + v for p in (NUMBERED, DATED) for v in _VERSIONS)
 
@@ -45,10 +45,10 @@ class SpanFolder:
 
 
 def span_number(text: str, pattern: str) -> int:
-    """The number of a span given as "12" or as "2026-03-01".
+    """Returns the number of a span given as "12" or "2026-03-01".
 
     Raises:
-      UserError: It is not of the pattern's kind.
+      UserError: It is a date where the pattern has numbers, or the other way round.
     """
     if "{SPAN}" in pattern and text.isdigit():
         return int(text)
@@ -63,16 +63,21 @@ def span_number(text: str, pattern: str) -> int:
 
 
 def span_name(span: int, pattern: str) -> str:
-    """A span as the user calls it: a date where the pattern has one."""
+    """Returns a span as users name it: as a date if the pattern has dates."""
     if "{SPAN}" in pattern:
         return pattern.split("/", maxsplit=1)[0].replace("{SPAN}", str(span))
     return (_EPOCH + datetime.timedelta(days=span)).isoformat()
 
 
 def find(base: Path, pattern: str) -> list[SpanFolder]:
-    """The folders that match, oldest span first, of each span the newest version.
+    """Returns the newest version of each span that matches, oldest span first.
 
-    Numbers are compared as numbers: 10 comes after 2, with or without leading zeros.
+    Spans and versions are compared as numbers: 10 comes after 2, with or without
+    leading zeros.
+
+    Raises:
+      UserError: The pattern has neither a number nor a date, or a folder's name is not
+        a date of the calendar.
     """
     regex = _regex(pattern)
     newest: dict[int, SpanFolder] = {}
@@ -108,7 +113,9 @@ def _number(groups: dict[str, str], path: Path) -> int:
         year, month, day = (int(groups[name]) for name in ("year", "month", "day"))
         return (datetime.date(year, month, day) - _EPOCH).days
     except ValueError as e:
-        raise UserError(f"{path} is named like no date: {e}", "Rename it.") from None
+        raise UserError(
+            f"the name of {path} is not a date: {e}", "Rename the folder."
+        ) from None
 
 
 def choose(
@@ -131,47 +138,47 @@ def choose(
       The chosen spans, oldest first.
 
     Raises:
-      UserError: A span that was asked for, or a number within the window, is missing.
+      UserError: A requested span, or a number within the window, is missing.
     """
     by_number = {folder.span: folder for folder in found}
     end = found[-1].span if last is None else last
-    _check_there(found, [s for s in (first, end) if s is not None], pattern)
+    _check_exist(found, [s for s in (first, end) if s is not None], pattern)
     before = [folder.span for folder in found if folder.span <= end]
     if "{SPAN}" in pattern:
-        # Numbers run on: one that is not there was lost.
+        # Numbers are consecutive: a missing one was lost.
         start = before[0]
         if length is not None:
             start = max(start, end - length + 1)
         wanted = list(range(start if first is None else first, end + 1))
-        _check_there(found, wanted, pattern)
+        _check_exist(found, wanted, pattern)
     else:
-        # Not every day need bring ratings: only the ends are known to be wanted.
+        # Days without ratings have no folder: only the ends must exist.
         wanted = before if length is None else before[-length:]
         wanted = [s for s in wanted if first is None or s >= first]
     if not wanted:
         raise UserError(
             f"the first span, {span_name(first or 0, pattern)}, comes after the last, "
             f"{span_name(end, pattern)}",
-            "Exchange data.first_span and data.last_span.",
+            "Swap data.first_span and data.last_span.",
         )
     return tuple(by_number[span] for span in wanted)
 
 
-def _check_there(
+def _check_exist(
     found: Sequence[SpanFolder], wanted: Sequence[int], pattern: str
 ) -> None:
-    there = {folder.span for folder in found}
-    missing = [span for span in wanted if span not in there]
+    existing = {folder.span for folder in found}
+    missing = [span for span in wanted if span not in existing]
     if missing:
         raise UserError(
             f"{_names(missing, pattern)} is missing in {_base(found[0], pattern)}",
-            f"Found {_names(sorted(there), pattern)}. Add it, or change "
+            f"Found {_names(sorted(existing), pattern)}. Add it, or change "
             "data.first_span, last_span or span_window.",
         )
 
 
 def _names(spans: Sequence[int], pattern: str) -> str:
-    """The spans' names, the newest of them where there are many."""
+    """Lists the spans' names; of many only the newest."""
     names = [span_name(span, pattern) for span in spans[-_MAX_NAMED:]]
     earlier = len(spans) - len(names)
     return ", ".join(([f"{earlier} earlier"] if earlier else []) + names)

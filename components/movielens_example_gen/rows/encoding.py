@@ -1,9 +1,9 @@
-"""Rows as serialised `tf.train.Example` bytes, written from columns.
+"""Serialised `tf.train.Example`s, encoded from columns.
 
-Building the protos one value at a time costs more than everything before it. Their
-wire format is simple (https://protobuf.dev/programming-guides/encoding/), and written
-directly a row is a few slices of arrays that were encoded once. Features are in order
-of their names, so that equal rows are equal bytes.
+Building the protos value by value costs more than all steps before it. Their wire
+format is simple (https://protobuf.dev/programming-guides/encoding/): encoded directly,
+a row consists of a few slices of columns that were encoded once. Features are sorted by
+name, so that equal rows are equal bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FIELD_1, _FIELD_2, _FIELD_3 = b"\x0a", b"\x12", b"\x1a"
 
 @functools.lru_cache(maxsize=1 << 16)
 def varint(value: int) -> bytes:
-    """A non-negative integer, seven bits a byte, lowest first."""
+    """Encodes a non-negative integer, seven bits a byte, lowest first."""
     out = bytearray()
     while value > 0x7F:  # noqa: PLR2004 - the seven payload bits
         out.append(value & 0x7F | 0x80)
@@ -38,29 +38,29 @@ def _delimited(tag: bytes, content: bytes) -> bytes:
 
 
 def bytes_value(value: bytes) -> bytes:
-    """One value of a BytesList."""
+    """Encodes one value of a BytesList."""
     return _delimited(_FIELD_1, value)
 
 
 def bytes_feature(values: Iterable[bytes]) -> bytes:
-    """A Feature of byte strings."""
+    """Encodes a Feature of byte strings."""
     return _delimited(_FIELD_1, b"".join(map(bytes_value, values)))
 
 
 def int_feature(values: Iterable[int]) -> bytes:
-    """A Feature of non-negative integers."""
+    """Encodes a Feature of non-negative integers."""
     packed = b"".join(map(varint, values))
     return _delimited(_FIELD_3, bytes_value(packed) if packed else b"")
 
 
 @functools.cache
 def _name(name: str) -> bytes:
-    """The key of a map entry: there are as many as features."""
+    """Encodes the name of a feature, the key of a map entry."""
     return bytes_value(name.encode())
 
 
 def example(features: Mapping[str, bytes]) -> bytes:
-    """A tf.train.Example from encoded features."""
+    """Encodes a tf.train.Example from features that are encoded already."""
     entries = []
     for name in sorted(features):
         entry = _name(name) + _delimited(_FIELD_2, features[name])
@@ -70,10 +70,10 @@ def example(features: Mapping[str, bytes]) -> bytes:
 
 @dataclass(frozen=True)
 class BytesColumn:
-    """A column of ids, of which any slice is a feature.
+    """A column of ids, any slice of which can be encoded as a Feature.
 
     Attributes:
-      encoded: `[num_ids]` each id as one value of a BytesList.
+      encoded: `[num_ids]` each id, encoded as one value of a BytesList.
       codes: `[num_rows]` index into `encoded`.
     """
 
@@ -81,25 +81,25 @@ class BytesColumn:
     codes: Codes
 
     def feature(self, start: int, end: int) -> bytes:
-        """The rows from `start` up to `end`."""
+        """Encodes the rows from `start` to `end`, exclusive, as one Feature."""
         content = b"".join(self.encoded[self.codes[start:end]].tolist())
         return _delimited(_FIELD_1, content)
 
 
 @dataclass(frozen=True)
 class FloatColumn:
-    """A column of floats, of which any slice is a feature."""
+    """A column of floats, any slice of which can be encoded as a Feature."""
 
     values: NDArray[np.float32]
 
     def feature(self, start: int, end: int) -> bytes:
-        """The rows from `start` up to `end`."""
+        """Encodes the rows from `start` to `end`, exclusive, as one Feature."""
         packed = self.values[start:end].astype("<f4").tobytes()
         return _delimited(_FIELD_2, bytes_value(packed) if packed else b"")
 
 
 class IntColumn:
-    """A column of non-negative integers, of which any slice is a feature."""
+    """A column of integers >= 0, any slice of which can be encoded as a Feature."""
 
     def __init__(self, values: NDArray[np.int64]) -> None:
         """Encodes all values at once.
@@ -120,6 +120,6 @@ class IntColumn:
         self._ends = np.concatenate(([0], np.cumsum(used.sum(axis=1)))).tolist()
 
     def feature(self, start: int, end: int) -> bytes:
-        """The rows from `start` up to `end`."""
+        """Encodes the rows from `start` to `end`, exclusive, as one Feature."""
         packed = self._bytes[self._ends[start] : self._ends[end]]
         return _delimited(_FIELD_3, bytes_value(packed) if packed else b"")

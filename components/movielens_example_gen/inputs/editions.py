@@ -1,8 +1,8 @@
 """The MovieLens file formats, and which one a folder holds.
 
-Three families cover all editions: tab and `|` (ML-100K), `::` (ML-1M, ML-10M), and CSV
-with a header (ML-20M and later, and anybody's own ratings). The family is recognised by
-the names of the files, so that no edition has to be named by the user.
+Three families of formats cover all editions: tab and `|` (ML-100K), `::` (ML-1M,
+ML-10M), and CSV with a header (ML-20M and later, and users' own ratings). The family is
+recognised by the names of the files, so that the user need not name the edition.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from trainer.errors import UserError
 USER, MOVIE, RATING, TIMESTAMP = "user_id", "movie_id", "rating", "timestamp"
 RATING_COLUMNS: Final = (USER, MOVIE, RATING, TIMESTAMP)
 
-# Our column name to the name in the header of MovieLens' own CSV files.
+# Our column name to the name in the header of MovieLens' CSV files.
 CSV_HEADER: Final[Mapping[str, str]] = {
     USER: "userId",
     MOVIE: "movieId",
@@ -60,6 +60,7 @@ class Family:
       ratings, movies, users: Patterns of the files' names; `users` is empty where the
         family has no such file.
       delimiter: Between the columns of a ratings file.
+      attribute_delimiter: Between the columns of a movies or users file.
       encoding: Of all text files.
       has_header: Whether the first line names the columns.
     """
@@ -69,6 +70,7 @@ class Family:
     movies: tuple[str, ...]
     users: tuple[str, ...]
     delimiter: str
+    attribute_delimiter: str
     encoding: str
     has_header: bool
 
@@ -80,6 +82,7 @@ TAB: Final = Family(
     ("u.item",),
     ("u.user",),
     "\t",
+    "|",
     "latin-1",
     False,
 )
@@ -89,6 +92,7 @@ DOUBLE_COLON: Final = Family(
     ("movies.dat", "movies-*.dat"),
     ("users.dat", "users-*.dat"),
     "::",
+    "::",
     "latin-1",
     False,
 )
@@ -97,6 +101,7 @@ CSV: Final = Family(
     ("ratings.csv", "ratings-*.csv"),
     ("movies.csv", "movies-*.csv"),
     (),
+    ",",
     ",",
     "utf-8",
     True,
@@ -120,7 +125,7 @@ class FolderFiles:
 
     @property
     def scale(self) -> RatingScale:
-        """The edition's scale: ML-1M is told from ML-10M by its users file."""
+        """The edition's rating scale. Of the `::` editions only ML-1M has users."""
         if self.family is TAB or (self.family is DOUBLE_COLON and self.users):
             return WHOLE_STARS
         return HALF_STARS
@@ -128,16 +133,16 @@ class FolderFiles:
 
 def _matching(folder: Path, patterns: tuple[str, ...]) -> tuple[Path, ...]:
     found = {path for pattern in patterns for path in folder.glob(pattern)}
-    # Object stores leave zero-byte markers for folders: they are no data.
+    # Object stores mark folders with empty files, which hold no data.
     return tuple(sorted(p for p in found if p.is_file() and p.stat().st_size > 0))
 
 
 def find_files(folder: Path) -> FolderFiles | None:
-    """The MovieLens files directly in `folder`, or None where there are none.
+    """Returns the MovieLens files directly in `folder`, or None if it has none.
 
     Raises:
-      UserError: Files of two families lie side by side, so that it is open which to
-        read.
+      UserError: The folder holds files of two families, so that it is ambiguous
+        which to read.
     """
     found = []
     for family in FAMILIES:
@@ -150,11 +155,11 @@ def find_files(folder: Path) -> FolderFiles | None:
         names = " and ".join(files.family.name for files in found)
         raise UserError(
             f"{folder} holds files of two formats: {names}",
-            "Leave the files of one edition in the folder.",
+            "Keep the files of one edition only in the folder.",
         )
     return found[0] if found else None
 
 
 def expected_files() -> str:
-    """The names that are looked for, for error messages."""
+    """Returns the file names that are looked for, for error messages."""
     return "; ".join(family.name for family in FAMILIES)

@@ -9,14 +9,9 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.movielens_example_gen import (
-    encoding,
-    ids,
-    ingest,
-    rows,
-    slicing,
-    staging,
-)
+from components.movielens_example_gen import ingest
+from components.movielens_example_gen.rows import encoding, examples, slicing, staging
+from components.movielens_example_gen.tables import as_ids
 from pipeline.config import DataConfig
 from tests.fixtures.movielens_files import write_csv, write_tab
 from trainer import features as f
@@ -25,12 +20,12 @@ from trainer import features as f
 def rows_of(folder: Path, scratch: Path, config: DataConfig) -> dict[str, list[Any]]:
     """Split -> rows as {feature: list of values}."""
     staged = ingest.stage(ingest.prepare(folder, config), str(scratch))
-    movies = rows.Catalogue.read(staged)
+    corpus = examples.Corpus.read(staged)
     return {
         split: [
             as_dict(row)
             for shard in range(staged.num_shards(split))
-            for row in rows.rows_of(split, staged, shard, movies, config)
+            for row in examples.encode_shard(split, staged, shard, corpus, config)
         ]
         for split in f.SPLITS
     }
@@ -56,7 +51,7 @@ def test_encoding_is_that_of_tensorflow(
 ) -> None:
     codes = np.arange(len(texts), dtype=np.int32)
     texts_column = encoding.BytesColumn(
-        ids.as_ids([encoding.bytes_value(t) for t in texts]), codes
+        as_ids([encoding.bytes_value(t) for t in texts]), codes
     )
     found = encoding.example(
         {
@@ -80,6 +75,18 @@ def test_encoding_is_that_of_tensorflow(
     }
     expected = tf.train.Example(features=tf.train.Features(feature=feature))
     assert found == expected.SerializeToString(deterministic=True)
+
+
+@given(st.integers(0, 500), st.integers(1, 60), st.data())
+def test_every_event_is_a_target_once(
+    length: int, window: int, data: st.DataObject
+) -> None:
+    stride = data.draw(st.integers(1, window))
+    cuts = list(examples.cut_windows(length, window, stride))
+    targets = [e for first, end, c in cuts for e in range(first + c, end)]
+    assert targets == list(range(length))
+    assert all(0 < end - first <= window for first, end, _ in cuts)
+    assert examples.count_windows(np.array([length]), window, stride) == len(cuts)
 
 
 def test_rows_of_the_three_splits(tmp_path: Path) -> None:

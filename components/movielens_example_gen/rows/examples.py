@@ -1,6 +1,6 @@
-"""The rows of the three splits, from one shard of the staged tables.
+"""Encodes the rows of the three splits from shards of the staged tables.
 
-What each feature means stands in `trainer.features`.
+See `trainer.features` for what each feature means.
 """
 
 from __future__ import annotations
@@ -12,51 +12,87 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from components.movielens_example_gen import encoding, ids, slicing, staging
-from components.movielens_example_gen import row_windows as windows
 from components.movielens_example_gen.config import ExampleGenConfig
-from components.movielens_example_gen.encoding import (
+from components.movielens_example_gen.rows import encoding, slicing, staging
+from components.movielens_example_gen.rows.encoding import (
     BytesColumn,
     FloatColumn,
     IntColumn,
     bytes_feature,
     int_feature,
 )
-from components.movielens_example_gen.slicing import MovieSlices, bucket
-from components.movielens_example_gen.tables import Ids
+from components.movielens_example_gen.rows.slicing import MovieSlices, bucket
+from components.movielens_example_gen.tables import Ids, as_ids
 from trainer import features as f
 
 
+def cut_windows(
+    num_events: int, length: int, stride: int
+) -> Iterator[tuple[int, int, int]]:
+    """Cuts a timeline into windows, so that every event is a target exactly once.
+
+    The first window has no context. Each later one starts `stride` events after the one
+    before it, and its first `length - stride` events, which were targets there, are
+    context.
+
+    Args:
+      num_events: Length of the timeline.
+      length: Maximum number of events of a window.
+      stride: New targets per window.
+
+    Yields:
+      (first event, end, number of context events) of each window.
+    """
+    start, done = 0, 0
+    while done < num_events:
+        end = min(start + length, num_events)
+        yield start, end, done - start
+        start, done = start + stride, end
+
+
+def count_windows(lengths: NDArray[np.int64], length: int, stride: int) -> int:
+    """Returns how many windows `cut_windows` makes of timelines of these lengths.
+
+    Args:
+      lengths: `[num_users]` events of each timeline.
+      length: Maximum number of events of a window.
+      stride: New targets per window.
+    """
+    beyond_the_first = np.maximum(lengths - length, 0)
+    return int((lengths > 0).sum() + (-(-beyond_the_first // stride)).sum())
+
+
 @dataclass(frozen=True)
-class Catalogue:
-    """What the rows of users need to know of the movies: made once, used in every row.
+class Corpus:
+    """The movies as the rows of users need them, prepared once for all rows.
 
     Attributes:
-      encoded_ids: Each movie id as one value of a BytesList.
-      slices: What queries are sliced by.
+      encoded_ids: `[num_movies]` each id, encoded as one value of a BytesList.
+      slices: What to slice queries by, for each movie that may be held out.
     """
 
     encoded_ids: Ids
     slices: MovieSlices
 
     @classmethod
-    def read(cls, staged: staging.Staged) -> Catalogue:
+    def read(cls, staged: staging.Staged) -> Corpus:
         """Reads the staged corpus."""
-        corpus = [
+        batches = [
             staging.read_shard(staged.corpus_path, index)
             for index in range(staged.corpus_shards)
         ]
         movie_ids = [
-            movie for batch in corpus for movie in batch.column(f.MOVIE_ID).to_pylist()
+            movie for batch in batches for movie in batch.column(f.MOVIE_ID).to_pylist()
         ]
-        encoded = ids.as_ids([encoding.bytes_value(movie_id) for movie_id in movie_ids])
-        return cls(encoded, MovieSlices.of(corpus))
+        encoded = as_ids([encoding.bytes_value(movie_id) for movie_id in movie_ids])
+        return cls(encoded, MovieSlices.of(batches))
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """The events of a shard, encoded, with where each user's begin."""
+    """The events of a shard as encodable columns, with the start of each user's."""
 
     starts: list[int]
     movies: BytesColumn
@@ -84,14 +120,14 @@ class _Columns:
 
 
 def train_rows(
-    shard: pa.RecordBatch, catalogue: Catalogue, config: ExampleGenConfig
+    shard: pa.RecordBatch, corpus: Corpus, config: ExampleGenConfig
 ) -> Iterator[bytes]:
-    """Yields the windows of each user of the shard, oldest first."""
-    events = _Columns.of(shard, staging.TRAIN, catalogue.encoded_ids)
+    """Yields the windows of each user of a shard, oldest first."""
+    events = _Columns.of(shard, staging.TRAIN, corpus.encoded_ids)
     for user, (start, end) in zip(
         _user_features(shard, events, config), pairwise(events.starts), strict=True
     ):
-        cuts = windows.cut(end - start, config.window_length, config.window_stride)
+        cuts = cut_windows(end - start, config.window_length, config.window_stride)
         for index, (first, stop, context) in enumerate(cuts):
             yield encoding.example(
                 {
@@ -104,11 +140,11 @@ def train_rows(
 
 
 def eval_rows(
-    shard: pa.RecordBatch, catalogue: Catalogue, config: ExampleGenConfig
+    shard: pa.RecordBatch, corpus: Corpus, config: ExampleGenConfig
 ) -> Iterator[bytes]:
-    """Yields one query for each user of the shard from whom something is held out."""
-    train = _Columns.of(shard, staging.TRAIN, catalogue.encoded_ids)
-    held_out = _Columns.of(shard, staging.HELD_OUT, catalogue.encoded_ids)
+    """Yields one query for each user of a shard with held-out events."""
+    train = _Columns.of(shard, staging.TRAIN, corpus.encoded_ids)
+    held_out = _Columns.of(shard, staging.HELD_OUT, corpus.encoded_ids)
     for user, known, (start, end), (first, last) in zip(
         _user_features(shard, train, config),
         shard.column("attributes").to_pylist(),
@@ -128,7 +164,7 @@ def eval_rows(
                 f.HELD_OUT_RATINGS: held_out.ratings.feature(first, last),
                 f.HELD_OUT_TIMESTAMPS: held_out.timestamps.feature(first, last),
                 **slicing.user_features(end - start, known["age"] if known else None),
-                **catalogue.slices.features(held_out.movies.codes[first:last].tolist()),
+                **corpus.slices.features(held_out.movies.codes[first:last].tolist()),
             }
         )
 
@@ -136,7 +172,7 @@ def eval_rows(
 def _user_features(
     shard: pa.RecordBatch, events: _Columns, config: ExampleGenConfig
 ) -> Iterator[dict[str, bytes]]:
-    """Yields what all rows of one user share."""
+    """Yields, for each user, the features that all rows of the user share."""
     user_ids = shard.column("user_id").to_pylist()
     attributes = shard.column("attributes").to_pylist()
     lengths = np.diff(events.starts).tolist()
@@ -161,7 +197,7 @@ def _attribute_features(known: Mapping[str, Any] | None) -> dict[str, bytes]:
 
 
 def corpus_rows(shard: pa.RecordBatch) -> Iterator[bytes]:
-    """Yields one row for each movie of the shard."""
+    """Yields one row for each movie of a shard."""
     columns = (shard.column(i).to_pylist() for i in range(shard.num_columns))
     for movie_id, title, genres, year, num_ratings in zip(*columns, strict=True):
         yield encoding.example(
@@ -175,24 +211,24 @@ def corpus_rows(shard: pa.RecordBatch) -> Iterator[bytes]:
         )
 
 
-def rows_of(
+def encode_shard(
     split: str,
     staged: staging.Staged,
     index: int,
-    catalogue: Catalogue | None,
+    corpus: Corpus | None,
     config: ExampleGenConfig,
 ) -> Iterator[bytes]:
-    """Yields the rows of one shard of a split.
+    """Yields the serialised rows of one shard of a split.
 
     Args:
       split: One of `trainer.features.SPLITS`.
       staged: The tables.
       index: The shard's number within the split.
-      catalogue: The movies; None for the corpus, which needs none.
+      corpus: The movies; may be None for the corpus split.
       config: Window length and stride, activity buckets.
     """
-    if split == f.CORPUS_SPLIT or catalogue is None:
+    if split == f.CORPUS_SPLIT or corpus is None:
         return corpus_rows(staging.read_shard(staged.corpus_path, index))
     shard = staging.read_shard(staged.timelines_path, index)
-    make = train_rows if split == f.TRAIN_SPLIT else eval_rows
-    return make(shard, catalogue, config)
+    encode = train_rows if split == f.TRAIN_SPLIT else eval_rows
+    return encode(shard, corpus, config)

@@ -1,8 +1,8 @@
-"""Rows that cannot be right: collected, then refused or set aside.
+"""Bad rows: collected, then refused or set aside.
 
-Structural damage in a ratings file is never skipped silently. With `fail` the run ends
-and names the first bad row and how many there are of each kind. With `quarantine` bad
-rows are written to a file beside the artifact and counted, up to a limit.
+Damage in a ratings file is never skipped silently. With `fail` the run ends and reports
+the first bad row and how many there are of each kind. With `quarantine` up to a limit
+of bad rows are counted and written to a file of the artifact.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from trainer.errors import UserError
 
 _SHOWN_CHARACTERS = 120
-# Beyond this many the file as a whole is wrong, and no limit could accept it.
+# With more than this many the whole file is wrong, and no limit could accept it.
 _MAX_KEPT = 1_000_000
 
 
@@ -27,7 +27,7 @@ class BadRow:
     Attributes:
       file: Path of the file as the user would type it.
       line: Line number, from 1.
-      reason: The kind, the same for all rows with this fault: they are counted by it.
+      reason: The kind of fault, by which bad rows are counted.
       detail: The value found and what is allowed.
       content: The line, shortened.
     """
@@ -39,22 +39,22 @@ class BadRow:
     content: str
 
     def __str__(self) -> str:
-        """`ratings.csv line 17: rating 99 is ... ('1,2,99,964982703')`."""
+        """Formats it as `ratings.csv line 17: rating 99 is .. ('1,2,99,964982703')`."""
         return f"{self.file} line {self.line}: {self.detail} ({self.content!r})"
 
 
 class BadRowsError(UserError):
-    """The input has bad rows, more than the policy accepts."""
+    """The input has more bad rows than the policy accepts."""
 
 
 @dataclass
 class BadRows:
-    """Collects bad rows and applies the policy once all were seen.
+    """Collects bad rows and applies the policy when all input was read.
 
     Attributes:
       policy: "fail" or "quarantine".
       max_fraction: Share of all rows that may be quarantined.
-      rows: What was collected.
+      rows: The rows collected so far.
     """
 
     policy: str = "fail"
@@ -67,7 +67,7 @@ class BadRows:
         """Collects one row.
 
         Raises:
-          BadRowsError: So many rows are bad that the file cannot be what it should be.
+          BadRowsError: A million rows are bad.
         """
         text = content.decode("utf-8", "backslashreplace").rstrip("\r\n")
         if len(text) > _SHOWN_CHARACTERS:
@@ -77,11 +77,11 @@ class BadRows:
             self._refuse(f"More than {_MAX_KEPT} rows are bad")
 
     def counts(self) -> dict[str, int]:
-        """Number of bad rows by reason."""
+        """Returns the number of bad rows by reason."""
         return dict(sorted(Counter(row.reason for row in self.rows).items()))
 
     def apply(self, num_read: int) -> None:
-        """Ends the run where the policy says so.
+        """Applies the policy to the rows collected.
 
         Args:
           num_read: All rows that were read, bad ones included.
@@ -113,5 +113,5 @@ class BadRows:
         kinds = ", ".join(f"{reason}: {n}" for reason, n in self.counts().items())
         raise BadRowsError(
             f"{first}; {how_many} ({kinds})",
-            "Mend the file, or set data.on_bad_row=quarantine to set such rows aside.",
+            "Fix the file, or set data.on_bad_row=quarantine to set such rows aside.",
         )

@@ -1,7 +1,7 @@
-"""Timelines and corpus as Arrow files: what the Beam workers read their share from.
+"""Timelines and corpus as Arrow files, of which each Beam worker reads its shards.
 
 One record batch is one shard. A worker reads only its own batch, from a local disk
-through a memory map or from any file system that Beam knows.
+through a memory map or from any file system that Beam supports.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _USER_TYPE = pa.struct(
 
 @dataclass(frozen=True)
 class Staged:
-    """Where the staged tables lie and into how many shards they are cut."""
+    """The folder of the staged tables, and how many shards each has."""
 
     folder: str
     timeline_shards: int
@@ -45,16 +45,16 @@ class Staged:
 
     @property
     def timelines_path(self) -> str:
-        """The Arrow file of the users' timelines."""
+        """Path of the Arrow file of the users' timelines."""
         return os.path.join(self.folder, TIMELINES_FILE)
 
     @property
     def corpus_path(self) -> str:
-        """The Arrow file of the movies."""
+        """Path of the Arrow file of the movies."""
         return os.path.join(self.folder, CORPUS_FILE)
 
     def num_shards(self, split: str) -> int:
-        """How many shards a split has."""
+        """Returns the number of shards of a split."""
         return self.corpus_shards if split == CORPUS_SPLIT else self.timeline_shards
 
 
@@ -66,8 +66,8 @@ def stage(
 ) -> Staged:
     """Writes both tables into `folder`, which must exist."""
     corpus_ids = sorted(movies)
-    place = {movie_id: row for row, movie_id in enumerate(corpus_ids)}
-    rows = np.array([place[m] for m in timelines.movie_ids], np.int32)
+    index = {movie_id: row for row, movie_id in enumerate(corpus_ids)}
+    rows = np.array([index[m] for m in timelines.movie_ids], np.int32)
     num_ratings = np.bincount(rows[timelines.train.movies], minlength=len(corpus_ids))
     corpus = _corpus_batch(corpus_ids, movies, num_ratings.tolist())
     corpus_shards = _write(
@@ -83,14 +83,14 @@ def stage(
 
 
 def _shard_starts(timelines: Timelines) -> Any:
-    """First user of each shard: shards hold about equally many events."""
+    """Returns the first user of each shard, for shards of about equal size."""
     total = len(timelines.train)
     cuts = np.arange(0, max(total, 1), EVENTS_PER_SHARD)
     return np.unique(np.searchsorted(timelines.train.starts[:-1], cuts))
 
 
 def _write(batch: pa.RecordBatch, starts: Any, path: str) -> int:
-    # At least one shard: an empty split is a file without rows, which DataGate reports.
+    # At least one: an empty split is a file without rows, which DataGate reports.
     bounds = [0, *(int(s) for s in starts if 0 < s < batch.num_rows), batch.num_rows]
     with _create(path) as sink, pa.ipc.new_file(sink, batch.schema) as out:
         for start, end in zip(bounds[:-1], bounds[1:], strict=True):
@@ -153,7 +153,7 @@ def read_shard(path: str, index: int) -> pa.RecordBatch:
     """Reads one shard.
 
     Args:
-      path: An Arrow file, on a local disk or on a file system that Beam knows.
+      path: An Arrow file, on a local disk or on a file system that Beam supports.
       index: The shard's number, from 0.
     """
     if os.path.exists(path):

@@ -1,4 +1,4 @@
-"""Reads an edition, or a window of spans, into `RawData`: one interface for all."""
+"""Reads the files of an edition, or of a window of spans, into `RawData`."""
 
 from __future__ import annotations
 
@@ -9,93 +9,100 @@ from typing import Final
 
 import numpy as np
 
-from components.movielens_example_gen import movies_file, ratings_file, users_file
-from components.movielens_example_gen.bad_rows import BadRows
 from components.movielens_example_gen.config import ExampleGenConfig
-from components.movielens_example_gen.editions import (
+from components.movielens_example_gen.inputs.editions import (
     CSV_HEADER,
     FolderFiles,
     RatingScale,
 )
-from components.movielens_example_gen.joining import Source, compact, join_blocks
-from components.movielens_example_gen.row_checks import Limits
-from components.movielens_example_gen.tables import Movie, Ratings, RawData, User
+from components.movielens_example_gen.inputs.spans import SpanFiles
+from components.movielens_example_gen.readers.bad_rows import BadRows
+from components.movielens_example_gen.readers.joining import (
+    Source,
+    compact,
+    join_blocks,
+)
+from components.movielens_example_gen.readers.movies_and_users import (
+    read_movies,
+    read_users,
+)
+from components.movielens_example_gen.readers.rating_files import read_ratings_file
+from components.movielens_example_gen.readers.rating_rows import RowRules
+from components.movielens_example_gen.tables import Movie, Ratings, User
 from trainer.errors import UserError
 
 _DAY_SECONDS: Final = 86_400
 
 
 @dataclass(frozen=True)
-class SpanFiles:
-    """The files of one span.
+class RawData:
+    """What was read from an edition or from a window of its spans.
 
     Attributes:
-      span: Its number; 0 where there are no spans.
-      files: What lies in its folder.
-      version: The newest version within the span; None without versions.
+      ratings: All good rating rows, duplicates included.
+      movies: Movie id to movie.
+      users: User id to attributes, empty if the edition has none.
+      num_read: Rating rows read, bad rows included.
+      num_quarantined: Rating rows that were refused and set aside.
+      odd_rows: Kind of oddity to the number of such movies, which were kept.
     """
 
-    span: int
-    files: FolderFiles
-    version: int | None = None
+    ratings: Ratings
+    movies: dict[bytes, Movie]
+    users: dict[bytes, User]
+    num_read: int
+    num_quarantined: int
+    odd_rows: dict[str, int]
+
+
+def csv_header(config: ExampleGenConfig) -> dict[str, str]:
+    """Returns our column names with the names in the header of CSV files."""
+    return {**CSV_HEADER, **{str(ours): name for ours, name in config.columns.items()}}
 
 
 def read(spans: Sequence[SpanFiles], config: ExampleGenConfig, bad: BadRows) -> RawData:
     """Reads all files of the spans.
 
     Args:
-      spans: Oldest first; what a newer one says about a movie or user replaces it.
-      config: Column names, scale and policy.
-      bad: Collects the rows that are refused, and decides when to stop.
+      spans: Oldest first. A newer span's movies and users replace an older one's.
+      config: Column names, rating scale and policy.
+      bad: Collects the rows that are refused, and applies the policy.
 
     Raises:
       UserError: A file is missing, cannot be decoded, or has more bad rows than the
         policy accepts.
     """
-    header = {**CSV_HEADER, **{str(k): name for k, name in config.columns.items()}}
+    header = csv_header(config)
     movies: dict[bytes, Movie] = {}
     users: dict[bytes, User] = {}
     sources: list[Source] = []
-    num_read = 0
     for span in spans:
         files = span.files
-        limits = Limits(_scale(files, config), int(time.time()) + _DAY_SECONDS)
-        # Every file of a span, before one of its movies is replaced by a newer span's.
-        movies.update(_read_movies(files, header, bad))
+        for path in files.movies:
+            movies.update(read_movies(path, files.family, header, bad))
         for path in files.users:
-            users.update(users_file.read_users(path, files.family, bad))
+            users.update(read_users(path, files.family, bad))
+        rules = RowRules(_scale(files, config), int(time.time()) + _DAY_SECONDS)
         for path in files.ratings:
-            blocks, rows = ratings_file.read_ratings_file(
-                path, files.family, limits, header, bad
-            )
+            blocks = read_ratings_file(path, files.family, rules, header, bad)
             sources += [Source(path, span.span, block) for block in blocks]
-            num_read += rows
+    num_read = sum(source.block.num_read for source in sources)
     _check_found(spans, movies, num_read)
     ratings = _drop_unlisted(join_blocks(sources), sources, movies, bad)
     bad.apply(num_read)
-    num_good = len(ratings)
     odd = {
         "empty_titles": sum(not movie.title for movie in movies.values()),
         "movies_without_year": sum(movie.year is None for movie in movies.values()),
         "movies_without_genres": sum(not movie.genres for movie in movies.values()),
         "titles_under_two_ids": len(movies) - len({m.title for m in movies.values()}),
     }
-    return RawData(ratings, movies, users, num_read, num_read - num_good, odd)
+    return RawData(ratings, movies, users, num_read, num_read - len(ratings), odd)
 
 
 def _scale(files: FolderFiles, config: ExampleGenConfig) -> RatingScale:
     if config.rating_scale is None:
         return files.scale
     return RatingScale(*config.rating_scale)
-
-
-def _read_movies(
-    files: FolderFiles, header: dict[str, str], bad: BadRows
-) -> dict[bytes, Movie]:
-    movies: dict[bytes, Movie] = {}
-    for path in files.movies:
-        movies.update(movies_file.read_movies(path, files.family, header, bad))
-    return movies
 
 
 def _check_found(
@@ -126,15 +133,16 @@ def _drop_unlisted(
     starts = np.cumsum([0] + [source.block.table.num_rows for source in sources])
     owners = np.searchsorted(starts, unlisted_rows, side="right") - 1
     for row, owner in zip(unlisted_rows, owners, strict=True):
-        source = sources[owner]
+        source, block = sources[owner], sources[owner].block
         movie = ratings.movie_ids[ratings.movies[row]]
+        row_in_block = int(row - starts[owner])
         content = b",".join(
-            str(source.block.table[name][int(row - starts[owner])]).encode()
-            for name in source.block.table.column_names
+            str(block.table[name][row_in_block]).encode()
+            for name in block.table.column_names
         )
         bad.add(
             source.path,
-            source.block.line(int(row - starts[owner])),
+            int(block.lines[row_in_block]),
             "movie not listed",
             f"movie {movie.decode()} is in no movies file",
             content,

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from components.movielens_example_gen import ingest, spans
-from components.movielens_example_gen.fingerprint import content_fingerprint
-from components.movielens_example_gen.reader import SpanFiles
+from components.movielens_example_gen import ingest
+from components.movielens_example_gen.inputs import spans
+from components.movielens_example_gen.inputs.spans import SpanFiles, content_fingerprint
 from pipeline.config import DataConfig
 from tests.fixtures.movielens_files import write_csv
 from trainer.errors import UserError

@@ -1,11 +1,12 @@
-"""Text files in the encoding that their family has."""
+"""Text files in the encoding of their family, and the columns of a CSV header."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from components.movielens_example_gen.editions import Family
+from components.movielens_example_gen.inputs.editions import Family
 from trainer.errors import UserError
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -15,7 +16,7 @@ def check_is_text(path: Path, block: bytes) -> None:
     """Refuses a file in UTF-16 or with binary content.
 
     Raises:
-      UserError: The file is no text in an encoding that MovieLens uses.
+      UserError: The file is not text in an encoding that MovieLens uses.
     """
     if block[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in block[:4096]:
         raise UserError(
@@ -25,7 +26,7 @@ def check_is_text(path: Path, block: bytes) -> None:
 
 
 def decode(path: Path, family: Family) -> str:
-    """The file's text, without a byte-order mark.
+    """Returns the file's text, without a byte-order mark.
 
     Raises:
       UserError: The file is not in the family's encoding.
@@ -43,3 +44,27 @@ def decode(path: Path, family: Family) -> str:
             f"{family.encoding} ({content[:120]!r})",
             "Save the file as UTF-8 (for instance with `iconv -f LATIN1 -t UTF-8`).",
         ) from None
+
+
+def find_columns(
+    path: Path, names: Sequence[str], header: Mapping[str, str], wanted: Sequence[str]
+) -> list[int]:
+    """Returns the position of each wanted column in a CSV header.
+
+    Args:
+      path: The file, for messages.
+      names: The names in its header.
+      header: Our column names to the names in the header.
+      wanted: Our names of the columns.
+
+    Raises:
+      UserError: A column is missing.
+    """
+    found = [name.strip() for name in names]
+    for ours in wanted:
+        if header[ours] not in found:
+            raise UserError(
+                f"{path} line 1: no column {header[ours]!r} in the header {found}",
+                f"Set data.columns.{ours} to the column's name, or add a header.",
+            )
+    return [found.index(header[ours]) for ours in wanted]

@@ -1,0 +1,1 @@
+"""Step 2: files to columns. Every row is either read or reported with its line."""

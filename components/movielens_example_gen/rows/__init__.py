@@ -1,0 +1,1 @@
+"""Step 4: timelines to serialised `tf.train.Example`s, in shards."""
