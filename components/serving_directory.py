@@ -1,4 +1,4 @@
-"""The version that is served now, as the serving directory itself tells it."""
+"""Reads the serving directory: the version that is served, and files of a version."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def latest_version(serving_dir: str) -> str | None:
 
     Returns:
       Name of the highest version that is complete, that is, has a `saved_model.pb`;
-      None where there is none, or no such directory.
+      None if no version is complete or the directory does not exist.
     """
     if not fileio.isdir(serving_dir):
         return None
@@ -50,10 +50,11 @@ def train_statistics(
       version_dir: The version's folder.
 
     Returns:
-      None where there are none: another program pushed the version, or an older Pusher.
+      None if the version has no statistics, because another program or an older Pusher
+      pushed it.
 
     Raises:
-      UserError: The file is damaged.
+      UserError: The file cannot be parsed.
     """
     path = os.path.join(version_dir, STATISTICS_FILE)
     if not fileio.exists(path):
@@ -64,6 +65,6 @@ def train_statistics(
         return statistics_pb2.DatasetFeatureStatisticsList.FromString(content)
     except DecodeError:
         raise UserError(
-            f"{path} is damaged: it holds no statistics",
-            "Restore it, or delete it to go on without a look at drift.",
+            f"{path} is damaged: it cannot be parsed as statistics",
+            "Restore it, or delete it to run without the check for drift.",
         ) from None

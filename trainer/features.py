@@ -1,13 +1,13 @@
-"""Names of the features of an `Examples` row, in one place.
+"""Names of the features of an `Examples` row.
 
-The pipeline has three splits with different rows (`DESIGN: rows are timelines`):
+The pipeline has three splits with different rows:
 
 * `train`: one window of one user's chronological timeline.
-* `eval`: one query, that is one user's training timeline and what was held out.
+* `eval`: one query: a user's training timeline, and the events that were held out.
 * `corpus`: one movie.
 
 Ids are UTF-8 bytes everywhere, so that an edition whose ids are not integers needs
-no other code path. This module imports nothing: every package may import it.
+no other code path. This module imports nothing, so every package can import it.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ ZIP_CODE: Final = "zip_code"  # bytes
 USER_ATTRIBUTES: Final = (AGE, GENDER, OCCUPATION, ZIP_CODE)
 
 # --- train rows only -----------------------------------------------------------------
-# Leading events of an overlapping window that were targets in the window before it:
-# they are context here, else they would be counted twice.
+# Leading events that were targets in the preceding, overlapping window. They are
+# context in this one, because a target must not be counted twice.
 NUM_CONTEXT: Final = "num_context"  # int64, scalar
-# The window's place among the user's windows, oldest first: Beam keeps no order, and
-# tied timestamps cannot tell it.
+# Position of the window among the user's windows, oldest first. It is stored because
+# Beam keeps no order, and timestamps can tie.
 WINDOW_INDEX: Final = "window_index"  # int64, scalar, from 0
 
 # --- eval rows only ------------------------------------------------------------------
@@ -50,7 +50,7 @@ SEEN_MOVIE_IDS: Final = "seen_movie_ids"  # bytes: every movie of the training t
 HELD_OUT_MOVIE_IDS: Final = "held_out_movie_ids"  # bytes: the right answers
 HELD_OUT_RATINGS: Final = "held_out_ratings"  # float32, aligned with the above
 HELD_OUT_TIMESTAMPS: Final = "held_out_timestamps"  # int64, aligned with the above
-# To slice on, beside `ACTIVITY`. They tell of the answer: no model may read them.
+# To slice on, like `ACTIVITY`. They reveal the answer, so no model may read them.
 USER_KIND: Final = "user_kind"  # bytes: "warm", or "cold" for one who is new
 AGE_GROUP: Final = "age_group"  # bytes, e.g. "25-34"; absent where `AGE` is
 HELD_OUT_POPULARITY: Final = "held_out_popularity"  # bytes, list: head, middle, tail
@@ -61,10 +61,10 @@ HELD_OUT_DECADES: Final = "held_out_decades"  # bytes, list, e.g. "1990s", "unkn
 MOVIE_ID: Final = "movie_id"  # bytes, scalar
 TITLE: Final = "title"  # bytes, scalar, as published (year included)
 GENRES: Final = "genres"  # bytes, list; empty where none is listed
-YEAR: Final = "year"  # int64, scalar; absent where the title tells none
+YEAR: Final = "year"  # int64, scalar; absent where the title has none
 NUM_RATINGS: Final = "num_ratings"  # int64, scalar: events in the train split
 
-# --- what `trainer.preprocessing` makes of them --------------------------------------
+# --- outputs of `trainer.preprocessing` ----------------------------------------------
 USER_INDEX: Final = "user_index"  # int64
 USER_ATTRIBUTE_INDICES: Final = "user_attribute_indices"  # int64 [3]
 MOVIE_INDEX: Final = "movie_index"  # int64

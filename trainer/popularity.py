@@ -1,7 +1,7 @@
-"""Ranks by popularity, by the rules of `trainer.ranking` but without a score matrix.
+"""Ranks by popularity: the rules of `trainer.ranking` without a score matrix.
 
-Popularity is the same for everybody except for what they have seen. The rank of a movie
-is therefore known once for all users, less the movies before it that a user has seen.
+Only what users have seen makes their rankings differ. The rank of a movie for a user is
+therefore its rank among all movies, minus the better ones that the user has seen.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from trainer.ranking import PADDING
 
-_LAST = np.iinfo(np.int32).max
+_NO_MOVIE = np.iinfo(np.int32).max
 
 
 class PopularityRanking(tf.Module):
@@ -29,7 +29,7 @@ class PopularityRanking(tf.Module):
         not_smaller = len(counts) - np.searchsorted(np.sort(counts), counts)
         self._num_movies = len(counts)
         self._num_ratings = tf.constant(counts)
-        # With the movie itself, which is the 1 of "1 + the others".
+        # Includes the movie itself, which is the 1 of "1 + the others".
         self._not_smaller = tf.constant(not_smaller.astype(np.int32))
 
     def rank(
@@ -51,31 +51,28 @@ class PopularityRanking(tf.Module):
         row = tf.where(is_shown, held_out, 0)
         rank = tf.gather(self._not_smaller, row)
         if exclude_seen:
-            seen = self._each_once(seen)
+            seen = self._distinct(seen)
             rank -= self._seen_before(seen, row)
-            place = tf.searchsorted(seen, row)
-            # One place more, so that there is something behind the last.
-            is_seen = tf.gather(_with_last(seen), place, batch_dims=1) == row
+            position = tf.searchsorted(seen, row)
+            # One more column, because a position may be behind the last one.
+            padded = tf.pad(seen, [[0, 0], [0, 1]], constant_values=_NO_MOVIE)
+            is_seen = tf.gather(padded, position, batch_dims=1) == row
             is_shown &= ~is_seen
         rank = tf.where(is_shown, rank, self._num_movies + 1)
         return tf.where(tf.equal(held_out, PADDING), 0, rank)
 
-    def _each_once(self, seen: tf.Tensor) -> tf.Tensor:
-        """Sorts each row; what is no movie or a second time there goes to the end."""
+    def _distinct(self, seen: tf.Tensor) -> tf.Tensor:
+        """Sorts each row; padding and repetitions become `_NO_MOVIE`, at the end."""
         in_corpus = (seen >= 0) & (seen < self._num_movies)
-        in_order = tf.sort(tf.where(in_corpus, seen, _LAST))
-        is_second = tf.equal(in_order[:, 1:], in_order[:, :-1])
-        once = tf.where(is_second, _LAST, in_order[:, 1:])
-        return tf.sort(tf.concat([in_order[:, :1], once], axis=1))
+        in_order = tf.sort(tf.where(in_corpus, seen, _NO_MOVIE))
+        is_repeated = tf.equal(in_order[:, 1:], in_order[:, :-1])
+        distinct = tf.where(is_repeated, _NO_MOVIE, in_order[:, 1:])
+        return tf.sort(tf.concat([in_order[:, :1], distinct], axis=1))
 
     def _seen_before(self, seen: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
         """int32 `[batch, held_out]`: seen movies that are not less popular."""
-        is_movie = seen < _LAST
+        is_movie = seen < _NO_MOVIE
         ratings = tf.gather(self._num_ratings, tf.where(is_movie, seen, 0))
         in_order = tf.sort(tf.where(is_movie, ratings, -1))
         less = tf.searchsorted(in_order, tf.gather(self._num_ratings, row))
         return tf.shape(seen)[1] - less
-
-
-def _with_last(seen: tf.Tensor) -> tf.Tensor:
-    return tf.pad(seen, [[0, 0], [0, 1]], constant_values=_LAST)

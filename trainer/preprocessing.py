@@ -1,10 +1,10 @@
-"""`preprocessing_fn` of Transform: strings to integers, by one graph for both worlds.
+"""`preprocessing_fn` of Transform: strings to integers, for training and serving.
 
-The graph that is written here runs over the training data in Beam and again inside the
-served model, so that the two cannot differ.
+Beam runs this graph on the training data, and the served model contains it, so that the
+two cannot differ.
 
-Out-of-vocabulary ids follow TensorFlow Transform's convention: a vocabulary of `n`
-tokens maps them to `0 .. n-1`, and everything else to the one bucket behind it, `n`.
+A vocabulary of `n` tokens maps them to `0 .. n-1` and every other token to `n`, the one
+out-of-vocabulary bucket.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def preprocessing_fn(
 ) -> dict[str, Any]:
     """Maps raw rows of any split to the transformed features of `trainer.features`.
 
-    Both vocabularies of ids come from one split each: a `corpus` row has no user and a
-    `train` row no movie of its own, and TFT drops the blanks that stand for them.
+    Each vocabulary of ids comes from one split: a `corpus` row has no user, a `train`
+    row no movie of its own, and TFT drops the empty strings in their stead.
 
     Args:
       inputs: Raw features: dense `[B]` for scalars, ragged `[B, None]` for lists.
@@ -63,12 +63,12 @@ def preprocessing_fn(
 
 
 def _index(ids: Any, vocabulary: Any) -> Any:
-    """Looks ids up, unknown ones in the bucket behind the vocabulary."""
+    """Returns the indices of ids; unknown ids go to the out-of-vocabulary bucket."""
     return tft.apply_vocabulary(ids, vocabulary, num_oov_buckets=1)
 
 
 def _position(values: tf.Tensor, known: tuple[str, ...]) -> tf.Tensor:
-    """Returns 1 + the place of each value in `known`, 0 for any other: `[B]` int64."""
+    """Returns 1 + the index of each value in `known`, 0 for any other: `[B]` int64."""
     hits = tf.cast(values[:, None] == tf.constant(known)[None, :], tf.int64)
     return tf.reduce_sum(hits * tf.range(1, len(known) + 1, dtype=tf.int64), axis=1)
 
@@ -109,7 +109,7 @@ def _year(year: tf.Tensor) -> tf.Tensor:
 def _title_tokens(title: tf.Tensor, size: int) -> tf.RaggedTensor:
     """Returns the indices of the title's words without its year: ragged `[B, None]`.
 
-    A vocabulary of `size` words; rarer words share the bucket behind it.
+    The `size` most frequent words have an index each; rarer words share the next one.
     """
     words = tf.strings.regex_replace(title, r"\(\d{4}\)\s*$", "")
     words = tf.strings.lower(words, encoding="utf-8")

@@ -1,18 +1,18 @@
 """Exact ranking of held-out movies against the whole corpus, in TensorFlow alone.
 
-Used by the exported model's `evaluate` signature, for its own scores and for the
-popularity baseline alike, so that both are measured by the same rules:
+The `evaluate` signature of the served model ranks by these rules. The popularity
+baseline follows them too (`trainer.popularity`):
 
 * The rank of a held-out movie is 1 + the number of other candidates whose score is
   **not smaller**. Ties therefore count against the model (a constant model ranks last),
   and so does a NaN among the other candidates: breaking a model can never improve it.
-* Movies that the user has seen are no candidates, unless `exclude_seen` is false.
+* Movies that the user has seen are not candidates, unless `exclude_seen` is false.
 * A held-out movie that can never be shown ranks last, `num_candidates + 1`: its score
   is NaN, it is outside the corpus, or it is itself excluded as seen.
 * The held-out movie's score comes from the same score tensor as the others'. A second
-  dot product may differ in the last bit, which would decide ties at random.
+  dot product may differ in the last bit, which would break ties at random.
 
-Movies are named by their corpus row. Infinite scores compare as usual.
+Movies are given by their corpus row. Infinite scores compare as usual.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from typing import Final, NamedTuple
 
 import tensorflow as tf
 
-# Corpus rows that name no movie.
-PADDING: Final = -1  # an unused place of a padded list
-OUT_OF_CORPUS: Final = -2  # a movie that the corpus does not hold
+# Values in place of a corpus row.
+PADDING: Final = -1  # behind the end of a list
+OUT_OF_CORPUS: Final = -2  # a movie that is not in the corpus
 
-# Score matrix, comparison matrix and their temporaries per block, in bytes. Large
-# enough that the loop costs nothing, small beside the 3 GiB a run may take.
+# Bytes of the score matrix, the comparison matrix and their temporaries in one block:
+# enough for the loop to cost nothing, little beside the 3 GiB that a run takes.
 _BLOCK_BYTES: Final = 64 << 20
 
 
 class Ranking(NamedTuple):
-    """What `evaluate` needs to know of the ranked corpus.
+    """Ranks and top lists of a batch of queries.
 
     Attributes:
-      rank: int32 `[batch, held_out]`, from 1; 0 where the place is padding.
-      top_ids: int32 `[batch, top_k]`, corpus rows, best first, the lower row of
-        equal scores; `PADDING` where fewer candidates with a numeric score are left.
+      rank: int32 `[batch, held_out]`, from 1; 0 for padding.
+      top_ids: int32 `[batch, top_k]`, corpus rows, best first; of equal scores the
+        lower row first. `PADDING` where fewer candidates have a numeric score.
     """
 
     rank: tf.Tensor
@@ -48,7 +48,7 @@ class Queries(NamedTuple):
     """A batch of queries to rank in blocks.
 
     Attributes:
-      inputs: `[batch, ...]`, what is scored, e.g. query embeddings.
+      inputs: `[batch, ...]`, inputs of the scoring function, e.g. query embeddings.
       seen: integer `[batch, seen]`, see `rank_held_out`.
       held_out: integer `[batch, held_out]`, see `rank_held_out`.
     """
@@ -70,8 +70,9 @@ def rank_held_out(
     Args:
       scores: float32 `[batch, num_candidates]`, higher is better.
       seen: integer `[batch, seen]`, corpus rows; values outside the corpus are ignored.
-      held_out: integer `[batch, held_out]`, corpus rows; `PADDING` for unused places,
-        any other value outside the corpus is a movie that the corpus does not hold.
+      held_out: integer `[batch, held_out]`, corpus rows; `PADDING` behind
+        the end of a list. Any other value outside the corpus is a movie that is not
+        in the corpus.
       top_k: Length of `top_ids`.
       exclude_seen: Whether seen movies are taken out of the candidates.
 
@@ -96,12 +97,12 @@ def rank_in_blocks(
 ) -> Ranking:
     """Ranks like `rank_held_out`, scoring a block of queries at a time.
 
-    Memory is bounded by `_BLOCK_BYTES` (or by one query, where that is more) however
-    large the batch, because no score matrix of the whole batch ever exists.
+    Memory is bounded by `_BLOCK_BYTES` or by the need of one query, however large the
+    batch: there is never a score matrix of the whole batch.
 
     Args:
       score: Maps a block of `queries.inputs` to float32 `[block, num_candidates]`.
-      queries: What to rank for whom.
+      queries: The queries and their held-out movies.
       num_candidates: Size of the corpus.
       top_k: Length of `top_ids`.
       exclude_seen: Whether seen movies are taken out of the candidates.
@@ -112,7 +113,7 @@ def rank_in_blocks(
     inputs, seen, held_out = queries
     batch, num_held_out = tf.shape(held_out)[0], tf.shape(held_out)[1]
     block = _queries_per_block(num_candidates, num_held_out)
-    # The last block is shorter, hence no common shape.
+    # The last block may be shorter, so the elements have no common shape.
     arrays = [
         tf.TensorArray(tf.int32, size=0, dynamic_size=True, infer_shape=False)
         for _ in Ranking._fields
@@ -132,7 +133,7 @@ def rank_in_blocks(
             top_ids.write(index, ranking.top_ids),
         )
 
-    # One block runs even for an empty batch, else the outputs would have no width.
+    # One block runs even for an empty batch: it gives the outputs their width.
     _, ranks, top_ids = tf.while_loop(
         lambda start, *_: tf.logical_or(start < batch, tf.equal(start, 0)),
         rank_block,
@@ -160,7 +161,7 @@ def _queries_per_block(
 def candidate_mask(
     shape: tf.Tensor, seen: tf.Tensor, exclude_seen: bool = True
 ) -> tf.Tensor:
-    """Tells what may be recommended to whom.
+    """Returns which movies may be recommended to which user.
 
     Args:
       shape: `[batch, num_candidates]`.
@@ -190,10 +191,11 @@ def _ranks(
     row = tf.where(in_corpus, held_out, 0)
     own_score = tf.gather(scores, row, batch_dims=1)
     is_shown = tf.gather(is_candidate, row, batch_dims=1)
-    # Counted from behind, because NaN is never smaller: a rival of NaN counts.
+    # Smaller scores are counted, because a NaN is never smaller: it must count as a
+    # better candidate.
     smaller = scores[:, tf.newaxis, :] < own_score[:, :, tf.newaxis]
     smaller &= is_candidate[:, tf.newaxis, :]
-    # The movie itself is among the others: it is the 1 of "1 + the others".
+    # `candidates` includes the movie itself, which is the 1 of "1 + the others".
     candidates = tf.reduce_sum(tf.cast(is_candidate, tf.int32), axis=1, keepdims=True)
     rank = candidates - tf.reduce_sum(tf.cast(smaller, tf.int32), axis=2)
     is_shown &= in_corpus & ~tf.math.is_nan(own_score)
@@ -203,14 +205,14 @@ def _ranks(
 
 def _top_ids(scores: tf.Tensor, is_candidate: tf.Tensor, top_k: int) -> tf.Tensor:
     """int32 `[batch, top_k]`: see `Ranking.top_ids`."""
-    # Minus infinity marks what cannot be shown, so a candidate's own one is raised to
-    # the lowest finite number: it still comes last, but it comes.
-    shown = tf.where(
+    # Minus infinity marks movies that must not be listed. A candidate's own score of
+    # minus infinity is raised to the lowest finite number, so that it comes last.
+    listed = tf.where(
         is_candidate & ~tf.math.is_nan(scores),
         tf.maximum(scores, scores.dtype.min),
         -float("inf"),
     )
     found = tf.minimum(top_k, tf.shape(scores)[1])
-    values, rows = tf.math.top_k(shown, k=found)
+    values, rows = tf.math.top_k(listed, k=found)
     rows = tf.where(tf.math.is_inf(values) & (values < 0), PADDING, rows)
     return tf.pad(rows, [[0, 0], [0, top_k - found]], constant_values=PADDING)

@@ -11,7 +11,7 @@ from trainer.ranking import candidate_mask
 
 
 class BruteForceIndex(tf.Module):
-    """The embedded corpus, searched whole: one matrix product and a top-k.
+    """The embedded corpus, searched by one matrix product and a top-k.
 
     Args:
       embeddings: float32 `[num_movies + 1, dim]`, the unknown movie last.
@@ -29,12 +29,14 @@ class BruteForceIndex(tf.Module):
         self._num_ratings = tf.constant(corpus.num_ratings, tf.float32)
 
     def scores(self, query: tf.Tensor) -> tf.Tensor:
-        """Dot products with the corpus: `[batch, dim]` -> `[batch, num_movies]`."""
+        """Returns dot products: `[batch, dim]` -> `[batch, num_movies]`."""
         corpus = self.embeddings[: self.num_movies]
         return tf.matmul(query, corpus, transpose_b=True)
 
     def self_information(self, top_ids: tf.Tensor) -> tf.Tensor:
-        """`-log2` of each movie's share of training events, add-one smoothed, in bits.
+        """Returns `-log2` of each movie's share of training events, in bits.
+
+        Shares are smoothed: one event is added to every movie.
 
         Args:
           top_ids: int32 `[batch, k]`, corpus rows or `PADDING`.
@@ -50,7 +52,7 @@ class BruteForceIndex(tf.Module):
     def top(
         self, query: tf.Tensor, seen: tf.Tensor, k: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """Finds the best movies that are not seen.
+        """Returns the best movies that were not seen.
 
         Args:
           query: float32 `[batch, dim]`.
@@ -59,8 +61,8 @@ class BruteForceIndex(tf.Module):
 
         Returns:
           `movie_ids`, `titles`, `genres` (string) and `scores` (float32), each
-          `[batch, k]`, best first. Where fewer than `k` are left, empty strings and
-          minus infinity close the row.
+          `[batch, k]`, best first. Where fewer than `k` movies are left, the row ends
+          in empty strings and scores of minus infinity.
 
         Raises:
           InvalidArgumentError: If `k` is out of range.
@@ -76,12 +78,12 @@ class BruteForceIndex(tf.Module):
         scores, index = tf.math.top_k(scores, tf.maximum(k, 0))
         found = scores > -float("inf")
 
-        def named(column: tf.Tensor) -> tf.Tensor:
+        def listed(column: tf.Tensor) -> tf.Tensor:
             return tf.where(found, tf.gather(column, index), "")
 
         return {
-            "movie_ids": named(self._movie_ids),
-            "titles": named(self._titles),
-            "genres": named(self._genres),
+            "movie_ids": listed(self._movie_ids),
+            "titles": listed(self._titles),
+            "genres": listed(self._genres),
             "scores": scores,
         }

@@ -1,11 +1,11 @@
-"""Which events a model was trained on, kept inside the model.
+"""Fingerprints of the events that a model was trained on, kept inside the model.
 
-Whether a model was trained on what it is evaluated on cannot be seen from its metrics:
-it only looks very good. So the model keeps fingerprints of the events that it was
-fitted to, and the Evaluator refuses one that was fitted to a held-out event.
+A model that was trained on the events it is evaluated on has excellent metrics, so they
+cannot reveal the leak. The Evaluator therefore compares the held-out events with these
+fingerprints, and refuses a model that was trained on one of them.
 
-Fingerprints of all events would outgrow a large model, so only the smallest are kept,
-which is the same random sample of events everywhere.
+Fingerprints of all events would outgrow a large model. Only the smallest are kept: a
+random sample that is the same on every machine.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NUM_BUCKETS: Final = 1 << 62
 
 
 class TrainedEvents(tf.Module):
-    """Knows a sample of the events that a model was trained on.
+    """A sample of the events that a model was trained on.
 
     Args:
       fingerprints: int64 `[events]`, of which the smallest are kept.
@@ -38,13 +38,12 @@ class TrainedEvents(tf.Module):
         """See the class docstring."""
         super().__init__(name="trained_events")
         kept = np.unique(fingerprints)[:_MAX_KEPT]
-        # A variable, for an empty constant could not be searched; it ends in a number
-        # that no event has.
+        # Ends in a number that no event has: an empty tensor cannot be searched.
         self._kept = tf.Variable(np.append(kept, _NUM_BUCKETS), trainable=False)
 
     @classmethod
     def of(cls, train: Columns, corpus: Corpus) -> TrainedEvents:
-        """Takes every event of the windows that training reads, context included.
+        """Returns a sample of all events that training reads, context included.
 
         Args:
           train: Transformed train rows.
@@ -57,7 +56,7 @@ class TrainedEvents(tf.Module):
         return cls(kept)
 
     def contains(self, user_id: tf.Tensor, movie_ids: tf.Tensor) -> tf.Tensor:
-        """Tells which events the model is known to be trained on.
+        """Returns which events the model is known to be trained on.
 
         Args:
           user_id: string `[batch]`.
@@ -68,19 +67,19 @@ class TrainedEvents(tf.Module):
         """
         users = tf.broadcast_to(user_id[:, tf.newaxis], tf.shape(movie_ids))
         wanted = _fingerprint(users, movie_ids)
-        place = tf.searchsorted(self._kept, tf.reshape(wanted, [-1]))
-        found = tf.reshape(tf.gather(self._kept, place), tf.shape(wanted))
+        position = tf.searchsorted(self._kept, tf.reshape(wanted, [-1]))
+        found = tf.reshape(tf.gather(self._kept, position), tf.shape(wanted))
         return tf.cast(tf.equal(found, wanted), tf.int32)
 
 
 def _fingerprint(user_ids: Any, movie_ids: Any) -> tf.Tensor:
-    """int64, from 0 to `_NUM_BUCKETS` - 1."""
+    """Returns int64 from 0 to `_NUM_BUCKETS` - 1."""
     events = tf.strings.join([user_ids, movie_ids], separator="\0")
     return tf.strings.to_hash_bucket_fast(events, _NUM_BUCKETS)
 
 
 def fingerprints(events: Sequence[tuple[bytes, bytes]]) -> NDArray[np.int64]:
-    """Returns the fingerprints of events, each a user id and a movie id: `[events]`."""
+    """Returns the fingerprints `[events]` of pairs of user id and movie id."""
     users, movies = zip(*events, strict=True) if events else ((), ())
     found: NDArray[np.int64] = _fingerprint(
         tf.constant(users, tf.string), tf.constant(movies, tf.string)

@@ -1,8 +1,8 @@
-"""The timelines that the served model knows its users by.
+"""The users' timelines in the served model.
 
-Training must not see what is held out, but a served model must: it would otherwise
-recommend the very movies that a user rated last. Held-out events therefore join the
-stored timelines, which are data to look up when serving, and nothing that is learned.
+Training must not see the held-out events, but the served model must: it would otherwise
+recommend the very movies that a user rated last. The stored timelines therefore include
+them. They are looked up when serving; nothing is learned from them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trainer.input_pipeline import Columns, Ragged
 
 
 class UserStore(NamedTuple):
-    """All users of the data, and one row more for unknown ones.
+    """All users of the data, and one more row for unknown users.
 
     Attributes:
       user_ids: bytes `[users]`, sorted.
@@ -27,7 +27,7 @@ class UserStore(NamedTuple):
       movies: int32 movie indices of each user, oldest first: `users + 1` rows, the last
         of them empty.
       ratings: float32 `[events]`, stars, of the events in `movies`.
-      timestamps: int64 `[events]`, seconds since the epoch, UTC, likewise.
+      timestamps: int64 `[events]`, seconds since the epoch, UTC, of the same events.
     """
 
     user_ids: NDArray[Any]
@@ -39,7 +39,7 @@ class UserStore(NamedTuple):
 
 
 class EventLists(NamedTuple):
-    """Whole timelines, oldest event first: ragged `[batch, None]`, of equal lengths.
+    """Timelines, oldest event first: ragged `[batch, None]` with the same row lengths.
 
     Attributes:
       movies: int32, vocabulary indices.
@@ -70,8 +70,8 @@ def build_user_store(train: Columns, held_out: Columns, unknown_user: int) -> Us
       unknown_user: Vocabulary index of a user outside the vocabulary.
 
     Returns:
-      The store. Order within a user is by time; events of one second keep the order of
-      the timeline, and a held-out one comes behind those of the train split.
+      The store. The events of a user are in order of time. Events of the same second
+      keep the order of the timeline, held-out events last.
     """
     parts = [_train_events(train), _held_out_events(held_out)]
     events = _Events(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
@@ -101,11 +101,11 @@ def build_user_store(train: Columns, held_out: Columns, unknown_user: int) -> Us
 
 
 def _train_events(train: Columns) -> _Events:
-    """Takes every training event once, each user's in chronological order."""
+    """Returns every training event once, those of a user in chronological order."""
     movies: Ragged = train[f.MOVIE_INDICES]
     row = np.repeat(np.arange(len(movies.lengths)), movies.lengths)
-    place = np.arange(len(row)) - movies.splits[row]
-    kept = np.flatnonzero(place >= train[f.NUM_CONTEXT][row])
+    position = np.arange(len(row)) - movies.splits[row]
+    kept = np.flatnonzero(position >= train[f.NUM_CONTEXT][row])
     kept = kept[np.argsort(train[f.WINDOW_INDEX][row[kept]], kind="stable")]
     return _Events(
         train[f.USER_ID][row[kept]],
@@ -126,10 +126,10 @@ def _held_out_events(held_out: Columns) -> _Events:
 
 
 class TimelineLookup(tf.Module):
-    """The store inside the served model.
+    """The user store as part of the served model.
 
     Args:
-      store: What to look up.
+      store: The users and their timelines.
     """
 
     def __init__(self, store: UserStore) -> None:
@@ -142,7 +142,7 @@ class TimelineLookup(tf.Module):
             ),
             default_value=self.num_users,
         )
-        # Variables, for constants may not grow beyond 2 GiB.
+        # Variables, because constants of a graph are limited to 2 GiB.
         self.user_index = tf.Variable(store.user_index, trainable=False)
         self.attribute_indices = tf.Variable(store.attribute_indices, trainable=False)
         self._events = [
@@ -152,7 +152,7 @@ class TimelineLookup(tf.Module):
         self._splits = tf.Variable(store.movies.splits, trainable=False)
 
     def row(self, user_id: tf.Tensor) -> tf.Tensor:
-        """Returns each user's row, `num_users` for unknown ones: int64 `[batch]`."""
+        """Returns the row of each user, `num_users` if unknown: int64 `[batch]`."""
         return self._row.lookup(user_id)
 
     def timelines(self, row: tf.Tensor) -> EventLists:

@@ -16,7 +16,7 @@ from components.single_artifacts import Artifacts, SingleArtifactExecutor
 # Object stores keep no empty folder.
 _PLACEHOLDER: Final = "NO_LIVE_MODEL"
 
-_LOG = logging.getLogger(__name__)
+_LOG: Final = logging.getLogger(__name__)
 
 
 class Executor(SingleArtifactExecutor):
@@ -25,7 +25,7 @@ class Executor(SingleArtifactExecutor):
     def run(
         self, inputs: Artifacts, outputs: Artifacts, parameters: Mapping[str, Any]
     ) -> None:
-        """Writes the artifact; copied, because the served version may be removed."""
+        """Copies the version, because it may be removed from the serving directory."""
         model = outputs["model"]
         version = latest_version(parameters["serving_dir"])
         source = os.path.join(parameters["serving_dir"], version or "")

@@ -21,11 +21,11 @@ from trainer.features import TRAIN_SPLIT
 
 
 class Executor(stock.Executor):
-    """The stock executor, but no push is lost and no half-written version is visible.
+    """TFX's executor, but no push is lost and no incomplete version is visible.
 
-    The stock one takes the second as version, and when that folder exists it marks the
-    model as pushed without writing it. It also copies into the final folder, where a
-    server may look before the copy is whole.
+    TFX's executor names a version by the current second. If that folder exists, it
+    marks the model as pushed without writing it. It also copies into the final folder,
+    which a server may read before the copy is complete.
     """
 
     def Do(
@@ -39,8 +39,8 @@ class Executor(stock.Executor):
         Args:
           input_dict: `model_blessing`; `infra_blessing`, which holds the model; and
             `statistics` of what it was trained on.
-          output_dict: `pushed_model`, with the stock properties `pushed`,
-            `pushed_destination` and `pushed_version`, and a copy of the model.
+          output_dict: `pushed_model`: a copy of the model, with TFX's properties
+            `pushed`, `pushed_destination` and `pushed_version`.
           exec_properties: `push_destination`: JSON of a `PushDestination`.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
@@ -53,7 +53,7 @@ class Executor(stock.Executor):
         proto_utils.json_to_proto(
             exec_properties[specs.PUSH_DESTINATION_KEY], destination
         )
-        # First the archive: once the version is visible nothing may fail any more.
+        # The artifact first: nothing may fail once the version is visible.
         io_utils.copy_dir(model_path, pushed.uri)
         _add_statistics(pushed.uri, input_dict)
         path = push_version(pushed.uri, destination.filesystem.base_directory)
@@ -65,7 +65,7 @@ class Executor(stock.Executor):
 def _add_statistics(
     version_dir: str, input_dict: dict[str, list[types.Artifact]]
 ) -> None:
-    """Stores what the model was trained on with it, so that both live and go as one."""
+    """Stores the statistics of the training data inside the model's version."""
     statistics = artifact_utils.get_single_instance(input_dict["statistics"])
     train = stats_artifact_utils.load_statistics(statistics, TRAIN_SPLIT).proto()
     path = os.path.join(version_dir, STATISTICS_FILE)
@@ -82,17 +82,17 @@ def push_version(model_path: str, base_directory: str) -> str:
       base_directory: Folder of all versions.
 
     Returns:
-      The version's folder. Its name is the time in seconds since the epoch, as TFX
-      does, or one more than the newest version where that is not older.
+      The version's folder. Its name is the time in seconds since the epoch, as in TFX,
+      or one more than the newest version where that is not older.
     """
-    # Not a number, so TensorFlow Serving takes it for no version.
+    # TensorFlow Serving ignores names that are not numbers.
     staging = os.path.join(base_directory, f".pushing-{os.getpid()}-{time.time_ns()}")
     try:
         io_utils.copy_dir(model_path, staging)
         while True:
             path = os.path.join(base_directory, str(_next_version(base_directory)))
             try:
-                # Renaming is atomic, and fails where another push came first.
+                # Renaming is atomic, and fails if another push took the name.
                 fileio.rename(staging, path, overwrite=False)
                 return path
             except (OSError, tf.errors.OpError):

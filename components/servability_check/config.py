@@ -1,4 +1,4 @@
-"""The configuration of what a pushed model must be able to do: `ServingConfig`."""
+"""`ServingConfig`: the requirements on a model that is to be pushed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainer.config import FROZEN
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
 class ServingConfig:
-    """What a pushed model must be able to do.
+    """Requirements on a model that is to be pushed.
 
     Attributes:
       warmup_requests: Real requests stored with the model for TF Serving's warm-up.

@@ -1,4 +1,4 @@
-"""Real requests, from the rows of the eval and the corpus split."""
+"""Reads real requests from the eval split, and the corpus."""
 
 from __future__ import annotations
 

@@ -32,15 +32,15 @@ _SCORE_TOLERANCE: Final = 1e-3
 
 
 def check_model(path: str, requests: Requests) -> dict[str, Any]:
-    """Loads a model and checks what it answers.
+    """Loads a model and checks its answers to real requests.
 
     Args:
       path: Folder of the SavedModel.
       requests: See `Requests`.
 
     Returns:
-      `reasons` why the model is not servable, empty if it is; `load_seconds` and
-      `median_latency_ms` as far as they could be measured.
+      `reasons`: why the model is not servable, empty if it is. `load_seconds` and
+      `median_latency_ms`, if the checks before them passed.
     """
     start = time.perf_counter()
     try:
@@ -61,7 +61,7 @@ def check_model(path: str, requests: Requests) -> dict[str, Any]:
 
 
 def check_known_users(model: Any, requests: Requests) -> Iterator[str]:
-    """Users of the eval split, alone and in a batch, from one movie to all of them."""
+    """Asks for users of the eval split, alone and in a batch, from one movie to all."""
     users, size = requests["users"], len(requests["corpus"])
     batch = list(itertools.islice(itertools.cycle(users), _BATCH))
     for some, k in ((users[:1], 1), (users[:1], size), (batch, min(_USUAL_K, size))):
@@ -70,7 +70,7 @@ def check_known_users(model: Any, requests: Requests) -> Iterator[str]:
             k=k,
             corpus=frozenset(requests["corpus"]),
             seen=[user["seen"] for user in some],
-            # A served model may also know, and leave out, what was held out.
+            # A served model may also leave out the held-out movies.
             withheld=[len({*user["seen"], *user["held_out"]}) for user in some],
         )
         answer = _recommend(model, [user["user_id"] for user in some], k)
@@ -78,7 +78,7 @@ def check_known_users(model: Any, requests: Requests) -> Iterator[str]:
 
 
 def check_unknown_users(model: Any, requests: Requests) -> Iterator[str]:
-    """Somebody new and an empty id: the same sound answer."""
+    """Asks for an unknown user and an empty id, which must get the same answer."""
     k = min(_USUAL_K, len(requests["corpus"]))
     answer = _recommend(model, [_UNKNOWN_USER, ""], k)
     corpus = frozenset(requests["corpus"])
@@ -89,7 +89,7 @@ def check_unknown_users(model: Any, requests: Requests) -> Iterator[str]:
 
 
 def check_histories(model: Any, requests: Requests) -> Iterator[str]:
-    """Timelines that come with the request, among them an empty one."""
+    """Sends timelines with the request, among them an empty one."""
     users = [*requests["users"][:_BATCH], {}]
     k = min(_USUAL_K, len(requests["corpus"]))
     timelines = [user.get("movie_ids", []) for user in users]
@@ -120,7 +120,7 @@ def check_histories(model: Any, requests: Requests) -> Iterator[str]:
 
 
 def check_range_of_k(model: Any, requests: Requests) -> Iterator[str]:
-    """An error that names k and the size of the corpus, rather than a wrong answer."""
+    """Expects an error that names k and the corpus size if k is out of range."""
     size = len(requests["corpus"])
     for k in (0, size + 1):
         try:
@@ -133,7 +133,7 @@ def check_range_of_k(model: Any, requests: Requests) -> Iterator[str]:
 
 
 def check_embeddings(model: Any, requests: Requests) -> Iterator[str]:
-    """The score of a movie is the dot product of the two embeddings."""
+    """Compares scores with the dot products of the two embeddings."""
     users = tf.constant([user["user_id"] for user in requests["users"][:_BATCH]])
     best = _call(model, "serving_default", user_id=users, k=tf.constant(1))
     queries = _call(model, "query_embedding", user_id=users)["embedding"]
@@ -169,7 +169,7 @@ _CHECKS: Final[tuple[Callable[[Any, Requests], Iterator[str]], ...]] = (
 def _reasons(
     check: Callable[[Any, Requests], Iterator[str]], model: Any, requests: Requests
 ) -> list[str]:
-    """Runs one check; an error of the model is a reason like any other."""
+    """Runs one check; an error that the model raises is a reason, too."""
     try:
         return list(check(model, requests))
     except Exception as error:

@@ -149,8 +149,10 @@ def test_a_corpus_that_the_model_lacks_is_noticed(
     save_tiny_model(str(tmp_path))
     larger = requests | {"corpus": [*requests["corpus"], "new"]}
     reasons = check_model(str(tmp_path), larger)["reasons"]
-    told = "failed: InvalidArgumentError: assertion failed: [k and the corpus size are]"
-    assert told in reasons[0] and "[13] [12]" in reasons[0]
+    error = (
+        "failed: InvalidArgumentError: assertion failed: [k and the corpus size are]"
+    )
+    assert error in reasons[0] and "[13] [12]" in reasons[0]
 
 
 def test_a_model_that_needs_this_process_is_not_blessed(

@@ -25,6 +25,16 @@ def test_json_is_all_that_goes_to_a_pipe(chain: Chain) -> None:
     assert set(first) == {"rank", "movie_id", "title", "genres", "score"}
 
 
+def test_the_most_talkative_tensorflow_is_silent(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    monkeypatch.setenv("TF_CPP_MAX_VLOG_LEVEL", "1")
+    outcome = chain.two_tower("recommend", "--user", "1", "-k", "1")
+    assert outcome.exit_code == 0
+    assert outcome.errors == ""
+
+
 def test_the_whole_corpus_can_be_asked_for(chain: Chain) -> None:
     outcome = chain.two_tower("recommend", "--user", "1", "-k", "61", "--json")
     found = json.loads(outcome.output)["recommendations"]
@@ -33,7 +43,7 @@ def test_the_whole_corpus_can_be_asked_for(chain: Chain) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reason"),
     [
         (["--user", "4242"], "knows no user '4242'"),
         (["--user", ""], "knows no user ''"),
@@ -42,10 +52,10 @@ def test_the_whole_corpus_can_be_asked_for(chain: Chain) -> None:
     ],
 )
 def test_what_the_model_does_not_know_is_named(
-    chain: Chain, arguments: list[str], told: str
+    chain: Chain, arguments: list[str], reason: str
 ) -> None:
     outcome = chain.two_tower("recommend", *arguments)
     assert outcome.exit_code == 2
     assert outcome.output == ""
     [line] = outcome.errors.splitlines()
-    assert told in line
+    assert reason in line

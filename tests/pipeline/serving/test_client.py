@@ -1,4 +1,4 @@
-"""Asking a pushed model, here a SavedModel that knows two users and four movies."""
+"""The client of a pushed model, here one with two users and four movies."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_history_takes_the_place_of_a_user(model: PushedModel) -> None:
     assert [movie.movie_id for movie in found] == ["3"]
 
 
-def test_an_unknown_user_is_told_what_to_do(model: PushedModel) -> None:
+def test_the_error_of_an_unknown_user_says_what_to_do(model: PushedModel) -> None:
     with pytest.raises(UsageError, match=r"'42' \(2 users of ml-tiny\).*--history"):
         model.for_user("42", 1)
 
