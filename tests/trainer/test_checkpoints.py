@@ -56,6 +56,7 @@ def killed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder / "checkpoints" / "key" / "state.npz"
 
 
+@pytest.mark.slow  # fits two or three times
 def test_a_killed_fit_ends_where_it_would_have_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,6 +71,7 @@ def test_a_killed_fit_ends_where_it_would_have_ended(
     assert not (tmp_path / "killed" / "checkpoints").exists()
 
 
+@pytest.mark.slow  # fits two or three times
 def test_a_damaged_checkpoint_is_named_and_training_starts_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

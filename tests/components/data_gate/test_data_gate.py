@@ -23,6 +23,8 @@ from tests.fixtures.gate_run import Outcome, make_inputs, pass_gate
 from trainer import features
 from trainer.errors import UserError
 
+pytestmark = pytest.mark.slow  # runs StatisticsGen and what follows it
+
 
 def _pass_gate(
     folder: Path,

@@ -17,6 +17,7 @@ from tests.fixtures.gate_run import Inputs, make_inputs, pass_gate
 from trainer.errors import UserError
 
 Statistics = statistics_pb2.DatasetFeatureStatisticsList
+pytestmark = pytest.mark.slow  # runs StatisticsGen and what follows it
 BOUNDS = dict(DataConfig().max_drift)
 
 

@@ -18,6 +18,8 @@ from trainer.tuning.config import Dimension, TuneConfig, TunerConfig
 from trainer.tuning.search_space import configured_point, hyperparameters
 from trainer.tuning.tuner import RetrievalTuner, tuner_fn
 
+pytestmark = pytest.mark.slow  # every search trains several models
+
 RATES = {"train.learning_rate": Dimension(values=(1e-6, 0.05))}
 
 
