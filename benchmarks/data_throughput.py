@@ -75,8 +75,6 @@ def _measure(folder: Path) -> dict[str, Any]:
 
     from components.movielens_example_gen.inputs.spans import content_fingerprint
     from pipeline.config import PipelineConfig
-    from pipeline.fingerprints import code_fingerprints
-    from pipeline.local_runner import BEAM_ARGS
     from pipeline.pipeline import create_pipeline
 
     config = PipelineConfig()
@@ -88,8 +86,6 @@ def _measure(folder: Path) -> dict[str, Any]:
             input_base=str(folder),
             content_fingerprint=content_fingerprint(folder, config.data),
             serving_dir=f"{root}/serving",
-            fingerprints=code_fingerprints(),
-            beam_pipeline_args=BEAM_ARGS,
             metadata_connection_config=metadata.sqlite_metadata_connection_config(
                 f"{root}/metadata.sqlite"
             ),

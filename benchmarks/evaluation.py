@@ -28,7 +28,7 @@ from components.evaluator.executor import Executor
 from components.evaluator.tfma_config import to_tfma
 from components.schema_importer import SCHEMA_FILE, curated_schema_text
 from pipeline.config import EvalConfig
-from pipeline.local_runner import BEAM_ARGS
+from pipeline.pipeline import BEAM_ARGS
 from tests.fixtures.eval_model import EvalModel, save_eval_model
 from tests.fixtures.example_rows import Row, to_example
 from trainer import features as f

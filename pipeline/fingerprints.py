@@ -1,114 +1,188 @@
-"""Fingerprints of our own code, so that an edited step is never served from the cache.
+"""Fingerprints of the code that a step runs, so that edited code is never cached.
 
-TFX caches a step by its inputs and parameters. The code behind a dotted path such as
-`trainer.training.run_fn` is neither, so each step gets the hash of its sources as a
-parameter. https://github.com/tensorflow/tfx/issues/3049
+TFX caches a step by its inputs and parameters, and its code is neither
+(https://github.com/tensorflow/tfx/issues/3049). So every node gets one more parameter:
+the hash of all sources that it imports, found by following the imports from its
+component, its executor and the functions that its parameters name.
 """
 
 from __future__ import annotations
 
+import ast
+import functools
 import hashlib
 import importlib.util
+import re
 from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pipeline.config import PipelineConfig
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
-
-_SINGLE: Final = "components/single_artifacts.py"
-_TUNED: Final = "trainer/tuning/hyperparameters.py"
-# Node id -> the sources that its result depends on, files or whole folders.
-_SOURCES: Final[dict[str, tuple[str, ...]]] = {
-    "MovieLensExampleGen": ("components/movielens_example_gen",),
-    "SchemaImporter": ("components/schema_importer", _SINGLE),
-    "ExampleValidator": ("components/example_validator",),
-    "DataGate": (
-        "components/data_gate",
-        "components/example_rows.py",
-        "components/serving_directory.py",
-        _SINGLE,
-    ),
-    "Transform": ("trainer/preprocessing.py",),
-    "Tuner": ("trainer", "components/tuner", _TUNED),
-    "Trainer": ("trainer", _TUNED),
-    "LiveModel": ("components/live_model", "components/serving_directory.py", _SINGLE),
-    "Evaluator": ("components/evaluator", "components/metrics"),
-    "ServabilityCheck": (
-        "components/servability_check",
-        "components/example_rows.py",
-        _SINGLE,
-    ),
-    "ReportGen": ("components/report_gen", "components/example_rows.py", _SINGLE),
-    "Pusher": ("components/pusher", "components/serving_directory.py"),
-}
-_SHARED_SOURCES: Final = ("trainer/features.py", "trainer/movielens.py")
+_PACKAGES: Final = frozenset({"components", "pipeline", "trainer"})
+# Parameters of TFX's components that are the dotted path of a function.
+_FUNCTION_PARAMETERS: Final = ("preprocessing_fn", "run_fn", "tuner_fn")
 # The same code means something else under another release of these.
 _LIBRARIES: Final = ("tfx", "tensorflow", "tensorflow-transform", "keras")
+# A string such as "trainer.training.run_fn": a module or something in it.
+_DOTTED_PATH: Final = re.compile(r"""["']([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)["']""")
+_STATEMENT_LISTS: Final = ("body", "orelse", "handlers", "finalbody", "cases")
 
 
-def code_fingerprints(config: PipelineConfig | None = None) -> dict[str, str]:
-    """Returns node id -> hash of the sources and libraries that the node runs.
+def code_fingerprints(nodes: Iterable[Any], config: PipelineConfig) -> dict[str, str]:
+    """Returns node id -> fingerprint, for the nodes that run code of this project.
 
     Args:
-      config: Whose dotted paths name sources of the user's own; None for none.
+      nodes: Nodes of a pipeline.
+      config: Names the classes of a user's own that the nodes load.
     """
-    libraries = [f"{name}=={metadata.version(name)}" for name in _LIBRARIES]
-    own = {} if config is None else _own_classes(config)
+    sources = Sources()
+    own = _own_modules(config)
+    modules = {node.id: list(_modules(node)) for node in nodes}
     return {
-        node: _digest(
-            [*sources, *_SHARED_SOURCES], [*libraries, *_own_code(own.get(node, ()))]
-        )
-        for node, sources in _SOURCES.items()
+        node: sources.fingerprint([*names, *own.get(node, ())])
+        for node, names in modules.items()
+        if names
     }
 
 
-def _own_classes(config: PipelineConfig) -> dict[str, list[str]]:
-    """Node id -> dotted paths that its part of the configuration names."""
+def _modules(node: Any) -> Iterator[str]:
+    """Yields the modules of this project that a node runs."""
+    names = [type(node).__module__, node.driver_class.__module__]
+    executor = getattr(node.executor_spec, "executor_class", None)
+    if executor is not None:
+        names.append(executor.__module__)
+    for key in _FUNCTION_PARAMETERS:
+        names.append(str(node.exec_properties.get(key)).rpartition(".")[0])
+    yield from (name for name in names if _top(name) in _PACKAGES)
+
+
+def _own_modules(config: PipelineConfig) -> dict[str, list[str]]:
+    """Node id -> modules of the classes that its part of the configuration names."""
     model, train = config.model, config.train
     towers = (model.history_encoder, model.query_tower, model.candidate_tower)
     trained = [*towers, train.loss, train.optimizer]
-    named = {
-        "Tuner": trained,
-        "Trainer": trained,
-        "Evaluator": config.eval.metrics,
-    }
+    named = {"Tuner": trained, "Trainer": trained, "Evaluator": config.eval.metrics}
     return {
-        node: [name.partition("@")[0] for name in names if "." in name]
-        for node, names in named.items()
+        node: [
+            path.partition("@")[0].rpartition(".")[0] for path in paths if "." in path
+        ]
+        for node, paths in named.items()
     }
 
 
-def _own_code(names: Iterable[str]) -> Iterator[str]:
-    """Yields what the modules of classes say, if they are here and not in an image."""
-    for module in sorted({name.rpartition(".")[0] for name in names}):
-        try:
-            spec = importlib.util.find_spec(module)
-        except ModuleNotFoundError:  # a parent package; the step itself will say so
-            spec = None
-        origin = Path(spec.origin) if spec and spec.origin else None
-        content = origin.read_bytes() if origin and origin.is_file() else b""
-        yield f"{module} {hashlib.sha256(content).hexdigest()}"
+class Sources:
+    """The source files as they are now, each read once."""
+
+    def __init__(self) -> None:
+        """Reads nothing yet."""
+        self._content = functools.cache(Path.read_bytes)
+        self._path = functools.cache(_source)
+        self._imports = functools.cache(self._read_imports)
+
+    def fingerprint(self, modules: Iterable[str]) -> str:
+        """Returns 16 hexadecimal digits: the hash of modules and what they import.
+
+        Of what they import, the modules of this project count and those of the same
+        packages, with the data files beside the project's, and the versions of the
+        libraries that decide on results.
+        """
+        libraries = [f"{name}=={metadata.version(name)}" for name in _LIBRARIES]
+        digest = hashlib.sha256("\n".join(libraries).encode())
+        for name, path in sorted(self._files(modules)):
+            content = self._content(path)
+            digest.update(f"\n{name} {len(content)}\n".encode())
+            digest.update(content)
+        return digest.hexdigest()[:16]
+
+    def imported(self, modules: Iterable[str]) -> dict[str, Path]:
+        """Returns module -> source file, for modules and all that they import.
+
+        An import counts wherever it stands, also inside of a function, and so does a
+        string that is the dotted path of a module or of something in it. Imports for
+        type checkers alone do not run and do not count. A module that does not exist is
+        skipped: the step will report it.
+        """
+        pending = list(modules)
+        packages = _PACKAGES | set(map(_top, pending))
+        found: dict[str, Path] = {}
+        looked_at = set()
+        while pending:
+            name = pending.pop()
+            if name in looked_at or _top(name) not in packages:
+                continue
+            looked_at.add(name)
+            if path := self._path(name):
+                found[name] = path
+                pending += self._imports(name)
+            # Its package is imported with it; or it is an attribute, not a module.
+            pending.append(name.rpartition(".")[0])
+        return found
+
+    def _files(self, modules: Iterable[str]) -> Iterator[tuple[str, Path]]:
+        """Yields name and path of each file that counts."""
+        imported = self.imported(modules)
+        yield from imported.items()
+        ours = {path for name, path in imported.items() if _top(name) in _PACKAGES}
+        for folder in {path.parent for path in ours}:
+            for path in folder.iterdir():
+                if path.is_file() and path.suffix not in (".py", ".pyc"):
+                    yield path.relative_to(_ROOT).as_posix(), path
+
+    def _read_imports(self, module: str) -> list[str]:
+        """Dotted names of modules, or of something in them, that a module imports."""
+        path = self._path(module)
+        source = self._content(path) if path else b""
+        is_package = path is not None and path.name == "__init__.py"
+        names = _DOTTED_PATH.findall(source.decode())
+        if is_package:
+            names.append(f"{module}.__main__")  # run in a process of its own
+        package = module if is_package else module.rpartition(".")[0]
+        for node in _statements(ast.parse(source)):
+            if isinstance(node, ast.Import):
+                names += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                base = importlib.util.resolve_name(
+                    "." * node.level + (node.module or ""), package
+                )
+                names += [f"{base}.{alias.name}" for alias in node.names]
+        return names
 
 
-def _digest(sources: list[str], libraries: list[str]) -> str:
-    digest = hashlib.sha256("\n".join(libraries).encode())
-    for path in sorted(_files(sources)):
-        digest.update(path.relative_to(_ROOT).as_posix().encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """Yields all statements, nested ones too, but not those for type checkers."""
+    pending: list[ast.AST] = [tree]
+    while pending:
+        node = pending.pop()
+        yield node
+        is_for_types = (
+            isinstance(node, ast.If)
+            and isinstance(node.test, ast.Name)
+            and node.test.id == "TYPE_CHECKING"
+        )
+        for name in ("orelse",) if is_for_types else _STATEMENT_LISTS:
+            value = getattr(node, name, ())
+            pending += value if isinstance(value, list) else ()
 
 
-def _files(sources: list[str]) -> set[Path]:
-    """Lists source files and their data, without what Python makes of them."""
-    paths = [_ROOT / source for source in sources]
-    files = {path for path in paths if path.is_file()}
-    for folder in paths:
-        files |= {
-            path
-            for path in folder.rglob("*")
-            if path.is_file() and "__pycache__" not in path.parts
-        }
-    return files
+def _source(module: str) -> Path | None:
+    """Finds a module's file without importing anything."""
+    top, *rest = module.split(".")
+    folder = _ROOT / top
+    if top not in _PACKAGES:
+        spec = importlib.util.find_spec(top) if top else None
+        if spec is None or spec.origin is None:
+            return None
+        origin = Path(spec.origin)
+        if not spec.submodule_search_locations:
+            return origin if origin.suffix == ".py" and not rest else None
+        folder = origin.parent
+    path = folder.joinpath(*rest)
+    candidates = (path / "__init__.py", path.with_name(f"{path.name}.py"))
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]

@@ -47,8 +47,6 @@ def stock_job(config: PipelineConfig) -> dict[str, Any]:
 def _pipeline(config: PipelineConfig) -> Any:
     from tfx.orchestration.data_types import RuntimeParameter
 
-    from pipeline.fingerprints import code_fingerprints
-    from pipeline.local_runner import BEAM_ARGS
     from pipeline.pipeline import create_pipeline
 
     return create_pipeline(
@@ -58,9 +56,7 @@ def _pipeline(config: PipelineConfig) -> Any:
         # The files are not here: the driver hashes them in the step.
         content_fingerprint="",
         serving_dir=config.kubeflow.serving_dir,
-        fingerprints=code_fingerprints(config),
         span=RuntimeParameter(name=SPAN, ptype=str),
-        beam_pipeline_args=BEAM_ARGS,
     )
 
 

@@ -18,19 +18,10 @@ from pathlib import Path
 
 from pipeline.config import PipelineConfig
 from pipeline.config.loading import load
-from pipeline.fingerprints import code_fingerprints
 from pipeline.local.events import record_events
 from pipeline.local.failures import explain
 from pipeline.runs.workspace import Workspace
 from trainer import progress
-
-BEAM_ARGS = [
-    # The short name fails on Beam 2.59 and makes newer ones download a runner.
-    "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
-    # Without a container image TFX packs itself into an sdist for every Beam step, 2
-    # seconds each, for workers on other machines. This runner has none and ignores it.
-    "--sdk_container_image=none",
-]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,8 +66,6 @@ def _run(
         input_base=options.input_base,
         content_fingerprint=options.content_fingerprint,
         serving_dir=str(workspace.serving_dir),
-        fingerprints=code_fingerprints(config),
-        beam_pipeline_args=BEAM_ARGS,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(
             str(workspace.metadata_db)
         ),

@@ -1,143 +1,208 @@
-"""The one definition of the pipeline's graph, for every runner."""
+"""The one definition of the pipeline's graph, for every runner.
+
+Example, which trains on the files in `data/ml-100k`:
+  ```python
+  from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+  from pipeline.config import PipelineConfig
+  from pipeline.pipeline import create_pipeline
+
+  pipeline = create_pipeline(PipelineConfig(), pipeline_root="out")
+  LocalDagRunner().run(pipeline)
+  ```
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
-from typing import Any
+import os
+from typing import Any, Final
 
 from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.components.trainer.component import Trainer
 from tfx.components.transform.component import Transform
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.orchestration.data_types import RuntimeParameter
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types.channel import BaseChannel
+from tfx.utils import json_utils
 
 from components.data_gate.component import DataGate
+from components.data_gate.config import DataGateConfig
 from components.evaluator.component import RetrievalEvaluator
 from components.example_validator.component import RetrievalExampleValidator
 from components.live_model.component import LiveModel
 from components.movielens_example_gen.component import MovieLensExampleGen
+from components.movielens_example_gen.inputs import spans
+from components.parameters import to_parameter
 from components.pusher.component import RetrievalPusher
 from components.report_gen.component import ReportGen
 from components.schema_importer import curated_schema_digest
 from components.schema_importer.component import SchemaImporter
 from components.servability_check.component import ServabilityCheck
+from components.servability_check.config import ServingConfig
 from components.tuner.component import SearchTuner
 from pipeline.config import PipelineConfig
+from pipeline.fingerprints import code_fingerprints
 from trainer.config import to_json
 from trainer.features import CORPUS_SPLIT, EVAL_SPLIT, SPLITS, TRAIN_SPLIT
 from trainer.tuning.config import TunerConfig
+
+BEAM_ARGS: Final = [
+    # The short name fails on Beam 2.59 and makes newer ones download a runner.
+    "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
+    # Without a container image TFX packs itself into an sdist for every Beam step, 2
+    # seconds each, for workers on other machines. This runner has none and ignores it.
+    "--sdk_container_image=none",
+]
 
 
 def create_pipeline(
     config: PipelineConfig,
     *,
     pipeline_root: str,
-    input_base: str | RuntimeParameter,
-    content_fingerprint: str,
-    serving_dir: str,
-    fingerprints: Mapping[str, str],
+    input_base: str | RuntimeParameter | None = None,
+    content_fingerprint: str | None = None,
+    serving_dir: str | None = None,
     span: RuntimeParameter | None = None,
     beam_pipeline_args: list[str] | None = None,
     metadata_connection_config: Any = None,
 ) -> Pipeline:
-    """Builds the graph. Reads no environment and no data: runners pass what differs.
+    """Builds the pipeline, with caching on.
+
+    It reads no environment variable. It reads the project's sources, whose fingerprints
+    go into the cache keys, and the data, unless `content_fingerprint` is given.
 
     Args:
       config: What is computed.
       pipeline_root: Where artifacts are written.
-      input_base: Folder of the MovieLens files; a parameter where a run can bind it.
-      content_fingerprint: Hash of those files' content, for the cache.
-      serving_dir: Folder that the model server watches; one sub-folder per version.
-      fingerprints: `pipeline.fingerprints.code_fingerprints()`.
-      span: Parameter by which a run names its last span in place of `data.last_span`;
-        None where the configuration alone decides.
-      beam_pipeline_args: Beam engine of the steps that distribute.
-      metadata_connection_config: ML Metadata, for runners that need to be told.
+      input_base: Folder of the MovieLens files or of their spans; by default
+        `data/<data.dataset>`. On Kubeflow a parameter, which each run can set.
+      content_fingerprint: Hash of those files, for the cache; "" to have the step that
+        reads them compute it. By default that is so only if the folder is not here.
+      serving_dir: Folder that the model server watches, with one subfolder per version;
+        by default `<pipeline_root>/serving`.
+      span: Parameter by which a run names its last span in place of `data.last_span`.
+      beam_pipeline_args: Beam engine of the distributed steps; by default `BEAM_ARGS`.
+      metadata_connection_config: ML Metadata; by default `metadata.sqlite` in a local
+        `pipeline_root`, which is created.
 
-    Returns:
-      The pipeline, with caching on.
+    Raises:
+      UserError: The folder is here, but a file or a span is missing.
     """
-    source = _Source(input_base, content_fingerprint, span)
-    data = _data_nodes(config, source, serving_dir, fingerprints)
-    model = _model_nodes(config, data, serving_dir, fingerprints)
+    if input_base is None:
+        input_base = os.path.join("data", config.data.dataset)
+    if content_fingerprint is None:
+        is_here = isinstance(input_base, str) and os.path.isdir(input_base)
+        content_fingerprint = (
+            spans.content_fingerprint(input_base, config.data) if is_here else ""
+        )
+    if serving_dir is None:
+        serving_dir = os.path.join(pipeline_root, "serving")
+    is_local = pipeline_root and "://" not in pipeline_root
+    if metadata_connection_config is None and is_local:
+        metadata_connection_config = sqlite_metadata_connection_config(
+            os.path.join(pipeline_root, "metadata.sqlite")
+        )
+    example_gen = MovieLensExampleGen(
+        input_base, config.data, content_fingerprint, span
+    )
+    nodes = [example_gen, *_steps(config, example_gen, serving_dir)]
+    _add_fingerprints(nodes, config)
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=pipeline_root,
-        components=[*data.values(), *model],
+        components=nodes,
         enable_cache=True,
-        beam_pipeline_args=beam_pipeline_args,
+        beam_pipeline_args=beam_pipeline_args or BEAM_ARGS,
         metadata_connection_config=metadata_connection_config,
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Source:
-    """Where the files are and which of them are read."""
-
-    input_base: str | RuntimeParameter
-    content_fingerprint: str
-    span: RuntimeParameter | None
-
-
-def _data_nodes(
-    config: PipelineConfig,
-    source: _Source,
-    serving_dir: str,
-    fingerprints: Mapping[str, str],
-) -> dict[str, BaseComponent]:
-    """From files to examples that are fit for training."""
-    example_gen = MovieLensExampleGen(
-        input_base=source.input_base,
-        data_config=config.data,
-        content_fingerprint=source.content_fingerprint,
-        code_hash=fingerprints["MovieLensExampleGen"],
-        span=source.span,
-    )
-    statistics_gen = StatisticsGen(examples=example_gen.outputs["examples"])
-    schema = SchemaImporter(
-        schema_digest=curated_schema_digest(),
-        code_hash=fingerprints["SchemaImporter"],
-    )
-    validator = RetrievalExampleValidator(
-        statistics=statistics_gen.outputs["statistics"],
-        schema=schema.outputs["schema"],
-        code_hash=fingerprints["ExampleValidator"],
-    )
-    gate = DataGate(
-        examples=example_gen.outputs["examples"],
-        statistics=statistics_gen.outputs["statistics"],
-        anomalies=validator.outputs["anomalies"],
-        schema=schema.outputs["schema"],
-        min_rows=json.dumps(dict(config.data.min_rows), sort_keys=True),
-        max_drift=json.dumps(dict(config.data.max_drift), sort_keys=True),
-        max_skew=json.dumps(dict(config.data.max_skew), sort_keys=True),
-        serving_dir=serving_dir,
-        code_hash=fingerprints["DataGate"],
-    )
-    return {
-        "example_gen": example_gen,
-        "statistics_gen": statistics_gen,
-        "schema": schema,
-        "validator": validator,
-        "gate": gate,
-    }
-
-
-def _model_nodes(
-    config: PipelineConfig,
-    data: Mapping[str, BaseComponent],
-    serving_dir: str,
-    fingerprints: Mapping[str, str],
+def _steps(
+    config: PipelineConfig, example_gen: MovieLensExampleGen, serving_dir: str
 ) -> list[BaseComponent]:
-    """From examples to a pushed model and the report of it."""
-    examples = data["example_gen"].outputs["examples"]
-    schema = data["schema"].outputs["schema"]
-    transform = Transform(
+    """The graph: from examples to a pushed model and the report of the run."""
+    examples = example_gen.outputs["examples"]
+
+    # Is the data fit for training?
+    statistics_gen = StatisticsGen(examples=examples)
+    statistics = statistics_gen.outputs["statistics"]
+    schema_importer = SchemaImporter(schema_digest=curated_schema_digest())
+    schema = schema_importer.outputs["schema"]
+    validator = RetrievalExampleValidator(statistics=statistics, schema=schema)
+    anomalies = validator.outputs["anomalies"]
+    data_gate = DataGate(
+        examples=examples,
+        statistics=statistics,
+        anomalies=anomalies,
+        schema=schema,
+        config=to_parameter(DataGateConfig, config.data),
+        serving_dir=serving_dir,
+    )
+
+    # Train a candidate.
+    transform = _transform(config, examples, schema)
+    transform.add_upstream_node(data_gate)  # nothing is made of refused data
+    training_data = {
+        "examples": transform.outputs["transformed_examples"],
+        "transform_graph": transform.outputs["transform_graph"],
+        "schema": schema,
+    }
+    tuner = _tuner(config, training_data) if config.tune.enabled else None
+    trainer = _trainer(config, training_data, tuner)
+    model = trainer.outputs["model"]
+
+    # Is it better than what is served, and can it be served itself?
+    live_model = LiveModel(candidate=model, serving_dir=serving_dir)
+    evaluator = RetrievalEvaluator(
+        examples=examples,
+        model=model,
+        baseline_model=live_model.outputs["model"],
+        schema=schema,
+        eval_config=config.eval,
+    )
+    servability = ServabilityCheck(
+        model=model,
+        examples=examples,
+        serving=to_parameter(ServingConfig, config.serving),
+    )
+    pusher = RetrievalPusher(
+        model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=servability.outputs["blessing"],
+        statistics=statistics,
+        push_destination=serving_dir,
+    )
+
+    report_gen = ReportGen(
+        examples=examples,
+        statistics=statistics,
+        schema=schema,
+        anomalies=anomalies,
+        data_report=data_gate.outputs["report"],
+        transform_graph=transform.outputs["transform_graph"],
+        tuner_results=tuner.outputs["tuner_results"] if tuner else None,
+        model=model,
+        model_run=trainer.outputs["model_run"],
+        baseline_model=live_model.outputs["model"],
+        evaluation=evaluator.outputs["evaluation"],
+        infra_blessing=servability.outputs["blessing"],
+        pushed_model=pusher.outputs["pushed_model"],
+        config=_reported(config),
+    )
+    return [
+        *(statistics_gen, schema_importer, validator, data_gate, transform),
+        *([tuner] if tuner else []),
+        *(trainer, live_model, evaluator, servability, pusher, report_gen),
+    ]
+
+
+def _transform(
+    config: PipelineConfig, examples: BaseChannel, schema: BaseChannel
+) -> Transform:
+    return Transform(
         examples=examples,
         schema=schema,
         preprocessing_fn="trainer.preprocessing.preprocessing_fn",
@@ -145,114 +210,51 @@ def _model_nodes(
         splits_config=transform_pb2.SplitsConfig(
             analyze=[TRAIN_SPLIT, CORPUS_SPLIT], transform=list(SPLITS)
         ),
-        custom_config={
-            "title_tokens": config.model.title_tokens,
-            "code_hash": fingerprints["Transform"],
-        },
+        custom_config={"title_tokens": config.model.title_tokens},
         # Nobody reads the statistics of indices; StatisticsGen has those of the data.
         disable_statistics=True,
         # Nobody hands one back in, and writing it takes a sixth of the step's CPU time.
         disable_analyzer_cache=True,
     )
-    # An order without data: nothing is made of examples that the gate refused.
-    transform.add_upstream_node(data["gate"])
-    tuner = _tuner(config, transform, schema, fingerprints)
-    trainer = Trainer(
+
+
+def _tuner(config: PipelineConfig, data: dict[str, BaseChannel]) -> SearchTuner:
+    trainer = config.trainer_config()
+    return SearchTuner(**data, config=TunerConfig(trainer=trainer, tune=config.tune))
+
+
+def _trainer(
+    config: PipelineConfig, data: dict[str, BaseChannel], tuner: SearchTuner | None
+) -> Trainer:
+    return Trainer(
+        **data,
         run_fn="trainer.training.run_fn",
-        examples=transform.outputs["transformed_examples"],
-        transform_graph=transform.outputs["transform_graph"],
-        schema=schema,
         train_args=trainer_pb2.TrainArgs(splits=[TRAIN_SPLIT, CORPUS_SPLIT]),
         eval_args=trainer_pb2.EvalArgs(splits=[EVAL_SPLIT]),
         hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
-        custom_config=to_json(config.trainer_config(fingerprints["Trainer"])),
-    )
-    candidate = trainer.outputs["model"]
-    live_model = LiveModel(
-        model=candidate,
-        serving_dir=serving_dir,
-        code_hash=fingerprints["LiveModel"],
-    )
-    evaluator = RetrievalEvaluator(
-        examples=examples,
-        model=candidate,
-        baseline_model=live_model.outputs["model"],
-        schema=schema,
-        eval_config=config.eval,
-        code_hash=fingerprints["Evaluator"],
-    )
-    servability = ServabilityCheck(
-        model=candidate,
-        examples=examples,
-        serving=config.serving,
-        code_hash=fingerprints["ServabilityCheck"],
-    )
-    pusher = RetrievalPusher(
-        model_blessing=evaluator.outputs["blessing"],
-        infra_blessing=servability.outputs["blessing"],
-        statistics=data["statistics_gen"].outputs["statistics"],
-        push_destination=serving_dir,
-        code_hash=fingerprints["Pusher"],
-    )
-    report_gen = ReportGen(
-        inputs={
-            "examples": examples,
-            "statistics": data["statistics_gen"].outputs["statistics"],
-            "schema": schema,
-            "anomalies": data["validator"].outputs["anomalies"],
-            "data_report": data["gate"].outputs["report"],
-            "transform_graph": transform.outputs["transform_graph"],
-            **({"tuner_results": tuner.outputs["tuner_results"]} if tuner else {}),
-            "model": candidate,
-            "model_run": trainer.outputs["model_run"],
-            "baseline_model": live_model.outputs["model"],
-            "evaluation": evaluator.outputs["evaluation"],
-            "infra_blessing": servability.outputs["blessing"],
-            "pushed_model": pusher.outputs["pushed_model"],
-        },
-        config=_reported_config(config),
-        code_hashes={
-            node: digest
-            for node, digest in fingerprints.items()
-            if tuner or node != "Tuner"
-        },
-        code_hash=fingerprints["ReportGen"],
-    )
-    return [
-        transform,
-        *([tuner] if tuner else []),
-        trainer,
-        live_model,
-        evaluator,
-        servability,
-        pusher,
-        report_gen,
-    ]
-
-
-def _tuner(
-    config: PipelineConfig,
-    transform: Transform,
-    schema: BaseChannel,
-    fingerprints: Mapping[str, str],
-) -> SearchTuner | None:
-    """The search for hyperparameters, where the configuration wants one."""
-    if not config.tune.enabled:
-        return None
-    return SearchTuner(
-        examples=transform.outputs["transformed_examples"],
-        transform_graph=transform.outputs["transform_graph"],
-        schema=schema,
-        config=TunerConfig(
-            trainer=config.trainer_config(fingerprints["Tuner"]), tune=config.tune
-        ),
+        custom_config=to_json(config.trainer_config()),
     )
 
 
-def _reported_config(config: PipelineConfig) -> str:
-    """All that decides what is computed, and not what a cluster gives for it."""
+def _reported(config: PipelineConfig) -> str:
+    """JSON of what decides on the result, and not of what a cluster gives for it."""
     content = dataclasses.asdict(config)
     del content["kubeflow"]
     if not config.tune.enabled:
         del content["tune"]
     return json.dumps(content, sort_keys=True)
+
+
+def _add_fingerprints(nodes: list[BaseComponent], config: PipelineConfig) -> None:
+    """Gives nodes their code's fingerprint as a parameter: a part of the cache key."""
+    fingerprints = code_fingerprints(nodes, config)
+    for node in nodes:
+        properties = node.exec_properties
+        if node.id in fingerprints:
+            properties["code_hash"] = fingerprints[node.id]
+        if isinstance(node, Trainer):  # it resumes no training of other code
+            custom_config = json_utils.loads(properties["custom_config"])
+            custom_config["code_hash"] = fingerprints[node.id]
+            properties["custom_config"] = json_utils.dumps(custom_config)
+        elif isinstance(node, ReportGen):
+            properties["code_hashes"] = json.dumps(fingerprints)

@@ -177,7 +177,7 @@ class TrainerConfig:
       window_length: Events of a training window at most.
       top_k: Cut-offs of the metrics; the exported model returns lists of the longest.
       exclude_seen: Whether the exported model's evaluation leaves out seen movies.
-      code_hash: Fingerprint of the code, so that edited code trains again.
+      code_hash: Fingerprint of the code: edited code resumes no interrupted training.
     """
 
     model: ModelConfig
@@ -186,7 +186,7 @@ class TrainerConfig:
     window_length: PositiveInt
     top_k: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     exclude_seen: bool
-    code_hash: str
+    code_hash: str = ""
 
     def with_values(self, values: Mapping[str, Any]) -> TrainerConfig:
         """Returns a copy with other values for some keys of `model` and `train`.

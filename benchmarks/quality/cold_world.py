@@ -62,7 +62,7 @@ class World:
 
     def fit(self, train: Columns, corpus: Corpus) -> Trained:
         """Trains and embeds the corpus as the pipeline does."""
-        config = self.config.trainer_config("benchmark")
+        config = self.config.trainer_config()
         data = TrainingData(train, corpus, self.num_users)
         with tempfile.TemporaryDirectory() as folder:
             model, _ = train_model(data, config, folder)

@@ -50,7 +50,7 @@ def _train(
     }
     run_fn(
         SimpleNamespace(
-            custom_config=to_json(config.trainer_config("benchmark")),
+            custom_config=to_json(config.trainer_config()),
             hyperparameters=None,
             transform_output=str(prepared.transform_graph),
             transform_graph_path=str(prepared.transform_graph),

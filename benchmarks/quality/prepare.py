@@ -12,7 +12,6 @@ import numpy as np
 from benchmarks.quality.prepared import Prepared, configuration
 from benchmarks.quality.protocols import PROTOCOLS, Protocol
 from benchmarks.quality.split import PADDING, Array, Events, Queries, Split
-from pipeline.local_runner import BEAM_ARGS
 from trainer import features as f
 
 # Of the events of a random split, as many as `holdout_fraction` holds out of what the
@@ -39,7 +38,6 @@ def _run_steps(protocol: Protocol, work: dict[str, Any], folder: Path) -> None:
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
     from tfx.orchestration.pipeline import RunOptions
 
-    from pipeline.fingerprints import code_fingerprints
     from pipeline.pipeline import create_pipeline
 
     pipeline = create_pipeline(
@@ -48,8 +46,6 @@ def _run_steps(protocol: Protocol, work: dict[str, Any], folder: Path) -> None:
         input_base=work["input_base"],
         content_fingerprint=work["content_fingerprint"],
         serving_dir=str(folder / "serving"),
-        fingerprints=code_fingerprints(),
-        beam_pipeline_args=BEAM_ARGS,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(
             str(folder / "metadata.sqlite")
         ),

@@ -13,10 +13,15 @@ from benchmarks.quality.worker import run_worker
 from pipeline.config import PipelineConfig
 from pipeline.config.loading import load
 from pipeline.datasets.source import resolve
-from pipeline.fingerprints import code_fingerprints
+from pipeline.fingerprints import Sources
 from pipeline.runs.workspace import Workspace
 
-_STEPS = ("MovieLensExampleGen", "SchemaImporter", "Transform")
+# Of the steps that make it.
+_MODULES = (
+    "components.movielens_example_gen.component",
+    "components.schema_importer.component",
+    "trainer.preprocessing",
+)
 
 
 class Prepared(NamedTuple):
@@ -68,7 +73,7 @@ def prepare(
     """
     config = configuration(protocol)
     source = resolve(config.data, workspace, data_dir, say=print)
-    code = {step: code_fingerprints()[step] for step in _STEPS}
+    code = Sources().fingerprint(_MODULES)
     content = repr((config.data, config.model.title_tokens, source.fingerprint, code))
     digest = hashlib.sha256((content + _own_code()).encode()).hexdigest()[:12]
     folder = workspace.root / "benchmarks" / protocol.name / digest

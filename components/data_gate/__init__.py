@@ -1,1 +1,9 @@
-"""The gate between the data and everything that is computed from it."""
+"""DataGate: stops the run when the data is not fit for training."""
+
+from __future__ import annotations
+
+from typing import Final
+
+DATA_REPORT_FILE: Final = "data_report.json"
+# Custom property of the report (int): number of findings.
+NUM_FINDINGS: Final = "anomalies"

@@ -1,4 +1,4 @@
-"""The checks of DataGate, in the order in which their findings are told."""
+"""The checks of DataGate, in the order in which their findings are reported."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tfx.components.statistics_gen import stats_artifact_utils
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
+from components.data_gate.config import DataGateConfig
 from components.data_gate.distributions import Comparison, Statistics, compare
-from components.data_gate.findings import Finding
+from components.data_gate.findings import Finding, FindingCounter
 from components.data_gate.integrity import check_corpus, check_timelines
-from components.data_gate.tally import Tally
-from components.data_gate.violations import count_violations
+from components.data_gate.schema_violations import count_violations
 from components.example_rows import arrow_batches
 from components.serving_directory import latest_version, train_statistics
 from trainer import features
@@ -27,26 +27,22 @@ from trainer import features
 
 @dataclasses.dataclass(frozen=True)
 class GateInputs:
-    """What the checks look at.
+    """What the checks read.
 
     Attributes:
       examples: `Examples` with the three splits.
       statistics: `ExampleStatistics` of them.
       anomalies: `ExampleAnomalies` of the statistics.
       schema: The curated schema.
-      min_rows: Split -> rows that it must have.
-      max_drift: Feature -> divergence of train from the live version's train.
-      max_skew: Feature -> divergence of eval from train.
-      serving_dir: Where the live version lies.
+      config: The bounds.
+      serving_dir: Folder with the live version.
     """
 
     examples: types.Artifact
     statistics: types.Artifact
     anomalies: types.Artifact
     schema: schema_pb2.Schema
-    min_rows: Mapping[str, int]
-    max_drift: Mapping[str, float]
-    max_skew: Mapping[str, float]
+    config: DataGateConfig
     serving_dir: str
 
     def rows(self, split: str) -> Iterator[pa.RecordBatch]:
@@ -56,6 +52,32 @@ class GateInputs:
     def split_statistics(self, split: str) -> Statistics:
         """Reads the statistics of the split."""
         return stats_artifact_utils.load_statistics(self.statistics, split).proto()
+
+
+def check_all(inputs: GateInputs) -> tuple[dict[str, Any], list[Finding]]:
+    """Runs all checks that make sense for the data.
+
+    Returns:
+      `rows`, `drift` and `skew` for the report, and everything that is wrong.
+
+    Raises:
+      UserError: A bound names a feature that this data does not have.
+    """
+    rows = count_rows(inputs)
+    results: dict[str, Any] = {"rows": rows}
+    findings = check_row_counts(rows, dict[str, int](inputs.config.min_rows.items()))
+    filled = [split for split in features.SPLITS if rows[split]]
+    for split in filled:
+        findings += check_anomalies(inputs, split)
+    # While a split is missing, ids that are not in the corpus are no news.
+    if len(filled) == len(features.SPLITS):
+        findings += check_integrity(inputs)
+    # Wrong rows are distributed wrongly, which would report them twice.
+    if not findings:
+        results["drift"], drifted = check_drift(inputs)
+        results["skew"], skewed = check_skew(inputs)
+        findings = drifted + skewed
+    return results, findings
 
 
 def count_rows(inputs: GateInputs) -> dict[str, int]:
@@ -92,9 +114,11 @@ def check_anomalies(inputs: GateInputs, split: str) -> list[Finding]:
     reported = {name.strip("'"): info for name, info in anomalies.anomaly_info.items()}
     if not reported:
         return []
-    tally = Tally(split)
-    count_violations(inputs.rows(split), inputs.schema, tally, split, sorted(reported))
-    findings = tally.findings()
+    counter = FindingCounter(split)
+    count_violations(
+        inputs.rows(split), inputs.schema, counter, split, sorted(reported)
+    )
+    findings = counter.findings()
     explained = {finding.feature for finding in findings}
     # Anomalies that only the statistics show.
     findings += [
@@ -106,24 +130,24 @@ def check_anomalies(inputs: GateInputs, split: str) -> list[Finding]:
 
 
 def check_integrity(inputs: GateInputs) -> list[Finding]:
-    """Finds what no schema can say: blank, doubled, stray and leaked ids."""
-    tally = Tally(features.CORPUS_SPLIT)
-    corpus = check_corpus(inputs.rows(features.CORPUS_SPLIT), tally)
-    findings = tally.findings()
+    """Finds what a schema cannot express: blank, duplicate, unknown and leaked ids."""
+    counter = FindingCounter(features.CORPUS_SPLIT)
+    corpus = check_corpus(inputs.rows(features.CORPUS_SPLIT), counter)
+    findings = counter.findings()
     for split in (features.TRAIN_SPLIT, features.EVAL_SPLIT):
-        tally = Tally(split)
-        check_timelines(inputs.rows(split), split, corpus, tally)
-        findings += tally.findings()
+        counter = FindingCounter(split)
+        check_timelines(inputs.rows(split), split, corpus, counter)
+        findings += counter.findings()
     return findings
 
 
 def check_drift(inputs: GateInputs) -> tuple[dict[str, Any], list[Finding]]:
     """Compares the train split with what the live model was trained on.
 
-    The serving directory is the truth about what is live, for this as for LiveModel.
+    As for LiveModel, the serving directory decides what is live.
 
     Returns:
-      What the report tells of it, and the features beyond their bounds.
+      The entry of the report, and the features beyond their bounds.
     """
     version = latest_version(inputs.serving_dir)
     if version is None:
@@ -137,17 +161,17 @@ def check_drift(inputs: GateInputs) -> tuple[dict[str, Any], list[Finding]]:
         statistics=inputs.split_statistics(features.TRAIN_SPLIT),
         reference_name=f"the live version {version}",
         reference=reference,
-        bounds=inputs.max_drift,
+        bounds=dict[str, float](inputs.config.max_drift.items()),
     )
     divergences, findings = compare(comparison, inputs.schema)
     return {"live_version": version, "divergences": divergences}, findings
 
 
 def check_skew(inputs: GateInputs) -> tuple[dict[str, Any], list[Finding]]:
-    """Compares the histories that the model is judged on with those it learns from.
+    """Compares the histories of the eval split with those of the train split.
 
     Returns:
-      What the report tells of it, and the features beyond their bounds.
+      The entry of the report, and the features beyond their bounds.
     """
     comparison = Comparison(
         setting="data.max_skew",
@@ -155,7 +179,7 @@ def check_skew(inputs: GateInputs) -> tuple[dict[str, Any], list[Finding]]:
         statistics=inputs.split_statistics(features.EVAL_SPLIT),
         reference_name="the split train",
         reference=inputs.split_statistics(features.TRAIN_SPLIT),
-        bounds=inputs.max_skew,
+        bounds=dict[str, float](inputs.config.max_skew.items()),
     )
     divergences, findings = compare(comparison, inputs.schema)
     return {"divergences": divergences}, findings

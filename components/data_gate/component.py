@@ -1,95 +1,88 @@
+# TFX reads the annotations of the function, so they must not be postponed.
 """DataGate: nothing is trained on data that is not fit for it."""
 
-from __future__ import annotations
+import dataclasses
+import json
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any, Final
 
-from tfx import types
-from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import component_spec, standard_artifacts
+from tfx.dsl.component.experimental.annotations import (
+    InputArtifact,
+    OutputArtifact,
+    Parameter,
+)
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import standard_artifacts
+from tfx.utils import io_utils
 
-from components.data_gate.executor import Executor
+from components.data_gate import DATA_REPORT_FILE, NUM_FINDINGS, checks
+from components.data_gate.config import DataGateConfig
+from components.data_gate.data_report import DataReport
+from components.data_gate.findings import Finding, gate_error
+from components.parameters import from_parameter
 
-
-class DataReport(types.Artifact):
-    """What DataGate found: the file `data_report.json`."""
-
-    # Kubeflow's runner finds the class again by this name: see `components`.
-    TYPE_NAME = "components.DataReport"
-
-
-class DataGateSpec(types.ComponentSpec):
-    """Parameters, inputs and output of DataGate."""
-
-    PARAMETERS = {
-        "min_rows": component_spec.ExecutionParameter(type=str),
-        "max_drift": component_spec.ExecutionParameter(type=str),
-        "max_skew": component_spec.ExecutionParameter(type=str),
-        "serving_dir": component_spec.ExecutionParameter(type=str),
-        "code_hash": component_spec.ExecutionParameter(type=str),
-    }
-    INPUTS = {
-        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
-        "statistics": component_spec.ChannelParameter(
-            type=standard_artifacts.ExampleStatistics
-        ),
-        "anomalies": component_spec.ChannelParameter(
-            type=standard_artifacts.ExampleAnomalies
-        ),
-        "schema": component_spec.ChannelParameter(type=standard_artifacts.Schema),
-    }
-    OUTPUTS = {"report": component_spec.ChannelParameter(type=DataReport)}
+_LOG: Final = logging.getLogger(__name__)
 
 
-class DataGate(base_component.BaseComponent):
+@component
+def DataGate(  # noqa: PLR0917 - TFX takes no keyword-only ones
+    examples: InputArtifact[standard_artifacts.Examples],
+    statistics: InputArtifact[standard_artifacts.ExampleStatistics],
+    anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
+    schema: InputArtifact[standard_artifacts.Schema],
+    report: OutputArtifact[DataReport],
+    config: Parameter[str],
+    serving_dir: Parameter[str],
+) -> None:
     """Fails the run when the data is not fit for training.
 
     It fails when the validator found anomalies, a split is empty or too small, ids
-    are blank, doubled, outside the corpus or leaked, or values are distributed unlike
-    those that the live model was trained on. ExampleValidator itself only
+    are blank, duplicated, outside the corpus or leaked, or values are distributed
+    unlike those that the live model was trained on. ExampleValidator itself only
     reports, and calls an empty split valid. What is to wait for the gate names it as an
     upstream node.
+
+    Args:
+      examples: Splits train, eval and corpus.
+      statistics: Of the examples.
+      anomalies: Of the statistics.
+      schema: What they were validated against.
+      report: Written in any case. The runner removes it when the step fails, so all
+        findings are in the log too.
+      config: JSON of `DataGateConfig`.
+      serving_dir: Where Pusher puts the versions.
+
+    Raises:
+      DataGateError: The data is not fit.
+      UserError: A bound names a feature that this data does not have.
     """
+    inputs = checks.GateInputs(
+        examples=examples,
+        statistics=statistics,
+        anomalies=anomalies,
+        schema=io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(schema.uri)),
+        config=from_parameter(DataGateConfig, config),
+        serving_dir=serving_dir,
+    )
+    results, findings = checks.check_all(inputs)
+    _LOG.info("Checked: %s", results)
+    _write_report(report, results, findings)
+    if findings:
+        for finding in findings:
+            _LOG.error("DataGate: %s. %s", finding, finding.remedy)
+        raise gate_error(findings)
 
-    SPEC_CLASS = DataGateSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
-    def __init__(
-        self,
-        *,
-        examples: types.BaseChannel,
-        statistics: types.BaseChannel,
-        anomalies: types.BaseChannel,
-        schema: types.BaseChannel,
-        min_rows: str,
-        max_drift: str,
-        max_skew: str,
-        serving_dir: str,
-        code_hash: str,
-    ) -> None:
-        """Makes the node.
-
-        Args:
-          examples: `Examples` with the splits train, eval and corpus.
-          statistics: `ExampleStatistics` of the examples.
-          anomalies: `ExampleAnomalies` of the statistics.
-          schema: The `Schema` that they were validated against.
-          min_rows: JSON object, split -> rows that it must have.
-          max_drift: JSON object, feature -> divergence of the train split from that of
-            the live version.
-          max_skew: JSON object, feature -> divergence of the eval from the train split.
-          serving_dir: Where Pusher puts the versions.
-          code_hash: Fingerprint of this component's source, for the cache.
-        """
-        super().__init__(
-            spec=DataGateSpec(
-                examples=examples,
-                statistics=statistics,
-                anomalies=anomalies,
-                schema=schema,
-                min_rows=min_rows,
-                max_drift=max_drift,
-                max_skew=max_skew,
-                serving_dir=serving_dir,
-                code_hash=code_hash,
-                report=types.Channel(type=DataReport),
-            )
-        )
+def _write_report(
+    report: DataReport, results: dict[str, Any], findings: Sequence[Finding]
+) -> None:
+    content = {
+        **results,
+        "anomalies": len(findings),
+        "findings": [dataclasses.asdict(finding) for finding in findings],
+    }
+    path = os.path.join(report.uri, DATA_REPORT_FILE)
+    io_utils.write_string_file(path, json.dumps(content, indent=2))
+    report.set_int_custom_property(NUM_FINDINGS, len(findings))

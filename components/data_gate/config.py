@@ -1,4 +1,4 @@
-"""The configuration of what DataGate refuses: `DataGateConfig`."""
+"""The configuration of DataGate: `DataGateConfig`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from trainer.config import FROZEN, PositiveInt
 
 Split = Literal["train", "eval", "corpus"]
-# What train and eval rows have in common and what may be alike over time.
+# Features of both train and eval rows whose distribution may be compared.
 Distributed = Literal[
     "movie_ids", "ratings", "activity", "age", "gender", "occupation", "zip_code"
 ]
@@ -22,7 +22,7 @@ def _min_rows() -> Mapping[Split, int]:
     return {"train": 10, "eval": 10, "corpus": 10}
 
 
-# docs/data.md tells what real editions measure.
+# docs/data.md has measurements of real editions.
 def _max_drift() -> Mapping[Distributed, Divergence]:
     return {"movie_ids": 0.15, "ratings": 0.1}
 

@@ -1,4 +1,4 @@
-"""Whether values are distributed as they were, or as they are in another split."""
+"""Compares distributions: with those of the live model's data or of another split."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two distributions of the same features, and how far they may be apart.
+    """Two sets of statistics of the same features, and how far apart they may be.
 
     Attributes:
       setting: Name of the setting with the bounds, such as `data.max_drift`.
-      split: Name of the split that is judged.
+      split: Name of the split that is checked.
       statistics: Its statistics.
-      reference_name: What it is compared with, in words.
+      reference_name: What it is compared with, for messages.
       reference: Statistics of that.
       bounds: Feature -> divergence at most, from 0 to 1.
     """
@@ -68,7 +68,7 @@ def compare(
             findings.append(_finding(comparison, name, here, count))
             continue
         measured[name] = divergence(own[name], other[name], in_schema[name])
-        # Written so that a divergence that is no number is beyond every bound.
+        # `not <=`, so that NaN is beyond every bound.
         if not measured[name] <= bound:
             found = f"{measured[name]:.3f}"
             findings.append(_finding(comparison, name, found, count))
@@ -86,7 +86,7 @@ def _finding(comparison: Comparison, name: str, found: str, count: int) -> Findi
         expected=expected,
         found=found,
         count=count,
-        remedy="Mend the input; if the change is meant, accept it with --set "
+        remedy="Fix the input; if the change is meant, accept it with --set "
         f"{comparison.setting}.{name}=null.",
     )
 

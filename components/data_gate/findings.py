@@ -1,4 +1,4 @@
-"""What DataGate finds, how it is told, and the error that stops the run."""
+"""What DataGate finds, and the error that stops the run."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Final
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from trainer.errors import UserError
 
-_MEND_INPUT: Final = (
-    "Mend the input and run again; if the data is right, correct "
+_FIX_INPUT: Final = (
+    "Fix the input and run again; if the data is right, correct "
     "components/schema_importer/schema.pbtxt."
 )
 _FINDINGS_IN_MESSAGE: Final = 3
+_SAMPLES: Final = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +40,10 @@ class Finding:
     found: str
     count: int | None = None
     unit: str = "value"
-    remedy: str = _MEND_INPUT
+    remedy: str = _FIX_INPUT
 
     def __str__(self) -> str:
-        """Tells the finding as one clause, without a full stop."""
+        """Formats the finding as one clause, without a full stop."""
         text = f"{self.split}: {self.feature} must {self.expected}, found {self.found}"
         if self.count is None:
             return text
@@ -47,16 +51,79 @@ class Finding:
         return f"{text} ({self.count:,} {self.unit}{plural})"
 
 
+@dataclasses.dataclass
+class _Entry:
+    count: int = 0
+    unit: str = "value"
+    found: list[str] = dataclasses.field(default_factory=list)
+
+
+class FindingCounter:
+    """Counts violations over the batches of a split, by feature and expectation.
+
+    The first few values that broke the expectation are kept as samples.
+    """
+
+    def __init__(self, split: str) -> None:
+        """Starts empty for the split of this name."""
+        self._split = split
+        self._entries: dict[tuple[str, str], _Entry] = {}
+
+    def add_values(self, feature: str, expected: str, values: pa.Array) -> None:
+        """Counts values that break the expectation; does nothing without any."""
+        if not len(values):
+            return
+        entry = self._entry(feature, expected, "value")
+        entry.count += len(values)
+        for value in pc.unique(values).to_pylist():
+            if len(entry.found) > _SAMPLES:
+                break
+            if (text := _format_value(value)) not in entry.found:
+                entry.found.append(text)
+
+    def add_rows(self, feature: str, expected: str, found: str, count: int) -> None:
+        """Counts rows that break the expectation; does nothing without any."""
+        if not count:
+            return
+        entry = self._entry(feature, expected, "row")
+        entry.count += count
+        entry.found = [found]
+
+    def findings(self) -> list[Finding]:
+        """Returns one finding for each expectation that was broken."""
+        return [
+            Finding(
+                split=self._split,
+                feature=feature,
+                expected=expected,
+                found=", ".join(entry.found[:_SAMPLES])
+                + (", ..." if len(entry.found) > _SAMPLES else ""),
+                count=entry.count,
+                unit=entry.unit,
+            )
+            for (feature, expected), entry in self._entries.items()
+        ]
+
+    def _entry(self, feature: str, expected: str, unit: str) -> _Entry:
+        return self._entries.setdefault((feature, expected), _Entry(unit=unit))
+
+
+def _format_value(value: bytes | float | int) -> str:
+    if isinstance(value, bytes):
+        return f'"{value.decode("utf-8", "replace")}"'
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 class DataGateError(UserError):
     """The data is not fit for training."""
 
 
 def gate_error(findings: Sequence[Finding]) -> DataGateError:
-    """Returns the error that tells the first findings, and how many more there are."""
-    told = "; ".join(map(str, findings[:_FINDINGS_IN_MESSAGE]))
+    """Returns the error with the first findings and the number of the others."""
+    listed = "; ".join(map(str, findings[:_FINDINGS_IN_MESSAGE]))
     more = len(findings) - _FINDINGS_IN_MESSAGE
     if more > 0:
-        told += f"; and {more} more, all of them in the log"
+        listed += f"; and {more} more, all of them in the log"
     return DataGateError(
-        f"The data is not fit for training: {told}", findings[0].remedy
+        f"The data is not fit for training: {listed}", findings[0].remedy
     )

@@ -1,4 +1,4 @@
-"""What no schema can say of the rows: ids, timelines, and what was held out."""
+"""What a schema cannot express: ids, aligned lists, and what was held out."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.data_gate.tally import Tally
+from components.data_gate.findings import FindingCounter
 from trainer import features
 
 
-def check_corpus(batches: Iterable[pa.RecordBatch], tally: Tally) -> pa.Array:
-    """Checks the movies: an id for each, none blank, none twice.
+def check_corpus(
+    batches: Iterable[pa.RecordBatch], counter: FindingCounter
+) -> pa.Array:
+    """Checks the movies: no id is blank or there twice.
 
     Args:
       batches: Rows of the corpus split.
-      tally: Takes what is wrong.
+      counter: Receives what is wrong.
 
     Returns:
       The distinct movie ids, as large binary.
@@ -28,15 +30,18 @@ def check_corpus(batches: Iterable[pa.RecordBatch], tally: Tally) -> pa.Array:
         if (ids := _values(batch, features.MOVIE_ID)) is not None
     ]
     ids = pa.concat_arrays(chunks) if chunks else pa.array([], pa.large_binary())
-    _check_blank(features.MOVIE_ID, ids, tally)
+    _check_blank(features.MOVIE_ID, ids, counter)
     counts = pc.value_counts(ids)
     twice = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
-    tally.add_values(features.MOVIE_ID, "be there once", twice)
+    counter.add_values(features.MOVIE_ID, "be there once", twice)
     return pc.unique(ids)
 
 
 def check_timelines(
-    batches: Iterable[pa.RecordBatch], split: str, corpus: pa.Array, tally: Tally
+    batches: Iterable[pa.RecordBatch],
+    split: str,
+    corpus: pa.Array,
+    counter: FindingCounter,
 ) -> None:
     """Checks the rows of the train or eval split.
 
@@ -44,71 +49,73 @@ def check_timelines(
       batches: Rows of the split.
       split: `train` or `eval`.
       corpus: The distinct movie ids of the corpus.
-      tally: Takes what is wrong.
+      counter: Receives what is wrong.
     """
     for batch in batches:
         for name in (features.MOVIE_IDS, features.HELD_OUT_MOVIE_IDS):
             if (ids := _values(batch, name)) is not None:
-                _check_blank(name, ids, tally)
+                _check_blank(name, ids, counter)
                 filled = ids.filter(pc.greater(pc.binary_length(ids), 0))
-                stray = filled.filter(pc.invert(pc.is_in(filled, value_set=corpus)))
-                tally.add_values(name, "be in the corpus", stray)
+                unknown = filled.filter(pc.invert(pc.is_in(filled, value_set=corpus)))
+                counter.add_values(name, "be in the corpus", unknown)
         if (users := _values(batch, features.USER_ID)) is not None:
-            _check_blank(features.USER_ID, users, tally)
-        _check_aligned(batch, tally)
+            _check_blank(features.USER_ID, users, counter)
+        _check_aligned(batch, counter)
         if split == features.TRAIN_SPLIT:
-            _check_targets(batch, tally)
+            _check_targets(batch, counter)
         else:
-            _check_held_out(batch, corpus, tally)
+            _check_held_out(batch, corpus, counter)
 
 
-def _check_blank(name: str, ids: pa.Array, tally: Tally) -> None:
+def _check_blank(name: str, ids: pa.Array, counter: FindingCounter) -> None:
     trimmed = pc.binary_length(pc.utf8_trim_whitespace(ids.cast(pa.large_string())))
-    tally.add_values(name, "not be blank", ids.filter(pc.equal(trimmed, 0)))
+    counter.add_values(name, "not be blank", ids.filter(pc.equal(trimmed, 0)))
 
 
-def _check_aligned(batch: pa.RecordBatch, tally: Tally) -> None:
+def _check_aligned(batch: pa.RecordBatch, counter: FindingCounter) -> None:
     lengths = _lengths(batch, features.MOVIE_IDS)
     for name in (features.RATINGS, features.TIMESTAMPS):
         other = _lengths(batch, name)
         if lengths is not None and other is not None:
             differ = int(np.count_nonzero(lengths != other))
-            tally.add_rows(name, "be as long as movie_ids", "another length", differ)
+            counter.add_rows(name, "be as long as movie_ids", "another length", differ)
 
 
-def _check_targets(batch: pa.RecordBatch, tally: Tally) -> None:
-    """A train row without a target would be trained on nothing."""
+def _check_targets(batch: pa.RecordBatch, counter: FindingCounter) -> None:
+    """Counts train rows without a target, which would train nothing."""
     lengths = _lengths(batch, features.MOVIE_IDS)
     context = _values(batch, features.NUM_CONTEXT)
     if lengths is None or context is None or len(context) != len(lengths):
         return
     empty = int(np.count_nonzero(lengths <= context.to_numpy(zero_copy_only=False)))
     expected = "hold more events than num_context"
-    tally.add_rows(features.MOVIE_IDS, expected, "no target", empty)
+    counter.add_rows(features.MOVIE_IDS, expected, "no target", empty)
 
 
-def _check_held_out(batch: pa.RecordBatch, corpus: pa.Array, tally: Tally) -> None:
-    """A held-out movie that the model was trained on, or that ranking leaves out."""
+def _check_held_out(
+    batch: pa.RecordBatch, corpus: pa.Array, counter: FindingCounter
+) -> None:
+    """Finds held-out movies that are also seen: leaked, or left out of the ranking."""
     seen = _row_and_movie(batch, features.SEEN_MOVIE_IDS, corpus)
     held_out = _row_and_movie(batch, features.HELD_OUT_MOVIE_IDS, corpus)
     leaked = np.intersect1d(seen, held_out) % max(len(corpus), 1)
     expected = "not be in seen_movie_ids of the same row"
     leaked_ids = corpus.take(pa.array(leaked))
-    tally.add_values(features.HELD_OUT_MOVIE_IDS, expected, leaked_ids)
+    counter.add_values(features.HELD_OUT_MOVIE_IDS, expected, leaked_ids)
 
 
 def _row_and_movie(
     batch: pa.RecordBatch, name: str, corpus: pa.Array
 ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Returns row * corpus size + movie's place in the corpus, for known movies."""
+    """Returns row * corpus size + movie's index in the corpus, for known movies."""
     column = _column(batch, name)
     if column is None:
         return np.empty(0, np.int64)
-    places = pc.index_in(pc.list_flatten(column), value_set=corpus)
+    indices = pc.index_in(pc.list_flatten(column), value_set=corpus)
     rows = pc.list_parent_indices(column).to_numpy(zero_copy_only=False)
-    known = pc.is_valid(places).to_numpy(zero_copy_only=False)
-    place = pc.fill_null(places, 0).to_numpy(zero_copy_only=False).astype(np.int64)
-    keys: np.ndarray[tuple[int], np.dtype[np.int64]] = (rows * len(corpus) + place)[
+    known = pc.is_valid(indices).to_numpy(zero_copy_only=False)
+    index = pc.fill_null(indices, 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    keys: np.ndarray[tuple[int], np.dtype[np.int64]] = (rows * len(corpus) + index)[
         known
     ]
     return keys

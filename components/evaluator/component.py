@@ -18,13 +18,12 @@ from trainer.features import EVAL_SPLIT
 
 
 class RetrievalEvaluatorSpec(standard_component_specs.EvaluatorSpec):
-    """TFX's own, and what decides over the cache and a broken baseline."""
+    """TFX's own, and how a broken baseline and confidence intervals are handled."""
 
     PARAMETERS = {
         **standard_component_specs.EvaluatorSpec.PARAMETERS,
         IGNORE_BROKEN_BASELINE: component_spec.ExecutionParameter(type=int),
         CONFIDENCE: component_spec.ExecutionParameter(type=float),
-        "code_hash": component_spec.ExecutionParameter(type=str),
     }
 
 
@@ -48,14 +47,12 @@ class RetrievalEvaluator(base_beam_component.BaseBeamComponent):
         baseline_model: types.BaseChannel,
         schema: types.BaseChannel,
         eval_config: EvalConfig,
-        code_hash: str,
     ) -> None:
         """Makes the node `Evaluator`.
 
         Args:
           baseline_model: The live model, from `LiveModel`.
           eval_config: Metrics, slices and thresholds.
-          code_hash: Fingerprint of the evaluation's source, for the cache.
         """
         spec = RetrievalEvaluatorSpec(
             examples=examples,
@@ -66,7 +63,6 @@ class RetrievalEvaluator(base_beam_component.BaseBeamComponent):
             example_splits=json_utils.dumps([EVAL_SPLIT]),
             ignore_broken_baseline=int(eval_config.ignore_broken_live_model),
             confidence=eval_config.confidence,
-            code_hash=code_hash,
             evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
             blessing=types.Channel(type=standard_artifacts.ModelBlessing),
         )

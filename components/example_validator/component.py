@@ -2,60 +2,61 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any, Final
+
+import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx import types
-from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import component_spec, standard_artifacts
+from tfx.components.example_validator import executor, labels
+from tfx.components.example_validator.component import ExampleValidator
+from tfx.dsl.components.base import executor_spec
+from tfx.types import standard_component_specs as specs
+from tfx.utils import writer_utils
 
-from components.example_validator.executor import Executor
+_SPLIT_FOLDER_PREFIX: Final = "Split-"
 
 
-class RetrievalExampleValidatorSpec(types.ComponentSpec):
-    """Inputs and output of the stock ExampleValidator, and the code's fingerprint."""
+class Executor(executor.Executor):
+    """The stock executor, with the split's name as schema environment.
 
-    PARAMETERS = {"code_hash": component_spec.ExecutionParameter(type=str)}
-    INPUTS = {
-        "statistics": component_spec.ChannelParameter(
-            type=standard_artifacts.ExampleStatistics
-        ),
-        "schema": component_spec.ChannelParameter(type=standard_artifacts.Schema),
-    }
-    OUTPUTS = {
-        "anomalies": component_spec.ChannelParameter(
-            type=standard_artifacts.ExampleAnomalies
+    The stock one validates every split against the whole schema, so a feature that
+    belongs to one split is either missing in the others or not required anywhere.
+    """
+
+    def _Validate(
+        self, inputs: dict[str, Any], outputs: dict[str, Any]
+    ) -> anomalies_pb2.Anomalies:
+        folder: str = outputs[labels.SCHEMA_DIFF_PATH]
+        split = os.path.basename(folder).removeprefix(_SPLIT_FOLDER_PREFIX)
+        anomalies = tfdv.validate_statistics(
+            statistics=inputs[specs.STATISTICS_KEY],
+            schema=inputs[specs.SCHEMA_KEY],
+            environment=split,
         )
-    }
+        writer_utils.write_anomalies(
+            os.path.join(folder, executor.DEFAULT_FILE_NAME), anomalies
+        )
+        return anomalies
 
 
-class RetrievalExampleValidator(base_component.BaseComponent):
+class RetrievalExampleValidator(ExampleValidator):
     """Validates the statistics of each split in the environment of its name.
 
     The output has the stock layout, `Split-<name>/SchemaDiff.pb`, so that whatever
     reads TFX's anomalies reads these. Anomalies are no failure here: DataGate decides.
     """
 
-    SPEC_CLASS = RetrievalExampleValidatorSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
     def __init__(
-        self,
-        *,
-        statistics: types.BaseChannel,
-        schema: types.BaseChannel,
-        code_hash: str,
+        self, *, statistics: types.BaseChannel, schema: types.BaseChannel
     ) -> None:
         """Makes the node `ExampleValidator`.
 
         Args:
           statistics: `ExampleStatistics` of all splits.
           schema: `Schema` whose environments are the splits' names.
-          code_hash: Fingerprint of this component's source, for the cache.
         """
-        super().__init__(
-            spec=RetrievalExampleValidatorSpec(
-                statistics=statistics,
-                schema=schema,
-                code_hash=code_hash,
-                anomalies=types.Channel(type=standard_artifacts.ExampleAnomalies),
-            )
-        )
+        super().__init__(statistics=statistics, schema=schema)
         self.with_id("ExampleValidator")

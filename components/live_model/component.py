@@ -1,58 +1,57 @@
+# TFX reads the annotations of the function, so they must not be postponed.
 """LiveModel: brings the model that is served now into the run.
 
 TFX would use a resolver, which no open-source Kubeflow executes and which needs queries
 to ML Metadata. The serving directory itself is the truth about what is live.
 """
 
-from __future__ import annotations
+import logging
+import os
+from typing import Final
 
-from tfx import types
-from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import component_spec, standard_artifacts
+from tfx.dsl.component.experimental.annotations import (
+    InputArtifact,
+    OutputArtifact,
+    Parameter,
+)
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import standard_artifacts
+from tfx.utils import io_utils, path_utils
 
-from components.live_model.executor import Executor
+from components.live_model import EXISTS, SOURCE, VERSION
+from components.serving_directory import latest_version
 
+# Object stores keep no empty folder.
+_PLACEHOLDER: Final = "NO_LIVE_MODEL"
 
-class LiveModelSpec(types.ComponentSpec):
-    """Parameters, input and output of LiveModel."""
-
-    PARAMETERS = {
-        "serving_dir": component_spec.ExecutionParameter(type=str),
-        "code_hash": component_spec.ExecutionParameter(type=str),
-    }
-    INPUTS = {
-        "candidate": component_spec.ChannelParameter(type=standard_artifacts.Model)
-    }
-    OUTPUTS = {"model": component_spec.ChannelParameter(type=standard_artifacts.Model)}
+_LOG: Final = logging.getLogger(__name__)
 
 
-class LiveModel(base_component.BaseComponent):
-    """Copies the live model.
+@component
+def LiveModel(
+    candidate: InputArtifact[standard_artifacts.Model],
+    model: OutputArtifact[standard_artifacts.Model],
+    serving_dir: Parameter[str],
+) -> None:
+    """Copies the latest complete version out of the serving directory.
 
-    Outputs:
-      model: `Model`, always one. Its custom property `exists` is 0 where nothing is
-        served yet, and it is empty then; `version` names the version.
+    It is copied because the served version may be removed while the run goes on.
+
+    Args:
+      candidate: Not read, but a baseline belongs to a candidate: the cache then keeps
+        what an unchanged candidate was compared with.
+      model: The copy; the custom property `exists` is 0 and the folder empty where
+        nothing is served yet.
+      serving_dir: Where Pusher puts the versions.
     """
-
-    SPEC_CLASS = LiveModelSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
-
-    def __init__(
-        self, *, model: types.BaseChannel, serving_dir: str, code_hash: str
-    ) -> None:
-        """Makes the node.
-
-        Args:
-          model: The candidate. It is not read, but a baseline belongs to a candidate:
-            the cache then keeps what an unchanged candidate was compared with.
-          serving_dir: Where Pusher puts the versions.
-          code_hash: Fingerprint of this component's source, for the cache.
-        """
-        super().__init__(
-            spec=LiveModelSpec(
-                candidate=model,
-                serving_dir=serving_dir,
-                code_hash=code_hash,
-                model=types.Channel(type=standard_artifacts.Model),
-            )
-        )
+    version = latest_version(serving_dir)
+    source = os.path.join(serving_dir, version or "")
+    if version is None:
+        _LOG.info("No model is served from %s yet.", source)
+        io_utils.write_string_file(os.path.join(model.uri, _PLACEHOLDER), "")
+    else:
+        _LOG.info("The live model is %s.", source)
+        io_utils.copy_dir(source, path_utils.serving_model_dir(model.uri))
+    model.set_int_custom_property(EXISTS, int(version is not None))
+    model.set_string_custom_property(VERSION, version or "")
+    model.set_string_custom_property(SOURCE, source if version else "")

@@ -33,7 +33,6 @@ class MovieLensExampleGen(FileBasedExampleGen):
         input_base: str | RuntimeParameter,
         data_config: ExampleGenConfig,
         content_fingerprint: str = "",
-        code_hash: str = "",
         span: RuntimeParameter | None = None,
     ) -> None:
         """Makes the component.
@@ -43,10 +42,9 @@ class MovieLensExampleGen(FileBasedExampleGen):
           data_config: What is read, how it is split and how rows are cut.
           content_fingerprint: From `inputs.spans.content_fingerprint`; if empty, the
             driver computes it, from an input that need not exist before the run.
-          code_hash: Digest of the source of this package: new code makes new rows.
           span: Names the last span when a run is started; see `parameters`.
         """
-        values = parameters.Parameters(data_config, content_fingerprint, code_hash)
+        values = parameters.Parameters(data_config, content_fingerprint)
         # Numbers in a Struct come back as floats, so all of it travels as one string.
         struct = struct_pb2.Struct()
         struct[parameters.KEY] = parameters.to_json(values)

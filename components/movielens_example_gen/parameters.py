@@ -35,13 +35,10 @@ class Parameters:
     Attributes:
       data: What is read, how it is split and how rows are cut.
       content_fingerprint: Digest of the input, or empty.
-      code_hash: Digest of the code. It is never read: changed code changes the cache
-        key by it.
     """
 
     data: ExampleGenConfig
     content_fingerprint: str
-    code_hash: str
 
 
 def to_json(parameters: Parameters) -> str:
@@ -51,7 +48,6 @@ def to_json(parameters: Parameters) -> str:
     values = {
         "data": data,
         "content_fingerprint": parameters.content_fingerprint,
-        "code_hash": parameters.code_hash,
     }
     return json.dumps(values, sort_keys=True)
 
@@ -78,7 +74,7 @@ def from_exec_properties(exec_properties: Mapping[str, Any]) -> Parameters:
     span = exec_properties.get(standard_component_specs.RANGE_CONFIG_KEY)
     if span:
         data = dataclasses.replace(data, last_span=last_span(span, _today()))
-    return Parameters(data, values["content_fingerprint"], values["code_hash"])
+    return Parameters(data, values["content_fingerprint"])
 
 
 def last_span(span: str, today: datetime.date) -> str | None:

@@ -5,35 +5,19 @@ from __future__ import annotations
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.proto import pusher_pb2
-from tfx.types import component_spec, standard_artifacts
+from tfx.types import component_spec, standard_artifacts, standard_component_specs
 
 from components.pusher.executor import Executor
 
 
-class RetrievalPusherSpec(types.ComponentSpec):
-    """As the stock Pusher's, with the data's statistics and the code's fingerprint."""
+class RetrievalPusherSpec(standard_component_specs.PusherSpec):
+    """TFX's own, and the statistics of what the model was trained on."""
 
-    PARAMETERS = {
-        "push_destination": component_spec.ExecutionParameter(
-            type=pusher_pb2.PushDestination
-        ),
-        "code_hash": component_spec.ExecutionParameter(type=str),
-    }
     INPUTS = {
-        "model_blessing": component_spec.ChannelParameter(
-            type=standard_artifacts.ModelBlessing
-        ),
-        "infra_blessing": component_spec.ChannelParameter(
-            type=standard_artifacts.InfraBlessing
-        ),
+        **standard_component_specs.PusherSpec.INPUTS,
         "statistics": component_spec.ChannelParameter(
             type=standard_artifacts.ExampleStatistics
         ),
-    }
-    OUTPUTS = {
-        "pushed_model": component_spec.ChannelParameter(
-            type=standard_artifacts.PushedModel
-        )
     }
 
 
@@ -53,7 +37,6 @@ class RetrievalPusher(base_component.BaseComponent):
         infra_blessing: types.BaseChannel,
         statistics: types.BaseChannel,
         push_destination: str,
-        code_hash: str,
     ) -> None:
         """Makes the node `Pusher`.
 
@@ -64,7 +47,6 @@ class RetrievalPusher(base_component.BaseComponent):
             train split go with it, for DataGate to compare later data with.
           push_destination: Folder that gets one subfolder for each version, as
             TensorFlow Serving reads it.
-          code_hash: Fingerprint of this component's source, for the cache.
         """
         destination = pusher_pb2.PushDestination(
             filesystem=pusher_pb2.PushDestination.Filesystem(
@@ -77,7 +59,6 @@ class RetrievalPusher(base_component.BaseComponent):
                 infra_blessing=infra_blessing,
                 statistics=statistics,
                 push_destination=destination,
-                code_hash=code_hash,
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),
             )
         )

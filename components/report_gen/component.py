@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import component_spec
@@ -29,7 +26,6 @@ class ReportGenSpec(types.ComponentSpec):
     PARAMETERS = {
         "config": component_spec.ExecutionParameter(type=str),
         "code_hashes": component_spec.ExecutionParameter(type=str),
-        "code_hash": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
         key: component_spec.ChannelParameter(type=kind, optional=key in OPTIONAL_INPUTS)
@@ -51,25 +47,26 @@ class ReportGen(base_component.BaseComponent):
     def __init__(
         self,
         *,
-        inputs: dict[str, types.BaseChannel],
         config: str,
-        code_hashes: Mapping[str, str],
-        code_hash: str,
+        code_hashes: str = "{}",
+        **inputs: types.BaseChannel | None,
     ) -> None:
         """Makes the node.
 
         Args:
-          inputs: The channels that `executor.INPUTS` names.
-          config: JSON of what decides what is computed.
-          code_hashes: Node id -> fingerprint of its code, for the lineage.
-          code_hash: Fingerprint of this component's source, for the cache.
+          config: JSON of the configuration, as shown on the page.
+          code_hashes: JSON of node id -> fingerprint of its code, for the lineage.
+          **inputs: The channels that `executor.INPUTS` names.
         """
         super().__init__(
             spec=ReportGenSpec(
-                **inputs,
+                **{
+                    key: channel
+                    for key, channel in inputs.items()
+                    if channel is not None
+                },
                 config=config,
-                code_hashes=json.dumps(code_hashes),
-                code_hash=code_hash,
+                code_hashes=code_hashes,
                 run_report=types.Channel(type=RunReport),
             )
         )

@@ -8,21 +8,22 @@ import json
 import os
 from collections.abc import Mapping
 from importlib import metadata
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from tfx import types
+from tfx.dsl.components.base import base_executor
 from tfx.dsl.io import fileio
-from tfx.types import standard_artifacts
+from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import io_utils, path_utils
 
-from components.data_gate.component import DataReport
+from components.data_gate import DATA_REPORT_FILE
+from components.data_gate.data_report import DataReport
 from components.live_model import VERSION
 from components.pusher import PUSHED_VERSION
 from components.report_gen.facts import Facts
 from components.report_gen.samples import sample_users
 from components.report_gen.step_times import RUN_PROPERTY, read_step_times
 from components.servability_check import REASONS
-from components.single_artifacts import Artifacts, SingleArtifactExecutor
 from trainer.serving_contract import MODEL_INFO_FILE
 from trainer.train_report import TRAIN_REPORT_FILE
 from trainer.tuning.hyperparameters import override
@@ -43,31 +44,40 @@ INPUTS: Final = {
     "infra_blessing": standard_artifacts.InfraBlessing,
     "pushed_model": standard_artifacts.PushedModel,
 }
+_Artifacts: TypeAlias = Mapping[str, types.Artifact]
 OPTIONAL_INPUTS: Final = ("tuner_results",)
 REPORT_FILE: Final = "report.html"
 # The same code may do something else under other releases of these.
 _PACKAGES: Final = ("tfx", "tensorflow", "keras")
 
 
-class Executor(SingleArtifactExecutor):
+class Executor(base_executor.BaseExecutor):
     """Gathers what the other steps left, and writes the page."""
 
-    def run(
-        self, inputs: Artifacts, outputs: Artifacts, parameters: Mapping[str, Any]
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
     ) -> None:
         """Writes `report.html`.
 
         Args:
-          inputs: See `INPUTS`.
-          outputs: `run_report`.
-          parameters: `config`: JSON of the whole configuration. `code_hashes`: JSON of
-            node id -> fingerprint of the code that it ran with.
+          input_dict: One artifact for each key of `INPUTS`; optional ones may be
+            missing.
+          output_dict: `run_report`.
+          exec_properties: `config`: JSON of the whole configuration. `code_hashes`:
+            JSON of node id -> fingerprint of the code that it ran with.
         """
         from components.report_gen import page  # matplotlib takes a second to import
 
-        inputs = {key: inputs[key] for key in INPUTS if key in inputs}
-        report = outputs["run_report"]
-        facts = self._facts(inputs, parameters, self._run_id(report))
+        inputs = {
+            key: artifact_utils.get_single_instance(input_dict[key])
+            for key in INPUTS
+            if input_dict.get(key)
+        }
+        report = artifact_utils.get_single_instance(output_dict["run_report"])
+        facts = self._facts(inputs, exec_properties, self._run_id(report))
         path = os.path.join(report.uri, REPORT_FILE)
         io_utils.write_string_file(path, page.render(facts))
         report.set_int_custom_property("blessed", int(facts.evaluation["blessed"]))
@@ -80,7 +90,7 @@ class Executor(SingleArtifactExecutor):
         return from_context or report.get_string_custom_property(RUN_PROPERTY)
 
     def _facts(
-        self, inputs: Artifacts, parameters: Mapping[str, Any], run_id: str
+        self, inputs: _Artifacts, parameters: Mapping[str, Any], run_id: str
     ) -> Facts:
         model_path = path_utils.serving_model_path(inputs["model"].uri)
         model_info = _read_json(model_path, MODEL_INFO_FILE)
@@ -94,7 +104,7 @@ class Executor(SingleArtifactExecutor):
             made_at=now.strftime("%Y-%m-%d %H:%M UTC"),
             config=override(json.loads(parameters["config"]), training["tuned"]),
             data=json.loads(summary or "{}"),
-            gate=_read_json(inputs["data_report"].uri, "data_report.json"),
+            gate=_read_json(inputs["data_report"].uri, DATA_REPORT_FILE),
             training=training,
             evaluation=_read_json(inputs["evaluation"].uri, "retrieval_summary.json"),
             model_info=model_info,
@@ -116,7 +126,7 @@ def _read_json(folder: str, name: str) -> dict[str, Any]:
 
 
 def _lineage(
-    inputs: Artifacts, code_hashes: Mapping[str, str]
+    inputs: _Artifacts, code_hashes: Mapping[str, str]
 ) -> list[tuple[str, str]]:
     """What the model was made of, in the order in which it was."""
     examples, schema = inputs["examples"], inputs["schema"]

@@ -1,3 +1,4 @@
+# TFX reads the annotations of the function, so they must not be postponed.
 """SchemaImporter: brings the curated schema into a run on any runner.
 
 TFX's Importer takes a URI, which on Kubeflow must be remote storage, and its
@@ -5,45 +6,42 @@ ImportSchemaGen caches by path, so that an edited schema is not noticed. This co
 takes the schema from the package and caches by its digest.
 """
 
-from __future__ import annotations
+import os
 
-from tfx import types
-from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import component_spec, standard_artifacts
+from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import standard_artifacts
+from tfx.utils import io_utils
 
-from components.schema_importer.executor import Executor
-
-
-class SchemaImporterSpec(types.ComponentSpec):
-    """Parameters and output of SchemaImporter."""
-
-    PARAMETERS = {
-        "schema_digest": component_spec.ExecutionParameter(type=str),
-        "code_hash": component_spec.ExecutionParameter(type=str),
-    }
-    INPUTS: dict[str, component_spec.ChannelParameter] = {}
-    OUTPUTS = {
-        "schema": component_spec.ChannelParameter(type=standard_artifacts.Schema)
-    }
+from components.schema_importer.curated import (
+    SCHEMA_FILE,
+    curated_schema_digest,
+    curated_schema_text,
+)
+from trainer.errors import UserError
 
 
-class SchemaImporter(base_component.BaseComponent):
-    """Copies the packaged `schema.pbtxt` into a `Schema` artifact."""
+@component
+def SchemaImporter(
+    schema: OutputArtifact[standard_artifacts.Schema],
+    schema_digest: Parameter[str],
+) -> None:
+    """Copies the packaged `schema.pbtxt` into the artifact.
 
-    SPEC_CLASS = SchemaImporterSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+    Args:
+      schema: The copy.
+      schema_digest: `curated_schema_digest()` when the pipeline was compiled.
 
-    def __init__(self, *, schema_digest: str, code_hash: str) -> None:
-        """Makes the node.
-
-        Args:
-          schema_digest: `components.schema_importer.curated_schema_digest()`.
-          code_hash: Fingerprint of this component's source, for the cache.
-        """
-        super().__init__(
-            spec=SchemaImporterSpec(
-                schema_digest=schema_digest,
-                code_hash=code_hash,
-                schema=types.Channel(type=standard_artifacts.Schema),
-            )
+    Raises:
+      UserError: The package on this machine has another schema than the pipeline was
+        compiled with (on Kubeflow: the image is older or newer).
+    """
+    digest = curated_schema_digest()
+    if digest != schema_digest:
+        raise UserError(
+            f"{SCHEMA_FILE} of this machine's package has the digest {digest[:12]}, "
+            f"but the pipeline was compiled with {schema_digest[:12]}",
+            "Compile the pipeline again with the package that the steps run with.",
         )
+    path = os.path.join(schema.uri, SCHEMA_FILE)
+    io_utils.write_string_file(path, curated_schema_text())

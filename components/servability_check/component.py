@@ -1,72 +1,91 @@
+# TFX reads the annotations of the function, so they must not be postponed.
 """ServabilityCheck: InfraValidator's place in a graph that must run anywhere.
 
 InfraValidator starts a model server in Docker or Kubernetes, and TFX's Kubeflow runner
 refuses it. This component loads the model in a fresh process with TensorFlow alone.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
+import logging
+import os
+from typing import Any, Final
 
-from tfx import types
-from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import component_spec, standard_artifacts
+from tfx.dsl.component.experimental.annotations import (
+    InputArtifact,
+    OutputArtifact,
+    Parameter,
+)
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import standard_artifacts
+from tfx.utils import io_utils, path_utils
 
+from components.parameters import from_parameter
+from components.servability_check import BLESSED, HAS_MODEL, REASONS
 from components.servability_check.config import ServingConfig
-from components.servability_check.executor import Executor
+from components.servability_check.isolated import check_isolated
+from components.servability_check.queries import read_corpus, read_queries
+from components.servability_check.warmup import write_warmup
+from trainer.serving_contract import SIGNATURES
+
+# Marker files of TFX's InfraValidator.
+_MARKERS: Final = {True: "INFRA_BLESSED", False: "INFRA_NOT_BLESSED"}
+
+REPORT_FILE: Final = "servability.json"
+_NUM_QUERIES: Final = 32
+_USUAL_K: Final = 10
+_LOG: Final = logging.getLogger(__name__)
 
 
-class ServabilityCheckSpec(types.ComponentSpec):
-    """Parameters, inputs and output of ServabilityCheck."""
+@component
+def ServabilityCheck(
+    model: InputArtifact[standard_artifacts.Model],
+    examples: InputArtifact[standard_artifacts.Examples],
+    blessing: OutputArtifact[standard_artifacts.InfraBlessing],
+    serving: Parameter[str],
+) -> None:
+    """Blesses a model that a server can load and that answers real requests.
 
-    PARAMETERS = {
-        "serving": component_spec.ExecutionParameter(type=str),
-        "code_hash": component_spec.ExecutionParameter(type=str),
-    }
-    INPUTS = {
-        "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
-        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
-    }
-    OUTPUTS = {
-        "blessing": component_spec.ChannelParameter(
-            type=standard_artifacts.InfraBlessing
-        )
-    }
+    The run goes on if it does not.
 
-
-class ServabilityCheck(base_component.BaseComponent):
-    """Checks that a model can be served, and adds warm-up requests to it.
-
-    The blessing has the layout of InfraValidator's, so that Pusher takes the model from
-    it. A model that is not servable is not blessed, with reasons; the run goes on.
+    Args:
+      model: The candidate.
+      examples: The rows of the eval split make the requests.
+      blessing: As InfraValidator writes it. If blessed it holds a copy of the model
+        with warm-up requests, for Pusher. The custom property `reasons` is a JSON list
+        of why the model is not servable.
+      serving: JSON of `ServingConfig`.
     """
+    config = from_parameter(ServingConfig, serving)
+    model_path = path_utils.serving_model_path(model.uri)
+    queries = read_queries(examples, max(_NUM_QUERIES, config.warmup_requests))
+    corpus = read_corpus(examples)
+    result = check_isolated(
+        model_path,
+        {
+            "signatures": [dataclasses.asdict(each) for each in SIGNATURES],
+            "users": [dataclasses.asdict(query) for query in queries],
+            "corpus": corpus,
+            "max_latency_ms": config.max_latency_ms,
+        },
+    )
+    _mark(blessing, result)
+    if not result["reasons"]:
+        copy = path_utils.stamped_model_path(blessing.uri)
+        io_utils.copy_dir(model_path, copy)
+        warmup = queries[: config.warmup_requests]
+        write_warmup(copy, warmup, min(_USUAL_K, len(corpus)))
+        blessing.set_int_custom_property(HAS_MODEL, 1)
 
-    SPEC_CLASS = ServabilityCheckSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
-    def __init__(
-        self,
-        *,
-        model: types.BaseChannel,
-        examples: types.BaseChannel,
-        serving: ServingConfig,
-        code_hash: str,
-    ) -> None:
-        """Makes the node.
-
-        Args:
-          model: The candidate `Model`.
-          examples: `Examples`; eval rows make the requests.
-          serving: What the model must be able to do.
-          code_hash: Fingerprint of this component's source, for the cache.
-        """
-        super().__init__(
-            spec=ServabilityCheckSpec(
-                model=model,
-                examples=examples,
-                serving=json.dumps(dataclasses.asdict(serving), sort_keys=True),
-                code_hash=code_hash,
-                blessing=types.Channel(type=standard_artifacts.InfraBlessing),
-            )
-        )
+def _mark(blessing: standard_artifacts.InfraBlessing, result: dict[str, Any]) -> None:
+    """Writes the outcome as properties for other steps and as files for people."""
+    reasons: list[str] = result["reasons"]
+    for reason in reasons:
+        _LOG.warning("Not servable: %s", reason)
+    blessing.set_int_custom_property(BLESSED, int(not reasons))
+    blessing.set_string_custom_property(REASONS, json.dumps(reasons))
+    marker = os.path.join(blessing.uri, _MARKERS[not reasons])
+    io_utils.write_string_file(marker, "")
+    report = os.path.join(blessing.uri, REPORT_FILE)
+    io_utils.write_string_file(report, json.dumps(result, indent=2))

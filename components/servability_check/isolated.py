@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 _TIMEOUT_SECONDS: Final = 600
+_PACKAGE: Final = "components.servability_check.serving_checks"
 # `-I` keeps PYTHONPATH, the user's packages and the current folder out; the first
-# argument is the folder of the package `serving_checks`.
+# arguments are the package's folder and its name.
 _START: Final = (
     "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); "
-    "runpy.run_module('serving_checks', run_name='__main__', alter_sys=True)"
+    "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 )
 
 
@@ -33,7 +34,8 @@ def check_isolated(model_path: str, requests: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="servability-") as folder:
         requests_path, result_path = Path(folder, "in.json"), Path(folder, "out.json")
         requests_path.write_text(json.dumps(requests), "utf-8")
-        command = [sys.executable, "-I", "-c", _START, str(Path(__file__).parent)]
+        folder_and_name = (str(Path(__file__).parent), _PACKAGE.rpartition(".")[2])
+        command = [sys.executable, "-I", "-c", _START, *folder_and_name]
         # The process starts in another folder.
         path = model_path if "://" in model_path else os.path.abspath(model_path)
         command += [path, str(requests_path), str(result_path)]

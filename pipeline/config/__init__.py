@@ -62,12 +62,8 @@ class PipelineConfig:
             )
         return self
 
-    def trainer_config(self, code_hash: str) -> TrainerConfig:
-        """Selects what the Trainer reads: another changed key must not retrain.
-
-        Args:
-          code_hash: Fingerprint of the Trainer's code.
-        """
+    def trainer_config(self) -> TrainerConfig:
+        """Selects what the Trainer reads: another changed key must not retrain."""
         return TrainerConfig(
             model=self.model,
             train=self.train,
@@ -75,5 +71,4 @@ class PipelineConfig:
             window_length=self.data.window_length,
             top_k=self.eval.top_k,
             exclude_seen=self.eval.exclude_seen,
-            code_hash=code_hash,
         )

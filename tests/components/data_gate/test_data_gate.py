@@ -11,7 +11,7 @@ import pytest
 from tfx.types import standard_artifacts
 
 from components.data_gate.checks import load_anomalies
-from components.schema_importer.executor import Executor as SchemaImporter
+from components.schema_importer.component import SchemaImporter
 from tests.fixtures.example_rows import (
     Row,
     corpus_row,
@@ -140,4 +140,4 @@ def test_schema_of_another_package_is_refused(tmp_path: Path) -> None:
     schema = standard_artifacts.Schema()
     schema.uri = str(tmp_path)
     with pytest.raises(UserError, match="compiled with abc"):
-        SchemaImporter().Do({}, {"schema": [schema]}, {"schema_digest": "abc"})
+        SchemaImporter.test_call(schema=schema, schema_digest="abc")

@@ -10,7 +10,6 @@ from tfx.types import standard_artifacts
 
 from components.evaluator.component import RetrievalEvaluator
 from components.live_model.component import LiveModel
-from components.live_model.executor import Executor
 from components.serving_directory import latest_version
 from pipeline.config import EvalConfig
 
@@ -25,7 +24,8 @@ def _run(serving_dir: Path, uri: Path) -> standard_artifacts.Model:
     model = standard_artifacts.Model()
     model.uri = str(uri)
     uri.mkdir()
-    Executor().Do({}, {"model": [model]}, {"serving_dir": str(serving_dir)})
+    candidate = standard_artifacts.Model()
+    LiveModel.test_call(candidate=candidate, model=model, serving_dir=str(serving_dir))
     return model
 
 
@@ -68,17 +68,14 @@ def test_the_copy_outlives_the_served_version(tmp_path):
 
 def test_the_nodes_fit_together():
     model = types.Channel(type=standard_artifacts.Model)
-    live = LiveModel(model=model, serving_dir="serving", code_hash="a")
+    live = LiveModel(candidate=model, serving_dir="serving")
     evaluator = RetrievalEvaluator(
         examples=types.Channel(type=standard_artifacts.Examples),
         model=model,
         baseline_model=live.outputs["model"],
         schema=types.Channel(type=standard_artifacts.Schema),
         eval_config=EvalConfig(),
-        code_hash="b",
     )
     assert (live.id, evaluator.id) == ("LiveModel", "Evaluator")
     assert set(evaluator.outputs) == {"evaluation", "blessing"}
-    # What decides over the cache must be among the execution properties.
-    assert evaluator.exec_properties["code_hash"] == "b"
-    assert live.exec_properties["code_hash"] == "a"
+    assert live.exec_properties == {"serving_dir": "serving"}

@@ -34,7 +34,9 @@ class Runs:
         from components.movielens_example_gen.inputs.spans import content_fingerprint
 
         fingerprint = content_fingerprint(base, config)
-        node = MovieLensExampleGen(str(base), config, fingerprint, code_hash)
+        node = MovieLensExampleGen(str(base), config, fingerprint)
+        # As `create_pipeline` does for every node.
+        node.exec_properties["code_hash"] = code_hash
         LocalDagRunner().run(
             pipeline.Pipeline(
                 pipeline_name="test",

@@ -13,7 +13,8 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tfx.types import artifact, standard_artifacts
 from tfx.utils import path_utils
 
-from components.servability_check.executor import Executor as ServabilityCheck
+from components.parameters import to_parameter
+from components.servability_check.component import ServabilityCheck
 from components.servability_check.queries import read_corpus, read_queries
 from components.servability_check.serving_checks.checks import check_model
 from pipeline.config import ServingConfig
@@ -52,10 +53,11 @@ def _check(
     blessing.uri = str(folder / "blessing")
     Path(blessing.uri).mkdir()
     serving = ServingConfig(warmup_requests=_NUM_WARMUP, max_latency_ms=10_000)
-    ServabilityCheck().Do(
-        {"model": [model], "examples": [examples]},
-        {"blessing": [blessing]},
-        {"serving": json.dumps(dataclasses.asdict(serving))},
+    ServabilityCheck.test_call(
+        model=model,
+        examples=examples,
+        blessing=blessing,
+        serving=to_parameter(ServingConfig, serving),
     )
     return blessing
 

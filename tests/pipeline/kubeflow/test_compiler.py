@@ -57,10 +57,10 @@ def test_the_tuner_is_compiled_as_it_is_locally() -> None:
     assert check(compiled.to_yaml()).problems == []
     local = lazily("tests.pipeline.test_pipeline", "compiled")(config)
     assert_same_graph(compiled, local)
-    tuner = tasks(compiled)["Tuner"]["inputs"]["parameters"]["custom_config"]
-    custom_config = json.loads(tuner["runtimeValue"]["constant"])
-    assert custom_config["tune"]["trials"] == config.tune.trials
-    assert custom_config["trainer"]["code_hash"]
+    parameters = tasks(compiled)["Tuner"]["inputs"]["parameters"]
+    settings = json.loads(parameters["custom_config"]["runtimeValue"]["constant"])
+    assert settings["tune"]["trials"] == config.tune.trials
+    assert parameters["code_hash"]["runtimeValue"]["constant"]
     accelerator = container(compiled, "Tuner")["resources"]["accelerator"]
     assert accelerator["count"] == "1"
 

@@ -64,7 +64,10 @@ def test_a_component_that_fails_says_why_last(tmp_path: Path) -> None:
         "artifacts"
     ].pop("model")
     done = run_step(
-        *arguments(executor_input, "components.schema_importer.executor.Executor"),
+        *arguments(
+            executor_input,
+            "components.schema_importer.component.SchemaImporter_Executor",
+        ),
         cwd=tmp_path,
     )
     assert done.returncode == 1

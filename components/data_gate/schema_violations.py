@@ -1,7 +1,7 @@
-"""Counts where the rows of a split break the schema, to explain an anomaly.
+"""Counts the values that violate the schema, to explain an anomaly.
 
-TFDV works on statistics: it tells that a rating was too high, but not how many were.
-These counts come from the rows themselves, and are only made once something is wrong.
+TFDV works on statistics: it reports that a rating was too high, but not how many were.
+These counts come from the rows themselves, and are only made if something is wrong.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.data_gate.tally import Tally
+from components.data_gate.findings import FindingCounter
 
 _TYPE_NAMES: Final = {
     schema_pb2.BYTES: "bytes",
@@ -25,16 +25,16 @@ _TYPE_NAMES: Final = {
 def count_violations(
     batches: Iterable[pa.RecordBatch],
     schema: schema_pb2.Schema,
-    tally: Tally,
+    counter: FindingCounter,
     split: str,
     features: Sequence[str],
 ) -> None:
-    """Adds up where the rows break the schema.
+    """Counts the values and rows that violate the schema.
 
     Args:
       batches: Rows of the split, a column of lists for each feature.
       schema: Schema whose environments are the splits' names.
-      tally: Takes the counts.
+      counter: Receives the counts.
       split: Name of the split.
       features: Names of the features to look at.
     """
@@ -44,55 +44,62 @@ def count_violations(
             column = batch.column(name) if name in batch.schema.names else None
             feature = by_name.get(name)
             if feature is None or split in feature.not_in_environment:
-                _count_foreign(name, column, tally)
+                _count_foreign(name, column, counter)
             else:
-                _count_feature(feature, column, batch.num_rows, tally)
+                _count_feature(feature, column, batch.num_rows, counter)
 
 
-def _count_foreign(name: str, column: pa.Array | None, tally: Tally) -> None:
+def _count_foreign(name: str, column: pa.Array | None, counter: FindingCounter) -> None:
     if column is not None:
         present = len(column) - column.null_count
-        tally.add_rows(name, "not be in this split", "it", present)
+        counter.add_rows(name, "not be in this split", "it", present)
 
 
 def _count_feature(
-    feature: schema_pb2.Feature, column: pa.Array | None, num_rows: int, tally: Tally
+    feature: schema_pb2.Feature,
+    column: pa.Array | None,
+    num_rows: int,
+    counter: FindingCounter,
 ) -> None:
     name = feature.name
     missing = num_rows if column is None else column.null_count
     if feature.presence.min_fraction == 1:
-        tally.add_rows(name, "be in every row", "none", missing)
+        counter.add_rows(name, "be in every row", "none", missing)
     if column is None or pa.types.is_null(column.type):
         return
-    _count_lengths(feature, column, tally)
+    _count_lengths(feature, column, counter)
     values = pc.list_flatten(column)
     if _schema_type(values.type) == feature.type:
-        _count_domain(feature, values, tally)
+        _count_domain(feature, values, counter)
     else:
         expected = f"hold {_TYPE_NAMES[feature.type]}"
-        tally.add_values(name, expected, values)
+        counter.add_values(name, expected, values)
 
 
-def _count_lengths(feature: schema_pb2.Feature, column: pa.Array, tally: Tally) -> None:
+def _count_lengths(
+    feature: schema_pb2.Feature, column: pa.Array, counter: FindingCounter
+) -> None:
     lengths = pc.list_value_length(column).drop_null()
     low, high = feature.value_count.min, feature.value_count.max
     if low:
         too_few = pc.sum(pc.less(lengths, low)).as_py() or 0
-        tally.add_rows(feature.name, f"have at least {low} value", "fewer", too_few)
+        counter.add_rows(feature.name, f"have at least {low} value", "fewer", too_few)
     if high:
         too_many = lengths.filter(pc.greater(lengths, high))
         found = f"{pc.max(too_many)} values"
         expected = f"have at most {high} value"
-        tally.add_rows(feature.name, expected, found, len(too_many))
+        counter.add_rows(feature.name, expected, found, len(too_many))
 
 
-def _count_domain(feature: schema_pb2.Feature, values: pa.Array, tally: Tally) -> None:
+def _count_domain(
+    feature: schema_pb2.Feature, values: pa.Array, counter: FindingCounter
+) -> None:
     kind = feature.WhichOneof("domain_info")
     if kind == "string_domain":
         allowed = list(feature.string_domain.value)
         known = pa.array([v.encode() for v in allowed], values.type)
         bad = values.filter(pc.invert(pc.is_in(values, value_set=known)))
-        tally.add_values(feature.name, f"be one of {', '.join(allowed)}", bad)
+        counter.add_values(feature.name, f"be one of {', '.join(allowed)}", bad)
     elif kind in ("float_domain", "int_domain"):
         domain = getattr(feature, kind)
         low = domain.min if domain.HasField("min") else None
@@ -104,7 +111,7 @@ def _count_domain(feature: schema_pb2.Feature, values: pa.Array, tally: Tally) -
         if high is not None:
             inside = pc.and_(inside, pc.less_equal(values, high))
         expected = _bounds(low, high)
-        tally.add_values(feature.name, expected, values.filter(pc.invert(inside)))
+        counter.add_values(feature.name, expected, values.filter(pc.invert(inside)))
 
 
 def _bounds(low: float | None, high: float | None) -> str:
