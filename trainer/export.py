@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 from numpy.typing import NDArray
 
+from trainer.config import TrainerConfig
 from trainer.held_out_ranking import (
     EVALUATED_FEATURES,
     EvaluationReferences,
@@ -28,20 +29,6 @@ from trainer.transform_graph import TransformGraph
 from trainer.user_store import TimelineLookup, UserStore
 
 
-class ServingOptions(NamedTuple):
-    """What is fixed when a model is exported.
-
-    Attributes:
-      max_history: Events of a timeline that the query tower reads, the newest ones.
-      top_k: Length of the top lists of `evaluate`.
-      exclude_seen: Whether `evaluate` takes seen movies out of the candidates.
-    """
-
-    max_history: int
-    top_k: int
-    exclude_seen: bool
-
-
 def export_model(
     model: TwoTowerModel,
     embeddings: NDArray[np.float32],
@@ -50,8 +37,7 @@ def export_model(
     trained_events: TrainedEvents,
     *,
     tft_output: tft.TFTransformOutput,
-    dataset: str,
-    options: ServingOptions,
+    config: TrainerConfig,
     path: str,
 ) -> None:
     """Exports a trained model with all that it needs to serve.
@@ -63,13 +49,12 @@ def export_model(
       store: The users' timelines.
       trained_events: What the model was trained on.
       tft_output: The Transform graph.
-      dataset: Name of the MovieLens edition, for the model's description.
-      options: What is fixed from now on.
+      config: What the Trainer was given.
       path: Folder of the SavedModel.
     """
     raw_spec = tft_output.raw_feature_spec()
     index = BruteForceIndex(embeddings, corpus)
-    encoder = QueryEncoder(model, index.embeddings, options.max_history)
+    encoder = QueryEncoder(model, index.embeddings, config.window_length)
     transform = TransformGraph(tft_output)
     held_out_ranking = HeldOutRanking(
         encoder,
@@ -77,8 +62,8 @@ def export_model(
         transform,
         {name: raw_spec[name] for name in EVALUATED_FEATURES},
         EvaluationReferences(PopularityRanking(corpus.num_ratings), trained_events),
-        top_k=options.top_k,
-        exclude_seen=options.exclude_seen,
+        top_k=max(config.top_k),
+        exclude_seen=config.exclude_seen,
     )
     serving = ServingModel(
         encoder, index, TimelineLookup(store), transform, held_out_ranking
@@ -87,11 +72,13 @@ def export_model(
     _write_info(
         path,
         {
-            "dataset": dataset,
+            "dataset": config.dataset,
             "corpus_size": len(corpus.movie_ids),
             "num_users": len(store.user_ids),
             "embedding_dim": model.width,
-            **options._asdict(),
+            "max_history": config.window_length,
+            "top_k": max(config.top_k),
+            "exclude_seen": config.exclude_seen,
             "tensorflow_version": tf.__version__,
         },
     )

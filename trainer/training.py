@@ -19,7 +19,7 @@ from trainer.cold_start import embed_corpus
 from trainer.config import TrainerConfig, from_json
 from trainer.context import ModelContext
 from trainer.devices import make_strategy, precision, read_cluster
-from trainer.export import ServingOptions, export_model
+from trainer.export import export_model
 from trainer.fitting import fit
 from trainer.input_pipeline import Corpus, read_columns
 from trainer.losses import LossContext, make_loss
@@ -163,12 +163,7 @@ def _export(
         build_user_store(data.train, held_out, unknown_user=data.num_users),
         TrainedEvents.of(data.train, data.corpus),
         tft_output=tft_output,
-        dataset=config.dataset,
-        options=ServingOptions(
-            max_history=config.window_length,
-            top_k=max(config.top_k),
-            exclude_seen=config.exclude_seen,
-        ),
+        config=config,
         path=fn_args.serving_model_dir,
     )
 
