@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.options import json_option, workspace_option
-from pipeline.cli.tables import print_table
+from pipeline.cli.tables import print_json, print_table
 
 if TYPE_CHECKING:
     from pipeline.runs.cleaning import Plan
@@ -22,23 +21,23 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     default=5,
     show_default=True,
-    help="Runs that succeeded to keep, with all that came after the oldest of them.",
+    help="Successful runs to keep, with every run after the oldest of them.",
 )
 @click.option(
     "--versions",
     type=click.IntRange(min=1),
-    help="Served versions to keep, the newest; without it all are kept.",
+    help="Number of newest served versions to keep.  [default: all]",
 )
-@click.option("--yes", is_flag=True, help="Remove it; without this it is only listed.")
+@click.option("--yes", is_flag=True, help="Delete; without it the command only lists.")
 @json_option
 @workspace_option
 def clean(
     keep: int, versions: int | None, yes: bool, as_json: bool, workspace: Path
 ) -> None:
-    """Remove what old runs left: artifacts, logs and, on request, old versions.
+    """Delete the artifacts and logs of old runs and, on request, old versions.
 
-    A served version keeps the run that pushed it. What is removed is never taken from
-    the cache again, and `two-tower runs` and `lineage` still tell of it.
+    The run that pushed a served version is kept. Deleted artifacts are never taken from
+    the cache again; `two-tower runs` and `lineage` still list the runs.
 
     \b
     Examples:
@@ -54,19 +53,20 @@ def clean(
         if yes:
             carry_out(opened, found)
     if as_json:
-        content = {
-            "removed": yes,
-            "runs": found.runs,
-            "kept_runs": found.kept,
-            "bytes": found.size,
-            "folders": [str(removal.path) for removal in found.removals],
-        }
-        click.echo(json.dumps(content, indent=2))
+        print_json(
+            {
+                "removed": yes,
+                "runs": found.runs,
+                "kept_runs": found.kept,
+                "bytes": found.size,
+                "folders": [str(removal.path) for removal in found.removals],
+            }
+        )
     else:
-        _tell(found, yes)
+        _print_plan(found, yes)
 
 
-def _tell(found: Plan, is_done: bool) -> None:
+def _print_plan(found: Plan, is_done: bool) -> None:
     sizes: dict[str, list[int]] = defaultdict(list)
     for removal in found.removals:
         sizes[removal.what].append(removal.size)

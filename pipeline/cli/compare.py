@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.cli.options import json_option, workspace_option
-from pipeline.cli.tables import number, print_table
+from pipeline.cli.tables import number, print_json, print_table
 
 if TYPE_CHECKING:
     from pipeline.runs.comparison import CommonUsers, MetricChange
@@ -18,17 +17,19 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("first")
 @click.argument("second", default="latest")
-@click.option("--all", "shows_all", is_flag=True, help="Every metric, not only @10.")
+@click.option(
+    "--all", "shows_all", is_flag=True, help="Show every metric, not only those at 10."
+)
 @json_option
 @workspace_option
 def compare(
     first: str, second: str, shows_all: bool, as_json: bool, workspace: Path
 ) -> None:
-    """Show what differs between two runs, and what came of it.
+    """Compare configuration, data and metrics of two runs.
 
-    FIRST and SECOND are ids of runs or how they begin; SECOND may be left out for the
-    latest. Differences are taken user by user, over the users of both runs, and count
-    where they are larger than noise explains.
+    FIRST and SECOND are ids of runs or beginnings of ids; SECOND is the latest run if
+    it is not given. Metrics are compared user by user, over the users of both runs. The
+    second run is called better or worse only if the difference exceeds the noise.
 
     \b
     Examples:
@@ -36,13 +37,12 @@ def compare(
       two-tower compare 20260301T0300 --json | jq '.config'
     """
     from pipeline.runs.comparison import compare as compare_runs
-    from pipeline.runs.metadata_store import History
-    from pipeline.runs.workspace import Workspace
+    from pipeline.runs.metadata_store import MetadataStoreReader
 
-    history = History(Workspace.open(workspace))
-    found = compare_runs(history.run(first), history.run(second))
+    reader = MetadataStoreReader.open(workspace)
+    found = compare_runs(reader.run(first), reader.run(second))
     if as_json:
-        click.echo(json.dumps(found.as_json(), indent=2))
+        print_json(found.as_json())
         return
     click.echo(f"first   {found.runs[0]}\nsecond  {found.runs[1]}\n")
     changes = [*found.config, *found.data]
@@ -63,11 +63,12 @@ def compare(
 
 
 def _pairing(common: CommonUsers | None) -> str:
-    """What the differences are taken over."""
+    """Which users the differences are computed over."""
     if common is None:
         return (
-            "Not compared user by user: a run without an evaluation, or of an older "
-            "version, kept no ranks. Noise is overstated where the users are the same."
+            "Not compared user by user: one of the runs has no ranks of each user, "
+            "since it was not evaluated or was made by an older version. The noise is "
+            "overstated where the users are the same."
         )
     text = (
         f"Compared user by user: {common.users:,} users are in both runs (of "
@@ -77,8 +78,8 @@ def _pairing(common: CommonUsers | None) -> str:
     if not others:
         return f"{text}, all with the same history and held-out movies."
     return (
-        f"{text}, {others:,} of them with another history or other held-out movies, so "
-        "that differences are also those of what was asked."
+        f"{text}, {others:,} of them with another history or other held-out movies, "
+        "which also changes their metrics."
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -11,7 +10,7 @@ from typing import Final
 import click
 
 from pipeline.cli.options import json_option, workspace_option
-from pipeline.cli.tables import print_table
+from pipeline.cli.tables import print_json, print_table
 from pipeline.local.doctor import Check, examine
 
 _COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -32,7 +31,7 @@ def doctor(ctx: click.Context, workspace: Path, as_json: bool) -> None:
     checks = examine(workspace)
     if as_json:
         rows = [dataclasses.asdict(check) for check in checks]
-        click.echo(json.dumps({"checks": rows}, indent=2))
+        print_json({"checks": rows})
     else:
         _print_table(checks)
     ctx.exit(int(any(check.state == "fail" for check in checks)))

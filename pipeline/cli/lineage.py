@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from pipeline.cli.options import json_option, workspace_option
-from pipeline.cli.tables import print_table
+from pipeline.cli.tables import print_json, print_table
 
 if TYPE_CHECKING:
-    from pipeline.runs.metadata_store import History
+    from pipeline.runs.metadata_store import MetadataStoreReader
     from pipeline.runs.run_record import Step
 
-# Of all parameters, those that say what a step was made of.
-_TOLD: Final = (
+# The parameters that identify the data, settings and code of a step.
+_SHOWN: Final = (
     *("dataset", "split", "spans", "read", "content_fingerprint", "schema_digest"),
     *("title_tokens", "embedding_dim", "loss", "epochs", "learning_rate", "code_hash"),
 )
@@ -29,7 +29,7 @@ _TOLD: Final = (
 @json_option
 @workspace_option
 def lineage(version: str, as_json: bool, workspace: Path) -> None:
-    """Show what a pushed model was made of: data, schema, code, settings and runs.
+    """Show the data, schema, code, settings and runs that a pushed model came from.
 
     VERSION is the name of its folder in the serving directory.
 
@@ -38,15 +38,14 @@ def lineage(version: str, as_json: bool, workspace: Path) -> None:
       two-tower lineage 1795583486
       two-tower lineage 1795583486 --json | jq '.steps[].artifacts'
     """
-    from pipeline.runs.metadata_store import History
-    from pipeline.runs.workspace import Workspace
+    from pipeline.runs.metadata_store import MetadataStoreReader
 
-    history = History(Workspace.open(workspace))
-    upstream = list(history.upstream(version))
+    reader = MetadataStoreReader.open(workspace)
+    upstream = reader.upstream(version)
     tuned = _tuned(upstream)
-    steps = [_row(step, history, tuned) for step in upstream]
+    steps = [_row(step, reader, tuned) for step in upstream]
     if as_json:
-        click.echo(json.dumps({"version": version, "steps": steps}, indent=2))
+        print_json({"version": version, "steps": steps})
         return
     print_table(
         ("step", "run", "made of", "artifact"),
@@ -63,42 +62,44 @@ def lineage(version: str, as_json: bool, workspace: Path) -> None:
 
 
 def _tuned(steps: Sequence[Step]) -> dict[str, Any]:
-    """What a Tuner chose in place of the Trainer's own settings."""
+    """The settings that a Tuner chose; the Trainer used them in place of its own."""
     found: dict[str, Any] = {}
     for step in steps:
         if "best_hyperparameters" in step.outputs:
-            found |= _summaries(step)
-    return {name: found[name] for name in _TOLD if name in found}
+            found |= _artifact_summaries(step)
+    return {name: found[name] for name in _SHOWN if name in found}
 
 
-def _row(step: Step, history: History, tuned: Mapping[str, Any]) -> dict[str, Any]:
+def _row(
+    step: Step, reader: MetadataStoreReader, tuned: Mapping[str, Any]
+) -> dict[str, Any]:
     made_of = _made_of(step)
     if "model_run" in step.outputs:
         made_of |= tuned
     return {
         "step": step.id,
-        "runs": history.runs_with(step),
+        "runs": reader.runs_with(step),
         "made_of": made_of,
-        "artifacts": {key: a.output.uri for key, a in step.outputs.items()},
+        "artifacts": {key: a.uri for key, a in step.outputs.items()},
     }
 
 
 def _made_of(step: Step) -> dict[str, Any]:
-    """What is known of the data, settings and code of a step."""
-    found = dict(_leaves(step.parameters)) | _summaries(step)
-    return {name: found[name] for name in _TOLD if found.get(name) is not None}
+    """Data, settings and code that the result of a step depends on."""
+    found = dict(_leaves(step.parameters)) | _artifact_summaries(step)
+    return {name: found[name] for name in _SHOWN if found.get(name) is not None}
 
 
-def _summaries(step: Step) -> dict[str, Any]:
-    """What the artifacts of a step say of themselves."""
+def _artifact_summaries(step: Step) -> dict[str, Any]:
+    """Names and values of the property `summary` of a step's artifacts."""
     found: dict[str, Any] = {}
     for artifact in step.outputs.values():
-        found |= _leaves({"summary": artifact.output.properties.get("summary")})
+        found |= _leaves({"summary": artifact.properties.get("summary")})
     return found
 
 
 def _leaves(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yields names and values, also those inside of JSON in a string."""
+    """Yields names and values, also those in strings that hold a JSON object."""
     for name, value in values.items():
         inner = value
         if isinstance(value, str) and value.startswith("{"):

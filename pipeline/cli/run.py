@@ -66,8 +66,9 @@ def run(
         check_only_kubeflow,
         run_on_kubeflow,
     )
-    from pipeline.cli.run_session import RunRequest, run_pipeline
+    from pipeline.cli.run_report import run_and_report
     from pipeline.datasets.source import check
+    from pipeline.local.session import RunRequest
 
     if kubeflow:
         check_only_kubeflow(data_dir)
@@ -84,4 +85,4 @@ def run(
     check_not_kubeflow(wait, span, experiment, service_account, server.is_given)
     config = options.load(data_dir)
     check(config.data, data_dir)
-    context.exit(run_pipeline(RunRequest(config, workspace, data_dir, no_cache)))
+    context.exit(run_and_report(RunRequest(config, workspace, data_dir, no_cache)))

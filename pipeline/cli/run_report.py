@@ -1,30 +1,61 @@
-"""What stands below a finished run: metrics, blessing, where the model lies."""
+"""Runs the pipeline for `run` and `tune`, and prints the outcome below the steps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 from rich.text import Text
 
-from pipeline.cli.tables import number, print_table
+from pipeline.cli.run_view import make_view
+from pipeline.cli.tables import make_console, number, print_table
+from pipeline.local.session import FinishedRun, RunRequest, run_pipeline
 from pipeline.runs.summary import Metrics, Summary
-from pipeline.runs.workspace import DEFAULT_ROOT, Run, Workspace
+from pipeline.runs.workspace import DEFAULT_ROOT, Workspace
 from trainer.tuning.hyperparameters import format_values
 
 _SHOWN_CUTOFF: Final = 10
 _ALL_UP_TO: Final = 8
 
 
-def report(console: Console, summary: Summary, workspace: Workspace, run: Run) -> None:
-    """Prints the end of a run that did not fail."""
-    if summary.metrics["candidate"] is not None:
+Reporter = Callable[[Console, FinishedRun], None]
+
+
+def report_success(console: Console, run: FinishedRun) -> None:
+    """Prints metrics, blessing and files of a run that did not fail."""
+    if run.summary.metrics["candidate"] is not None:
         console.print()
-        _print_metrics(console, summary)
+        _print_metrics(console, run.summary)
     console.print()
-    print_facts(console, _facts(summary, workspace, run))
+    print_facts(console, _facts(run))
+
+
+def run_and_report(request: RunRequest, reporter: Reporter = report_success) -> int:
+    """Runs the pipeline on this machine and shows it.
+
+    Args:
+      request: What to run.
+      reporter: Shows the end of a run that did not fail.
+
+    Returns:
+      The exit code: 0, or 1 if a step failed.
+
+    Raises:
+      UserError: The workspace or the data cannot be used; no run was started.
+    """
+    console = make_console()
+    return report(console, run_pipeline(request, make_view(console)), reporter)
+
+
+def report(console: Console, run: FinishedRun, reporter: Reporter) -> int:
+    """Shows the end of a run; returns the exit code."""
+    if run.summary.state == "failed":
+        _report_failure(run)
+        return 1
+    reporter(console, run)
+    return 0
 
 
 def print_facts(console: Console, facts: Iterable[tuple[str, str]]) -> None:
@@ -34,14 +65,15 @@ def print_facts(console: Console, facts: Iterable[tuple[str, str]]) -> None:
         console.print(text, soft_wrap=True, highlight=False)
 
 
-def report_failure(summary: Summary, run: Run) -> None:
+def _report_failure(run: FinishedRun) -> None:
     """Prints to standard error why a run failed, in one line, and where its log is."""
     console = Console(stderr=True, highlight=False)
-    failed = [step["id"] for step in summary.steps if step["state"] == "failed"]
+    failed = [step["id"] for step in run.summary.steps if step["state"] == "failed"]
     where = f"{failed[0]} failed" if failed else "The run failed"
-    text = Text.assemble((f"{where}: ", "bold red"), summary.error or "unknown cause")
+    cause = run.summary.error or "unknown cause"
+    text = Text.assemble((f"{where}: ", "bold red"), cause)
     console.print(text, soft_wrap=True)
-    console.print(f"Log: {run.log}", soft_wrap=True, markup=False)
+    console.print(f"Log: {run.files.log}", soft_wrap=True, markup=False)
 
 
 def _print_metrics(console: Console, summary: Summary) -> None:
@@ -64,7 +96,7 @@ def _print_metrics(console: Console, summary: Summary) -> None:
 
 
 def _shown(metrics: Metrics) -> list[str]:
-    """All metrics where there are few, else those at 10 and the longest list's."""
+    """All metrics if they are few, else those at 10 and recall at the largest k."""
     names = list(metrics)
     if len(names) <= _ALL_UP_TO:
         return names
@@ -84,9 +116,8 @@ def _lift(candidate: Metrics, popularity: Metrics, metric: str) -> str:
     return f"{candidate[metric] / popularity[metric]:.2f}x"
 
 
-def _facts(
-    summary: Summary, workspace: Workspace, run: Run
-) -> Iterator[tuple[str, str]]:
+def _facts(run: FinishedRun) -> Iterator[tuple[str, str]]:
+    summary = run.summary
     yield "Blessed", "yes" if summary.blessed else "no"
     for reason in summary.reasons:
         yield "", reason
@@ -99,13 +130,13 @@ def _facts(
     )
     if summary.report:
         yield "Report", summary.report
-    yield "Summary", str(run.summary)
+    yield "Summary", str(run.files.summary)
     if summary.pushed_model:
-        yield "Next", f"two-tower recommend --user 42{workspace_option(workspace)}"
+        yield "Next", f"two-tower recommend --user 42{workspace_option(run.workspace)}"
 
 
 def workspace_option(workspace: Workspace) -> str:
-    """What a command needs to find the workspace; empty for the usual one."""
+    """The option that names the workspace; empty for the default one."""
     if workspace.root == Path.cwd() / DEFAULT_ROOT:
         return ""
     return f" --workspace {workspace.root}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 import time
-from types import TracebackType
 from typing import Final
 
 from rich.console import Console, Group, RenderableType
@@ -13,9 +12,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.spinner import Spinner
 from rich.text import Text
 
-from pipeline.cli.trial_line import trial_line
-from pipeline.runs.run_state import RunState, Step
+from pipeline.local.live_run import LiveRun
+from pipeline.runs.run_record import Step
 from trainer.progress import Event
+from trainer.tuning.hyperparameters import format_values
 
 _NAME_WIDTH: Final = 28
 _HEARTBEAT_SECONDS: Final = 15.0
@@ -24,7 +24,7 @@ _IMPORT_LABEL: Final = "TensorFlow and TFX"
 
 
 class RunView(abc.ABC):
-    """What the run tells its reader about, while it is used as a context."""
+    """Shows a run on a console; see `pipeline.local.session.RunObserver`."""
 
     def __init__(self, console: Console) -> None:
         """Shows on the console."""
@@ -32,36 +32,7 @@ class RunView(abc.ABC):
         self._started = time.monotonic()
 
     @abc.abstractmethod
-    def __enter__(self) -> RunView:
-        """Says at once what takes the first seconds."""
-
-    @abc.abstractmethod
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stops to show."""
-
-    def show(self, event: Event, state: RunState) -> None:
-        """Shows an event; `state` has already taken it in."""
-        if event["kind"] == "pipeline":
-            self._print(self._import_line("started"))
-        elif event["kind"] == "step" and event["state"] != "running":
-            self._end_step(state.steps[event["id"]])
-        elif event["kind"] == "train" and "text" in event:
-            self._print(f"    {event['text']}")
-        elif event["kind"] == "train":
-            self._train(event)
-        elif event["kind"] == "trial" and event["state"] == "running":
-            self._begin_trial(event)
-        elif event["kind"] == "trial":
-            self._print(trial_line(event))
-        self.tick(state)
-
-    @abc.abstractmethod
-    def tick(self, state: RunState) -> None:
+    def tick(self, run: LiveRun) -> None:
         """Called about ten times a second while nothing happens."""
 
     @abc.abstractmethod
@@ -70,17 +41,49 @@ class RunView(abc.ABC):
 
     @abc.abstractmethod
     def _begin_trial(self, event: Event) -> None:
-        """Notes which trial of a search the training to come belongs to."""
+        """Called before the training of a trial."""
+
+    def __enter__(self) -> RunView:
+        """Starts the clock."""
+        self._started = time.monotonic()
+        return self
+
+    @abc.abstractmethod
+    def __exit__(self, *error: object) -> None:
+        """Ends what `__enter__` started."""
+
+    def fact(self, label: str, value: object) -> None:
+        """Prints a label and a value."""
+        self._print(f"{label:<10}{value}")
+
+    def show(self, event: Event, run: LiveRun) -> None:
+        """Shows an event, which `run` already reflects."""
+        if event["kind"] == "pipeline":
+            self._print(self._import_line("started"))
+        elif event["kind"] == "step" and event["state"] != "running":
+            self._end_step(run.steps[event["id"]])
+        elif event["kind"] == "train" and "text" in event:
+            self._print(f"    {event['text']}")
+        elif event["kind"] == "train":
+            self._train(event)
+        elif event["kind"] == "trial" and event["state"] == "running":
+            self._begin_trial(event)
+        elif event["kind"] == "trial":
+            self._print(_trial_line(event))
+        self.tick(run)
 
     def _end_step(self, step: Step) -> None:
-        self._print(line(step.id, step.state, step.seconds, step.figure))
+        self._print(_step_line(step.id, step.state, step.seconds, step.headline))
 
-    @staticmethod
-    def _running_line(step: Step) -> Text:
-        return line(step.id, "running", time.time() - step.started)
+    def _running_line(self, run: LiveRun) -> Text:
+        """The step that runs now; before the first, the imports."""
+        if run.running is None:
+            return self._import_line("starting")
+        seconds = time.time() - run.running.started
+        return _step_line(run.running.id, "running", seconds)
 
     def _import_line(self, state: str) -> Text:
-        return line(_IMPORT_LABEL, state, time.monotonic() - self._started)
+        return _step_line(_IMPORT_LABEL, state, time.monotonic() - self._started)
 
     def _print(self, text: Text | str) -> None:
         self._console.print(text, soft_wrap=True, highlight=False, markup=False)
@@ -91,14 +94,25 @@ def make_view(console: Console) -> RunView:
     return LiveView(console) if console.is_terminal else PlainView(console)
 
 
-def line(name: str, state: str, seconds: float, figure: str = "") -> Text:
-    """One line of a step: name, state, seconds and figure."""
+def _step_line(name: str, state: str, seconds: float, headline: str = "") -> Text:
+    """One line of a step: name, state, seconds and headline."""
     return Text.assemble(
         "  ",
         name.ljust(_NAME_WIDTH),
         (state.ljust(8), _STYLES.get(state, "")),
         f"{seconds:6.1f} s",
-        f"   {figure}" if figure else "",
+        f"   {headline}" if headline else "",
+    )
+
+
+def _trial_line(event: Event) -> str:
+    """One line of a trial: number, recall or error, seconds and values."""
+    result = f"failed: {event['error']}"
+    if not event["error"]:
+        result = f"recall@10 {event['recall']:.4f} ± {event['standard_error']:.4f}"
+    return (
+        f"    trial {event['trial']}/{event['trials']}   {result}   "
+        f"{event['seconds']:.1f} s   {format_values(event['values'])}"
     )
 
 
@@ -109,7 +123,7 @@ def _recall(event: Event) -> str:
 
 
 class PlainView(RunView):
-    """One line for each thing that ended, and a sign of life in between."""
+    """A line for each step, epoch or trial that ended, and a heartbeat in between."""
 
     def __init__(self, console: Console) -> None:
         """Prints to the console; lines are never wrapped."""
@@ -118,27 +132,21 @@ class PlainView(RunView):
         self._in_trial = False
 
     def __enter__(self) -> PlainView:
-        """Says at once what takes the first seconds."""
+        """Announces the imports, which take the first seconds."""
+        super().__enter__()
         self._print(f"  starting {_IMPORT_LABEL} ...")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Nothing to put back."""
+    def __exit__(self, *error: object) -> None:
+        """Has nothing to end."""
 
-    def tick(self, state: RunState) -> None:
-        """Says what is still running where nothing was said for a while."""
-        if time.monotonic() - self._last < _HEARTBEAT_SECONDS:
-            return
-        step = state.running
-        self._print(self._running_line(step) if step else self._import_line("starting"))
+    def tick(self, run: LiveRun) -> None:
+        """Prints what is still running if nothing was printed for a while."""
+        if time.monotonic() - self._last >= _HEARTBEAT_SECONDS:
+            self._print(self._running_line(run))
 
     def _train(self, event: Event) -> None:
-        """Prints each epoch once it is over; of a search, whole trials."""
+        """Prints each epoch once it is over; in a search, only whole trials."""
         if not self._in_trial and "recall" in event:
             self._print(
                 f"    epoch {event['epoch']}/{event['epochs']}   "
@@ -158,7 +166,7 @@ class PlainView(RunView):
 
 
 class LiveView(RunView):
-    """Ended steps scroll up; below them the running one counts its seconds."""
+    """Finished steps scroll up; below them the running one counts its seconds."""
 
     def __init__(self, console: Console) -> None:
         """Draws on a terminal."""
@@ -179,50 +187,44 @@ class LiveView(RunView):
         self._trial = ""
 
     def __enter__(self) -> LiveView:
-        """Says at once what takes the first seconds."""
+        """Starts to draw."""
+        super().__enter__()
         self._live.start()
-        self.tick(RunState())
+        self.tick(LiveRun(""))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Gives the terminal back."""
+    def __exit__(self, *error: object) -> None:
+        """Restores the terminal."""
         self._live.update("")
         self._live.stop()
 
-    def tick(self, state: RunState) -> None:
+    def tick(self, run: LiveRun) -> None:
         """Draws what runs now."""
-        if state.running is None and state.steps:
+        if run.running is None and run.steps:
             self._live.update("")
             return
-        step = state.running
-        text = self._running_line(step) if step else self._import_line("starting")
-        self._spinner.update(text=text[2:])
+        self._spinner.update(text=self._running_line(run)[2:])
         parts: list[RenderableType] = [self._spinner]
         if self._task is not None:
             parts.append(self._progress)
         self._live.update(Group(*parts))
 
     def _begin_trial(self, event: Event) -> None:
-        self._forget_task()
+        self._remove_bar()
         self._trial = f"trial {event['trial']}/{event['trials']} "
 
     def _end_step(self, step: Step) -> None:
-        self._forget_task()
+        self._remove_bar()
         self._trial = ""
         super()._end_step(step)
 
-    def _forget_task(self) -> None:
+    def _remove_bar(self) -> None:
         if self._task is not None:
             self._progress.remove_task(self._task)
         self._task = None
 
     def _train(self, event: Event) -> None:
-        """Moves the bar."""
+        """Moves the progress bar."""
         if self._task is None:
             self._task = self._progress.add_task(
                 self._trial, total=event["epochs"], loss=event["loss"], recall=""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.cli.options import json_option, workspace_option
-from pipeline.cli.tables import number, print_table
+from pipeline.cli.tables import number, print_json, print_table
 
 if TYPE_CHECKING:
-    from pipeline.runs.run_record import PastRun
+    from pipeline.runs.run_record import RunRecord
 
 _COLUMNS = (
     *("run", "state", "data", "hit_rate@10>", "ndcg@10>"),
@@ -24,24 +23,23 @@ _COLUMNS = (
 @json_option
 @workspace_option
 def runs(as_json: bool, workspace: Path) -> None:
-    """List the runs of a workspace, from ML Metadata.
+    """List the runs of a workspace, as ML Metadata recorded them.
 
     \b
     Examples:
       two-tower runs
       two-tower runs --json | jq '.runs[] | select(.blessed) | .run'
     """
-    from pipeline.runs.metadata_store import History
-    from pipeline.runs.workspace import Workspace
+    from pipeline.runs.metadata_store import MetadataStoreReader
 
-    found = [_row(run) for run in History(Workspace.open(workspace)).runs()]
+    found = [_row(run) for run in MetadataStoreReader.open(workspace).runs()]
     if as_json:
-        click.echo(json.dumps({"runs": found}, indent=2))
-        return
-    print_table(_COLUMNS, [_cells(row) for row in found])
+        print_json({"runs": found})
+    else:
+        print_table(_COLUMNS, [_cells(row) for row in found])
 
 
-def _row(run: PastRun) -> dict[str, Any]:
+def _row(run: RunRecord) -> dict[str, Any]:
     evaluation = run.evaluation
     metrics = evaluation.get("candidate", {})
     return {
@@ -55,9 +53,9 @@ def _row(run: PastRun) -> dict[str, Any]:
         "lift": evaluation.get("popularity_lift", {}).get("ndcg@10"),
         "blessed": evaluation.get("blessed"),
         "version": run.version,
-        "steps_run": sum(step.state == "done" for step in run.steps),
-        "steps_cached": sum(step.state == "cached" for step in run.steps),
-        "seconds": round(sum(step.seconds for step in run.steps), 1),
+        "steps_run": sum(step.state == "done" for step in run.steps.values()),
+        "steps_cached": sum(step.state == "cached" for step in run.steps.values()),
+        "seconds": round(sum(step.seconds for step in run.steps.values()), 1),
     }
 
 
@@ -78,7 +76,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 
 def _data(row: dict[str, Any]) -> str:
-    """The format, and the spans where there are several to tell apart."""
+    """The format of the files, and the spans if there are several."""
     spans = row["spans"]
     if len(spans) > 1:
         return f"{row['data']}, spans {spans[0]} to {spans[-1]}"

@@ -1,9 +1,12 @@
-"""Tables and labelled lines on the terminal or in a pipe, drawn by rich."""
+"""Tables, drawn by rich, and JSON on standard output."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import click
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,6 +58,11 @@ def _folded(cell: Text) -> Text:
     """The cell, wrapped where a terminal is too narrow, and never truncated."""
     cell.overflow = "fold"
     return cell
+
+
+def print_json(content: Any) -> None:
+    """Prints indented JSON."""
+    click.echo(json.dumps(content, indent=2))
 
 
 def number(value: float | None, decimals: int = 4) -> str:

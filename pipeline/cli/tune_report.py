@@ -1,4 +1,4 @@
-"""What stands below a search: its trials, the best as a file, what to do next."""
+"""Prints the outcome of a search and writes the best values to a file."""
 
 from __future__ import annotations
 
@@ -15,33 +15,34 @@ from pipeline.atomic_files import write_text
 from pipeline.cli.options import ConfigOptions
 from pipeline.cli.run_report import print_facts, workspace_option
 from pipeline.cli.tables import number, print_table
+from pipeline.local.session import FinishedRun
 from pipeline.runs.summary import Summary
-from pipeline.runs.workspace import Run, Workspace
 from trainer.errors import UsageError
 from trainer.tuning.config import TuneConfig
 from trainer.tuning.hyperparameters import by_section, format_value, format_values
 
 
 def check_output(path: Path) -> None:
-    """Refuses, before hours of search, a file that could not be written.
+    """Checks before the search that its output file can be written.
 
     Raises:
-      UsageError: Its folder is absent.
+      UsageError: The folder of the file does not exist.
     """
     if not path.resolve().parent.is_dir():
         raise UsageError(
-            f"--output {path} is in a folder that does not exist", "Make the folder."
+            f"--output {path} is in a folder that does not exist",
+            "Create the folder, or choose another file.",
         )
 
 
 @dataclass(frozen=True)
 class TuneReport:
-    """Prints the table of trials and writes the file.
+    """Prints the table of trials and writes the best values to a file.
 
     Attributes:
-      tune: What was searched and how.
+      tune: The configuration of the search.
       output: The file.
-      options: The configuration of the search.
+      options: The configuration options of the command.
       data_dir: Its `--data-dir`.
     """
 
@@ -50,28 +51,26 @@ class TuneReport:
     options: ConfigOptions
     data_dir: Path | None
 
-    def __call__(
-        self, console: Console, summary: Summary, workspace: Workspace, run: Run
-    ) -> None:
-        """Shows the end of a search that did not fail."""
-        search = summary.tuning or {}
+    def __call__(self, console: Console, run: FinishedRun) -> None:
+        """Reports a search that did not fail."""
+        search = run.summary.tuning or {}
         trials, best = search["trials"], search["best"]
-        write_text(self.output, _yaml(trials[0], best, summary))
+        write_text(self.output, _yaml(trials[0], best, run.summary))
         console.print()
         print_table(*_table(trials, list(self.tune.space)), console=console)
         console.print()
         facts = [
             ("Best", format_values(best)),
-            ("", _certainty(trials)),
+            ("", _equally_good(trials)),
             ("File", str(self.output)),
-            ("Summary", str(run.summary)),
-            ("Next", self._next() + workspace_option(workspace)),
+            ("Summary", str(run.files.summary)),
+            ("Next", self._next() + workspace_option(run.workspace)),
         ]
         print_facts(console, facts)
 
     def _next(self) -> str:
-        """The command that trains with what was found, and all else as it was."""
-        # A `--set` would win over the file.
+        """The command that trains with the best values and the same options."""
+        # A `--set` of a searched key would win over the file.
         kept = [
             text
             for text in self.options.all_assignments
@@ -106,8 +105,8 @@ def _table(
     return [*columns, *(f"{key.partition('.')[2]}>" for key in keys)], rows
 
 
-def _certainty(trials: Sequence[Mapping[str, Any]]) -> str:
-    """How many trials are as good as the best, as far as can be told."""
+def _equally_good(trials: Sequence[Mapping[str, Any]]) -> str:
+    """How many trials are within one standard error of the best."""
     best = trials[0]
     limit = best["recall"] - best["standard_error"]
     equals = [t for t in trials[1:] if not t["error"] and t["recall"] >= limit]

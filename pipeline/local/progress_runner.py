@@ -1,4 +1,4 @@
-"""`LocalDagRunner` that tells, step by step, what happens. Importing it imports TFX."""
+"""`LocalDagRunner` that emits progress events. Importing it imports TFX."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.compiler import constants
 from tfx.orchestration import metadata
 from tfx.orchestration.local import local_dag_runner, runner_utils
@@ -22,23 +21,23 @@ from tfx.types import standard_artifacts
 
 from components.report_gen.step_times import step_properties
 from pipeline.local.failures import explain
-from pipeline.runs import headlines as figures
+from pipeline.runs.headlines import headline
+from pipeline.runs.metadata_store import MetadataStoreReader
+from pipeline.runs.run_record import Step
 from trainer import progress
 
-_Execution = metadata_store_pb2.Execution
 _PUSHED_MODEL = standard_artifacts.PushedModel.TYPE_NAME
-_STATES = {_Execution.COMPLETE: "done", _Execution.CACHED: "cached"}
 
 
 class StepError(Exception):
-    """A step failed without raising: TFX had only logged why."""
+    """A step failed without an exception: TFX only logged why."""
 
 
 class ProgressDagRunner(local_dag_runner.LocalDagRunner):
     """Runs the nodes of a pipeline one after another and emits `step` events.
 
-    Unlike the stock runner it fails where TFX only logs an error (inputs that cannot
-    be resolved, a node that is skipped), and it uses the run id of the command line.
+    Unlike its base class it fails where TFX only logs an error (inputs that cannot be
+    resolved, a node that is skipped), and it uses the run id of the command line.
     """
 
     def __init__(self, run_id: str, until: str | None = None) -> None:
@@ -46,8 +45,8 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
 
         Args:
           run_id: Recorded in ML Metadata as the pipeline run.
-          until: Node after which the run ends, with all that it waits for and nothing
-            else; None for the whole pipeline.
+          until: Node after which the run ends; only the nodes that it depends on run
+            before it. None for the whole pipeline.
         """
         super().__init__()
         self._run_id = run_id
@@ -63,14 +62,16 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
 
         Args:
           pipeline: Compiled pipeline.
-          run_options: Must be None: see `until` for what is offered in their place.
+          run_options: Must be None; see `until` instead.
           **kwargs: Must be empty.
 
         Raises:
           Exception: Whatever a step raised, after its `step` and `error` events.
         """
         if run_options is not None or kwargs:
-            raise ValueError("ProgressDagRunner takes no options; see its `until`")
+            raise ValueError(
+                "ProgressDagRunner takes no run options; see its argument `until`"
+            )
         runtime_parameter_utils.substitute_runtime_parameter(
             pipeline, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: self._run_id}
         )
@@ -88,31 +89,40 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
     def _run_step(
         self, pipeline: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode
     ) -> None:
-        step = node.node_info.id
-        progress.emit("step", id=step, state="running")
+        """Runs one node and emits its events."""
+        id_ = node.node_info.id
+        progress.emit("step", id=id_, state="running")
         start = time.monotonic()
         try:
-            fields = self._launch(pipeline, node)
+            step = self._launch(pipeline, node)
         except Exception as error:
             seconds = time.monotonic() - start
-            progress.emit("step", id=step, state="failed", seconds=seconds)
+            progress.emit("step", id=id_, state="failed", seconds=seconds)
             failure = explain(error)
-            progress.emit(
-                "error", step=step, cause=failure.cause, remedy=failure.remedy
-            )
+            progress.emit("error", step=id_, cause=failure.cause, remedy=failure.remedy)
             raise
-        progress.emit("step", id=step, seconds=time.monotonic() - start, **fields)
+        progress.emit(
+            "step",
+            id=id_,
+            state=step.state,
+            seconds=time.monotonic() - start,
+            figure=_headline(step),
+            outputs={
+                key: {"uri": artifact.uri, "properties": artifact.properties}
+                for key, artifact in step.outputs.items()
+            },
+        )
 
     def _launch(
         self, pipeline: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode
-    ) -> dict[str, Any]:
-        """Runs one node and returns the fields of its last `step` event."""
+    ) -> Step:
+        """Runs a node with TFX's launcher; returns what ML Metadata has of it."""
         deployment = runner_utils.extract_local_deployment_config(pipeline)
         connection = getattr(
             deployment.metadata_connection_config,
             deployment.metadata_connection_config.WhichOneof("connection_config"),
         )
-        step = node.node_info.id
+        id_ = node.node_info.id
         if _pushes(node):
             with metadata.Metadata(connection) as handle:
                 if _newest_push_is_gone(handle.store):
@@ -123,25 +133,14 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
             mlmd_connection=metadata.Metadata(connection),
             pipeline_info=pipeline.pipeline_info,
             pipeline_runtime_spec=pipeline.runtime_spec,
-            executor_spec=runner_utils.extract_executor_spec(deployment, step),
-            custom_driver_spec=runner_utils.extract_custom_driver_spec(
-                deployment, step
-            ),
+            executor_spec=runner_utils.extract_executor_spec(deployment, id_),
+            custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, id_),
         ).launch()
         if execution is None or execution.execution_id is None:
-            raise StepError("TFX skipped the step: its inputs were not there")
-        seconds = time.monotonic() - start
+            raise StepError("TFX skipped the step: an input does not exist")
+        properties = step_properties(id_, time.monotonic() - start, self._run_id)
         with metadata.Metadata(connection) as handle:
-            state = _state(handle.store, execution.execution_id)
-            if state == "done":
-                properties = step_properties(step, seconds, self._run_id)
-                _set_properties(handle.store, execution.execution_id, properties)
-            outputs = _outputs(handle.store, execution.execution_id)
-        return {
-            "state": state,
-            "figure": _figure(step, outputs),
-            "outputs": {key: vars(output) for key, output in outputs.items()},
-        }
+            return _ended_step(handle.store, execution.execution_id, properties)
 
 
 def _pushes(node: pipeline_pb2.PipelineNode) -> bool:
@@ -150,76 +149,53 @@ def _pushes(node: pipeline_pb2.PipelineNode) -> bool:
 
 
 def _newest_push_is_gone(store: Any) -> bool:
-    """Whether somebody took away the model that was pushed last.
+    """Whether the version that was pushed last was deleted.
 
-    TFX looks whether a cached artifact is still there, and not whether what was pushed
-    with it is: the step would stay cached, and nothing would be served.
+    TFX checks that a cached artifact still exists, but not the version that was pushed
+    with it: the step would be cached, and nothing would be served.
     """
-    destinations = {
-        artifact.id: artifact.custom_properties["pushed_destination"].string_value
-        for artifact in store.get_artifacts_by_type(_PUSHED_MODEL)
-        if "pushed_destination" in artifact.custom_properties
-    }
-    return bool(destinations) and not os.path.exists(destinations[max(destinations)])
+    pushed = MetadataStoreReader(store).pushed_models()
+    return bool(pushed) and not os.path.exists(
+        pushed[-1].properties["pushed_destination"]
+    )
 
 
-def _state(store: Any, execution_id: int) -> str:
-    """State of an execution as ML Metadata has it: done or cached.
-
-    The launcher's own answer cannot tell a cached step, whose outputs it names wrongly,
-    from one that ran or one whose inputs could not be resolved.
-    """
-    [execution] = store.get_executions_by_id([execution_id])
-    if execution.last_known_state not in _STATES:
-        raise StepError("TFX could not resolve the inputs of the step")
-    return _STATES[execution.last_known_state]
-
-
-def _output_artifacts(
-    store: Any, execution_id: int
-) -> dict[str, metadata_store_pb2.Artifact]:
-    """Output key -> artifact of an execution."""
-    keys = {
-        event.artifact_id: event.path.steps[0].key
-        for event in store.get_events_by_execution_ids([execution_id])
-        if event.type == metadata_store_pb2.Event.OUTPUT
-    }
-    artifacts = store.get_artifacts_by_id(sorted(keys))
-    return {keys[artifact.id]: artifact for artifact in artifacts}
-
-
-def _set_properties(
+def _ended_step(
     store: Any, execution_id: int, properties: Mapping[str, str | float]
-) -> None:
-    """Sets custom properties of all output artifacts of an execution."""
-    artifacts = list(_output_artifacts(store, execution_id).values())
-    for artifact in artifacts:
-        for name, value in properties.items():
-            kind = "string_value" if isinstance(value, str) else "double_value"
-            setattr(artifact.custom_properties[name], kind, value)
-    store.put_artifacts(artifacts)
+) -> Step:
+    """Reads a step from ML Metadata.
+
+    The launcher's own result does not tell a cached step, whose outputs it names
+    wrongly, from one that ran or one whose inputs could not be resolved.
+
+    Args:
+      store: ML Metadata.
+      execution_id: The step's execution.
+      properties: Custom properties to set on the outputs of a step that ran.
+
+    Raises:
+      StepError: Its inputs could not be resolved.
+    """
+    reader = MetadataStoreReader(store)
+    step = reader.step(execution_id)
+    if step.state not in ("done", "cached"):
+        raise StepError("TFX could not resolve the inputs of the step")
+    if step.state == "done":
+        ids = [artifact.id for artifact in step.outputs.values()]
+        artifacts = store.get_artifacts_by_id(ids)
+        for artifact in artifacts:
+            for name, value in properties.items():
+                kind = "string_value" if isinstance(value, str) else "double_value"
+                setattr(artifact.custom_properties[name], kind, value)
+        store.put_artifacts(artifacts)
+        step = reader.step(execution_id)
+    return step
 
 
-def _outputs(store: Any, execution_id: int) -> dict[str, figures.Output]:
-    return {
-        key: figures.Output(artifact.uri, _properties(artifact))
-        for key, artifact in _output_artifacts(store, execution_id).items()
-    }
-
-
-def _figure(step: str, outputs: figures.Outputs) -> str:
-    """The step's figure; a step that went well must not fail for want of one."""
+def _headline(step: Step) -> str:
+    """The step's headline; a step must not fail because there is none."""
     try:
-        return figures.figure(outputs)
+        return headline(step.outputs)
     except Exception:
-        logging.exception("No figure for %s", step)
+        logging.exception("No headline for %s", step.id)
         return ""
-
-
-def _properties(artifact: metadata_store_pb2.Artifact) -> dict[str, Any]:
-    values = [*artifact.properties.items(), *artifact.custom_properties.items()]
-    return {
-        name: getattr(value, value.WhichOneof("value"))
-        for name, value in values
-        if value.WhichOneof("value") in ("int_value", "double_value", "string_value")
-    }

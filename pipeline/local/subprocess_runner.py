@@ -1,4 +1,4 @@
-"""Runs a child process, follows its events and never leaves it behind."""
+"""Runs a subprocess, follows its events and never leaves it behind."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from types import TracebackType
 from typing import Final
 
 import psutil
 
 from pipeline.local.events import EventReader
-from pipeline.runs.workspace import Run
+from pipeline.runs.workspace import RunFiles
 from trainer.progress import Event
 
 _POLL_SECONDS: Final = 0.1
 _GRACE_SECONDS: Final = 5.0
 _MIB: Final = 1024 * 1024
-# Third-party noise ends up in the log; these keep it short and keep the run offline
-# and independent of the user's own Keras settings.
+# These keep the log short, and the run offline and independent of the user's own Keras
+# settings.
 _ENVIRONMENT: Final = {
     "TF_CPP_MIN_LOG_LEVEL": "1",
     "PYTHONWARNINGS": "ignore::FutureWarning",
@@ -33,31 +32,30 @@ _ENVIRONMENT: Final = {
 }
 
 
-class Child:
-    """A child process whose output goes to the log of a run.
+class SubprocessRunner:
+    """A subprocess whose output goes to the log of a run.
 
-    Used as a context manager: whatever happens inside, the process and all of its
-    children are gone afterwards.
+    As a context manager it ends the process and all of its children at the exit.
 
     Attributes:
-      peak_rss_mb: Largest resident memory seen so far, in MiB: the sum over the child
-        and its descendants, sampled every 0.1 s, or the kernel's exact peak of the
-        largest single process where that is more.
+      peak_rss_mb: Peak resident memory so far, in MiB: the sum over the process and its
+        descendants, sampled every 0.1 s, or the kernel's exact peak of the largest
+        single process if that is more.
     """
 
-    def __init__(self, command: Sequence[str], run: Run, lock: int) -> None:
+    def __init__(self, command: Sequence[str], files: RunFiles, lock: int) -> None:
         """Starts the process.
 
         Args:
           command: Program and arguments.
-          run: Where its output goes, and where it writes its events.
-          lock: File descriptor of the workspace's lock, which the child shares.
+          files: Where its output goes, and where it writes its events.
+          lock: File descriptor of the workspace's lock, which it inherits.
         """
         self.peak_rss_mb = 0.0
-        self._events = EventReader(run.events)
-        with open(run.log, "ab") as log:
-            # A session of its own: Ctrl-C reaches only the parent, which then ends
-            # the child together with everything that the child started.
+        self._events = EventReader(files.events)
+        with open(files.log, "ab") as log:
+            # A session of its own: Ctrl-C reaches only this process, which then ends
+            # the subprocess together with everything that it started.
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
@@ -89,25 +87,20 @@ class Child:
           RuntimeError: The process still runs.
         """
         if self._process.returncode is None:
-            raise RuntimeError("the child process still runs")
+            raise RuntimeError("the subprocess still runs")
         return self._process.returncode
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> SubprocessRunner:
         """Returns itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Ends the process and its children, first politely."""
+    def __exit__(self, *error: object) -> None:
+        """Ends the process and its children: SIGTERM first, then SIGKILL."""
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_GRACE_SECONDS)
-        with contextlib.suppress(ProcessLookupError):  # nobody is left
+        with contextlib.suppress(ProcessLookupError):  # all have ended
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         if self._process.stdin:
@@ -129,7 +122,7 @@ class Child:
 
 
 def explain_exit(code: int) -> tuple[str, str]:
-    """Cause and remedy of a child that ended without saying why.
+    """Cause and remedy for a subprocess that ended without an error event.
 
     Args:
       code: Its exit code; negative for a signal.

@@ -1,9 +1,9 @@
-"""Removes what old runs have left, and nothing that is needed still.
+"""Deletes the artifacts and logs of old runs.
 
-Kept are the newest runs that succeeded and all that came after them, and for each
-served version the run that pushed it. A run keeps every artifact that it made or took
-from the cache. ML Metadata keeps its records of all runs; a removed artifact is marked
-there as deleted, so that TFX never takes it from the cache again.
+Kept are the newest runs that succeeded, all runs after the oldest of these, and for
+each served version the run that pushed it. A run keeps every artifact that it made or
+took from the cache. ML Metadata keeps its records of all runs; a deleted artifact is
+marked as such there, so that TFX never takes it from the cache again.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.runs.metadata_store import History, connect
-from pipeline.runs.run_record import Artifact, PastRun
+from pipeline.runs.metadata_store import MetadataStoreReader, connect
+from pipeline.runs.run_record import Artifact, RunRecord
 from pipeline.runs.workspace import Workspace
 
 
 @dataclass(frozen=True)
 class Removal:
-    """A folder that goes.
+    """A folder to delete.
 
     Attributes:
       what: What it is: the key of the output, `version` or `run`.
       path: The folder.
       size: Its files, in bytes.
-      artifact_id: Of ML Metadata; None where it is no artifact.
+      artifact_id: Its id in ML Metadata; None if it is no artifact.
     """
 
     what: str
@@ -37,12 +37,12 @@ class Removal:
 
 @dataclass(frozen=True)
 class Plan:
-    """What stays and what goes.
+    """What is kept and what is deleted.
 
     Attributes:
-      kept: Ids of the runs that stay whole.
-      runs: Ids of the runs that go.
-      removals: Folders that go.
+      kept: Ids of the runs of which everything is kept.
+      runs: Ids of the runs that are deleted.
+      removals: Folders to delete.
     """
 
     kept: list[str]
@@ -51,12 +51,12 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """What is freed, in bytes."""
+        """Bytes that are freed."""
         return sum(removal.size for removal in self.removals)
 
 
 def plan(workspace: Workspace, *, keep: int, versions: int | None) -> Plan:
-    """Decides what goes.
+    """Decides what to delete.
 
     Args:
       workspace: The workspace.
@@ -66,28 +66,33 @@ def plan(workspace: Workspace, *, keep: int, versions: int | None) -> Plan:
     Raises:
       UserError: No run was recorded yet.
     """
-    runs = History(workspace).runs()
+    runs = MetadataStoreReader.open(workspace.root).runs()
     served = workspace.versions()
-    doomed_versions = [] if versions is None else served[:-versions]
-    names = {path.name for path in served if path not in doomed_versions}
+    old_versions = [] if versions is None else served[:-versions]
+    names = {path.name for path in served if path not in old_versions}
     newest = _newest(runs, keep)
     kept = {run.run_id for run in [*newest, *_pushed(runs, names)]}
-    needed = {a.id for run in runs if run.run_id in kept for a in _of(run)}
-    made = {a.id: a for run in runs for a in _of(run)}
+    needed = {a.id for run in runs if run.run_id in kept for _, a in _outputs(run)}
+    unneeded = {
+        item[1].id: item
+        for run in runs
+        for item in _outputs(run)
+        if item[1].id not in needed
+    }
     folders = [f for f in _run_folders(workspace, newest) if f.name not in kept]
     return Plan(
         kept=sorted(kept),
         runs=[run.run_id for run in runs if run.run_id not in kept],
         removals=[
-            *_artifacts(workspace, (made[i] for i in sorted(made) if i not in needed)),
-            *(Removal("version", path, _size(path)) for path in doomed_versions),
+            *_artifacts(workspace, unneeded.values()),
+            *(Removal("version", path, _size(path)) for path in old_versions),
             *(Removal("run", path, _size(path)) for path in folders),
         ],
     )
 
 
 def carry_out(workspace: Workspace, what: Plan) -> None:
-    """Removes what goes; done half, it can be planned and carried out again.
+    """Deletes what was planned; if interrupted, it can be planned again.
 
     Args:
       workspace: The workspace; the caller holds its lock.
@@ -95,25 +100,25 @@ def carry_out(workspace: Workspace, what: Plan) -> None:
     """
     from ml_metadata.proto import metadata_store_pb2
 
-    store = connect(workspace, writes=True)
+    store = connect(workspace, writable=True)
     ids = [r.artifact_id for r in what.removals if r.artifact_id is not None]
     artifacts = store.get_artifacts_by_id(ids)
     for artifact in artifacts:
         artifact.state = metadata_store_pb2.Artifact.DELETED
     store.put_artifacts(artifacts)
-    # Only now: an artifact that is marked and still there does no harm.
+    # Last: an artifact that is marked and still there does no harm.
     for removal in what.removals:
         shutil.rmtree(removal.path)
 
 
-def _newest(runs: Sequence[PastRun], keep: int) -> Sequence[PastRun]:
+def _newest(runs: Sequence[RunRecord], keep: int) -> Sequence[RunRecord]:
     """The newest runs that succeeded, with those in between and after them."""
-    succeeded = [place for place, run in enumerate(runs) if run.state == "succeeded"]
+    succeeded = [index for index, run in enumerate(runs) if run.state == "succeeded"]
     return runs[succeeded[-keep] :] if len(succeeded) >= keep else runs
 
 
-def _run_folders(workspace: Workspace, newest: Sequence[PastRun]) -> list[Path]:
-    """Of runs before the newest, also those that ended before TFX recorded them."""
+def _run_folders(workspace: Workspace, newest: Sequence[RunRecord]) -> list[Path]:
+    """Folders of runs before the newest, also of runs that TFX never recorded."""
     folders = workspace.runs_dir.iterdir() if newest else ()
     return sorted(
         folder
@@ -124,24 +129,25 @@ def _run_folders(workspace: Workspace, newest: Sequence[PastRun]) -> list[Path]:
     )
 
 
-def _pushed(runs: Sequence[PastRun], versions: set[str]) -> Iterable[PastRun]:
-    """For each version the run that pushed it: later ones took it from the cache."""
+def _pushed(runs: Sequence[RunRecord], versions: set[str]) -> Iterable[RunRecord]:
+    """The run that pushed each version; later runs took it from the cache."""
     first = {run.version: run for run in reversed(runs)}
     return [first[version] for version in versions if version in first]
 
 
-def _of(run: PastRun) -> list[Artifact]:
-    return [artifact for step in run.steps for artifact in step.outputs.values()]
+def _outputs(run: RunRecord) -> Iterable[tuple[str, Artifact]]:
+    for step in run.steps.values():
+        yield from step.outputs.items()
 
 
 def _artifacts(
-    workspace: Workspace, artifacts: Iterable[Artifact]
+    workspace: Workspace, artifacts: Iterable[tuple[str, Artifact]]
 ) -> Iterable[Removal]:
-    """Those that are still there; what lies outside of the workspace is not ours."""
-    for artifact in artifacts:
-        path = Path(artifact.output.uri)
+    """Those that still exist; what lies outside of the workspace is never deleted."""
+    for key, artifact in artifacts:
+        path = Path(artifact.uri)
         if path.is_dir() and workspace.pipeline_root in path.parents:
-            yield Removal(artifact.key, path, _size(path), artifact.id)
+            yield Removal(key, path, _size(path), artifact.id)
 
 
 def _size(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""Two runs side by side: what was changed, and what came of it."""
+"""Compares two runs: configuration, data and metrics."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any, Final, Literal
 
 from components.evaluator.query_ranks import Pairs, QueryRanks
 from components.metrics.uncertainty import two_sided
-from pipeline.runs.run_record import PastRun
+from pipeline.runs.run_record import RunRecord
 
-_USUAL_CONFIDENCE: Final = 0.95
+_DEFAULT_CONFIDENCE: Final = 0.95
 
 
 @dataclass(frozen=True)
 class Change:
-    """A setting or a fact of the data that differs.
+    """A configuration value or a property of the data that differs.
 
     Attributes:
       key: Its name, parts separated by dots.
-      first: Its value in the first run; None where it has none.
+      first: Its value in the first run; None if it has none.
       second: Its value in the second run.
     """
 
@@ -31,19 +31,19 @@ class Change:
 
 @dataclass(frozen=True)
 class MetricChange:
-    """A metric of both candidates.
+    """A metric of the candidate models of both runs.
 
     Attributes:
       metric: Its name.
-      first: Its value in the first run, over all of that run's users; None where it has
-        none.
+      first: Its value in the first run, over all users of that run; None if the run has
+        no such metric.
       second: Its value in the second run.
-      difference: Second minus first: over the users of both runs where the ranks of
-        each user tell the metric, else of the two values.
-      noise: What noise explains of it: half the interval of the difference.
-      is_paired: Whether both were taken user by user. If not, the runs' users are taken
-        as different people, so the noise is too large where they are the same.
-      verdict: Whether the second is better or worse beyond noise.
+      difference: Second minus first: the mean over the users of both runs if the metric
+        follows from the ranks of each user, else the difference of the two values.
+      noise: Half the width of the confidence interval of the difference.
+      is_paired: Whether the difference was computed user by user. If not, the two sets
+        of users count as independent, which overstates the noise where they overlap.
+      verdict: Whether the second is better or worse by more than the noise.
     """
 
     metric: str
@@ -57,12 +57,12 @@ class MetricChange:
 
 @dataclass(frozen=True)
 class CommonUsers:
-    """The users whom both runs were evaluated with.
+    """The users that both runs were evaluated on.
 
     Attributes:
       users: How many.
-      same_rows: Of them, those with the same history and the same held-out movies. A
-        difference on other rows is also one of what was asked.
+      same_rows: How many of them have the same history and held-out movies in both. For
+        the others, a difference may also come from the changed query.
       of_first: Users of the first run.
       of_second: Users of the second run.
     """
@@ -75,15 +75,15 @@ class CommonUsers:
 
 @dataclass(frozen=True)
 class Comparison:
-    """See the module.
+    """Two runs side by side.
 
     Attributes:
       runs: Their ids.
-      config: Settings that differ.
-      data: Facts of the data that differ.
-      common: None where one of the runs kept no ranks: it did not come to an
-        evaluation, or an older version made it.
-      metrics: All metrics of either.
+      config: Configuration values that differ.
+      data: Properties of the data that differ.
+      common: None if one of the runs has no ranks of each user: it was not evaluated,
+        or was made by an older version.
+      metrics: Every metric that at least one run has.
     """
 
     runs: tuple[str, str]
@@ -93,11 +93,11 @@ class Comparison:
     metrics: list[MetricChange]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """As values that `json.dumps` takes."""
         return asdict(self)
 
 
-def compare(first: PastRun, second: PastRun) -> Comparison:
+def compare(first: RunRecord, second: RunRecord) -> Comparison:
     """Compares two runs."""
     pairs = _pairs(first, second)
     common = None
@@ -112,13 +112,10 @@ def compare(first: PastRun, second: PastRun) -> Comparison:
     )
 
 
-def _pairs(first: PastRun, second: PastRun) -> Pairs | None:
-    sides = [
-        QueryRanks.read(output.uri)
-        for run in (first, second)
-        if (output := run.output("evaluation"))
-    ]
-    match sides:
+def _pairs(first: RunRecord, second: RunRecord) -> Pairs | None:
+    evaluations = first.output("evaluation"), second.output("evaluation")
+    ranks = [QueryRanks.read(output.uri) for output in evaluations if output]
+    match ranks:
         case [QueryRanks() as one, QueryRanks() as other]:
             return Pairs.of(one, other)
         case _:
@@ -145,7 +142,7 @@ def _metrics(
 ) -> list[MetricChange]:
     of_first, of_second = first.get("candidate", {}), second.get("candidate", {})
     paired = pairs.differences([n for n in of_first if n in of_second]) if pairs else {}
-    quantile = two_sided(second.get("confidence", _USUAL_CONFIDENCE))
+    quantile = two_sided(second.get("confidence", _DEFAULT_CONFIDENCE))
     changes = []
     for name in {**of_first, **of_second}:
         one, other = of_first.get(name), of_second.get(name)
@@ -169,7 +166,7 @@ def _change(
     is_paired: bool,
 ) -> MetricChange:
     verdict: Literal["better", "worse", ""] = ""
-    if abs(difference) > noise:  # false where either is not known
+    if abs(difference) > noise:  # false if either is NaN
         verdict = "better" if difference > 0 else "worse"
     return MetricChange(
         name, *values, _or_none(difference), _or_none(noise), is_paired, verdict
@@ -181,6 +178,6 @@ def _or_none(value: float) -> float | None:
 
 
 def _half(evaluation: Mapping[str, Any], name: str) -> float:
-    """Half the length of a candidate's interval; NaN where it has none."""
+    """Half the width of a candidate's confidence interval; NaN if it has none."""
     low, high = evaluation["intervals"]["candidate"][name]
     return math.nan if low is None or high is None else (high - low) / 2

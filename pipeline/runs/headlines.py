@@ -1,56 +1,38 @@
-"""The one figure of each step that tells a reader whether it went well.
+"""The headline of each step: one line that shows whether it went well.
 
-A step is recognised by its outputs, so that renaming a node does not lose its figure.
+A step is recognised by its output keys, so that renaming a node keeps its headline.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from pipeline.runs.run_record import (
+    EVALUATION_FILE,
+    Artifact,
+    Artifacts,
+    serving_faults,
+)
 from trainer.train_report import TRAIN_REPORT_FILE
 from trainer.tuning.hyperparameters import SEARCH_FILE, format_values
 
 
-@dataclass(frozen=True)
-class Output:
-    """One output artifact of a step.
-
-    Attributes:
-      uri: Its folder.
-      properties: Properties and custom properties from ML Metadata.
-    """
-
-    uri: str
-    properties: Mapping[str, Any] = field(default_factory=dict)
-
-    def read_json(self, name: str) -> Any:
-        """Content of a JSON file of the artifact; None where there is no such file."""
-        path = Path(self.uri) / name
-        return json.loads(path.read_text("utf-8")) if path.is_file() else None
-
-
-Outputs = Mapping[str, Output]
-
-
-def figure(outputs: Outputs) -> str:
-    """The figure to show beside a finished step; empty where there is none."""
+def headline(outputs: Artifacts) -> str:
+    """The headline of a finished step; empty if none of its outputs has one."""
     for key, describe in _DESCRIBE.items():
         if key in outputs:
             return describe(outputs[key])
     return ""
 
 
-def _examples(output: Output) -> str:
-    summary = json.loads(output.properties.get("summary", "{}"))
-    rows = summary.get("rows", {})
+def _examples(output: Artifact) -> str:
+    rows = (output.json_property("summary") or {}).get("rows", {})
     return "rows: " + ", ".join(f"{split} {count:,}" for split, count in rows.items())
 
 
-def _statistics(output: Output) -> str:
+def _statistics(output: Artifact) -> str:
     from tensorflow_metadata.proto.v0 import statistics_pb2
 
     splits = []
@@ -63,86 +45,80 @@ def _statistics(output: Output) -> str:
     return f"features: {', '.join(splits)}"
 
 
-def _schema(output: Output) -> str:
+def _schema(output: Artifact) -> str:
     texts = [path.read_text("utf-8") for path in Path(output.uri).glob("*.pbtxt")]
     lines = "\n".join(texts).splitlines()
     return f"{sum(line.startswith('feature {') for line in lines)} features"
 
 
-def _anomalies(output: Output) -> str:
+def _anomalies(output: Artifact) -> str:
     from tensorflow_metadata.proto.v0 import anomalies_pb2
 
     count = sum(
         len(anomalies_pb2.Anomalies.FromString(path.read_bytes()).anomaly_info)
         for path in Path(output.uri).glob("Split-*/SchemaDiff.pb")
     )
-    return _counted(count, "anomaly", "anomalies")
+    return _count(count, "anomaly", "anomalies")
 
 
-def _report(output: Output) -> str:
-    return _counted(output.properties["anomalies"], "problem", "problems")
+def _report(output: Artifact) -> str:
+    return _count(output.properties["anomalies"], "problem", "problems")
 
 
-def _transform_graph(output: Output) -> str:
+def _transform_graph(output: Artifact) -> str:
     files = (Path(output.uri) / "transform_fn" / "assets").glob("*")
     sizes = {file.name: len(file.read_bytes().splitlines()) for file in files}
     return ", ".join(f"{name} {size:,}" for name, size in sorted(sizes.items()))
 
 
-def _model_run(output: Output) -> str:
+def _model_run(output: Artifact) -> str:
     report = output.read_json(TRAIN_REPORT_FILE) or {}
     losses = report.get("loss", ())
     return f"loss {losses[0]:.3f} -> {losses[-1]:.3f}" if losses else ""
 
 
-def _tuner_results(output: Output) -> str:
+def _tuner_results(output: Artifact) -> str:
     search = output.read_json(SEARCH_FILE)
     best = search["trials"][0]
-    trials = _counted(len(search["trials"]), "trial", "trials")
+    trials = _count(len(search["trials"]), "trial", "trials")
     values = format_values(search["best"])
     return f"best of {trials}: recall@10 {best['recall']:.3f} by {values}"
 
 
-def _evaluation(output: Output) -> str:
-    summary = output.read_json("retrieval_summary.json") or {}
+def _evaluation(output: Artifact) -> str:
+    summary = output.read_json(EVALUATION_FILE) or {}
     candidate = summary.get("candidate", {})
-    shown = [f"{m} {candidate[m]:.3f}" for m in _EVALUATION if m in candidate]
+    shown = [f"{m} {candidate[m]:.3f}" for m in _SHOWN_METRICS if m in candidate]
     return ", ".join((*shown, "blessed" if summary.get("blessed") else "not blessed"))
 
 
-def _blessing(output: Output) -> str:
-    reasons = refusals(output)
-    return f"not servable: {reasons[0]}" if reasons else "servable"
+def _blessing(output: Artifact) -> str:
+    faults = serving_faults(output)
+    return f"not servable: {faults[0]}" if faults else "servable"
 
 
-def refusals(blessing: Output) -> list[str]:
-    """Why ServabilityCheck refused a model; empty where it did not."""
-    reasons: list[str] = json.loads(str(blessing.properties.get("reasons") or "[]"))
-    return reasons
-
-
-def _pushed_model(output: Output) -> str:
+def _pushed_model(output: Artifact) -> str:
     if not output.properties.get("pushed"):
         return "not pushed"
     return f"version {output.properties.get('pushed_version', '?')}"
 
 
-def _model(output: Output) -> str:
+def _model(output: Artifact) -> str:
     version = output.properties.get("version")
     return f"version {version}" if output.properties.get("exists") else "none yet"
 
 
-def _counted(count: int, one: str, many: str) -> str:
+def _count(count: int, one: str, many: str) -> str:
     return f"{count or 'no'} {one if count == 1 else many}"
 
 
-def _run_report(output: Output) -> str:
+def _run_report(output: Artifact) -> str:
     return next((path.name for path in Path(output.uri).glob("*.html")), "")
 
 
-_EVALUATION: Final = ("hit_rate@10", "ndcg@10")
+_SHOWN_METRICS: Final = ("hit_rate@10", "ndcg@10")
 # In this order: a step with several outputs shows the first that is listed.
-_DESCRIBE: Final[Mapping[str, Callable[[Output], str]]] = {
+_DESCRIBE: Final[Mapping[str, Callable[[Artifact], str]]] = {
     "pushed_model": _pushed_model,
     "run_report": _run_report,
     "evaluation": _evaluation,

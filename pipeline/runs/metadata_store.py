@@ -1,34 +1,41 @@
-"""What ML Metadata knows of the runs of a workspace, read without TFX.
+"""Reads runs, steps and artifacts from ML Metadata, without importing TFX.
 
-Nothing is kept by hand: runs, steps and artifacts are what TFX recorded, and figures
-are read from the artifacts that it names. No query language is used, since not every
-build of ML Metadata has it.
+Runs are what TFX recorded; nothing is recorded a second time. ML Metadata's filter
+queries are not used: not every build supports them.
 """
 
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
-from pipeline.runs.headlines import Output
-from pipeline.runs.run_record import Artifact, PastRun, Step
+from pipeline.runs.run_record import Artifact, RunRecord, Step
 from pipeline.runs.workspace import Workspace
 from trainer.errors import UsageError, UserError
 
 LATEST: Final = "latest"
-# Of ML Metadata's Execution.State.
-_STATES: Final = {2: "running", 3: "done", 4: "failed", 5: "cached", 6: "failed"}
-# Of ML Metadata's Event.Type: declared or actual.
-_OUTPUT_EVENTS: Final = frozenset({1, 4})
-_INPUT_EVENTS: Final = frozenset({2, 3})
+# ML Metadata's Execution.State -> state of a step.
+_STATES: Final = {
+    "RUNNING": "running",
+    "COMPLETE": "done",
+    "CACHED": "cached",
+    "FAILED": "failed",
+    "CANCELED": "failed",
+}
+# Of ML Metadata's Event.Type.
+_OUTPUT: Final = ("OUTPUT", "DECLARED_OUTPUT")
+_INPUT: Final = ("INPUT", "DECLARED_INPUT")
+_VALUE_TYPES: Final = ("int_value", "double_value", "string_value")
 
 
-def connect(workspace: Workspace, *, writes: bool = False) -> Any:
-    """Returns the workspace's store of ML Metadata, for reading if not asked otherwise.
+def connect(workspace: Workspace, *, writable: bool = False) -> Any:
+    """Opens the ML Metadata store of a workspace.
 
     Raises:
-      UserError: No run has written any yet.
+      UserError: No run was recorded yet.
     """
     path = workspace.metadata_db
     if not path.is_file():
@@ -40,156 +47,185 @@ def connect(workspace: Workspace, *, writes: bool = False) -> Any:
     from ml_metadata.proto import metadata_store_pb2
 
     connection = metadata_store_pb2.ConnectionConfig()
-    connection.sqlite.filename_uri = str(path)
-    mode = connection.sqlite
-    mode.connection_mode = mode.READWRITE if writes else mode.READONLY
+    sqlite = connection.sqlite
+    sqlite.filename_uri = str(path)
+    sqlite.connection_mode = sqlite.READWRITE if writable else sqlite.READONLY
     return metadata_store.MetadataStore(connection)
 
 
-class History:
-    """The runs of a workspace, oldest first."""
+class MetadataStoreReader:
+    """Reads runs and steps from a store."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        """Opens ML Metadata for reading.
+    def __init__(self, store: Any, location: str = "ML Metadata") -> None:
+        """Reads from an open store.
+
+        Args:
+          store: An `ml_metadata` `MetadataStore`.
+          location: Where it is, for error messages.
+        """
+        self._store = store
+        self._location = location
+
+    @classmethod
+    def open(cls, root: Path) -> MetadataStoreReader:
+        """Opens the store of a workspace for reading.
+
+        Args:
+          root: Folder of the workspace.
 
         Raises:
-          UserError: No run has written any yet.
+          UserError: It is not a workspace, or no run was recorded yet.
         """
-        self._workspace = workspace
-        self._store = connect(workspace)
-        self._types = {t.id: t.name for t in self._store.get_artifact_types()}
+        workspace = Workspace.open(root)
+        return cls(connect(workspace), str(workspace.root))
 
-    def runs(self) -> list[PastRun]:
+    def runs(self) -> list[RunRecord]:
         """Returns all runs, oldest first."""
-        contexts = self._store.get_contexts_by_type("pipeline_run")
-        return [self._run(c) for c in sorted(contexts, key=lambda c: c.name)]
+        return [self._run(context) for context in self._run_contexts()]
 
-    def run(self, name: str) -> PastRun:
-        """Returns the run of that id, or of an id that begins so; or the latest.
+    def run(self, name: str) -> RunRecord:
+        """Returns one run.
+
+        Args:
+          name: Its id, the beginning of its id, or "latest".
 
         Raises:
-          UsageError: No run, or more than one, is meant.
+          UsageError: No run, or more than one, has that name.
         """
-        contexts = self._store.get_contexts_by_type("pipeline_run")
-        ids = sorted(context.name for context in contexts)
-        found = [i for i in ids if i.startswith(name)] if name != LATEST else ids[-1:]
+        contexts = self._run_contexts()
+        if name == LATEST:
+            found = contexts[-1:]
+        else:
+            found = [c for c in contexts if c.name.startswith(name)]
         if len(found) != 1:
             what = f"{len(found)} runs begin with" if found else "There is no run"
-            known = ", ".join(ids[-5:]) or "none"
+            known = ", ".join(c.name for c in contexts[-5:]) or "no runs"
             raise UsageError(
-                f"{what} {name!r} in {self._workspace.root}",
-                f"Name one of the newest ({known}), or see `two-tower runs`.",
+                f"{what} {name!r} in {self._location}",
+                f"The newest are: {known}. See `two-tower runs` for all.",
             )
-        return self._run(next(c for c in contexts if c.name == found[0]))
+        return self._run(found[0])
+
+    def step(self, execution_id: int) -> Step:
+        """Returns the step of an execution."""
+        [step] = self._steps(self._store.get_executions_by_id([execution_id]))
+        return step
+
+    def pushed_models(self) -> list[Artifact]:
+        """Returns what Pusher recorded of the models that it pushed, oldest first."""
+        found = sorted(
+            self._store.get_artifacts_by_type("PushedModel"), key=lambda a: a.id
+        )
+        artifacts = (_artifact(artifact) for artifact in found)
+        return [a for a in artifacts if "pushed_version" in a.properties]
 
     def upstream(self, version: str) -> list[Step]:
-        """Returns the steps that a pushed version came from, in their order.
+        """Returns the steps that a pushed version was made by, in their order.
 
         Raises:
           UsageError: No such version was pushed.
         """
-        pushed = {
-            artifact.custom_properties["pushed_version"].string_value: artifact.id
-            for artifact in self._store.get_artifacts_by_type("PushedModel")
-            if "pushed_version" in artifact.custom_properties
-        }
-        if version not in pushed:
-            known = ", ".join(sorted(pushed)[-5:]) or "none"
+        ids = {a.properties["pushed_version"]: a.id for a in self.pushed_models()}
+        if version not in ids:
+            known = ", ".join(sorted(ids)[-5:]) or "none"
             raise UsageError(
-                f"No run of {self._workspace.root} pushed version {version!r}",
+                f"No run of {self._location} pushed version {version!r}",
                 f"Versions that were pushed: {known}.",
             )
-        return self._made([pushed[version]])
+        return self._makers([ids[version]])
 
     def runs_with(self, step: Step) -> list[str]:
-        """Returns the ids of the runs that ran a step, not from the cache."""
+        """Returns the ids of the runs that ran a step and did not take it cached."""
         contexts = self._store.get_contexts_by_execution(step.execution_id)
         names = self._context_types
         return [c.name for c in contexts if names[c.type_id] == "pipeline_run"]
 
-    @property
+    @functools.cached_property
     def _context_types(self) -> dict[int, str]:
         return {t.id: t.name for t in self._store.get_context_types()}
 
-    def _run(self, context: Any) -> PastRun:
-        executions = self._store.get_executions_by_context(context.id)
-        return PastRun(
-            run_id=context.name,
-            started=datetime.datetime.fromtimestamp(
-                context.create_time_since_epoch / 1000, datetime.timezone.utc
-            ),
-            steps=tuple(self._steps(executions)),
-        )
+    def _run_contexts(self) -> list[Any]:
+        contexts = self._store.get_contexts_by_type("pipeline_run")
+        return sorted(contexts, key=lambda context: context.name)
 
-    def _made(self, artifact_ids: Iterable[int]) -> list[Step]:
-        """Follows artifacts up to the steps that made them, and those steps' inputs."""
+    def _run(self, context: Any) -> RunRecord:
+        steps = self._steps(self._store.get_executions_by_context(context.id))
+        started = datetime.datetime.fromtimestamp(
+            context.create_time_since_epoch / 1000, datetime.timezone.utc
+        )
+        return RunRecord(context.name, started, {step.id: step for step in steps})
+
+    def _makers(self, artifact_ids: Iterable[Any]) -> list[Step]:
+        """The steps that made artifacts, and those that made these steps' inputs."""
         found: dict[int, Step] = {}
         wanted = set(artifact_ids)
         while wanted:
             events = self._store.get_events_by_artifact_ids(sorted(wanted))
-            makers = {e.execution_id for e in events if e.type in _OUTPUT_EVENTS}
+            makers = {e.execution_id for e in events if _is(e, _OUTPUT)} - set(found)
             executions = [
                 execution
                 for execution in self._store.get_executions_by_id(sorted(makers))
-                if execution.id not in found
-                and _STATES.get(execution.last_known_state) == "done"
+                if _state(execution) == "done"
             ]
-            found |= {step.execution_id: step for step in self._steps(executions)}
             ids = [execution.id for execution in executions]
-            wanted = {
-                event.artifact_id
-                for event in self._store.get_events_by_execution_ids(ids)
-                if event.type in _INPUT_EVENTS
-            }
+            found |= dict(zip(sorted(ids), self._steps(executions), strict=True))
+            events = self._store.get_events_by_execution_ids(ids)
+            wanted = {event.artifact_id for event in events if _is(event, _INPUT)}
         return [found[execution_id] for execution_id in sorted(found)]
 
     def _steps(self, executions: Iterable[Any]) -> list[Step]:
+        """Steps in the order in which they began."""
         executions = sorted(executions, key=lambda execution: execution.id)
-        events = self._store.get_events_by_execution_ids([e.id for e in executions])
-        keys = {
-            (event.execution_id, event.artifact_id): event.path.steps[0].key
-            for event in events
-            if event.type in _OUTPUT_EVENTS
-        }
-        ids = sorted({artifact_id for _, artifact_id in keys})
-        artifacts = {a.id: a for a in self._store.get_artifacts_by_id(ids)}
-        return [self._step(execution, keys, artifacts) for execution in executions]
-
-    def _step(
-        self,
-        execution: Any,
-        keys: Mapping[tuple[int, int], str],
-        artifacts: Mapping[int, Any],
-    ) -> Step:
-        outputs = {
-            key: Artifact(
-                artifact_id,
-                self._types[artifacts[artifact_id].type_id],
-                key,
-                Output(artifacts[artifact_id].uri, _properties(artifacts[artifact_id])),
+        ids = [execution.id for execution in executions]
+        events = self._store.get_events_by_execution_ids(ids)
+        outputs = [event for event in events if _is(event, _OUTPUT)]
+        artifacts = {
+            artifact.id: _artifact(artifact)
+            for artifact in self._store.get_artifacts_by_id(
+                sorted({event.artifact_id for event in outputs})
             )
-            for (execution_id, artifact_id), key in keys.items()
-            if execution_id == execution.id
         }
-        milliseconds = (
-            execution.last_update_time_since_epoch - execution.create_time_since_epoch
-        )
+        by_execution: dict[int, dict[str, Artifact]] = {id_: {} for id_ in ids}
+        for event in outputs:
+            key = event.path.steps[0].key
+            by_execution[event.execution_id][key] = artifacts[event.artifact_id]
+        return [self._step(e, by_execution[e.id]) for e in executions]
+
+    def _step(self, execution: Any, outputs: Mapping[str, Artifact]) -> Step:
+        started = execution.create_time_since_epoch / 1000
         return Step(
             id=self._node(execution.id),
-            execution_id=execution.id,
-            state=_STATES.get(execution.last_known_state, "stopped"),
-            seconds=milliseconds / 1000,
-            parameters=_properties(execution),
+            state=_state(execution),
+            started=started,
+            seconds=execution.last_update_time_since_epoch / 1000 - started,
             outputs=outputs,
+            parameters=_properties(execution),
+            execution_id=execution.id,
         )
 
     def _node(self, execution_id: int) -> str:
         """Node id: its context is named `<pipeline>.<node>`."""
-        names = self._context_types
         for context in self._store.get_contexts_by_execution(execution_id):
-            if names[context.type_id] == "node":
+            if self._context_types[context.type_id] == "node":
                 return str(context.name).rpartition(".")[2]
         return "?"
+
+
+def _state(execution: Any) -> str:
+    from ml_metadata.proto import metadata_store_pb2
+
+    state = metadata_store_pb2.Execution.State.Name(execution.last_known_state)
+    return _STATES.get(state, "stopped")
+
+
+def _is(event: Any, types: tuple[str, ...]) -> bool:
+    from ml_metadata.proto import metadata_store_pb2
+
+    return metadata_store_pb2.Event.Type.Name(event.type) in types
+
+
+def _artifact(artifact: Any) -> Artifact:
+    return Artifact(artifact.uri, _properties(artifact), artifact.id)
 
 
 def _properties(node: Any) -> dict[str, Any]:
@@ -197,5 +233,5 @@ def _properties(node: Any) -> dict[str, Any]:
     return {
         name: getattr(value, value.WhichOneof("value"))
         for name, value in values
-        if value.WhichOneof("value") in ("int_value", "double_value", "string_value")
+        if value.WhichOneof("value") in _VALUE_TYPES
     }

@@ -1,4 +1,8 @@
-"""A run that is over, as ML Metadata and its artifacts tell of it."""
+"""What is known of one run: its steps, their artifacts and what those contain.
+
+The same record describes a run of the past, read from ML Metadata
+(`pipeline.runs.metadata_store`), and one that goes on (`pipeline.local.live_run`).
+"""
 
 from __future__ import annotations
 
@@ -7,89 +11,106 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from pipeline.runs.headlines import Output
 from trainer.train_report import TRAIN_REPORT_FILE
-from trainer.tuning.hyperparameters import override
+from trainer.tuning.hyperparameters import SEARCH_FILE, override
+
+EVALUATION_FILE: Final = "retrieval_summary.json"
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """An artifact.
+    """One output artifact of a step.
 
     Attributes:
-      id: Of ML Metadata.
-      type: Name of its type, such as "Model".
-      key: Output key of the step that made it.
-      output: Its folder and properties.
+      uri: Its folder.
+      properties: Properties and custom properties from ML Metadata.
+      id: Its id there; None if not known.
     """
 
-    id: int
-    type: str
-    key: str
-    output: Output
+    uri: str
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    id: int | None = None
+
+    def read_json(self, name: str) -> Any:
+        """Content of a JSON file of the artifact; None if there is no such file."""
+        path = Path(self.uri) / name
+        return json.loads(path.read_text("utf-8")) if path.is_file() else None
+
+    def json_property(self, name: str) -> Any:
+        """Value of a property that holds JSON; None if it is absent or empty."""
+        text = self.properties.get(name)
+        return json.loads(text) if text else None
 
 
-@dataclass(frozen=True)
+Artifacts = Mapping[str, Artifact]
+
+
+@dataclass
 class Step:
-    """One execution of a step.
+    """One node of the pipeline in one run.
 
     Attributes:
       id: Node id.
-      execution_id: Of ML Metadata.
-      state: running, done, cached or failed.
-      seconds: From its start to its end.
-      parameters: Its execution properties.
-      outputs: Output key -> artifact.
+      state: waiting, running, done, cached, failed or stopped.
+      started: Unix time at which it began to run, in seconds.
+      seconds: How long it took; 0 until it has ended.
+      headline: One line about its result; empty if there is none.
+      outputs: Output key -> artifact; empty until it is done or cached.
+      parameters: Its execution properties, if read from ML Metadata.
+      execution_id: Id of its execution in ML Metadata; None if not known.
     """
 
     id: str
-    execution_id: int
-    state: str
-    seconds: float
-    parameters: Mapping[str, Any]
-    outputs: Mapping[str, Artifact]
+    state: str = "waiting"
+    started: float = 0.0
+    seconds: float = 0.0
+    headline: str = ""
+    outputs: Artifacts = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    execution_id: int | None = None
 
 
-@dataclass(frozen=True)
-class PastRun:
+@dataclass
+class RunRecord:
     """One run.
 
     Attributes:
       run_id: Its name, which begins with its start.
       started: UTC.
-      steps: In the order in which they ran.
+      steps: Node id -> step, in the order in which they run.
     """
 
     run_id: str
     started: datetime.datetime
-    steps: tuple[Step, ...] = field(repr=False)
+    steps: dict[str, Step] = field(default_factory=dict, repr=False)
 
     @property
     def state(self) -> str:
-        """Succeeded where it came to the report, failed, or stopped in between.
+        """One word for the outcome.
 
-        Tuned where it was a search alone.
-
-        Cleaned where it succeeded and its report was removed since.
+        * `failed`: a step failed.
+        * `succeeded`: the run came to its report.
+        * `cleaned`: the same, but the report was removed since.
+        * `tuned`: the run was a search, which ends with the Tuner.
+        * `stopped`: the run ended anywhere else.
         """
-        states = {step.state for step in self.steps}
-        if "failed" in states:
+        if any(step.state == "failed" for step in self.steps.values()):
             return "failed"
         report = self.output("run_report")
-        if report is None:
-            is_search = bool(self.steps) and "tuner_results" in self.steps[-1].outputs
-            return "tuned" if is_search else "stopped"
-        return "succeeded" if Path(report.uri).is_dir() else "cleaned"
+        if report is not None:
+            return "succeeded" if Path(report.uri).is_dir() else "cleaned"
+        last = list(self.steps.values())[-1:]
+        return "tuned" if last and "tuner_results" in last[0].outputs else "stopped"
 
     @property
     def config(self) -> dict[str, Any]:
-        """The whole configuration, with what the Tuner chose in place of its own.
+        """The whole configuration, with the values that the Tuner chose.
 
-        Empty where the run did not come to the report.
+        Read from the parameters of ReportGen: empty if the run did not come to it.
         """
-        for step in self.steps:
+        for step in self.steps.values():
             if "run_report" in step.outputs and "config" in step.parameters:
                 content: dict[str, Any] = json.loads(step.parameters["config"])
                 return override(content, self.training.get("tuned", {}))
@@ -97,36 +118,56 @@ class PastRun:
 
     @property
     def data(self) -> dict[str, Any]:
-        """What MovieLensExampleGen says of the data; empty where it did not end."""
+        """Summary of the data by MovieLensExampleGen; empty if that did not end."""
         examples = self.output("examples")
-        text = examples.properties.get("summary", "{}") if examples else "{}"
-        content: dict[str, Any] = json.loads(text)
-        return content
+        return (examples and examples.json_property("summary")) or {}
 
     @property
     def evaluation(self) -> dict[str, Any]:
-        """`retrieval_summary.json`; empty where there is none."""
-        return self._json("evaluation", "retrieval_summary.json")
+        """`retrieval_summary.json`; empty if there is none."""
+        return self._json("evaluation", EVALUATION_FILE)
 
     @property
     def training(self) -> dict[str, Any]:
-        """`train_report.json`; empty where there is none."""
+        """`train_report.json`; empty if there is none."""
         return self._json("model_run", TRAIN_REPORT_FILE)
 
     @property
+    def tuning(self) -> dict[str, Any]:
+        """`search.json` of the Tuner; empty if there is none."""
+        return self._json("tuner_results", SEARCH_FILE)
+
+    @property
+    def serving_faults(self) -> list[str]:
+        """Why ServabilityCheck refused the model; empty if it did not."""
+        found = (step.outputs.get("blessing") for step in self.steps.values())
+        return [f for blessing in found if blessing for f in serving_faults(blessing)]
+
+    @property
+    def report_page(self) -> Path | None:
+        """The HTML page about the run; None if there is none."""
+        output = self.output("run_report")
+        return next(Path(output.uri).glob("*.html"), None) if output else None
+
+    @property
     def version(self) -> str | None:
-        """Version under which its model is served; None if it was not pushed."""
+        """Version under which the model is served; None if it was not pushed."""
         pushed = self.output("pushed_model")
         version = pushed.properties.get("pushed_version") if pushed else None
         return str(version) if version else None
 
-    def output(self, key: str) -> Output | None:
+    def output(self, key: str) -> Artifact | None:
         """The artifact under an output key that only one step has."""
-        for step in self.steps:
+        for step in self.steps.values():
             if key in step.outputs:
-                return step.outputs[key].output
+                return step.outputs[key]
         return None
 
     def _json(self, key: str, name: str) -> dict[str, Any]:
         output = self.output(key)
-        return (output.read_json(name) if output else None) or {}
+        return (output and output.read_json(name)) or {}
+
+
+def serving_faults(blessing: Artifact) -> list[str]:
+    """Why ServabilityCheck refused a model; empty if it did not."""
+    return blessing.json_property("reasons") or []

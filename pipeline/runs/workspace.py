@@ -17,21 +17,31 @@ from __future__ import annotations
 import contextlib
 import datetime
 import fcntl
+import json
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pipeline.runs import workspace_checks
+from pipeline.atomic_files import write_json
 from trainer.errors import UserError
 
 DEFAULT_ROOT: Final = Path("workspace")
 ENV_VAR: Final = "TWO_TOWER_WORKSPACE"
+FORMAT: Final = 1
+_LOCK: Final = ".lock"
+_MARKER: Final = "workspace.json"
+_NAMES: Final = frozenset(
+    {_MARKER, _LOCK, "metadata.sqlite", "artifacts", "serving", "data", "runs"}
+)
+_OTHER_FOLDER: Final = "Choose another folder with --workspace."
+_RUN_FIRST: Final = "Run `two-tower run` first, or name its folder with --workspace."
 
 
 @dataclass(frozen=True)
-class Run:
+class RunFiles:
     """The files of one run.
 
     Attributes:
@@ -44,17 +54,17 @@ class Run:
 
     @property
     def log(self) -> Path:
-        """Everything that TFX, Beam and TensorFlow print."""
+        """The output of TFX, Beam and TensorFlow."""
         return self.path / "run.log"
 
     @property
     def events(self) -> Path:
-        """Progress events, one JSON object a line: see `trainer.progress`."""
+        """Progress events, one JSON object a line; see `trainer.progress`."""
         return self.path / "events.jsonl"
 
     @property
     def summary(self) -> Path:
-        """The outcome: see `pipeline.runs.summary`."""
+        """The outcome; see `pipeline.runs.summary`."""
         return self.path / "summary.json"
 
     @property
@@ -75,21 +85,21 @@ class Workspace:
 
         Args:
           root: The folder.
-          create: Make it where it is absent, and check that it can be written.
+          create: Create it if it is absent, and check that it can be written.
 
         Raises:
-          UserError: It is absent, no folder, of another format, holds other files or
+          UserError: It is absent, not a folder, of another format, holds other files or
             cannot be written.
         """
         workspace = cls(Path(os.path.abspath(root)))
         if create:
-            workspace_checks.create(workspace.root)
+            _create(workspace.root)
         elif not workspace.root.is_dir():
             raise UserError(
                 f"There is no workspace at {workspace.root}",
-                "Run `two-tower run` first, or name its folder with --workspace.",
+                _RUN_FIRST,
             )
-        workspace_checks.check_format(workspace.root)
+        _check_format(workspace.root)
         return workspace
 
     @property
@@ -113,7 +123,7 @@ class Workspace:
         return self.root / "runs"
 
     def data_dir(self, dataset: str) -> Path:
-        """Where the files of an edition are fetched to."""
+        """Folder of the fetched files of an edition."""
         return self.root / "data" / dataset
 
     def newest_model(self) -> Path:
@@ -140,8 +150,8 @@ class Workspace:
         ]
         return sorted(found, key=lambda path: int(path.name))
 
-    def new_run(self) -> Run:
-        """Makes the folder of a new run; `runs/latest` follows with `publish`."""
+    def new_run(self) -> RunFiles:
+        """Makes the folder of a new run; `publish` points `runs/latest` to it."""
         self.runs_dir.mkdir(exist_ok=True)
         while True:
             now = datetime.datetime.now(datetime.timezone.utc)
@@ -150,12 +160,12 @@ class Workspace:
                 (self.runs_dir / run_id).mkdir()
                 return self.run_files(run_id)
 
-    def run_files(self, run_id: str) -> Run:
+    def run_files(self, run_id: str) -> RunFiles:
         """The files of a run."""
-        return Run(run_id, self.runs_dir / run_id)
+        return RunFiles(run_id, self.runs_dir / run_id)
 
-    def publish(self, run: Run) -> None:
-        """Points `runs/latest` at a run, in one step."""
+    def publish(self, run: RunFiles) -> None:
+        """Points `runs/latest` to a run, atomically."""
         link = self.runs_dir / f".latest-{run.run_id}"
         link.symlink_to(run.run_id)
         link.replace(self.runs_dir / "latest")
@@ -165,13 +175,13 @@ class Workspace:
         """Holds the workspace for one run.
 
         Yields:
-          The lock's file descriptor. A child process that inherits it keeps the lock
-          until it ends, even if its parent was killed.
+          The lock's file descriptor. A subprocess that inherits it keeps the lock until
+          it ends, even if its parent was killed.
 
         Raises:
           UserError: Another run holds it.
         """
-        with open(self.root / workspace_checks.LOCK, "a+", encoding="utf-8") as file:
+        with open(self.root / _LOCK, "a+", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -185,3 +195,65 @@ class Workspace:
             file.write(str(os.getpid()))
             file.flush()
             yield file.fileno()
+
+
+def _create(root: Path) -> None:
+    """Makes a folder a workspace if it is not one, and checks that it can be written.
+
+    Raises:
+      UserError: It is a file, holds other files or cannot be written.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if not (root / _MARKER).exists():
+            _refuse_foreign_files(root)
+            write_json(root / _MARKER, {"format": FORMAT})
+        with tempfile.TemporaryFile(dir=root):
+            pass  # only writing detects a read-only mount
+    except FileExistsError as error:
+        raise UserError(
+            f"The workspace {root} is a file, not a folder", _OTHER_FOLDER
+        ) from error
+    except NotADirectoryError as error:
+        raise UserError(
+            f"The workspace {root} would lie inside a file", _OTHER_FOLDER
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"The workspace {root} cannot be written: {error.strerror}",
+            f"Make it writable. {_OTHER_FOLDER}",
+        ) from error
+
+
+def _check_format(root: Path) -> None:
+    """Raises `UserError` if a folder is not a workspace of this format."""
+    marker = root / _MARKER
+    try:
+        found = json.loads(marker.read_text(encoding="utf-8"))["format"]
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{root} is not a workspace: it has no {_MARKER}",
+            _RUN_FIRST,
+        ) from error
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise UserError(
+            f'{marker} is damaged: it must contain {{"format": {FORMAT}}}',
+            _OTHER_FOLDER,
+        ) from error
+    if found != FORMAT:
+        raise UserError(
+            f"The workspace {root} has format {found}, but this version "
+            f"reads format {FORMAT}",
+            "Choose another folder with --workspace, or use the version of "
+            "two-tower that made it.",
+        )
+
+
+def _refuse_foreign_files(root: Path) -> None:
+    foreign = sorted({p.name for p in root.iterdir()} - _NAMES)
+    if foreign:
+        raise UserError(
+            f"{root} is not a workspace: it holds other files, such as {foreign[0]}, "
+            f"and no {_MARKER}",
+            "Choose an empty or a new folder with --workspace.",
+        )

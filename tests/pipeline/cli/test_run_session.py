@@ -15,7 +15,9 @@ import psutil
 import pytest
 from rich.console import Console
 
-from pipeline.cli.run_session import Watch
+from pipeline.cli.run_report import report, report_success
+from pipeline.cli.run_view import make_view
+from pipeline.local.session import Session
 from pipeline.runs.workspace import Workspace
 from tests.fixtures.command import environment, two_tower
 from tests.fixtures.movielens_files import write_csv
@@ -73,8 +75,9 @@ def watch(
     )
     with workspace.lock() as lock:
         command = [sys.executable, "-c", START + script, str(run.events)]
-        watcher = Watch(console, workspace, run, "ml-tiny", "1.16.0")
-        code = watcher.follow(command, lock)
+        session = Session(workspace, run, "ml-tiny", "1.16.0")
+        finished = session.follow(command, lock, make_view(console))
+    code = report(console, finished, report_success)
     assert (workspace.runs_dir / "latest").resolve() == run.path
     assert "third-party noise" in run.log.read_text()
     assert isinstance(console.file, io.StringIO)

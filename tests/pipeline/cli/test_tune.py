@@ -12,9 +12,11 @@ import pytest
 from rich.console import Console
 
 from pipeline.cli.options import ConfigOptions
-from pipeline.cli.run_session import Watch
+from pipeline.cli.run_report import report
+from pipeline.cli.run_view import make_view
 from pipeline.cli.tune_report import TuneReport
 from pipeline.config.loading import load
+from pipeline.local.session import Session
 from pipeline.runs.workspace import Workspace
 from tests.fixtures.command import error_line, two_tower
 
@@ -85,7 +87,7 @@ def search(
         ],
     )
     changed = ("train.epochs=3", "train.learning_rate=0.1", "tune.trials=9")
-    report = TuneReport(
+    tune_report = TuneReport(
         config.tune,
         folder / "best.yaml",
         ConfigOptions(None, (Path("mine.yaml"),), changed),
@@ -93,8 +95,9 @@ def search(
     )
     with workspace.lock() as lock:
         command = [sys.executable, "-c", SEARCH, str(run.events), json.dumps(trials)]
-        watcher = Watch(console, workspace, run, "ml-tiny", "1.16.0", report)
-        code = watcher.follow(command, lock)
+        session = Session(workspace, run, "ml-tiny", "1.16.0")
+        finished = session.follow(command, lock, make_view(console))
+    code = report(console, finished, tune_report)
     assert isinstance(console.file, io.StringIO)
     return code, console.file.getvalue(), json.loads(run.summary.read_text())
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from pipeline.local.events import EventReader, record_events
-from pipeline.runs.headlines import Output
-from pipeline.runs.run_state import RunState
+from pipeline.local.live_run import LiveRun
+from pipeline.runs.run_record import Artifact
 from trainer.progress import Event
 
 pytestmark = pytest.mark.slow
 
 
-def noted(artifact: Output | None) -> list[Any]:
+def noted(artifact: Artifact | None) -> list[Any]:
     """Step and run that an artifact's properties name, and whether there is a time."""
     assert artifact is not None
     properties = artifact.properties
@@ -32,7 +32,7 @@ class Workshop:
         self._path = folder / "events.jsonl"
         self._reader = EventReader(self._path)
 
-    def run(self, limit: int, run_id: str, enable_cache: bool = True) -> RunState:
+    def run(self, limit: int, run_id: str, enable_cache: bool = True) -> LiveRun:
         from pipeline.local.progress_runner import ProgressDagRunner
         from tests.fixtures.toy_pipeline import toy_pipeline
 
@@ -45,8 +45,8 @@ class Workshop:
             self.events = list(self._reader.read())
         return self.state()
 
-    def state(self) -> RunState:
-        state = RunState()
+    def state(self) -> LiveRun:
+        state = LiveRun("")
         for event in self.events:
             state.update(event)
         return state
@@ -57,7 +57,7 @@ def workshop(tmp_path: Path) -> Workshop:
     return Workshop(tmp_path)
 
 
-def states(state: RunState) -> list[str]:
+def states(state: LiveRun) -> list[str]:
     return [step.state for step in state.steps.values()]
 
 
@@ -72,12 +72,12 @@ def test_steps_run_once_and_are_cached_after(workshop: Workshop) -> None:
         ("Gate", "running"),
         ("Gate", "done"),
     ]
-    figures = [step.figure for step in first.steps.values()]
-    assert figures == ["rows: train 5", "no problems", "version 7"]
+    headlines = [step.headline for step in first.steps.values()]
+    assert headlines == ["rows: train 5", "no problems", "version 7"]
 
     second = workshop.run(limit=9, run_id="run-2")
     assert states(second) == ["cached"] * 3
-    assert [step.figure for step in second.steps.values()] == figures
+    assert [step.headline for step in second.steps.values()] == headlines
     # A cached step's outputs are those of the run that made them.
     for key in ("examples", "report", "model"):
         assert second.output(key) == first.output(key)
@@ -97,7 +97,6 @@ def test_a_failure_in_a_beam_worker_is_told_in_one_line(workshop: Workshop) -> N
         workshop.run(limit=2, run_id="run-1")
     state = workshop.state()
     assert states(state) == ["done", "failed", "waiting"]
-    assert state.failed_step == "Gate"
     assert state.error == "3 is above 2. Raise the limit."
     # What failed is not in the cache; what went well is.
     assert states(workshop.run(limit=9, run_id="run-2")) == ["cached", "done", "done"]

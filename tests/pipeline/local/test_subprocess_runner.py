@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.local.subprocess_runner import Child, explain_exit
-from pipeline.runs.workspace import Run, Workspace
+from pipeline.local.subprocess_runner import SubprocessRunner, explain_exit
+from pipeline.runs.workspace import RunFiles, Workspace
 from tests.fixtures.command import environment
 from trainer.progress import Event
 
@@ -39,11 +39,11 @@ def lock(workspace: Workspace) -> Iterator[int]:
         yield descriptor
 
 
-def start(script: str, run: Run, lock: int) -> Child:
-    return Child([sys.executable, "-c", script, str(run.events)], run, lock)
+def start(script: str, run: RunFiles, lock: int) -> SubprocessRunner:
+    return SubprocessRunner([sys.executable, "-c", script, str(run.events)], run, lock)
 
 
-def all_events(child: Child) -> list[Event]:
+def all_events(child: SubprocessRunner) -> list[Event]:
     with child:
         return [event for event in child.events() if event]
 
@@ -88,11 +88,12 @@ def test_a_crash_names_its_signal_and_leaves_a_trace(
 WATCH = """
 import sys
 from pathlib import Path
-from pipeline.local.subprocess_runner import Child
+from pipeline.local.subprocess_runner import SubprocessRunner
 from pipeline.runs.workspace import Workspace
 workspace = Workspace.open(Path(sys.argv[1]), create=True)
 with workspace.lock() as lock:
-    child = Child([sys.executable, "-c", sys.argv[2]], workspace.new_run(), lock)
+    command = [sys.executable, "-c", sys.argv[2]]
+    child = SubprocessRunner(command, workspace.new_run(), lock)
     with child:
         list(child.events())
 print(child.peak_rss_mb)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.runs.cleaning import carry_out, plan
-from pipeline.runs.metadata_store import History
+from pipeline.runs.metadata_store import MetadataStoreReader
 from pipeline.runs.workspace import Workspace
 from tests.fixtures.command import error_line, two_tower
 from tests.fixtures.recorded_runs import Records
@@ -74,7 +74,9 @@ def test_old_versions_go_with_what_they_were_made_of(
     assert versions(workspace) == ["2"]
     # What a kept run took from the cache stays, whoever made it.
     assert left(workspace) == {"e1", "m3", "2", "r3", "c", "d", "latest"}
-    states = {run.run_id: run.state for run in History(workspace).runs()}
+    states = {
+        run.run_id: run.state for run in MetadataStoreReader.open(workspace.root).runs()
+    }
     assert states == {"a": "cleaned", "b": "cleaned", "c": "succeeded", "d": "failed"}
 
 

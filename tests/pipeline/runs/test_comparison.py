@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.runs.comparison import CommonUsers, compare
-from pipeline.runs.headlines import Output
-from pipeline.runs.run_record import Artifact, PastRun, Step
+from pipeline.runs.run_record import Artifact, RunRecord, Step
 
 _NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
 
@@ -27,7 +26,7 @@ def past(
     config: dict[str, Any],
     candidate: dict[str, float],
     ranks: Ranks | None = None,
-) -> PastRun:
+) -> RunRecord:
     folder.mkdir()
     if ranks is not None:
         rows = [
@@ -40,11 +39,12 @@ def past(
     (folder / "retrieval_summary.json").write_text(json.dumps(summary))
 
     def step(key: str, parameters: dict[str, Any]) -> Step:
-        artifact = Artifact(1, "Any", key, Output(str(folder)))
-        return Step("Any", 1, "done", 1.0, parameters, {key: artifact})
+        outputs = {key: Artifact(str(folder))}
+        return Step(key, "done", outputs=outputs, parameters=parameters)
 
     report = step("run_report", {"config": json.dumps(config)})
-    return PastRun(folder.name, _NOW, (step("evaluation", {}), report))
+    steps = {step_.id: step_ for step_ in (step("evaluation", {}), report)}
+    return RunRecord(folder.name, _NOW, steps)
 
 
 def test_what_was_changed_and_what_came_of_it(tmp_path: Path) -> None:

@@ -4,11 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pipeline.local.live_run import LiveRun
 from pipeline.runs import summary
-from pipeline.runs.run_state import RunState
 from trainer.progress import Event
 
-MEASURED = summary.Measured("20260101T000000.000000Z", "ml-100k", "1.16.0", 12.345, 800)
 METRICS = {"hit_rate@10": 0.2, "mrr": float("nan")}
 
 
@@ -23,15 +22,26 @@ def step(name: str, state: str, **outputs: dict[str, Any]) -> Event:
     return {"kind": "step", "id": name, "state": state, "time": 0.0, **ended}
 
 
-def state_of(*events: Event) -> RunState:
-    state = RunState()
+def build(run: LiveRun) -> summary.Summary:
+    return summary.build(
+        run,
+        run.error,
+        dataset="ml-100k",
+        tfx_version="1.16.0",
+        wall_seconds=12.345,
+        peak_rss_mb=800,
+    )
+
+
+def state_of(*events: Event) -> LiveRun:
+    state = LiveRun("20260101T000000.000000Z")
     nodes = [event["id"] for event in events if event["kind"] == "step"]
     for event in ({"kind": "pipeline", "nodes": [*nodes, "Last"]}, *events):
         state.update(event)
     return state
 
 
-def whole_run(folder: Path, pushed: int = 1) -> RunState:
+def whole_run(folder: Path, pushed: int = 1) -> LiveRun:
     evaluation = write_json(
         folder / "evaluation" / "retrieval_summary.json",
         {
@@ -55,7 +65,7 @@ def whole_run(folder: Path, pushed: int = 1) -> RunState:
 
 
 def test_it_holds_what_programs_read(tmp_path: Path) -> None:
-    content = summary.build(MEASURED, whole_run(tmp_path)).as_json()
+    content = build(whole_run(tmp_path)).as_json()
     assert json.loads(json.dumps(content, allow_nan=False)) == {
         "run_id": "20260101T000000.000000Z",
         "dataset": "ml-100k",
@@ -89,11 +99,11 @@ def test_what_the_tuner_found_is_told(tmp_path: Path) -> None:
     results = write_json(tmp_path / "results" / "search.json", search)
     output = {"uri": results, "properties": {}}
     state = state_of(step("Tuner", "cached", tuner_results=output))
-    assert summary.build(MEASURED, state).tuning == search
+    assert build(state).tuning == search
 
 
 def test_what_was_not_pushed_is_no_pushed_model(tmp_path: Path) -> None:
-    assert summary.build(MEASURED, whole_run(tmp_path, 0)).pushed_model is None
+    assert build(whole_run(tmp_path, 0)).pushed_model is None
 
 
 def test_a_model_that_cannot_be_served_says_why() -> None:
@@ -101,7 +111,7 @@ def test_a_model_that_cannot_be_served_says_why() -> None:
     state = state_of(
         step("Check", "done", blessing={"uri": "x", "properties": properties})
     )
-    assert summary.build(MEASURED, state).reasons == ["not servable: it is slow"]
+    assert build(state).reasons == ["not servable: it is slow"]
 
 
 def test_a_failed_run_has_one_too() -> None:
@@ -110,7 +120,7 @@ def test_a_failed_run_has_one_too() -> None:
         {"kind": "error", "step": "Gate", "cause": "rating 99", "remedy": "Mend it."},
         {"kind": "error", "step": None, "cause": "Execution 7 failed", "remedy": ""},
     )
-    found = summary.build(MEASURED, state)
+    found = build(state)
     assert (found.state, found.error) == ("failed", "rating 99. Mend it.")
     assert found.metrics == {"candidate": None, "baseline": None, "popularity": None}
     assert (found.blessed, found.train_seconds) == (False, None)
@@ -121,6 +131,6 @@ def test_a_run_that_died_failed_in_the_step_that_ran() -> None:
     state = state_of(running)
     event = state.fail("the run was killed", "Free some memory.")
     assert (event["id"], event["state"]) == ("Trainer", "failed")
-    found = summary.build(MEASURED, state)
+    found = build(state)
     assert found.steps[0]["state"] == "failed"
     assert found.error == "the run was killed. Free some memory."

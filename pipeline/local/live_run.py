@@ -1,0 +1,78 @@
+"""A run that goes on, put together from its progress events."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from dataclasses import dataclass, field
+
+from pipeline.runs.run_record import Artifact, RunRecord, Step
+from trainer.progress import Event
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.timezone.utc)
+
+
+@dataclass
+class LiveRun(RunRecord):
+    """Grows with each event of the run.
+
+    Attributes:
+      cause: Why the run failed, in one line; empty while it has not.
+      remedy: What to do about it; may be empty.
+    """
+
+    started: datetime.datetime = field(default_factory=_now)
+    cause: str = ""
+    remedy: str = ""
+
+    def update(self, event: Event) -> None:
+        """Applies one event; see `trainer.progress` for their fields."""
+        kind = event["kind"]
+        if kind == "pipeline":
+            self.steps = {node: Step(node) for node in event["nodes"]}
+        elif kind == "step":
+            self._update_step(event)
+        elif kind == "error" and not self.cause:  # a step's comes before the run's
+            self.cause = event["cause"]
+            self.remedy = event["remedy"]
+
+    @property
+    def running(self) -> Step | None:
+        """The step that runs now."""
+        states = (step for step in self.steps.values() if step.state == "running")
+        return next(states, None)
+
+    @property
+    def error(self) -> str:
+        """Cause and remedy in one line; empty while nothing failed."""
+        if not self.remedy:
+            return self.cause
+        return f"{self.cause.rstrip('.')}. {self.remedy}"
+
+    def fail(self, cause: str, remedy: str) -> Event:
+        """Marks the run as failed after its subprocess ended without an error event.
+
+        Returns:
+          The event that the subprocess should have emitted.
+        """
+        self.cause, self.remedy = cause, remedy
+        running = self.running
+        if running is None:
+            return {"kind": "error", "step": None, "cause": cause, "remedy": remedy}
+        running.state = "failed"
+        running.seconds = time.time() - running.started
+        return {"kind": "step", "id": running.id, "state": "failed"}
+
+    def _update_step(self, event: Event) -> None:
+        step = self.steps[event["id"]]
+        step.state = event["state"]
+        if step.state == "running":
+            step.started = event["time"]
+            return
+        step.seconds = event["seconds"]
+        step.headline = event.get("figure", "")
+        step.outputs = {
+            key: Artifact(**fields) for key, fields in event.get("outputs", {}).items()
+        }

@@ -1,0 +1,89 @@
+"""Reading runs that TFX recorded, by the records of runs that never ran."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ml_metadata.proto import metadata_store_pb2 as proto
+
+from pipeline.runs.metadata_store import MetadataStoreReader, connect
+from pipeline.runs.workspace import Workspace
+from tests.fixtures.recorded_runs import Records
+from trainer.errors import UsageError, UserError
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace.open(tmp_path / "workspace", create=True)
+
+
+@pytest.fixture
+def reader(workspace: Workspace) -> MetadataStoreReader:
+    records = Records(workspace)
+    records.run("2026-a", {"examples": "e1", "model": "m1", "pushed_model": "1"})
+    records.run("2026-b", {"examples": "e1", "model": None})
+    return MetadataStoreReader.open(workspace.root)
+
+
+def test_runs_are_read_with_steps_states_and_outputs(
+    reader: MetadataStoreReader, workspace: Workspace
+) -> None:
+    first, second = reader.runs()
+    assert (first.run_id, second.run_id) == ("2026-a", "2026-b")
+    assert {step.id: step.state for step in second.steps.values()} == {
+        "examples": "cached",
+        "model": "failed",
+    }
+    assert second.steps["examples"].outputs == first.steps["examples"].outputs
+    assert first.version == "1" and second.version is None
+    execution = first.steps["model"].execution_id
+    assert execution is not None
+    step = reader.step(execution)
+    assert step == first.steps["model"]
+    assert step.outputs["model"].uri == str(
+        workspace.pipeline_root / "Step" / "model" / "m1"
+    )
+    assert [a.properties["pushed_version"] for a in reader.pushed_models()] == ["1"]
+
+
+def test_a_run_is_found_by_the_beginning_of_its_id(reader: MetadataStoreReader) -> None:
+    assert reader.run("latest").run_id == reader.run("2026-b").run_id == "2026-b"
+    with pytest.raises(UsageError, match="2 runs begin with '2026'"):
+        reader.run("2026")
+    with pytest.raises(UsageError, match="There is no run '1'.*2026-a, 2026-b"):
+        reader.run("1")
+
+
+def test_a_version_leads_to_the_run_that_made_it(reader: MetadataStoreReader) -> None:
+    [step] = reader.upstream("1")
+    assert (step.id, reader.runs_with(step)) == ("pushed_model", ["2026-a"])
+    with pytest.raises(UsageError, match="'2'. Versions that were pushed: 1"):
+        reader.upstream("2")
+
+
+@pytest.mark.parametrize(
+    ("name", "state"),
+    [
+        ("NEW", "stopped"),
+        ("RUNNING", "running"),
+        ("COMPLETE", "done"),
+        ("FAILED", "failed"),
+        ("CACHED", "cached"),
+        ("CANCELED", "failed"),
+    ],
+)
+def test_each_state_of_ml_metadata_has_one_of_ours(
+    reader: MetadataStoreReader, workspace: Workspace, name: str, state: str
+) -> None:
+    execution_id = reader.run("2026-a").steps["model"].execution_id
+    store = connect(workspace, writable=True)
+    [execution] = store.get_executions_by_id([execution_id])
+    execution.last_known_state = proto.Execution.State.Value(name)
+    store.put_executions([execution])
+    assert reader.run("2026-a").steps["model"].state == state
+
+
+def test_a_workspace_without_a_run_is_an_error(workspace: Workspace) -> None:
+    with pytest.raises(UserError, match="No run was recorded"):
+        MetadataStoreReader.open(workspace.root)
