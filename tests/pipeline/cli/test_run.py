@@ -1,4 +1,4 @@
-"""How a run looks and ends. The child is a script that emits what a run would."""
+"""How `two-tower run` looks and ends; the subprocess is a script that emits events."""
 
 from __future__ import annotations
 
