@@ -13,7 +13,6 @@ Example, which trains on the files in `data/ml-100k`:
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from typing import Any, Final
@@ -103,9 +102,8 @@ def create_pipeline(
         serving_dir = os.path.join(pipeline_root, "serving")
     is_local = pipeline_root and "://" not in pipeline_root
     if metadata_connection_config is None and is_local:
-        metadata_connection_config = sqlite_metadata_connection_config(
-            os.path.join(pipeline_root, "metadata.sqlite")
-        )
+        database = os.path.join(pipeline_root, "metadata.sqlite")
+        metadata_connection_config = sqlite_metadata_connection_config(database)
     example_gen = MovieLensExampleGen(
         input_base, config.data, content_fingerprint, span
     )
@@ -127,7 +125,7 @@ def _steps(
     """The graph: from examples to a pushed model and the report of the run."""
     examples = example_gen.outputs["examples"]
 
-    # Is the data fit for training?
+    # Check the data.
     statistics_gen = StatisticsGen(examples=examples)
     statistics = statistics_gen.outputs["statistics"]
     schema_importer = SchemaImporter(schema_digest=curated_schema_digest())
@@ -155,7 +153,7 @@ def _steps(
     trainer = _trainer(config, training_data, tuner)
     model = trainer.outputs["model"]
 
-    # Is it better than what is served, and can it be served itself?
+    # Push it if it is better than the live model and can be served.
     live_model = LiveModel(candidate=model, serving_dir=serving_dir)
     evaluator = RetrievalEvaluator(
         examples=examples,
@@ -190,7 +188,7 @@ def _steps(
         evaluation=evaluator.outputs["evaluation"],
         infra_blessing=servability.outputs["blessing"],
         pushed_model=pusher.outputs["pushed_model"],
-        config=_reported(config),
+        config=json.dumps(config.computed(), sort_keys=True),
     )
     return [
         *(statistics_gen, schema_importer, validator, data_gate, transform),
@@ -234,15 +232,6 @@ def _trainer(
         hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
         custom_config=to_json(config.trainer_config()),
     )
-
-
-def _reported(config: PipelineConfig) -> str:
-    """JSON of what decides on the result, and not of what a cluster gives for it."""
-    content = dataclasses.asdict(config)
-    del content["kubeflow"]
-    if not config.tune.enabled:
-        del content["tune"]
-    return json.dumps(content, sort_keys=True)
 
 
 def _add_fingerprints(nodes: list[BaseComponent], config: PipelineConfig) -> None:

@@ -10,7 +10,8 @@ See `pipeline.config.loading` for YAML files and `--set key=value`.
 
 from __future__ import annotations
 
-from typing import Annotated
+import dataclasses
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -72,3 +73,11 @@ class PipelineConfig:
             top_k=self.eval.top_k,
             exclude_seen=self.eval.exclude_seen,
         )
+
+    def computed(self) -> dict[str, Any]:
+        """Returns what decides on the result, without what a cluster gives for it."""
+        content = dataclasses.asdict(self)
+        del content["kubeflow"]
+        if not self.tune.enabled:
+            del content["tune"]
+        return content

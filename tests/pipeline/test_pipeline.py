@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -11,6 +14,7 @@ import pytest
 
 from pipeline.config import PipelineConfig, TrainConfig, TuneConfig
 from pipeline.fingerprints import code_fingerprints
+from tests.fixtures.movielens_files import write_csv
 
 TUNED = PipelineConfig(tune=TuneConfig(enabled=True))
 pytestmark = pytest.mark.slow  # importing TFX takes ten seconds
@@ -76,6 +80,60 @@ def tuned_nodes() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def nodes() -> dict[str, Any]:
     return compiled()
+
+
+@pytest.fixture
+def docstring_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs the example of the module in an empty folder, up to the compiled graph."""
+    from tfx.orchestration.local.local_dag_runner import LocalDagRunner  # noqa: PLC0415
+
+    from pipeline import pipeline as module  # noqa: PLC0415 - see above
+
+    compiled: list[Any] = []
+    monkeypatch.setattr(
+        LocalDagRunner, "run_with_ir", lambda self, ir, **_: compiled.append(ir)
+    )
+    monkeypatch.chdir(tmp_path)
+    (example,) = re.findall(r"```python\n(.*?)```", module.__doc__ or "", re.DOTALL)
+    lines = [line for line in textwrap.dedent(example).splitlines() if line]
+    assert len(lines) == 5
+
+    def run() -> Any:
+        exec("\n".join(lines), {})
+        return compiled.pop()
+
+    return run
+
+
+def test_the_example_of_five_lines_compiles(
+    docstring_example: Any, tmp_path: Path, nodes: dict[str, Any]
+) -> None:
+    graph = docstring_example()
+    made = {node.pipeline_node.node_info.id: node.pipeline_node for node in graph.nodes}
+    assert list(made) == list(nodes)
+    assert parameter(made["LiveModel"], "serving_dir") == "out/serving"
+    example_gen = made["MovieLensExampleGen"]
+    assert parameter(example_gen, "input_base") == "data/ml-100k"
+    config = graph.deployment_config
+    assert b"out/metadata.sqlite" in config.SerializeToString()
+    assert b"fn_api_runner" in config.SerializeToString()
+    # The same sources, the same fingerprints.
+    assert code_hash(made["Trainer"]) == code_hash(nodes["Trainer"])
+
+
+def test_the_files_decide_on_the_cache_key_if_they_are_here(
+    docstring_example: Any, tmp_path: Path
+) -> None:
+    def example_gen() -> str:
+        (node, *_) = docstring_example().nodes
+        return str(node.pipeline_node.parameters)
+
+    folder = tmp_path / "data" / "ml-100k"
+    absent = example_gen()
+    write_csv(folder, [(1, 1, 4, 10), (1, 2, 5, 20)], [1, 2])
+    before = example_gen()
+    (folder / "ratings.csv").write_text((folder / "ratings.csv").read_text() + "\n")
+    assert len({absent, before, example_gen()}) == 3
 
 
 def test_the_order_of_the_chain(nodes: dict[str, Any]) -> None:
