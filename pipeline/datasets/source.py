@@ -1,26 +1,26 @@
-"""Which MovieLens files a run reads, and the hash of their content."""
+"""The MovieLens files that a run reads, and the fingerprint of their content."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config import DataConfig
 from pipeline.datasets import catalog
+from pipeline.datasets.download import Report
 from pipeline.datasets.fetch import fetch
 from pipeline.runs.workspace import Workspace
-from trainer.errors import UsageError
+from trainer.errors import UsageError, UserError
 
 
 @dataclass(frozen=True)
 class DataSource:
-    """Files on this disk that were found to be complete.
+    """Files on this disk, found to be complete.
 
     Attributes:
-      folder: Where they lie, absolute.
+      folder: Their folder, absolute.
       origin: Where they came from, for people.
-      fingerprint: Hash of what the configuration makes the run read.
+      fingerprint: Digest of the files that the configuration selects.
     """
 
     folder: Path
@@ -29,34 +29,56 @@ class DataSource:
 
 
 def check(config: DataConfig, data_dir: Path | None) -> None:
-    """Refuses what cannot be meant, before anything is made.
+    """Checks the choice of data, before anything is written.
 
     Raises:
-      UsageError: The edition is unknown, or `data_dir` is no folder.
+      UsageError: The edition is unknown, or `data_dir` is not a folder.
     """
     if data_dir is None:
         catalog.entry(config.dataset)
     elif not data_dir.is_dir():
         raise UsageError(
             f"--data-dir {data_dir} is not a folder",
-            "Give the folder with the MovieLens files, or leave the option out to "
-            "fetch them.",
+            "Give the folder with the MovieLens files, or omit the option to fetch "
+            "them.",
         )
+
+
+def existing_folder(config: DataConfig, workspace: Path, data_dir: Path | None) -> Path:
+    """Returns the folder with the files, without fetching them.
+
+    Args:
+      config: Names the edition.
+      workspace: Root of the workspace to which editions are fetched.
+      data_dir: The user's folder; None for the edition in the workspace.
+
+    Raises:
+      UsageError: The edition is unknown, or `data_dir` is not a folder.
+      UserError: The edition was not fetched yet.
+    """
+    check(config, data_dir)
+    folder = data_dir or Workspace.open(workspace).data_dir(config.dataset)
+    if not folder.is_dir():
+        raise UserError(
+            f"{config.dataset} is not in the workspace {workspace}",
+            f"Run `two-tower data fetch {config.dataset}`, or give --data-dir.",
+        )
+    return folder
 
 
 def resolve(
     config: DataConfig,
     workspace: Workspace,
     data_dir: Path | None,
-    say: Callable[[str], None],
+    report: Report,
 ) -> DataSource:
-    """Takes the user's folder, or fetches the edition into the workspace.
+    """Finds the files in the user's folder, or fetches them into the workspace.
 
     Args:
       config: Names the edition.
       workspace: Where a fetched edition is kept.
       data_dir: The user's folder; None to fetch.
-      say: Is told in one line what happens.
+      report: Called with one line of text about progress.
 
     Raises:
       UserError: It cannot be fetched, a checksum is wrong or a file is missing.
@@ -64,7 +86,8 @@ def resolve(
     from components.movielens_example_gen.inputs.spans import content_fingerprint
 
     if data_dir is None:
-        fetched = fetch(config.dataset, workspace.data_dir(config.dataset).parent, say)
+        root = workspace.data_dir(config.dataset).parent
+        fetched = fetch(config.dataset, root, report)
         folder, origin = fetched.folder, fetched.source
     else:
         folder, origin = data_dir, "--data-dir"

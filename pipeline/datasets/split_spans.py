@@ -1,8 +1,8 @@
-"""Cuts an edition into spans by its real timestamps, to rehearse retraining.
+"""Splits an edition into spans by its timestamps, to rehearse retraining.
 
-Rows are copied as they are, so that a span is in the format of its edition. A movie is
-listed from the span on in which it is first rated (movies that nobody rated from the
-first), as a catalogue grows with time.
+Rows are copied unchanged, so that a span has the format of its edition. As a corpus
+grows with time, a movie is listed in the span in which it is first rated; movies that
+nobody rated are listed in the first span.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import contextlib
 import dataclasses
 import datetime
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pipeline.config import DataConfig
+from pipeline.datasets.complete_folder import complete_folder
 from trainer.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ def split_spans(
     Args:
       source: Folder of an edition.
       target: New folder for `span-1`, `span-2`.. or, with `days`, `2026-03-01`..
-      num_spans: Spans with about equally many ratings each.
-      days: Length of each span in days, UTC; its folder has the name of its last day.
-      config: Names of columns, where they are not MovieLens' own.
+      num_spans: Number of spans, with about equally many ratings each.
+      days: Length of each span in days, UTC; a folder is named by its last day.
+      config: Names of columns, if they differ from MovieLens'.
 
     Returns:
       Name and number of ratings of each span, oldest first.
@@ -56,45 +56,39 @@ def split_spans(
     from components.movielens_example_gen.inputs import spans
 
     if (num_spans is None) == (days is None):
-        raise UserError("give either num_spans or days", "Not both, and not neither.")
+        raise UserError("give either num_spans or days", "Exactly one of them.")
     if target.exists():
         raise UserError(f"{target} exists", "Give a new folder, or delete that one.")
-    # A row that was set aside would shift all after it against the lines of the file.
+    # A row set aside would shift all rows after it against the lines of the file.
     config = dataclasses.replace(config or DataConfig(), on_bad_row="fail")
     (found,) = spans.resolve(source, config)
     prepared = ingest.prepare(source, config)
     names, firsts = _cuts(prepared.data.ratings.timestamps, num_spans, days)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        ready = temporary / target.name
-        folders = [ready / name for name in names]
+    with complete_folder(target) as new:
+        folders = [new / name for name in names]
         for folder in folders:
-            folder.mkdir(parents=True)
+            folder.mkdir()
         counts = _write_ratings(found.files, prepared, firsts, folders)
         _write_movies(found.files, prepared, firsts, folders)
         for path in found.files.users:
             shutil.copy(path, folders[0] / path.name)
-        ready.rename(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return list(zip(names, counts, strict=True))
 
 
 def _cuts(
     timestamps: NDArray[np.int64], num_spans: int | None, days: int | None
 ) -> tuple[list[str], NDArray[np.int64]]:
-    """Names of the spans, and the first second of each."""
+    """Returns the names of the spans, and the first second of each."""
     import numpy as np
 
     if num_spans is not None:
         ordered = np.sort(timestamps)
-        places = np.arange(num_spans) * len(ordered) // num_spans
-        firsts = np.unique(ordered[places])
+        starts = np.arange(num_spans) * len(ordered) // num_spans
+        firsts = np.unique(ordered[starts])
         if len(firsts) < num_spans:
             raise UserError(
                 f"the ratings have too few different times for {num_spans} spans",
-                f"Ask for at most {len(firsts)}.",
+                f"Split into at most {len(firsts)}.",
             )
         return [f"span-{number + 1}" for number in range(num_spans)], firsts
     length = (days or 1) * _DAY_SECONDS
@@ -118,7 +112,7 @@ def _write_ratings(
     """Copies each line of the ratings files into the file of its span."""
     import numpy as np
 
-    # There are no bad rows: the ratings as read are the lines of the files, in order.
+    # Without bad rows the ratings as read are the lines of the files, in order.
     spans = np.searchsorted(firsts, prepared.data.ratings.timestamps, "right") - 1
     span_of_row = iter(spans.tolist())
     for path in files.ratings:

@@ -1,4 +1,4 @@
-"""How large the made-up data is, and how much taste is in it."""
+"""Configuration of synthetic data: its size, and how much taste is planted in it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from trainer.errors import UsageError
 
+# One for each group; all are in `trainer.movielens.ML_100K_GENRES`.
 GENRES: Final = (
     "Action",
     "Animation",
@@ -26,17 +27,17 @@ _RATINGS_PER_USER: Final = 150
 
 @dataclass(frozen=True, kw_only=True)
 class SynthesisConfig:
-    """What is made up.
+    """Size and properties of synthetic ratings.
 
     Attributes:
-      ratings: How many, about: a user rates no movie twice.
-      users: How many.
-      movies: How many; some are never rated.
-      groups: Groups of movies that share their fans and their first genre.
-      favourites: Groups that a user likes.
+      ratings: Number of ratings, about: a user rates no movie twice.
+      users: Number of users.
+      movies: Number of movies; some are never rated.
+      groups: Number of groups of movies with the same fans and the same genre.
+      favourites: Number of groups that a user likes.
       taste: Share of a user's ratings that go to the favourite groups.
       popularity_exponent: Of the power law; 0 makes all movies equally popular.
-      format: Whose files to imitate.
+      format: The edition whose file format is used.
       seed: Equal seeds give equal files.
     """
 
@@ -51,7 +52,7 @@ class SynthesisConfig:
     seed: int = 42
 
     def __post_init__(self) -> None:
-        """Refuses sizes that no data could have.
+        """Checks that the sizes are possible.
 
         Raises:
           UsageError: A size is not positive, or asks for more than there can be.
@@ -78,7 +79,7 @@ def parse_count(text: str) -> int:
     """Reads "500", "100k" or "2.5m".
 
     Raises:
-      UsageError: It is no such number.
+      UsageError: It has another form.
     """
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([km]?)", text.strip().lower())
     if match is None:
@@ -94,7 +95,7 @@ def config_of_size(
     family: Literal["ml-100k", "csv"] = "csv",
     seed: int = 42,
 ) -> SynthesisConfig:
-    """As many users and movies as an edition with so many ratings has, about.
+    """Returns a configuration with the sizes of an edition with that many ratings.
 
     Raises:
       UsageError: The sizes do not fit together.

@@ -1,37 +1,22 @@
-"""Makes up ratings in MovieLens' formats, with a taste that a model can find.
+"""Writes synthetic ratings in MovieLens' formats, with a taste that a model can learn.
 
 Every user has a few favourite groups of movies, and rates movies of those groups far
-more often than others. Movies' popularity follows a power law, activity a log-normal
-one, and a user's ratings come in a few sittings, as in the real data. Equal arguments
-give equal files.
+more often than others. As in the real data, the popularity of movies follows a power
+law, the activity of users a log-normal distribution, and a user's ratings come in a few
+sessions. Equal arguments give equal files.
 """
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Final
 
+from pipeline.datasets.complete_folder import complete_folder
 from pipeline.datasets.synthesis_config import GENRES, SynthesisConfig
-from pipeline.datasets.synthetic_taste import group_of, rating_blocks
-from trainer.errors import UserError
+from pipeline.datasets.synthetic_ratings import group_of, rating_blocks
+from trainer.movielens import GENDERS, ML_100K_GENRES
 
 _OCCUPATIONS: Final = ("artist", "engineer", "librarian", "student", "writer")
-_ML_100K_GENRES: Final = 19
-# Place of each genre among u.item's flags.
-_ML_100K_COLUMN: Final = {
-    "Action": 1,
-    "Animation": 3,
-    "Comedy": 5,
-    "Crime": 6,
-    "Documentary": 7,
-    "Drama": 8,
-    "Horror": 11,
-    "Musical": 12,
-    "Romance": 14,
-    "Sci-Fi": 15,
-}
 
 
 def synthesize(folder: Path, config: SynthesisConfig) -> int:
@@ -43,25 +28,15 @@ def synthesize(folder: Path, config: SynthesisConfig) -> int:
     Raises:
       UserError: The folder exists or cannot be written.
     """
-    if folder.exists():
-        raise UserError(f"{folder} exists", "Give a new folder, or delete that one.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        ready = temporary / folder.name
-        ready.mkdir()
-        _write_movies(ready, config)
+    with complete_folder(folder) as new:
+        _write_movies(new, config)
         if config.format == "ml-100k":
-            _write_users(ready, config)
-        written = _write_ratings(ready, config)
-        ready.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return written
+            _write_users(new, config)
+        return _write_ratings(new, config)
 
 
 def _title(movie: int) -> str:
-    # A comma, so that the CSV writer and every reader meet a quoted title.
+    # Some titles have a comma, so that readers are tested with quoted titles.
     suffix = ", The" if movie % 7 == 0 else ""
     return f"Movie {movie + 1}{suffix} ({1930 + movie % 90})"
 
@@ -78,15 +53,14 @@ def _write_movies(folder: Path, config: SynthesisConfig) -> None:
             if config.format == "csv":
                 out.write(f'{movie + 1},"{_title(movie)}",{genre}\r\n')
                 continue
-            flags = ["0"] * _ML_100K_GENRES
-            flags[_ML_100K_COLUMN[genre]] = "1"
+            flags = ["1" if name == genre else "0" for name in ML_100K_GENRES]
             out.write(f"{movie + 1}|{_title(movie)}|01-Jan-1995|||{'|'.join(flags)}\n")
 
 
 def _write_users(folder: Path, config: SynthesisConfig) -> None:
     with open(folder / "u.user", "w", encoding="latin-1") as out:
         for user in range(config.users):
-            gender = "FM"[user % 2]
+            gender = GENDERS[user % 2]
             occupation = _OCCUPATIONS[user % len(_OCCUPATIONS)]
             row = (user + 1, 18 + user % 50, gender, occupation, f"{user % 10**5:05d}")
             out.write("|".join(map(str, row)) + "\n")

@@ -101,7 +101,7 @@ def run_pipeline(request: RunRequest, observer: RunObserver) -> FinishedRun:
             data_config,
             workspace,
             request.data_dir,
-            say=lambda text: observer.fact("", text),
+            report=lambda text: observer.fact("", text),
         )
         observer.fact("Data", f"{data.folder} ({data.origin})")
         files = workspace.new_run()

