@@ -14,12 +14,12 @@ from trainer.errors import UsageError
 
 @dataclass(frozen=True)
 class KubeflowRequest:
-    """What the user asked for.
+    """The options of `two-tower run --kubeflow`.
 
     Attributes:
       config: The checked configuration.
-      server: Where it runs.
-      span: Last span, or None for the configuration's.
+      server: The server that runs the pipeline.
+      span: Last span, or None for that of the configuration.
       wait: Whether to follow the run to its end.
       no_cache: Whether every step runs again.
       experiment: Experiment, or None for the pipeline's own.
@@ -36,10 +36,10 @@ class KubeflowRequest:
 
 
 def run_on_kubeflow(request: KubeflowRequest) -> int:
-    """Uploads, starts and, where asked to, follows a run.
+    """Uploads the pipeline, starts a run and, with `--wait`, follows it.
 
     Returns:
-      0, or 1 where the run was followed and failed.
+      1 if the run was followed and failed, else 0.
     """
     from pipeline.kubeflow.server import runs
 
@@ -54,34 +54,34 @@ def run_on_kubeflow(request: KubeflowRequest) -> int:
         pinned_span=runs.is_pinned(span),
         no_cache=request.no_cache,
     )
-    submission = runs.Submission(request.experiment, request.service_account, span)
-    run_id = runs.start(client, version, config.name, submission)
+    settings = runs.RunSettings(request.experiment, request.service_account, span)
+    run_id = runs.start(client, version, config.name, settings)
     click.echo(f"{'Run':<10}{runs.link(client, run_id)}")
     if not request.wait:
         return 0
     try:
         return 0 if runs.follow(client, run_id, click.echo) else 1
     except KeyboardInterrupt:
-        click.echo("No longer waiting; the run goes on.", err=True)
+        click.echo("No longer waiting; the run continues.", err=True)
         raise
 
 
 def check_only_kubeflow(data_dir: Path | None) -> None:
-    """Refuses what a server could not see.
+    """Rejects options that only a local run has.
 
     Raises:
       UsageError: `--data-dir` was given.
     """
     if data_dir is not None:
         raise UsageError(
-            f"--data-dir {data_dir} is a folder here, which the cluster does not see",
-            "Give --set kubeflow.input_base=PLACE, a folder of a volume or at gs://, "
-            "s3:// or minio://.",
+            f"--data-dir {data_dir} is on this machine, which the cluster cannot read",
+            "Give --set kubeflow.input_base=FOLDER, in a volume or at gs://, s3:// or "
+            "minio://.",
         )
 
 
 def check_not_kubeflow(*given: object) -> None:
-    """Refuses options of a server where none is asked to run.
+    """Rejects options that only a run on Kubeflow has.
 
     Raises:
       UsageError: One of them was given.
@@ -90,5 +90,6 @@ def check_not_kubeflow(*given: object) -> None:
         raise UsageError(
             "--wait, --span, --experiment, --service-account and the options of the "
             "server belong to --kubeflow",
-            "Add --kubeflow; a local run takes its span by --set data.last_span=SPAN.",
+            "Add --kubeflow, or give a local run its span with --set "
+            "data.last_span=SPAN.",
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,13 +14,10 @@ from pipeline.cli.server_options import (
     upload,
 )
 
-if TYPE_CHECKING:
-    from pipeline.kubeflow.server.client import Client
-
 
 @click.group()
 def schedule() -> None:
-    """Retrain on Kubeflow at fixed times.
+    """Retrain on Kubeflow on a schedule.
 
     \b
     Examples:
@@ -44,7 +40,7 @@ def schedule() -> None:
     required=True,
     help="Last span of each run: yesterday, today or today-3, in UTC.",
 )
-@click.option("--name", help="Of the schedule.  [default: the pipeline's name]")
+@click.option("--name", help="Name of the schedule.  [default: the pipeline's name]")
 @click.option("--start", type=click.DateTime(), help="First moment, in UTC.")
 @click.option("--end", type=click.DateTime(), help="Last moment, in UTC.")
 @click.option(
@@ -52,9 +48,9 @@ def schedule() -> None:
     type=click.IntRange(1, 10),
     default=1,
     show_default=True,
-    help="Runs at the same time.",
+    help="Most runs at the same time.",
 )
-@click.option("--catch-up", is_flag=True, help="Make up for moments that were missed.")
+@click.option("--catch-up", is_flag=True, help="Start the runs that were missed, too.")
 @experiment_options
 @server_options
 def create(
@@ -71,10 +67,10 @@ def create(
     service_account: str | None,
     server: Server,
 ) -> None:
-    """Upload the pipeline and run it at fixed times.
+    """Upload the pipeline and run it on a schedule.
 
-    Each run counts its span from its own day. A day without data is an error, and not
-    the day before once more.
+    Each run counts its span from its own day. A run on a day without data fails; it
+    does not train on the previous day's data again.
 
     \b
     Examples:
@@ -96,11 +92,11 @@ def create(
     client = server.connect()
     schedules.check_name(client, wanted.name)
     version = upload(client, config)
-    submission = runs.Submission(experiment, service_account, span)
-    schedules.create(client, version, config.name, wanted, submission)
+    settings = runs.RunSettings(experiment, service_account, span)
+    schedules.create(client, version, config.name, wanted, settings)
     click.echo(
         f"{'Schedule':<10}{wanted.name}: {cron.in_words(wanted.expression)}, "
-        "in the time zone of the server (UTC unless it says otherwise)"
+        "in the time zone of the server (UTC unless configured otherwise)"
     )
 
 
@@ -108,11 +104,14 @@ def create(
 @server_options
 def list_(*, server: Server) -> None:
     """List the schedules of the namespace."""
-    from pipeline.kubeflow.server import cron, schedules
+    from pipeline.kubeflow.server import cron
+    from pipeline.kubeflow.server.client import SCHEDULES
 
-    found = schedules.listed(server.connect())
+    found = list(server.connect().items(SCHEDULES))
     if not found:
-        click.echo("No schedules. `two-tower schedule create` makes one.", err=True)
+        click.echo(
+            "No schedules. Create one with `two-tower schedule create`.", err=True
+        )
     for item in found:
         expression = item.get("trigger", {}).get("cron_schedule", {}).get("cron", "")
         when = cron.in_words(expression) if len(expression.split()) == 6 else "?"  # noqa: PLR2004
@@ -132,7 +131,8 @@ def pause(*, name: str, server: Server) -> None:
     from pipeline.kubeflow.server import schedules
 
     client = server.connect()
-    schedules.switch(client, _id(client, name), enabled=False)
+    identity = schedules.schedule_id(client, name)
+    schedules.set_enabled(client, identity, enabled=False)
     click.echo(f"{name} is paused.")
 
 
@@ -140,40 +140,22 @@ def pause(*, name: str, server: Server) -> None:
 @click.argument("name")
 @server_options
 def resume(*, name: str, server: Server) -> None:
-    """Let the schedule NAME go on."""
+    """Start the runs of the schedule NAME again."""
     from pipeline.kubeflow.server import schedules
 
     client = server.connect()
-    schedules.switch(client, _id(client, name), enabled=True)
-    click.echo(f"{name} goes on.")
+    identity = schedules.schedule_id(client, name)
+    schedules.set_enabled(client, identity, enabled=True)
+    click.echo(f"{name} is resumed.")
 
 
 @schedule.command()
 @click.argument("name")
 @server_options
 def delete(*, name: str, server: Server) -> None:
-    """Delete the schedule NAME; its runs stay."""
+    """Delete the schedule NAME, but not its runs."""
     from pipeline.kubeflow.server import schedules
 
     client = server.connect()
-    schedules.delete(client, _id(client, name))
+    schedules.delete(client, schedules.schedule_id(client, name))
     click.echo(f"{name} is deleted.")
-
-
-def _id(client: Client, name: str) -> str:
-    """The id of a schedule.
-
-    Raises:
-      UserError: There is none of that name.
-    """
-    from pipeline.kubeflow.server import schedules
-    from trainer.errors import UserError
-
-    found: dict[str, Any] | None = schedules.find(client, name)
-    if found is None:
-        names = ", ".join(str(s["display_name"]) for s in schedules.listed(client))
-        raise UserError(
-            f"There is no schedule {name!r}",
-            f"There {'are ' + names if names else 'is none at all'}.",
-        )
-    return str(found["recurring_run_id"])

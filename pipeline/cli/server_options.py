@@ -16,12 +16,19 @@ if TYPE_CHECKING:
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
+# `pinned_span: bool`.
+pinned_span_option = click.option(
+    "--pinned-span",
+    is_flag=True,
+    help="Every run must name its span, and reuses cached results of the same span.",
+)
+
 _OPTIONS = (
     click.option(
         "--endpoint",
         metavar="URL",
-        help="The server.  [env: TWO_TOWER_KFP_ENDPOINT; else the cluster that this "
-        "runs in, else the kube config]",
+        help="Address of the server.  [env: TWO_TOWER_KFP_ENDPOINT; else the cluster "
+        "that this command runs in, else the kube config]",
     ),
     click.option(
         "--token-file",
@@ -35,7 +42,7 @@ _OPTIONS = (
         help="Namespace of the runs, where there are several.  "
         "[env: TWO_TOWER_KFP_NAMESPACE]",
     ),
-    click.option("--kube-context", help="Context of the kube config."),
+    click.option("--kube-context", help="Context of the kube config to use."),
     click.option(
         "--timeout",
         type=click.FloatRange(min=0.1),
@@ -48,7 +55,7 @@ _OPTIONS = (
 
 @dataclass(frozen=True)
 class Server:
-    """What the options say of the server."""
+    """The options of the server."""
 
     endpoint: str | None
     token_file: Path | None
@@ -57,22 +64,21 @@ class Server:
     timeout: float
 
     def connect(self) -> Client:
-        """Finds the server and makes sure that it is one.
+        """Finds the server and checks that it answers.
 
         Raises:
-          UserError: It is not, or it does not talk to us.
+          UserError: It cannot be reached, rejects us, or is of version 1.
         """
         from pipeline.kubeflow.server.client import Client
-        from pipeline.kubeflow.server.endpoint import find
-        from pipeline.kubeflow.server.rest import Rest
+        from pipeline.kubeflow.server.endpoint import find_endpoint
 
-        endpoint = find(
+        endpoint = find_endpoint(
             url=self.endpoint,
             token_file=self.token_file,
             namespace=self.namespace,
             context=self.kube_context,
         )
-        client = Client(Rest(endpoint, timeout_seconds=self.timeout))
+        client = Client(endpoint, timeout_seconds=self.timeout)
         client.check()
         return client
 
@@ -83,7 +89,7 @@ class Server:
 
 
 def server_options(function: _Function) -> _Function:
-    """Adds the options; the function gets them as `server: Server`."""
+    """Adds the options of the server, passed as `server: Server`."""
 
     @functools.wraps(function)
     def wrapper(**options: Any) -> Any:
@@ -119,13 +125,13 @@ def upload(
     pinned_span: bool = False,
     no_cache: bool = False,
 ) -> Version:
-    """Compiles the pipeline and uploads it, unless the server has just this one."""
-    from pipeline.kubeflow.compiler import compile_pipeline
+    """Compiles the pipeline, and uploads it unless the server has this version."""
+    from pipeline.kubeflow_runner import compile_pipeline
 
     click.echo(f"{'Server':<10}{client.url}")
     compiled = compile_pipeline(config, pinned_span=pinned_span, no_cache=no_cache)
     compiled.check()
     version = client.deploy(config.name, compiled.to_yaml())
-    state = "uploaded" if version.is_new else "on the server already"
+    state = "uploaded" if version.is_new else "already on the server"
     click.echo(f"{'Pipeline':<10}{config.name}, version {version.name} ({state})")
     return version

@@ -1,5 +1,6 @@
-"""Runs the pipeline on open-source Kubeflow Pipelines, which stock TFX cannot.
+"""Open-source Kubeflow Pipelines 2.x, on which pipelines compiled by TFX fail.
 
-`compiler` makes the file, `rules` checks it as the server would, `step` is what the
-containers run, and `client` talks to the server.
+`spec_patches` and `step_settings` change the pipeline that TFX compiles, `validation`
+checks it as a server would, `step_entrypoint` is the command of the containers, and
+`server` uploads, runs and schedules it. `pipeline.kubeflow_runner` puts them together.
 """

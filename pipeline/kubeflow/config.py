@@ -1,7 +1,7 @@
-"""The configuration of where and with what the steps run on Kubeflow: `KubeflowConfig`.
+"""`KubeflowConfig`: image, resources, volumes and secrets of the steps on Kubeflow.
 
-Nothing here changes what is computed. Values that are secret have no place in it: a
-`SecretVariable` names a Kubernetes secret, and only the cluster knows what it holds.
+Nothing here changes the results. Secret values are never part of it: a `SecretVariable`
+names a Kubernetes secret, whose value only the cluster knows.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from pydantic.dataclasses import dataclass
 
 from trainer.config import FROZEN, PositiveInt
 
+# Parameters of a compiled pipeline, which each run can set.
+INPUT_BASE_PARAMETER: Final = "input_base"
+SPAN_PARAMETER: Final = "span"
 Name = Annotated[str, Field(min_length=1)]
 KubernetesName = Annotated[
     str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")
@@ -23,8 +26,8 @@ AbsolutePath = Annotated[str, Field(pattern=r"^/[^\s]+$")]
 Location = Annotated[str, Field(pattern=r"^\S+$")]
 Root = Annotated[str, Field(pattern=r"^(minio|s3|gs)://[^\s/]+(/[^\s]*)?$")]
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-# Setting -> stores that its folder may be in: TensorFlow opens gs:// alone. From the
-# others, Kubeflow's launcher brings what is only read.
+# Setting -> stores that its folder may be in. TensorFlow opens only gs://; inputs from
+# the others are downloaded by Kubeflow's launcher.
 _STORES: Final = {
     "input_base": ("gs://", "s3://", "minio://"),
     "serving_dir": ("gs://",),
@@ -34,7 +37,7 @@ _SECRET: Final = re.compile(r"passw|secret|token|credential|private|api_?key", r
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
 class Toleration:
-    """A taint that a step may be scheduled in spite of.
+    """A toleration, as Kubernetes defines it: a step may run on nodes with this taint.
 
     Attributes:
       key: The taint's key; empty for all taints.
@@ -51,16 +54,16 @@ class Toleration:
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
 class StepConfig:
-    """What one step needs. None inherits from `kubeflow.defaults`.
+    """Settings of one step. None inherits from `kubeflow.defaults`.
 
     Attributes:
       image: Container image.
       cpu: Cores, requested and limited.
       memory_gb: Memory in 10^9 bytes, requested and limited.
       gpus: Accelerators of the kind `kubeflow.gpu_type`.
-      retries: How often a step that failed is run again.
-      timeout_seconds: Seconds after which a step that still runs is ended.
-      cache: Whether an earlier result of the same inputs and parameters is taken.
+      retries: How often a failed step is run again.
+      timeout_seconds: Longest duration of a step.
+      cache: Whether a cached result of the same inputs and parameters is used.
       node_selector: Labels that the node must have.
       tolerations: Taints that the node may have.
     """
@@ -78,7 +81,7 @@ class StepConfig:
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
 class SecretVariable:
-    """An environment variable whose value is in a Kubernetes secret.
+    """An environment variable with a value from a Kubernetes secret.
 
     Attributes:
       variable: Name of the environment variable.
@@ -110,7 +113,7 @@ def _volumes() -> tuple[Volume, ...]:
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
 class StepDefaults(StepConfig):
-    """What a step needs that says nothing else. None leaves it to the cluster."""
+    """Settings of steps without their own. None leaves a setting to the cluster."""
 
     cpu: Annotated[float, Field(gt=0)] | None = 2.0
     memory_gb: Annotated[float, Field(gt=0)] | None = 4.0
@@ -122,7 +125,7 @@ class StepDefaults(StepConfig):
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
 class KubeflowConfig:
-    """How `two-tower compile`, `deploy` and `run --kubeflow` set the steps up.
+    """Settings of the steps for `two-tower compile`, `deploy` and `run --kubeflow`.
 
     Attributes:
       image: Container image of all steps; see `kubeflow/Dockerfile`.
@@ -130,14 +133,14 @@ class KubeflowConfig:
       image_pull_secrets: Names of secrets with registry credentials.
       pipeline_root: Where artifacts are written; None for the server's default.
       input_base: Folder with the files of the edition or with its spans, in a volume
-        or at gs://, s3:// or minio://. A run may be given another one of that kind.
+        or at gs://, s3:// or minio://. A run can set another one of the same kind.
       serving_dir: Folder that the model server watches, in a volume or at gs://.
       gpu_type: Name of the accelerator as Kubernetes knows it.
-      defaults: What steps need that are not named in `steps`.
-      steps: Node id -> what differs for it.
+      defaults: Settings of all steps.
+      steps: Node id -> settings that differ from the defaults.
       volumes: Claims that every step mounts.
       secrets: Environment variables that come from Kubernetes secrets.
-      env: Environment variables that everybody may read.
+      env: Environment variables that are not secret.
     """
 
     image: Name = "two-tower:latest"
@@ -166,21 +169,21 @@ class KubeflowConfig:
         return self
 
     @model_validator(mode="after")
-    def _check_places(self) -> KubeflowConfig:
+    def _check_locations(self) -> KubeflowConfig:
         mounts = [volume.path.rstrip("/") + "/" for volume in self.volumes]
         for name, stores in _STORES.items():
-            place = getattr(self, name)
-            if not place.startswith(("/", *stores)):
+            location = getattr(self, name)
+            if not location.startswith(("/", *stores)):
                 raise ValueError(
-                    f"kubeflow.{name} is {place}, which no step can open: give a "
+                    f"kubeflow.{name} is {location}, which no step can open: give a "
                     "folder of a volume in kubeflow.volumes, or at "
                     f"{' or '.join(stores)}"
                 )
-            if place.startswith("/") and not any(
-                f"{place}/".startswith(mount) for mount in mounts
+            if location.startswith("/") and not any(
+                f"{location}/".startswith(mount) for mount in mounts
             ):
                 raise ValueError(
-                    f"kubeflow.{name} is {place}, which lies in no volume of "
-                    "kubeflow.volumes: it would be gone with the container"
+                    f"kubeflow.{name} is {location}, which is in no volume of "
+                    "kubeflow.volumes: its files would be lost with the container"
                 )
         return self

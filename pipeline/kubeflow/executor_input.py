@@ -1,30 +1,42 @@
-"""The launcher's `ExecutorInput` as TFX needs it, and TFX's output as the server does.
+"""Translates the launcher's `ExecutorInput` for TFX, and TFX's output for the server.
 
-Both are nested dicts, as their JSON has them. Servers before 2.15 leave out the names
-of outputs; none of them passes the types of inputs on, which TFX cannot do without.
+Both are nested dicts, like their JSON. Servers before 2.15 leave out the names of
+outputs, and no server passes on the types of inputs, which TFX needs.
 https://github.com/tensorflow/tfx/issues/7768
+
+The launcher mirrors object stores to local folders: it downloads a step's inputs
+before, and uploads its outputs after. A step works on these folders, since TensorFlow
+opens neither `minio://` nor `s3://`, and at `gs://` it writes empty objects in place of
+folders, on which the next step's download fails.
+https://github.com/kubeflow/pipelines/issues/13476
 """
 
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
-from pipeline.kubeflow.mirrors import local_path
 from trainer.errors import UserError
 
 Json = dict[str, Any]
+MIRROR_ROOT_ENV: Final = "TWO_TOWER_MIRROR_ROOT"
+# Scheme -> folder (`LocalPathForURI` of the launcher).
+_MIRRORS: Final = {"minio": "minio", "s3": "s3", "gs": "gcs"}
+# How object stores mark a folder, which they do not have.
+_FOLDER_MARKER: Final = "_$folder$"
 
 
 @dataclass(frozen=True)
-class Adapted:
-    """An `ExecutorInput` that TFX can run.
+class TfxInput:
+    """An `ExecutorInput` that TFX understands.
 
     Attributes:
       content: The message.
-      output_file: Where the launcher expects the output's metadata.
+      output_file: Where the launcher expects the `ExecutorOutput`.
       uris: Local path of an artifact -> its URI.
     """
 
@@ -43,31 +55,53 @@ class Adapted:
             yield artifact
 
 
-def adapt(executor_input: Json, inputs_spec: Json) -> Adapted:
-    """Makes TFX understand what an open-source launcher passes.
+def adapt(executor_input: Json, inputs_spec: Json) -> TfxInput:
+    """Translates the message of an open-source launcher for TFX.
 
     Args:
-      executor_input: What the launcher puts in the place of `{{$}}`.
+      executor_input: What the launcher substitutes for `{{$}}`.
       inputs_spec: The component's `inputDefinitions`, from the compiled file.
 
     Raises:
-      UserError: The message is no `ExecutorInput`.
+      UserError: The message is not an `ExecutorInput`.
     """
     content = copy.deepcopy(executor_input)
     output_file = content.get("outputs", {}).get("outputFile")
     if not output_file:
         raise UserError(
-            "The launcher named no output file",
+            "The launcher's message names no output file",
             "Run the step by Kubeflow Pipelines 2.0 or newer.",
         )
-    drop_foreign_outputs(content)
-    restore_types(content, inputs_spec)
-    name_artifacts(content)
-    uris = map_uris(content)
-    return Adapted(content, output_file, uris)
+    _drop_server_outputs(content)
+    _restore_types(content, inputs_spec)
+    _set_names(content)
+    return TfxInput(content, output_file, _replace_uris(content))
 
 
-def drop_foreign_outputs(content: Json) -> None:
+def local_path(uri: str) -> str:
+    """The launcher's local folder for a URI; other paths are returned unchanged."""
+    scheme, separator, rest = uri.partition("://")
+    if not separator or scheme not in _MIRRORS:
+        return uri
+    return os.path.join(os.environ.get(MIRROR_ROOT_ENV, "/"), _MIRRORS[scheme], rest)
+
+
+def remove_folder_markers(folder: Path) -> list[Path]:
+    """Removes the empty files that stand for folders; returns their paths.
+
+    TFX reads all files of a folder as data.
+    """
+    markers = [
+        path
+        for path in folder.rglob(f"*{_FOLDER_MARKER}")
+        if path.is_file() and path.stat().st_size == 0
+    ]
+    for path in markers:
+        path.unlink()
+    return markers
+
+
+def _drop_server_outputs(content: Json) -> None:
     """Drops outputs that the server adds and TFX has no class for: `executor-logs`."""
     outputs = content.get("outputs", {}).get("artifacts", {})
     for key in list(outputs):
@@ -76,10 +110,10 @@ def drop_foreign_outputs(content: Json) -> None:
             del outputs[key]
 
 
-def restore_types(content: Json, inputs_spec: Json) -> None:
-    """Gives inputs the types that the compiled file says they have.
+def _restore_types(content: Json, inputs_spec: Json) -> None:
+    """Sets the types of inputs to those in the compiled file.
 
-    Servers pass an empty one on, and `kfp.local` calls everything `system.Artifact`.
+    Servers pass an empty type, and `kfp.local` passes `system.Artifact` for all.
     """
     specs = inputs_spec.get("artifacts", {})
     for key, artifact in _artifacts(content, "inputs"):
@@ -87,19 +121,15 @@ def restore_types(content: Json, inputs_spec: Json) -> None:
             artifact["type"] = dict(specs[key]["artifactType"])
 
 
-def name_artifacts(content: Json) -> None:
-    """Gives every artifact a name: TFX makes its id of that, and 0 would not be one."""
+def _set_names(content: Json) -> None:
+    """Names every artifact: TFX derives ids from names, and 0 is not a valid id."""
     for part in ("inputs", "outputs"):
         for key, artifact in _artifacts(content, part):
             artifact["name"] = artifact.get("name") or f"{key}:{artifact['uri']}"
 
 
-def map_uris(content: Json) -> dict[str, str]:
-    """Replaces URIs by the launcher's mirrors.
-
-    Returns:
-      Local path -> URI.
-    """
+def _replace_uris(content: Json) -> dict[str, str]:
+    """Replaces URIs by local paths; returns local path -> URI."""
     uris = {}
     for part in ("inputs", "outputs"):
         for _, artifact in _artifacts(content, part):
@@ -130,7 +160,7 @@ def _finished(artifact: Json, uris: Mapping[str, str]) -> Json:
     metadata = {
         key: _with_uris(value, uris)
         for key, value in artifact.get("metadata", {}).items()
-        # The launcher cannot store what has no value.
+        # The launcher cannot store null.
         if value is not None
     }
     finished = {"uri": _with_uris(artifact["uri"], uris), "metadata": metadata}
@@ -138,7 +168,7 @@ def _finished(artifact: Json, uris: Mapping[str, str]) -> Json:
 
 
 def _with_uris(value: Any, uris: Mapping[str, str]) -> Any:
-    """Replaces local paths in a text; of nested ones the longest."""
+    """Replaces local paths in a text by URIs, the longest of nested paths first."""
     if isinstance(value, str):
         for path in sorted(uris, key=len, reverse=True):
             value = value.replace(path, uris[path])

@@ -1,8 +1,8 @@
-"""What a step's container runs: `python -m pipeline.kubeflow.step_entrypoint`.
+"""The command of a step's container: `python -m pipeline.kubeflow.step_entrypoint`.
 
-Arguments are those that TFX compiles for its own entrypoint, which does the work here
-too, once the launcher's message is in the shape that it knows. The exit code is 0, or 1
-where the component failed: the last line of the log says why.
+It takes the arguments that TFX compiles for its own entrypoint, translates the
+launcher's message, and lets TFX's entrypoint run the executor. The exit code is 1 if
+the component failed; the last line of the log then says why.
 """
 
 from __future__ import annotations
@@ -21,15 +21,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from components.report_gen.step_times import RUN_PROPERTY, step_properties
-from pipeline.kubeflow import executor_input, input_files, mirrors, shown_artifacts
-from pipeline.kubeflow.executor_input import Adapted, Json
-from pipeline.kubeflow.ratings_importer import RATINGS
+from pipeline.kubeflow import executor_input, ratings_input, ui_artifacts
+from pipeline.kubeflow.config import INPUT_BASE_PARAMETER
+from pipeline.kubeflow.executor_input import Json, TfxInput
 from pipeline.kubeflow.spec_patches import DRIVER_FLAG, STEP_FLAG
 from pipeline.local.failures import explain
 from trainer.errors import UserError
 
-_INPUT_BASE: Final = "input_base"
-# Kubernetes shows what is written here beside the state of the container.
+# Kubernetes shows the content of this file next to the container's state.
 _TERMINATION_LOG: Final = Path("/dev/termination-log")
 
 
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one component; returns the exit code."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     options, beam_args = _parser().parse_known_args(arguments)
-    # Else a backend that the user's own Keras settings name would be taken.
+    # The user's own Keras settings may name another backend.
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     try:
@@ -63,19 +62,22 @@ def _run(options: argparse.Namespace, beam_args: list[str]) -> None:
     run_id = _run_id(message, options.step)
     _prepare_folders(adapted)
     for artifact in adapted.outputs():
-        # So that the report knows which of its inputs this run has made.
+        # The report lists the steps whose outputs this run has made.
         artifact["metadata"] = {**artifact.get("metadata", {}), RUN_PROPERTY: run_id}
     with tempfile.TemporaryDirectory(prefix="two-tower-") as folder:
         # TFX keeps its temporary files beside this one.
         output_file = Path(folder) / "task" / "output_metadata.json"
         adapted.content["outputs"]["outputFile"] = str(output_file)
         if options.driver_class_path:
-            _bring_input(adapted, Path(folder) / "input")
+            inputs = adapted.content["inputs"]
+            inputs["parameterValues"][INPUT_BASE_PARAMETER] = ratings_input.local_input(
+                inputs, INPUT_BASE_PARAMETER, str(Path(folder) / "input")
+            )
             _run_driver(options.driver_class_path, adapted, inputs_spec, output_file)
         _run_executor(options, adapted, beam_args)
         output = _parsed(output_file.read_text(encoding="utf-8"), "TFX's output")
         finished = executor_input.finish(output, adapted.uris)
-        shown_artifacts.fill(finished, message["outputs"].get("artifacts", {}))
+        ui_artifacts.fill(finished, message["outputs"].get("artifacts", {}))
         seconds = time.monotonic() - started
         _note_step(finished, step_properties(options.step, seconds, run_id))
         _write(adapted.output_file, finished)
@@ -94,41 +96,28 @@ def _run_id(message: Json, step: str) -> str:
 def _note_step(finished: Json, properties: Mapping[str, str | float]) -> None:
     """Sets properties of the step on its outputs, for the report."""
     for key, listed in finished["artifacts"].items():
-        # What the pages of Kubeflow show stays as it is.
-        if key not in (shown_artifacts.PAGE, shown_artifacts.METRICS):
+        # The user interface would show these properties too.
+        if key not in (ui_artifacts.PAGE, ui_artifacts.METRICS):
             for artifact in listed["artifacts"]:
                 artifact["metadata"] |= properties
 
 
-def _prepare_folders(adapted: Adapted) -> None:
-    """The launcher makes the parents of outputs only, and downloads what there is."""
+def _prepare_folders(adapted: TfxInput) -> None:
+    """Creates the outputs' folders, of which the launcher creates only the parents."""
     for artifact in adapted.inputs():
-        mirrors.remove_folder_marks(Path(artifact["uri"]))
+        executor_input.remove_folder_markers(Path(artifact["uri"]))
     for artifact in adapted.outputs():
         if "://" not in artifact["uri"]:
             Path(artifact["uri"]).mkdir(parents=True, exist_ok=True)
 
 
-def _bring_input(adapted: Adapted, folder: Path) -> None:
-    inputs = adapted.content["inputs"]
-    values = inputs["parameterValues"]
-    # No input of TFX's: see `import_ratings`.
-    imported = inputs.get("artifacts", {}).pop(RATINGS, None)
-    if imported is None:
-        values[_INPUT_BASE] = input_files.bring(values[_INPUT_BASE], str(folder))
-    else:
-        (artifact,) = imported["artifacts"]
-        input_files.check_brought(artifact["uri"], values[_INPUT_BASE])
-        values[_INPUT_BASE] = artifact["uri"]
-
-
 def _run_driver(
-    class_path: str, adapted: Adapted, inputs_spec: Json, output_file: Path
+    class_path: str, adapted: TfxInput, inputs_spec: Json, output_file: Path
 ) -> None:
-    """Does what `lifecycle.preCacheCheck` is for.
+    """Runs the driver, as the hook `lifecycle.preCacheCheck` should.
 
-    What the driver finds out (span, version, fingerprint) goes to the executor, by the
-    file in which TFX looks for it, and to the output's properties.
+    Its results (span, version, fingerprint) are passed to the executor in the file that
+    TFX reads, and set as properties of the outputs.
     """
     from google.protobuf import json_format
     from kfp.pipeline_spec import pipeline_spec_pb2 as spec_pb2
@@ -159,7 +148,7 @@ def _run_driver(
 
 
 def _run_executor(
-    options: argparse.Namespace, adapted: Adapted, beam_args: list[str]
+    options: argparse.Namespace, adapted: TfxInput, beam_args: list[str]
 ) -> None:
     from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 
@@ -176,18 +165,20 @@ def _parsed(text: str, what: str) -> Json:
         content: Any = json.loads(text)
     except ValueError as error:
         raise UserError(
-            f"The {what} is no JSON: {error}", "Compile the pipeline again."
+            f"The {what} is not JSON: {error}", "Compile the pipeline again."
         ) from error
     if not isinstance(content, dict):
-        raise UserError(f"The {what} is no JSON object", "Compile the pipeline again.")
+        raise UserError(
+            f"The {what} is not a JSON object", "Compile the pipeline again."
+        )
     return content
 
 
 def _write(path: str, content: Json) -> None:
-    """Writes a message as the launcher reads it: whole or not at all."""
+    """Writes a message to the launcher, atomically."""
     from pipeline.atomic_files import write_text
 
-    target = Path(mirrors.local_path(path))
+    target = Path(executor_input.local_path(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     write_text(target, json.dumps(content))
 
@@ -207,7 +198,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    # Importing by this name lets Beam and pickles find what is defined here.
+    # Beam and pickle find definitions by this module's name, not by `__main__`.
     from pipeline.kubeflow.step_entrypoint import main as run_step
 
     sys.exit(run_step())

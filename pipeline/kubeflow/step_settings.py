@@ -1,7 +1,7 @@
-"""Resources, retries, caching, environment and placement of the steps.
+"""Resources, retries, caching, environment and node placement of the steps.
 
-TFX takes none of this for a file-based ExampleGen and most of it for no component, so
-it is written into the compiled file. What Kubernetes alone understands goes into a
+TFX has no settings for most of these, and ignores the rest for a file-based ExampleGen,
+so they are written into the compiled file. Those that only Kubernetes has go into a
 second document, `platforms`, keyed by the executor's label.
 """
 
@@ -24,7 +24,7 @@ _BACKOFF: Final = {
 
 
 def step_config(config: KubeflowConfig, step: str) -> StepConfig:
-    """What a step needs: its own settings over the defaults."""
+    """The settings of a step: its own over the defaults."""
     own = config.steps.get(step, StepConfig())
     values = {}
     for item in dataclasses.fields(StepConfig):
@@ -35,7 +35,7 @@ def step_config(config: KubeflowConfig, step: str) -> StepConfig:
 
 
 def check_step_names(config: KubeflowConfig, steps: Iterable[str]) -> None:
-    """Refuses settings of steps that the graph does not have.
+    """Rejects settings of steps that the graph does not have.
 
     Raises:
       UsageError: A name in `kubeflow.steps` is unknown.
@@ -45,7 +45,7 @@ def check_step_names(config: KubeflowConfig, steps: Iterable[str]) -> None:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             raise UsageError(
-                f"kubeflow.steps names {name!r}, which is no step",
+                f"kubeflow.steps.{name}: the pipeline has no step {name!r}",
                 f"{f'Did you mean {near[0]}? ' if near else ''}"
                 f"Steps: {', '.join(known)}.",
             )
@@ -54,7 +54,7 @@ def check_step_names(config: KubeflowConfig, steps: Iterable[str]) -> None:
 def set_resources(spec: Spec, config: KubeflowConfig) -> None:
     """Sets image, cores, memory and accelerators.
 
-    Requests equal limits: a step is not evicted for what it was promised.
+    Requests equal limits, so that a step is not evicted for using what it requested.
     """
     for name, container in containers(spec):
         step = step_config(config, name)
@@ -76,7 +76,7 @@ def set_resources(spec: Spec, config: KubeflowConfig) -> None:
 
 
 def set_environment(spec: Spec, config: KubeflowConfig) -> None:
-    """Sets the environment variables that are no secret."""
+    """Sets the environment variables that are not secret."""
     for _, container in containers(spec):
         if config.env:
             container["env"] = [
@@ -85,7 +85,7 @@ def set_environment(spec: Spec, config: KubeflowConfig) -> None:
 
 
 def set_retries(spec: Spec, config: KubeflowConfig) -> None:
-    """Has steps that failed run again, ever later."""
+    """Retries failed steps with exponential backoff."""
     for name, task in tasks(spec).items():
         retries = step_config(config, name).retries
         if retries:
@@ -93,14 +93,14 @@ def set_retries(spec: Spec, config: KubeflowConfig) -> None:
 
 
 def set_caching(spec: Spec, config: KubeflowConfig, never: Iterable[str]) -> None:
-    """Sets caching in the file itself.
+    """Sets caching in the compiled file.
 
     A client's `enable_caching` is dropped when the run names a pipeline and version.
     https://github.com/kubeflow/pipelines/issues/14253
 
     Args:
       spec: The pipeline.
-      config: Says which steps may take an earlier result.
+      config: Which steps may use a cached result.
       never: Steps that must not, whatever the configuration says.
     """
     uncached = set(never)
@@ -110,7 +110,7 @@ def set_caching(spec: Spec, config: KubeflowConfig, never: Iterable[str]) -> Non
 
 
 def platform_document(spec: Spec, config: KubeflowConfig) -> dict[str, Any]:
-    """The second document of the file: what is Kubernetes' own."""
+    """The second document of the file, with the settings that only Kubernetes has."""
     executors = {
         component_of(spec, tasks(spec)[name])["executorLabel"]: _kubernetes(
             config, name

@@ -1,24 +1,65 @@
-"""Pipelines, runs and schedules of a Kubeflow Pipelines server."""
+"""Pipelines, experiments, runs and schedules of a Kubeflow Pipelines server.
+
+Requests go through `kfp_server_api.ApiClient`, the HTTP client beneath `kfp.Client`, to
+the public REST API v2beta1. `kfp.Client` itself fails tests that matter (kfp 2.5.0;
+2.16.1 has the same code):
+
+- None of its methods takes a timeout: a server that accepts a request and never answers
+  blocks the command for ever.
+- Its constructor sends requests: with a wrong token it retries for 25 seconds and then
+  raises a TimeoutError that does not mention the status 401.
+- It cannot create a pipeline without naming the first version after the pipeline, while
+  ours are named by the hash of their content.
+- It prints links, and takes namespace and cookies from `~/.config/kfp`.
+
+Requests name paths, not the generated methods, whose names differ between the versions
+(`create_run` in kfp_server_api 2.0, `run_service_create_run` in 2.17).
+"""
 
 from __future__ import annotations
 
 import hashlib
+import logging
+import ssl
+import time
 import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pipeline.kubeflow.server.rest import Json, Rest
-from pipeline.kubeflow.server.rest_errors import (
-    Conflict,
-    NotFound,
-    Unanswered,
-    no_kubeflow,
-)
+from pipeline.kubeflow.server import errors
+from pipeline.kubeflow.server.endpoint import Endpoint, is_loopback
 from trainer.errors import UserError
 
-_PAGE: Final = "100"
+Json = dict[str, Any]
+_ROOT: Final = "/apis/v2beta1/"
+_PAGE_SIZE: Final = 100
+_RETRIES: Final = 3
 _VERSION_DIGITS: Final = 12
+
+
+@dataclass(frozen=True)
+class Collection:
+    """One kind of resource, as the REST API names it.
+
+    Attributes:
+      path: Path of the listing, below `/apis/v2beta1/`.
+      items: Key of the resources in the listing.
+      id: Key of a resource's id.
+      has_namespace: Whether the listing takes a namespace.
+    """
+
+    path: str
+    items: str
+    id: str
+    has_namespace: bool = True
+
+
+PIPELINES: Final = Collection("pipelines", "pipelines", "pipeline_id")
+EXPERIMENTS: Final = Collection("experiments", "experiments", "experiment_id")
+RUNS: Final = Collection("runs", "runs", "run_id")
+SCHEDULES: Final = Collection("recurringruns", "recurringRuns", "recurring_run_id")
 
 
 @dataclass(frozen=True)
@@ -37,173 +78,231 @@ class Version:
     name: str
     is_new: bool
 
-    def reference(self) -> Json:
-        """How a run names it."""
-        return {
-            "pipeline_id": self.pipeline_id,
-            "pipeline_version_id": self.version_id,
-        }
-
 
 class Client:
-    """What `two-tower` asks of a server.
+    """The requests that `two-tower` sends to a server.
 
-    Attributes:
-      rest: Requests to it.
-      scope: The namespace, as listings and new things name it.
+    A read or a deletion that fails is repeated with exponential backoff. A request that
+    creates something is repeated only when it was not delivered, or when the server was
+    busy and a look shows that nothing was created.
     """
 
-    def __init__(self, rest: Rest) -> None:
-        """Makes the client; nothing is sent yet."""
-        self.rest = rest
-        namespace = rest.endpoint.namespace
-        self.scope = {"namespace": namespace} if namespace else {}
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        timeout_seconds: float = 30.0,
+        backoff_seconds: float = 0.5,
+    ) -> None:
+        """Makes the client; nothing is sent yet.
 
-    @property
-    def url(self) -> str:
-        """The server's address."""
-        return self.rest.endpoint.url
+        Args:
+          endpoint: The server.
+          timeout_seconds: Longest wait for the connection, and for the next bytes.
+          backoff_seconds: Wait before the first retry of a creation; doubled each time.
+        """
+        self.url = endpoint.url
+        self.scope = {"namespace": endpoint.namespace} if endpoint.namespace else {}
+        self._timeout = (timeout_seconds, timeout_seconds)
+        self._backoff = backoff_seconds
+        self._api = _api_client(endpoint, backoff_seconds)
 
-    def check(self) -> None:
-        """Finds out whether this is a server of version 2 that talks to us.
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        *,
+        file: tuple[str, bytes] | None = None,
+        **query: Any,
+    ) -> Json:
+        """Sends a request; returns the JSON of the answer.
+
+        Args:
+          method: HTTP method.
+          path: Path below `/apis/v2beta1/`.
+          body: JSON to send.
+          file: Name and content of a file to send as a form, in place of `body`.
+          **query: Parameters of the URL.
 
         Raises:
-          UserError: It is not, or it cannot be reached.
+          UserError: The request failed; see `pipeline.kubeflow.server.errors`.
+        """
+        from kfp_server_api import ApiException
+        from urllib3.exceptions import HTTPError
+
+        content_type = "multipart/form-data" if file else "application/json"
+        try:
+            answer = self._api.call_api(
+                _ROOT + path,
+                method,
+                query_params=query,
+                header_params={
+                    "Accept": "application/json",
+                    "Content-Type": content_type,
+                },
+                body=body,
+                post_params=[("uploadfile", file)] if file else None,
+                response_type="object",
+                auth_settings=["Bearer"],
+                _return_http_data_only=True,
+                _request_timeout=self._timeout,
+            )
+        except ApiException as error:
+            raise errors.from_status(self.url, error.status, error.body) from error
+        except HTTPError as error:
+            raise errors.from_connection(self.url, error) from error
+        except UnicodeDecodeError as error:
+            raise errors.not_json(self.url) from error
+        if answer in (None, ""):
+            return {}
+        if not isinstance(answer, dict):
+            raise errors.not_json(self.url)
+        return answer
+
+    def check(self) -> None:
+        """Checks that a server of version 2 answers and accepts the token.
+
+        Raises:
+          UserError: It does not, or it cannot be reached.
         """
         try:
-            self.rest.get("healthz")
-        except NotFound as error:
-            raise no_kubeflow(self.url) from error
+            self.request("GET", "healthz")
+        except errors.NotFoundError as error:
+            raise errors.not_kubeflow(self.url) from error
+
+    def items(self, collection: Collection) -> Iterator[Json]:
+        """Yields the resources of a listing, newest first, page by page."""
+        scope = self.scope if collection.has_namespace else {}
+        query: Json = {"page_size": _PAGE_SIZE, "sort_by": "created_at desc", **scope}
+        while True:
+            answer = self.request("GET", collection.path, **query)
+            yield from answer.get(collection.items, [])
+            query["page_token"] = answer.get("next_page_token")
+            if not query["page_token"]:
+                return
+
+    def find(self, collection: Collection, name: str) -> Json | None:
+        """The newest resource of a name; None if there is none."""
+        named = (i for i in self.items(collection) if i.get("display_name") == name)
+        return next(named, None)
+
+    def create(
+        self,
+        collection: Collection,
+        body: Json,
+        send: Callable[[], Json] | None = None,
+    ) -> str:
+        """Creates a resource exactly once, even if the answer gets lost.
+
+        After a conflict or an unknown outcome, the listing is searched for the name. A
+        busy server (429, 503) that has none of that name is asked again.
+
+        Args:
+          collection: The kind of the resource.
+          body: The resource; its `display_name` must be unique.
+          send: Sends the request; by default `body` is posted to the collection.
+
+        Returns:
+          The id of the resource, created now or by the request without an answer.
+
+        Raises:
+          UserError: It was not created, or it is unknown whether it was.
+        """
+        send = send or (lambda: self.request("POST", collection.path, body))
+        for retry in range(_RETRIES + 1):
+            try:
+                return str(send()[collection.id])
+            except (errors.ConflictError, errors.UnknownOutcomeError) as error:
+                found = self.find(collection, body["display_name"])
+                if found is not None:
+                    return str(found[collection.id])
+                if retry == _RETRIES or not isinstance(error, errors.BusyError):
+                    raise
+            time.sleep(self._backoff * 2**retry)
+        raise AssertionError("unreachable")
 
     def deploy(self, name: str, text: str) -> Version:
-        """Uploads the pipeline, unless the server has just this one.
+        """Uploads the pipeline, unless the server has exactly this version.
 
         Args:
           name: The pipeline's name; its versions are named by the hash of the content.
           text: The compiled file.
 
         Raises:
-          UserError: The server refuses it; a pipeline without version is not left.
+          UserError: The server rejects it. A pipeline without a version is not left.
         """
         digest = hashlib.sha256(text.encode()).hexdigest()[:_VERSION_DIGITS]
-        pipeline_id, is_new = self._pipeline(name)
-        found = self._find_version(pipeline_id, digest)
+        pipeline = self.find(PIPELINES, name)
+        body = {"display_name": name, **self.scope}
+        pipeline_id = (
+            self.create(PIPELINES, body)
+            if pipeline is None
+            else pipeline["pipeline_id"]
+        )
+        versions = Collection(
+            f"pipelines/{pipeline_id}/versions",
+            "pipeline_versions",
+            "pipeline_version_id",
+            has_namespace=False,
+        )
+        found = self.find(versions, digest)
         if found is not None:
-            return Version(pipeline_id, found, digest, is_new=False)
+            return Version(pipeline_id, found[versions.id], digest, is_new=False)
 
-        def upload() -> str:
-            answer = self.rest.upload(
+        def upload() -> Json:
+            return self.request(
+                "POST",
                 "pipelines/upload_version",
-                f"{name}.yaml",
-                text.encode(),
+                file=(f"{name}.yaml", text.encode()),
                 name=digest,
                 pipelineid=pipeline_id,
             )
-            return str(answer["pipeline_version_id"])
 
         try:
-            version_id = once(upload, lambda: self._find_version(pipeline_id, digest))
+            version_id = self.create(versions, {"display_name": digest}, upload)
         except UserError:
-            if is_new:
-                self.rest.delete(f"pipelines/{pipeline_id}")
+            if pipeline is None:
+                self.request("DELETE", f"pipelines/{pipeline_id}")
             raise
         return Version(pipeline_id, version_id, digest, is_new=True)
 
-    def _pipeline(self, name: str) -> tuple[str, bool]:
-        found = self._find_pipeline(name)
-        if found is not None:
-            return found, False
 
-        def create() -> str:
-            body = {"display_name": name, **self.scope}
-            return str(self.rest.post("pipelines", body)["pipeline_id"])
+def _api_client(endpoint: Endpoint, backoff_seconds: float) -> Any:
+    """Configures the HTTP client: identity, TLS, proxy and retries."""
+    from kfp_server_api import ApiClient, Configuration
+    from urllib3 import Retry
 
-        return once(create, lambda: self._find_pipeline(name)), True
+    configuration = Configuration(host=endpoint.url)
+    # urllib3 warns of each retry; the error of the last one says enough.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    if endpoint.token is not None:
+        configuration.api_key["authorization"] = endpoint.token
+        configuration.api_key_prefix["authorization"] = "Bearer"
+    configuration.ssl_ca_cert = endpoint.ca_cert
+    configuration.cert_file = endpoint.cert_file
+    configuration.key_file = endpoint.key_file
+    configuration.proxy = _proxy(endpoint.url)
+    configuration.retries = Retry(
+        total=_RETRIES,
+        other=0,
+        allowed_methods=("GET", "DELETE"),
+        status_forcelist=(429, *range(500, 600)),
+        backoff_factor=backoff_seconds,
+        raise_on_status=False,
+        respect_retry_after_header=False,
+    )
+    client = ApiClient(configuration)
+    # Trust what the system trusts, not only the authorities of `certifi`.
+    context = ssl.create_default_context(cafile=endpoint.ca_cert)
+    client.rest_client.pool_manager.connection_pool_kw["ssl_context"] = context
+    return client
 
-    def _find_pipeline(self, name: str) -> str | None:
-        try:
-            path = f"pipelines/names/{urllib.parse.quote(name, safe='')}"
-            return str(self.rest.get(path, **self.scope)["pipeline_id"])
-        except NotFound:
-            return None
 
-    def _find_version(self, pipeline_id: str, name: str) -> str | None:
-        path = f"pipelines/{pipeline_id}/versions"
-        found = self.named(name, path, "pipeline_versions")
-        return None if found is None else str(found["pipeline_version_id"])
-
-    def experiment(self, name: str, *, create: bool) -> str:
-        """The id of an experiment.
-
-        Args:
-          name: Its name.
-          create: Whether it is made where there is none.
-
-        Raises:
-          UserError: There is none of that name.
-        """
-
-        def find() -> str | None:
-            known = self.named(name, "experiments", "experiments", **self.scope)
-            return None if known is None else str(known["experiment_id"])
-
-        found = find()
-        if found is not None:
-            return found
-        if not create:
-            raise UserError(
-                f"There is no experiment {name!r}",
-                "Create it, or leave --experiment out to have the pipeline's own.",
-            )
-        body = {"display_name": name, **self.scope}
-        return once(
-            lambda: str(self.rest.post("experiments", body)["experiment_id"]), find
-        )
-
-    def start_run(self, body: Json) -> str:
-        """Starts a run, once; returns its id.
-
-        Args:
-          body: The run; its `display_name` must be unique.
-        """
-
-        def find() -> str | None:
-            run = self.named(body["display_name"], "runs", "runs", **self.scope)
-            return None if run is None else str(run["run_id"])
-
-        return once(lambda: str(self.rest.post("runs", body)["run_id"]), find)
-
-    def get_run(self, run_id: str) -> Json:
-        """A run with its state and its tasks."""
-        return self.rest.get(f"runs/{run_id}")
-
-    def named(self, name: str, path: str, key: str, **query: str) -> Json | None:
-        """The newest item of a name in a listing; None where there is none."""
-        for item in self.pages(path, key, **query):
-            if item.get("display_name") == name:
-                return item
+def _proxy(url: str) -> str | None:
+    """The proxy of the environment; None for this machine, which needs none."""
+    parts = urllib.parse.urlsplit(url)
+    host = parts.hostname or ""
+    if is_loopback(host) or urllib.request.proxy_bypass(host):
         return None
-
-    def pages(self, path: str, key: str, **query: str) -> Iterator[dict[str, Any]]:
-        """Yields the items of a listing, newest first, page by page."""
-        token = ""
-        while True:
-            page = {"page_token": token} if token else {}
-            answer = self.rest.get(
-                path, page_size=_PAGE, sort_by="created_at desc", **query, **page
-            )
-            yield from answer.get(key, [])
-            token = answer.get("next_page_token", "")
-            if not token:
-                return
-
-
-def once(create: Callable[[], str], find: Callable[[], str | None]) -> str:
-    """Creates something that is there once, whatever became of the answer."""
-    try:
-        return create()
-    except (Conflict, Unanswered):
-        found = find()
-        if found is None:
-            raise
-        return found
+    return urllib.request.getproxies().get(parts.scheme)

@@ -1,4 +1,4 @@
-"""Runs on a server: started and followed."""
+"""Runs of the pipeline on a server: starting and following them."""
 
 from __future__ import annotations
 
@@ -9,25 +9,32 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.kubeflow.server.client import Client, Version
-from pipeline.kubeflow.server.rest import Json
-from pipeline.kubeflow_runner import SPAN
+from pipeline.kubeflow.config import SPAN_PARAMETER
+from pipeline.kubeflow.server.client import (
+    EXPERIMENTS,
+    RUNS,
+    Client,
+    Json,
+    Version,
+)
+from trainer.errors import UserError
 
-_ENDED: Final = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
-_GOOD: Final = ("SUCCEEDED", "SKIPPED")
+_FINAL_STATES: Final = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
+_SUCCESS_STATES: Final = ("SUCCEEDED", "SKIPPED")
 _POLL_SECONDS: Final = 5.0
 _STUCK_SECONDS: Final = 600
-_PINNED: Final = re.compile(r"[0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_FIXED_SPAN: Final = re.compile(r"[0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 @dataclass(frozen=True)
-class Submission:
-    """What a run is made of.
+class RunSettings:
+    """What single runs and schedules have in common.
 
     Attributes:
-      experiment: Experiment that the run belongs to; None for the pipeline's own.
+      experiment: Experiment of the runs; None for the one named after the pipeline,
+        which is created if need be.
       service_account: Kubernetes account of the pods; None for the server's default.
-      span: Last span; None for what the file says.
+      span: Last span to read; None for the default in the compiled file.
     """
 
     experiment: str | None = None
@@ -35,26 +42,41 @@ class Submission:
     span: str | None = None
 
     def body(self, client: Client, version: Version, pipeline: str) -> Json:
-        """What runs and schedules have in common."""
-        experiment_id = client.experiment(
-            self.experiment or pipeline, create=self.experiment is None
-        )
-        parameters = {} if self.span is None else {SPAN: self.span}
+        """The fields of a request that starts or schedules runs.
+
+        Raises:
+          UserError: There is no experiment of that name.
+        """
+        parameters = {} if self.span is None else {SPAN_PARAMETER: self.span}
         body: Json = {
-            "experiment_id": experiment_id,
-            "pipeline_version_reference": version.reference(),
+            "experiment_id": self._experiment_id(client, pipeline),
+            "pipeline_version_reference": {
+                "pipeline_id": version.pipeline_id,
+                "pipeline_version_id": version.version_id,
+            },
             "runtime_config": {"parameters": parameters},
         }
         if self.service_account is not None:
             body["service_account"] = self.service_account
         return body
 
+    def _experiment_id(self, client: Client, pipeline: str) -> str:
+        found = client.find(EXPERIMENTS, self.experiment or pipeline)
+        if found is not None:
+            return str(found[EXPERIMENTS.id])
+        if self.experiment is not None:
+            raise UserError(
+                f"There is no experiment {self.experiment!r}",
+                "Create it, or leave out --experiment to use the pipeline's own.",
+            )
+        return client.create(EXPERIMENTS, {"display_name": pipeline, **client.scope})
+
 
 def check_span(span: str) -> None:
-    """Refuses a span that the first step would refuse.
+    """Rejects a span that the first step would reject.
 
     Raises:
-      UserError: It is none.
+      UserError: It is not a number, a date or a word such as `yesterday`.
     """
     from components.movielens_example_gen.parameters import last_span
 
@@ -63,73 +85,77 @@ def check_span(span: str) -> None:
 
 def is_pinned(span: str | None) -> bool:
     """Whether a span means the same data whenever the run starts."""
-    return span is not None and _PINNED.fullmatch(span) is not None
+    return span is not None and _FIXED_SPAN.fullmatch(span) is not None
 
 
 def start(
-    client: Client, version: Version, pipeline: str, submission: Submission
+    client: Client, version: Version, pipeline: str, settings: RunSettings
 ) -> str:
     """Starts a run; returns its id."""
     now = datetime.datetime.now(datetime.timezone.utc)
     name = f"{pipeline}-{now:%Y%m%d-%H%M%S-%f}"
-    body = submission.body(client, version, pipeline)
-    return client.start_run({"display_name": name, **body})
+    return client.create(
+        RUNS, {"display_name": name, **settings.body(client, version, pipeline)}
+    )
 
 
 def link(client: Client, run_id: str) -> str:
-    """The page of a run."""
+    """The page of a run in the server's user interface."""
     return f"{client.url}/#/runs/details/{run_id}"
 
 
 def follow(
     client: Client,
     run_id: str,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
     *,
     poll_seconds: float = _POLL_SECONDS,
 ) -> bool:
-    """Waits for the end of a run and tells of each step's states.
+    """Waits for the end of a run and reports each change of a step's state.
 
     Args:
       client: The server.
       run_id: The run.
-      say: Is told one line at a time.
-      poll_seconds: Wait between two looks.
+      report: Called with one line at a time.
+      poll_seconds: Wait between two requests.
 
     Returns:
       Whether the run succeeded.
     """
-    seen: dict[str, str] = {}
+    states: dict[str, str] = {}
     started, warned = time.monotonic(), False
     while True:
-        run = client.get_run(run_id)
-        for name, state, cause in _news(run, seen):
-            say(f"{name:<22}{state.lower()}{cause}")
+        run = client.request("GET", f"runs/{run_id}")
+        for name, state, cause in _changed_steps(run, states):
+            report(f"{name:<22}{state.lower()}{cause}")
         state = run.get("state", "")
-        if state in _ENDED:
-            cause = run.get("error", {}).get("message", "")
-            say(f"Run {run_id} {state.lower()}{f': {cause}' if cause else ''}")
-            return state in _GOOD
+        if state in _FINAL_STATES:
+            report(f"Run {run_id} {state.lower()}{_cause(run)}")
+            return state in _SUCCESS_STATES
         waiting = time.monotonic() - started > _STUCK_SECONDS
-        if waiting and not warned and "RUNNING" not in seen.values():
-            say(
-                "No step has begun yet: `kubectl get events` tells whether the image "
+        if waiting and not warned and "RUNNING" not in states.values():
+            report(
+                "No step has started yet: `kubectl get events` shows whether the image "
                 "cannot be pulled, a secret or claim is missing, or no node is free."
             )
             warned = True
         time.sleep(poll_seconds)
 
 
-def _news(run: Json, seen: dict[str, str]) -> Iterator[tuple[str, str, str]]:
-    """Yields steps whose state is another than when last looked at."""
+def _changed_steps(run: Json, states: dict[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Yields name, state and cause of steps whose state changed; updates `states`."""
     for task in run.get("run_details", {}).get("task_details", []):
         name, state = str(task.get("display_name", "")), str(task.get("state", ""))
-        # Drivers, the run itself and what the server starts around a step.
+        # Drivers, the run itself, and what else the server starts around a step.
         if not name or name.startswith(("root", "system", run["display_name"])):
             continue
         if name.endswith("-driver") or name == "executor" or not state:
             continue
-        if seen.get(name) != state:
-            seen[name] = state
-            message = task.get("error", {}).get("message", "")
-            yield name, state, f": {message}" if message else ""
+        if states.get(name) != state:
+            states[name] = state
+            yield name, state, _cause(task)
+
+
+def _cause(item: Json) -> str:
+    message = item.get("error", {}).get("message", "")
+    return f": {message}" if message else ""

@@ -1,4 +1,4 @@
-"""Schedules on a server, which it calls recurring runs."""
+"""Schedules of the pipeline on a server, which calls them recurring runs."""
 
 from __future__ import annotations
 
@@ -7,26 +7,25 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pipeline.kubeflow.server.client import Client, Version, once
-from pipeline.kubeflow.server.rest import Json
-from pipeline.kubeflow.server.rest_errors import Unanswered
-from pipeline.kubeflow.server.runs import Submission, is_pinned
+from pipeline.kubeflow.server.client import SCHEDULES, Client, Json, Version
+from pipeline.kubeflow.server.errors import UnknownOutcomeError
+from pipeline.kubeflow.server.runs import RunSettings, is_pinned
 from trainer.errors import UsageError, UserError
 
-_RELATIVE: Final = re.compile(r"(today|yesterday)(-[0-9]{1,4})?")
+_RELATIVE_SPAN: Final = re.compile(r"(today|yesterday)(-[0-9]{1,4})?")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """When a pipeline runs again.
+    """When the pipeline runs.
 
     Attributes:
-      name: Of the schedule.
+      name: Name of the schedule.
       expression: Six-field cron.
-      max_concurrency: Runs at the same time.
-      catch_up: Whether ticks are made up for that were missed.
+      max_concurrency: Most runs at the same time.
+      catch_up: Whether runs that were missed are made up for.
       start: First moment, in UTC; None for now.
-      end: Last moment, in UTC; None for never.
+      end: Last moment, in UTC; None for no end.
     """
 
     name: str
@@ -37,7 +36,7 @@ class Schedule:
     end: datetime.datetime | None = None
 
     def __post_init__(self) -> None:
-        """Refuses a schedule that would never run.
+        """Rejects a schedule that would never run.
 
         Raises:
           UsageError: It ends before it starts, or has ended already.
@@ -50,7 +49,7 @@ class Schedule:
             )
 
     def body(self) -> Json:
-        """What the server wants to know of it."""
+        """The fields of the request that only schedules have."""
         trigger: dict[str, Any] = {"cron": self.expression}
         for key, moment in (("start_time", self.start), ("end_time", self.end)):
             if moment is not None:
@@ -65,32 +64,32 @@ class Schedule:
 
 
 def check_span(span: str) -> None:
-    """Refuses a span that is the same in every run of a schedule.
+    """Rejects a span that is the same in every run of a schedule.
 
     Raises:
-      UsageError: It is a fixed one, `latest`, or none at all.
+      UsageError: It is not counted from the day of the run.
     """
+    remedy = "Give --span yesterday, today or today-3, which each run counts from its "
     if span == "latest":
         raise UsageError(
-            "A schedule of the latest span runs on old data again, without a word, "
-            "whenever no new one has come",
-            "Give --span yesterday, today or today-3: a day without data is an error.",
+            "A schedule with the latest span trains on old data again, without notice, "
+            "whenever no new data has arrived",
+            f"{remedy}own day, in UTC; a day without data is then an error.",
         )
-    if is_pinned(span) or not _RELATIVE.fullmatch(span):
+    if is_pinned(span) or not _RELATIVE_SPAN.fullmatch(span):
         raise UsageError(
             f"The span {span!r} would be the same in every run of the schedule",
-            "Give --span yesterday, today or today-3, which each run counts from its "
-            "own day, in UTC.",
+            f"{remedy}own day, in UTC.",
         )
 
 
 def check_name(client: Client, name: str) -> None:
-    """Refuses a name that is taken.
+    """Rejects the name of an existing schedule.
 
     Raises:
       UserError: There is a schedule of that name.
     """
-    if find(client, name) is not None:
+    if client.find(SCHEDULES, name) is not None:
         raise UserError(
             f"There is a schedule {name!r} already",
             f"Delete it with `two-tower schedule delete {name}`, or give --name "
@@ -103,41 +102,42 @@ def create(
     version: Version,
     pipeline: str,
     schedule: Schedule,
-    submission: Submission,
+    settings: RunSettings,
 ) -> str:
-    """Creates a schedule, once; returns its id."""
-    body = submission.body(client, version, pipeline)
-    body |= schedule.body()
+    """Creates a schedule; returns its id."""
+    body = settings.body(client, version, pipeline) | schedule.body()
+    return client.create(SCHEDULES, body)
 
-    def found() -> str | None:
-        item = find(client, schedule.name)
-        return None if item is None else str(item["recurring_run_id"])
 
-    return once(
-        lambda: str(client.rest.post("recurringruns", body)["recurring_run_id"]), found
+def schedule_id(client: Client, name: str) -> str:
+    """The id of a schedule.
+
+    Raises:
+      UserError: There is no schedule of that name.
+    """
+    schedules = list(client.items(SCHEDULES))
+    for item in schedules:
+        if item.get("display_name") == name:
+            return str(item[SCHEDULES.id])
+    names = ", ".join(str(item.get("display_name")) for item in schedules)
+    raise UserError(
+        f"There is no schedule {name!r}",
+        f"Choose one of: {names}."
+        if names
+        else "Create one with `two-tower schedule create`.",
     )
 
 
-def listed(client: Client) -> list[Json]:
-    """All schedules of the namespace."""
-    return list(client.pages("recurringruns", "recurringRuns", **client.scope))
-
-
-def find(client: Client, name: str) -> Json | None:
-    """The schedule of a name; None where there is none."""
-    return client.named(name, "recurringruns", "recurringRuns", **client.scope)
-
-
-def switch(client: Client, schedule_id: str, *, enabled: bool) -> None:
-    """Pauses a schedule, or lets it go on."""
-    path = f"recurringruns/{schedule_id}:{'enable' if enabled else 'disable'}"
+def set_enabled(client: Client, identity: str, *, enabled: bool) -> None:
+    """Pauses a schedule, or resumes it."""
+    path = f"{SCHEDULES.path}/{identity}:{'enable' if enabled else 'disable'}"
     try:
-        client.rest.post(path, {})
-    except Unanswered:
-        # To set a switch twice is to set it once.
-        client.rest.post(path, {})
+        client.request("POST", path, {})
+    except UnknownOutcomeError:
+        # Repeating it does no harm.
+        client.request("POST", path, {})
 
 
-def delete(client: Client, schedule_id: str) -> None:
+def delete(client: Client, identity: str) -> None:
     """Deletes a schedule; its runs stay."""
-    client.rest.delete(f"recurringruns/{schedule_id}")
+    client.request("DELETE", f"{SCHEDULES.path}/{identity}")

@@ -1,1 +1,1 @@
-"""The rules by which a Kubeflow Pipelines server accepts a compiled file."""
+"""The rules of a Kubeflow Pipelines 2.x server, applied to a compiled file."""

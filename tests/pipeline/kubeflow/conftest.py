@@ -1,4 +1,4 @@
-"""Our graph as stock TFX compiles it and as we do, once for all tests."""
+"""The graph as TFX compiles it, and after our patches, compiled once for all tests."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ SETTINGS = (
 
 
 @pytest.fixture(scope="session")
-def stock() -> dict[str, Any]:
-    """What TFX itself makes of our graph."""
-    from pipeline.kubeflow_runner import bare_spec  # noqa: PLC0415 - slow
+def unpatched() -> dict[str, Any]:
+    """The graph as TFX's own runner compiles it."""
+    from pipeline.kubeflow_runner import tfx_spec  # noqa: PLC0415 - slow
 
-    spec, _ = bare_spec(load())
+    spec, _ = tfx_spec(load())
     return spec
 
 
 @pytest.fixture(scope="session")
 def compiled() -> Any:
-    """What we make of it, with every setting set."""
-    from pipeline.kubeflow.compiler import compile_pipeline  # noqa: PLC0415 - slow
+    """The graph as we compile it, with every setting set."""
+    from pipeline.kubeflow_runner import compile_pipeline  # noqa: PLC0415 - slow
 
     return compile_pipeline(load((), SETTINGS))
 
 
 @pytest.fixture
-def spec(stock: dict[str, Any]) -> dict[str, Any]:
-    """A copy of the stock pipeline, to mend."""
-    return copy.deepcopy(stock)
+def spec(unpatched: dict[str, Any]) -> dict[str, Any]:
+    """A copy of TFX's pipeline, to patch."""
+    return copy.deepcopy(unpatched)

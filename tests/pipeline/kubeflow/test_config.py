@@ -1,4 +1,4 @@
-"""The section `kubeflow`: what it refuses, and what a step inherits."""
+"""The section `kubeflow`: invalid values, and what a step inherits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainer.errors import UsageError
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("kubeflow.serving_dir=/tmp/x", "lies in no volume"),
+        ("kubeflow.serving_dir=/tmp/x", "is in no volume"),
         ("kubeflow.input_base=hdfs://a/b", "no step can open.*gs:// or s3:// or minio"),
         ("kubeflow.serving_dir=s3://bucket/x", "no step can open.*volume.*at gs://\\."),
         ("kubeflow.env.DB_PASSWORD=hunter2", "looks like a secret"),
@@ -23,21 +23,21 @@ from trainer.errors import UsageError
         ("kubeflow.secrets=[{variable: a b, secret: s, key: k}]", "must match pattern"),
     ],
 )
-def test_impossible_settings_are_refused(assignment: str, message: str) -> None:
+def test_impossible_settings_are_rejected(assignment: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         load((), [assignment])
     if "PASSWORD" in assignment:
         assert "hunter2" not in str(caught.value)
 
 
-def test_a_place_at_the_mount_itself_is_in_the_volume() -> None:
+def test_a_folder_that_is_the_mount_itself_is_in_the_volume() -> None:
     config = load((), ["kubeflow.serving_dir=/mnt/two-tower"])
     assert config.kubeflow.serving_dir == "/mnt/two-tower"
-    with pytest.raises(UsageError, match="lies in no volume"):
+    with pytest.raises(UsageError, match="is in no volume"):
         load((), ["kubeflow.serving_dir=/mnt/two-tower-2/serving"])
 
 
-def test_a_step_inherits_what_it_does_not_say() -> None:
+def test_a_step_inherits_settings_that_it_does_not_set() -> None:
     config = load((), ["kubeflow.steps.Trainer.cpu=8", "kubeflow.defaults.retries=0"])
     trainer = step_config(config.kubeflow, "Trainer")
     assert (trainer.cpu, trainer.memory_gb, trainer.retries) == (8, 4, 0)

@@ -1,4 +1,4 @@
-"""The launcher's message in both shapes, and TFX's answer. No TFX is needed."""
+"""The launcher's message in both forms, and TFX's answer. No TFX is needed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 
-from pipeline.kubeflow.executor_input import adapt, finish
-from pipeline.kubeflow.mirrors import ROOT_ENV, local_path, remove_folder_marks
+from pipeline.kubeflow.executor_input import (
+    MIRROR_ROOT_ENV,
+    adapt,
+    finish,
+    local_path,
+    remove_folder_markers,
+)
 from trainer.errors import UserError
 
 ROOT = "minio://mlpipeline/v2/artifacts/run/Trainer/1"
@@ -44,7 +49,7 @@ def shaped(request: pytest.FixtureRequest) -> dict[str, Any]:
     return message(new=request.param)
 
 
-def test_both_shapes_become_the_one_that_tfx_knows(shaped: dict[str, Any]) -> None:
+def test_both_forms_are_translated_for_tfx(shaped: dict[str, Any]) -> None:
     """tfx#7768: an empty schema is `yaml.safe_load("").get` in every step."""
     adapted = adapt(shaped, INPUTS_SPEC)
     (examples,) = adapted.inputs()
@@ -65,7 +70,7 @@ def test_the_launchers_message_is_left_as_it_was() -> None:
     assert shaped == message(new=True)
 
 
-def test_the_compiled_file_knows_the_type_best() -> None:
+def test_types_come_from_the_compiled_file() -> None:
     """`kfp.local` says `system.Artifact`, for which TFX has no class."""
     shaped = message(new=True)
     (examples,) = shaped["inputs"]["artifacts"]["examples"]["artifacts"]
@@ -76,8 +81,8 @@ def test_the_compiled_file_knows_the_type_best() -> None:
     assert adapted["type"] == {"schemaTitle": "system.Artifact"}
 
 
-def test_a_message_without_output_file_is_refused() -> None:
-    with pytest.raises(UserError, match="named no output file"):
+def test_a_message_without_output_file_is_rejected() -> None:
+    with pytest.raises(UserError, match="names no output file"):
         adapt({"inputs": {}}, {})
 
 
@@ -108,12 +113,12 @@ def test_the_answer_has_uris_and_no_null() -> None:
         ("ram://k", "ram://k"),
     ],
 )
-def test_mirrors_are_the_launchers(uri: str, path: str) -> None:
+def test_local_paths_are_those_of_the_launcher(uri: str, path: str) -> None:
     assert local_path(uri) == path
 
 
-def test_the_mirrors_root_can_be_moved(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ROOT_ENV, "/pod")
+def test_the_root_of_the_mirrors_can_be_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MIRROR_ROOT_ENV, "/pod")
     assert local_path("minio://b/k") == "/pod/minio/b/k"
 
 
@@ -124,6 +129,6 @@ def test_empty_objects_that_stand_for_folders_are_ignored(tmp_path: Path) -> Non
     (tmp_path / "Split-train" / "a_$folder$").touch()
     (tmp_path / "NO_LIVE_MODEL").touch()
     (tmp_path / "full_$folder$").write_text("x")
-    assert len(remove_folder_marks(tmp_path)) == 2
+    assert len(remove_folder_markers(tmp_path)) == 2
     left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {"NO_LIVE_MODEL", "full_$folder$"}

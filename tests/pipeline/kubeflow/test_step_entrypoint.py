@@ -11,11 +11,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.kubeflow.input_files import check_brought
 from tests.fixtures.command import REPOSITORY
-from tests.fixtures.lazy import lazily
 from tests.pipeline.kubeflow.test_executor_input import message
-from trainer.errors import UserError
 
 
 def run_step(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -43,15 +40,15 @@ def arguments(executor_input: Any, executor: str = "a.B") -> list[str]:
     ]
 
 
-def test_a_message_that_is_none_is_one_line(tmp_path: Path) -> None:
+def test_a_malformed_message_is_one_line(tmp_path: Path) -> None:
     done = run_step(*arguments([]), cwd=tmp_path)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("Maker failed: The executor input is no JSON object. ")
+    assert last.startswith("Maker failed: The executor input is not a JSON object. ")
     assert last.endswith("Compile the pipeline again.")
 
 
-def test_arguments_that_are_missing_are_usage(tmp_path: Path) -> None:
+def test_a_missing_argument_is_a_usage_error(tmp_path: Path) -> None:
     assert run_step("--executor_class_path", "a.B", cwd=tmp_path).returncode == 2
 
 
@@ -77,32 +74,3 @@ def test_a_component_that_fails_says_why_last(tmp_path: Path) -> None:
         "Compile the pipeline again with the package that the steps run with."
     )
     assert not list(tmp_path.rglob("output_metadata.json"))
-
-
-@pytest.mark.slow
-def test_ratings_are_brought_from_where_tensorflow_reads(tmp_path: Path) -> None:
-    """`ram://` stands for gs://: neither is a local path."""
-    bring = lazily("pipeline.kubeflow.input_files", "bring")
-    gfile = lazily("tensorflow", "io").gfile
-    gfile.makedirs("ram://bucket/data/span-1")
-    with gfile.GFile("ram://bucket/data/span-1/ratings.csv", "w") as out:
-        out.write("userId")
-    assert bring("ram://bucket/data/", str(tmp_path / "in")) == str(tmp_path / "in")
-    assert (tmp_path / "in" / "span-1" / "ratings.csv").read_text() == "userId"
-    assert bring("/mnt/data", str(tmp_path)) == "/mnt/data"
-
-
-def test_a_bucket_of_which_nothing_came_is_named(tmp_path: Path) -> None:
-    for folder in (tmp_path, tmp_path / "none"):
-        with pytest.raises(UserError, match="s3://lake/ml holds no files"):
-            check_brought(str(folder), "s3://lake/ml")
-    (tmp_path / "ratings.csv").touch()
-    check_brought(str(tmp_path), "s3://lake/ml")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("place", ["ram://none", "minio://bucket/data"])
-def test_a_place_that_cannot_be_read_is_named(place: str, tmp_path: Path) -> None:
-    bring = lazily("pipeline.kubeflow.input_files", "bring")
-    with pytest.raises(UserError, match=place):
-        bring(place, str(tmp_path))

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from pipeline.kubeflow.validation.rules import check
+from tests.fixtures.lazy import lazily
 
 Documents = tuple[dict[str, Any], dict[str, Any]]
 
@@ -97,16 +98,16 @@ def test_a_good_pipeline_has_no_problem() -> None:
 
 BREAKS: list[tuple[str, Callable[[Any, Any], Any]]] = [
     ("it is 2.0.0", lambda s, p: s.update(schemaVersion="2.0.0")),
-    ("no valid message.*extra", lambda s, p: s.update(extra=1)),
-    ("'Small' is no DNS label", lambda s, p: s["pipelineInfo"].update(name="Small")),
+    ("not a valid message.*extra", lambda s, p: s.update(extra=1)),
+    ("'Small' is not a DNS label", lambda s, p: s["pipelineInfo"].update(name="Small")),
     ("has no task", lambda s, p: s["root"]["dag"].update(tasks={})),
     ("root is reserved", lambda s, p: s["components"].update(root={})),
     (
-        "use names none that exists",
+        "use names one that does not exist",
         lambda s, p: task(s, "use")["componentRef"].update(name="x"),
     ),
     (
-        "executor: make names none",
+        "executor: make names one that does not",
         lambda s, p: s["deploymentSpec"]["executors"].pop("exec-make"),
     ),
     (
@@ -132,7 +133,7 @@ BREAKS: list[tuple[str, Callable[[Any, Any], Any]]] = [
         ),
     ),
     ("does not wait for make", lambda s, p: task(s, "use").pop("dependentTasks")),
-    ("use.model is given by nobody", lambda s, p: task(s, "use").pop("inputs")),
+    ("use.model has no source", lambda s, p: task(s, "use").pop("inputs")),
     (
         "make makes no artifact model",
         lambda s, p: s["components"]["comp-make"].pop("outputDefinitions"),
@@ -144,7 +145,7 @@ BREAKS: list[tuple[str, Callable[[Any, Any], Any]]] = [
             triggerPolicy={"condition": "inputs.artifacts['other'].artifacts[0]"}
         ),
     ),
-    ("no object store", lambda s, p: s.update(defaultPipelineRoot="/local")),
+    ("not in an object store", lambda s, p: s.update(defaultPipelineRoot="/local")),
     (
         "no executor exec-x",
         lambda s, p: p["platforms"]["kubernetes"]["deploymentSpec"]["executors"].update(
@@ -158,7 +159,7 @@ BREAKS: list[tuple[str, Callable[[Any, Any], Any]]] = [
         ].update(nodeSelectr={}),
     ),
     (
-        "says nothing of kubernetes",
+        "no key kubernetes",
         lambda s, p: p["platforms"].update(other=p["platforms"].pop("kubernetes")),
     ),
     (
@@ -201,13 +202,39 @@ def test_a_broken_rule_is_named(
         ("a: [", "yaml:"),
         ("- 1", "no pipeline"),
         ("x: 1", "no pipeline"),
-        ("pipelineSpec: {}", "only Vertex AI takes"),
+        ("pipelineSpec: {}", "only Vertex AI accepts"),
         (text_of(documents()) + "---\n" + text_of(documents()), "2 pipelines"),
     ],
 )
-def test_what_is_no_pipeline_file_is_refused(text: str, expected: str) -> None:
+def test_a_file_without_one_pipeline_is_rejected(text: str, expected: str) -> None:
     (problem,) = check(text).problems
     assert expected in str(problem)
+
+
+@pytest.mark.slow
+def test_parts_of_tfx_that_no_server_runs_are_found() -> None:
+    """Our graph avoids them: TFX compiles them into what a server rejects."""
+
+    def problems(pipeline: str) -> str:
+        spec = lazily("tests.fixtures.tfx_pipelines", pipeline)()
+        return "\n".join(map(str, check(yaml.safe_dump(spec)).problems))
+
+    conditional = problems("conditional_spec")
+    assert "no such key '_Judge.blessing'" in conditional
+    assert "unknown producer 'Judge_task'" in conditional
+    assert "latest is a resolver, which is not implemented" in problems("resolver_spec")
+    # tfx#5512: ServabilityCheck runs in its place, on every runner.
+    with pytest.raises(NotImplementedError, match="InfraValidator.*not supported"):
+        problems("infra_validator_spec")
+
+
+def test_null_metadata_is_found() -> None:
+    """TFX writes null for a property that is declared and not set."""
+    spec, platform = documents()
+    outputs = spec["components"]["comp-make"]["outputDefinitions"]["artifacts"]
+    outputs["model"]["metadata"] = {"a": None, "b": 1}
+    problems = "\n".join(map(str, check(text_of((spec, platform))).problems))
+    assert "metadata: comp-make.model: a is null" in problems
 
 
 def test_a_parameter_without_default_must_be_given() -> None:

@@ -1,4 +1,4 @@
-"""The compiled file: the local graph, what the configuration asks for, and no more."""
+"""The compiled file: the local graph, with the settings of the configuration."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_nodes_and_edges_are_those_of_the_local_graph(compiled: Any) -> None:
 
 def test_the_tuner_is_compiled_as_it_is_locally() -> None:
     config = load((), [*SETTINGS, "tune.enabled=true", "kubeflow.steps.Tuner.gpus=1"])
-    compiled = lazily("pipeline.kubeflow.compiler", "compile_pipeline")(config)
+    compiled = lazily("pipeline.kubeflow_runner", "compile_pipeline")(config)
     assert check(compiled.to_yaml()).problems == []
     local = lazily("tests.pipeline.test_pipeline", "compiled")(config)
     assert_same_graph(compiled, local)
@@ -91,9 +91,9 @@ def assert_same_graph(compiled: Any, local: dict[str, Any]) -> None:
         }
         for key, source in found[name]["inputs"]["parameters"].items():
             constant = source.get("runtimeValue", {}).get("constant")
-            # Places and data differ between runners, and protobufs in their spaces.
-            where = key in ("custom_config", "serving_dir", "push_destination")
-            if isinstance(constant, str) and not where:
+            # Paths and data differ between runners, and protobufs in their spaces.
+            differs = key in ("custom_config", "serving_dir", "push_destination")
+            if isinstance(constant, str) and not differs:
                 assert "".join(constant.split()) == "".join(parameters[key].split())
 
 
@@ -114,7 +114,7 @@ def test_settings_reach_their_step(compiled: Any) -> None:
     assert tasks(compiled)["Pusher"]["retryPolicy"]["maxRetryCount"] == 2
 
 
-def test_what_is_kubernetes_own_is_in_the_second_document(compiled: Any) -> None:
+def test_settings_of_kubernetes_are_in_the_second_document(compiled: Any) -> None:
     assert kubernetes(compiled, "Trainer") == {
         "imagePullPolicy": "Always",
         "imagePullSecret": [{"secretName": "registry"}],
@@ -142,7 +142,7 @@ def test_caching_is_set_in_the_file(compiled: Any) -> None:
 
 
 def test_a_pinned_span_must_be_given_and_is_cached() -> None:
-    make = lazily("pipeline.kubeflow.compiler", "compile_pipeline")
+    make = lazily("pipeline.kubeflow_runner", "compile_pipeline")
     pinned = make(load((), SETTINGS), pinned_span=True)
     text = pinned.to_yaml()
     assert check(text, given=("span",)).problems == []
@@ -153,15 +153,15 @@ def test_a_pinned_span_must_be_given_and_is_cached() -> None:
 
 
 def test_the_same_configuration_makes_the_same_file(compiled: Any) -> None:
-    make = lazily("pipeline.kubeflow.compiler", "compile_pipeline")
+    make = lazily("pipeline.kubeflow_runner", "compile_pipeline")
     assert make(load((), SETTINGS)).to_yaml() == compiled.to_yaml()
 
 
 @pytest.mark.parametrize("place", ["s3://lake/ml", "minio://lake/ml"])
-def test_ratings_that_only_the_launcher_can_read_are_imported(
+def test_ratings_that_only_the_launcher_reads_are_imported(
     compiled: Any, place: str
 ) -> None:
-    make = lazily("pipeline.kubeflow.compiler", "compile_pipeline")
+    make = lazily("pipeline.kubeflow_runner", "compile_pipeline")
     made = make(load((), [*SETTINGS, f"kubeflow.input_base={place}"]))
     assert check(made.to_yaml()).problems == []
     assert set(tasks(made)) - set(tasks(compiled)) == {"RatingsImporter"}
@@ -173,18 +173,28 @@ def test_ratings_that_only_the_launcher_can_read_are_imported(
     executors = made.spec["deploymentSpec"]["executors"]
     importer = executors["exec-RatingsImporter"]["importer"]
     assert importer["artifactUri"] == {"runtimeParameter": "uri"}
-    given = tasks(made)["RatingsImporter"]["inputs"]["parameters"]["uri"]
-    assert given == {"componentInputParameter": "input_base"}
+    parameter = tasks(made)["RatingsImporter"]["inputs"]["parameters"]["uri"]
+    assert parameter == {"componentInputParameter": "input_base"}
     parameters = made.spec["root"]["inputDefinitions"]["parameters"]
     assert parameters["input_base"]["defaultValue"] == place
     # No container, so nothing of Kubernetes' to set.
     assert made.platform == compiled.platform
 
 
-def test_a_wrong_step_name_is_refused() -> None:
-    make = lazily("pipeline.kubeflow.compiler", "compile_pipeline")
+def test_an_unknown_step_name_is_rejected() -> None:
+    make = lazily("pipeline.kubeflow_runner", "compile_pipeline")
     with pytest.raises(UsageError, match=r"'Trainr'.*Did you mean Trainer\?"):
         make(load((), ["kubeflow.steps.Trainr.cpu=1"]))
+
+
+def test_the_pusher_waits_for_the_servability_check(compiled: Any) -> None:
+    """It takes the place of InfraValidator, which TFX does not compile (tfx#5512)."""
+    source = tasks(compiled)["Pusher"]["inputs"]["artifacts"]["infra_blessing"]
+    producer = source["taskOutputArtifact"]["producerTask"]
+    assert producer == "ServabilityCheck"
+    outputs = compiled.spec["components"][f"comp-{producer}"]["outputDefinitions"]
+    kind = outputs["artifacts"]["blessing"]["artifactType"]
+    assert "title: tfx.InfraBlessing" in kind["instanceSchema"]
 
 
 def test_vertex_gets_a_job(compiled: Any) -> None:
@@ -193,21 +203,21 @@ def test_vertex_gets_a_job(compiled: Any) -> None:
     assert job["pipelineSpec"]["schemaVersion"] == "2.1.0"
     # The open-source server takes no such wrapper.
     problems = check(yaml.safe_dump(job)).problems
-    assert "only Vertex AI takes" in str(problems[0])
+    assert "only Vertex AI accepts" in str(problems[0])
 
 
 def test_vertex_has_no_volumes() -> None:
-    refuse = lazily("pipeline.kubeflow.compiler", "check_vertex")
+    check_vertex = lazily("pipeline.kubeflow.compiled", "check_vertex")
     places = [
         f"kubeflow.{name}=gs://b/{name}"
         for name in ("pipeline_root", "input_base", "serving_dir")
     ]
     with pytest.raises(UsageError, match=r"kubeflow\.volumes is set"):
-        refuse(load((), places))
-    refuse(load((), [*places, "kubeflow.volumes=[]"]))
+        check_vertex(load((), places))
+    check_vertex(load((), [*places, "kubeflow.volumes=[]"]))
 
 
-def test_the_old_schema_version_is_refused(compiled: Any) -> None:
+def test_the_old_schema_version_is_rejected(compiled: Any) -> None:
     spec = copy.deepcopy(compiled.spec)
     spec["schemaVersion"] = "2.0.0"
     assert "it is 2.0.0, not 2.1.0" in str(check(yaml.safe_dump(spec)).problems[0])

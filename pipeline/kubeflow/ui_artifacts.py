@@ -1,9 +1,9 @@
-"""The run report as artifacts that Kubeflow's own pages show.
+"""The run report as artifacts that the user interface of Kubeflow Pipelines displays.
 
-Those pages draw a step's outputs by their types, and know Kubeflow's types only: a file
-of type `system.HTML` is shown as it is, numbers in the metadata of `system.Metrics` are
-a table, and beside those of other runs when runs are compared. TFX has neither type, so
-the compiled file declares them and the step fills them in, from what TFX left.
+The interface displays outputs by type, and knows only its own types: a `system.HTML`
+artifact is a page, and the numbers in the metadata of `system.Metrics` are a table,
+also next to those of other runs. TFX has neither type, so the compiled file declares
+both outputs, and the step fills them from the `run_report` artifact that TFX wrote.
 https://github.com/kubeflow/pipelines `MetricsVisualizations.tsx`, `CompareV2.tsx`
 """
 
@@ -15,21 +15,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.kubeflow.mirrors import local_path
+from pipeline.kubeflow.executor_input import local_path
 
 Json = dict[str, Any]
-# Names under which the pages show them.
+# Names under which the interface shows them.
 PAGE: Final = "report_page"
 METRICS: Final = "headline_metrics"
 _SOURCE: Final = "run_report"
 _FILE: Final = "report.html"
 _TYPES: Final = {PAGE: "system.HTML", METRICS: "system.Metrics"}
-# As kfp compiles its own types.
+# As in files that the KFP compiler writes.
 _TYPE_VERSION: Final = "0.0.1"
 
 
 def declare(component: Json) -> None:
-    """Gives the component that makes the run report both outputs, any other none."""
+    """Adds both outputs to the component that writes the run report."""
     outputs = component.get("outputDefinitions", {}).get("artifacts", {})
     if _SOURCE in outputs:
         for key, title in _TYPES.items():
@@ -38,14 +38,14 @@ def declare(component: Json) -> None:
 
 
 def fill(output: Json, declared: Mapping[str, Any]) -> None:
-    """Adds both artifacts to a step's output, where its message has them.
+    """Adds both artifacts to the output of the step that declares them.
 
-    The page is the file itself: of a folder, nothing would be shown. Numbers that are
-    not finite are left out, which no message can hold.
+    The page's URI is that of the file, since a folder is not displayed. Numbers that
+    are not finite are left out: JSON cannot hold them.
 
     Args:
       output: The step's `ExecutorOutput`; changed.
-      declared: The outputs' artifacts in the launcher's message, by key.
+      declared: Output key -> artifacts in the launcher's message.
     """
     if _SOURCE not in output["artifacts"] or not {PAGE, METRICS} <= declared.keys():
         return
@@ -57,18 +57,18 @@ def fill(output: Json, declared: Mapping[str, Any]) -> None:
     }
     (stored,) = declared[METRICS]["artifacts"]
     _write(stored["uri"], metrics)
-    made = {
+    artifacts = {
         PAGE: {"uri": f"{report['uri'].rstrip('/')}/{_FILE}", "metadata": {}},
         METRICS: {"uri": stored["uri"], "metadata": metrics},
     }
-    for key, artifact in made.items():
-        (told,) = declared[key]["artifacts"]
-        name = {"name": told["name"]} if "name" in told else {}
+    for key, artifact in artifacts.items():
+        (expected,) = declared[key]["artifacts"]
+        name = {"name": expected["name"]} if "name" in expected else {}
         output["artifacts"][key] = {"artifacts": [name | artifact]}
 
 
 def _write(uri: str, metrics: Mapping[str, float]) -> None:
-    """Makes the link to the artifact lead somewhere."""
+    """Writes the file to which the interface links."""
     path = Path(local_path(uri))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(metrics, indent=2), encoding="utf-8")

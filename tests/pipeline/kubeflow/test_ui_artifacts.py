@@ -1,4 +1,4 @@
-"""What Kubeflow's pages show of the report. No TFX is needed."""
+"""The report and its metrics in Kubeflow's user interface. No TFX is needed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.kubeflow.executor_input import adapt
-from pipeline.kubeflow.mirrors import ROOT_ENV
-from pipeline.kubeflow.shown_artifacts import METRICS, PAGE, declare, fill
+from pipeline.kubeflow.executor_input import MIRROR_ROOT_ENV, adapt
+from pipeline.kubeflow.ui_artifacts import METRICS, PAGE, declare, fill
 
 ROOT = "minio://mlpipeline/v2/artifacts/run/ReportGen/1"
 REPORT = {"artifactType": {"instanceSchema": "title: components.RunReport\n"}}
@@ -49,7 +48,7 @@ def output(metadata: dict[str, Any]) -> dict[str, Any]:
 def test_the_page_is_the_file_and_the_metrics_are_numbers(
     new: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(ROOT_ENV, str(tmp_path))
+    monkeypatch.setenv(MIRROR_ROOT_ENV, str(tmp_path))
     given = {**FOUND, "ndcg@10": math.nan, "coverage@10": math.inf, "none": None}
     finished = output(given)
     fill(finished, message(new=new)["outputs"]["artifacts"])
@@ -63,7 +62,7 @@ def test_the_page_is_the_file_and_the_metrics_are_numbers(
     assert ("name" in page, "name" in metrics) == (new, new)
 
 
-def test_only_the_reports_component_has_them() -> None:
+def test_only_the_report_component_declares_them() -> None:
     other = component("model")
     declare(other)
     assert other == component("model")
@@ -80,13 +79,13 @@ def test_only_the_reports_component_has_them() -> None:
     }
 
 
-def test_tfx_is_told_of_its_own_output_only() -> None:
+def test_tfx_gets_its_own_output_only() -> None:
     (report,) = adapt(message(new=True), {}).outputs()
     assert report["name"] == "run_report"
 
 
-def test_a_step_without_a_report_is_left_as_it_is() -> None:
-    """So is one whose pipeline was compiled before the pages were declared."""
+def test_a_step_without_a_report_is_unchanged() -> None:
+    """So is one whose pipeline was compiled before these outputs were declared."""
     model: dict[str, Any] = {"artifacts": {"model": {"artifacts": [{"uri": ROOT}]}}}
     before = copy.deepcopy(model)
     fill(model, {"model": {}})

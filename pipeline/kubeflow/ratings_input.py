@@ -1,0 +1,139 @@
+"""How the ratings reach the first step: from a volume, from gs://, s3:// or minio://.
+
+The step reads volumes by itself and copies gs://, which TensorFlow opens. It opens
+neither s3:// nor minio://: Kubeflow's launcher downloads those, but only as artifacts,
+so the compiled file gets an importer task that makes an artifact of the folder.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final
+
+from pipeline.kubeflow.spec_patches import Spec, component_of, tasks
+from trainer.errors import UserError
+
+RATINGS: Final = "ratings"
+_IMPORTER: Final = "RatingsImporter"
+_LAUNCHER_SCHEMES: Final = ("s3://", "minio://")
+_OUTPUT: Final = "artifact"
+_TYPE: Final = {"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}
+
+
+def import_ratings(spec: Spec, reader: str, parameter: str, uri: str) -> None:
+    """Adds an importer task if only the launcher can read the ratings.
+
+    Args:
+      spec: The pipeline; changed.
+      reader: The task that reads the ratings.
+      parameter: Parameter of a run that holds the URI.
+      uri: Its default.
+    """
+    if not uri.startswith(_LAUNCHER_SCHEMES):
+        return
+    task = tasks(spec)[reader]
+    inputs = component_of(spec, task).setdefault("inputDefinitions", {})
+    inputs.setdefault("artifacts", {})[RATINGS] = {"artifactType": dict(_TYPE)}
+    source = {"producerTask": _IMPORTER, "outputArtifactKey": _OUTPUT}
+    given = task.setdefault("inputs", {}).setdefault("artifacts", {})
+    given[RATINGS] = {"taskOutputArtifact": source}
+    task.setdefault("dependentTasks", []).append(_IMPORTER)
+    component, executor = f"comp-{_IMPORTER}", f"exec-{_IMPORTER}"
+    tasks(spec)[_IMPORTER] = {
+        "taskInfo": {"name": _IMPORTER},
+        "componentRef": {"name": component},
+        "cachingOptions": {},
+        "inputs": {"parameters": {"uri": {"componentInputParameter": parameter}}},
+    }
+    spec["components"][component] = {
+        "executorLabel": executor,
+        "inputDefinitions": {"parameters": {"uri": {"parameterType": "STRING"}}},
+        "outputDefinitions": {"artifacts": {_OUTPUT: {"artifactType": dict(_TYPE)}}},
+    }
+    spec["deploymentSpec"]["executors"][executor] = {
+        "importer": {
+            "artifactUri": {"runtimeParameter": "uri"},
+            "typeSchema": dict(_TYPE),
+        }
+    }
+
+
+def local_input(inputs: dict[str, Any], parameter: str, folder: str) -> str:
+    """The local folder from which the step reads the ratings.
+
+    Args:
+      inputs: Inputs of the step; the imported artifact, unknown to TFX, is removed.
+      parameter: Parameter that holds the folder or URI.
+      folder: Where files at gs:// are copied to.
+
+    Raises:
+      UserError: There are no files, or they cannot be read.
+    """
+    input_base = str(inputs["parameterValues"][parameter])
+    imported = inputs.get("artifacts", {}).pop(RATINGS, None)
+    if imported is None:
+        return copy_remote(input_base, folder)
+    (artifact,) = imported["artifacts"]
+    downloaded = str(artifact["uri"])
+    check_downloaded(downloaded, input_base)
+    return downloaded
+
+
+def copy_remote(input_base: str, folder: str) -> str:
+    """Copies a remote folder to this machine.
+
+    Args:
+      input_base: A path, or a URI that TensorFlow opens, such as gs://.
+      folder: Target of the copy.
+
+    Returns:
+      `folder`, or `input_base` itself if it is a path.
+
+    Raises:
+      UserError: TensorFlow does not open such URIs, or the folder does not exist.
+    """
+    if "://" not in input_base:
+        return input_base
+    import tensorflow as tf
+
+    source = input_base.rstrip("/")
+    try:
+        files = [
+            os.path.join(parent, name)
+            for parent, _, names in tf.io.gfile.walk(source)
+            for name in names
+            if name  # not the empty object that stands for the folder
+        ]
+    except tf.errors.OpError as error:
+        raise UserError(
+            f"{input_base} cannot be read: {error.message}",
+            "Give a folder of a mounted volume or at gs://; for s3:// and minio:// "
+            "set kubeflow.input_base to it and compile again.",
+        ) from error
+    if not files:
+        raise _no_files(input_base)
+    for path in files:
+        target = os.path.join(folder, os.path.relpath(path, source))
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        tf.io.gfile.copy(path, target)
+    return folder
+
+
+def check_downloaded(folder: str, input_base: str) -> None:
+    """Checks that the launcher found files.
+
+    Args:
+      folder: Where the launcher downloaded them to.
+      input_base: The URI.
+
+    Raises:
+      UserError: The folder is empty or missing.
+    """
+    if not os.path.isdir(folder) or not os.listdir(folder):
+        raise _no_files(input_base)
+
+
+def _no_files(input_base: str) -> UserError:
+    return UserError(
+        f"{input_base} holds no files", "Give the folder with the ratings."
+    )

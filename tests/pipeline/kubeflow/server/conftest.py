@@ -1,0 +1,48 @@
+"""A server over real HTTP, and a client with little patience."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from pipeline.kubeflow.server.client import Client, Version
+from pipeline.kubeflow.server.endpoint import Endpoint
+from tests.fixtures.kfp_server import State, serving
+from tests.pipeline.kubeflow.validation.test_rules import documents, text_of
+
+NAME = "two-tower"
+TEXT = text_of(documents())
+
+
+@pytest.fixture
+def state() -> State:
+    return State()
+
+
+@pytest.fixture
+def url(state: State) -> Iterator[str]:
+    with serving(state) as address:
+        yield address
+
+
+@pytest.fixture
+def connect(url: str) -> Callable[..., Client]:
+    """Makes a client of the server, with the attributes of an endpoint."""
+
+    def make(**attributes: Any) -> Client:
+        endpoint = Endpoint(**{"url": url, **attributes})
+        return Client(endpoint, timeout_seconds=0.5, backoff_seconds=0.01)
+
+    return make
+
+
+@pytest.fixture
+def client(connect: Callable[..., Client]) -> Client:
+    return connect()
+
+
+@pytest.fixture
+def version(client: Client) -> Version:
+    return client.deploy(NAME, TEXT)

@@ -1,0 +1,73 @@
+"""Where the server's address and the token come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.kubeflow.server.endpoint import find_endpoint
+from trainer.errors import UserError
+
+
+def test_endpoints_come_from_flags_then_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("from-file\n")
+    environment = {
+        "TWO_TOWER_KFP_ENDPOINT": "https://from.environment/pipeline/",
+        "TWO_TOWER_KFP_TOKEN": "from-environment",
+        "TWO_TOWER_KFP_NAMESPACE": "team",
+    }
+
+    def found(
+        url: str | None = None, token: Path | None = None, space: str | None = None
+    ) -> tuple[str, str | None, str | None]:
+        endpoint = find_endpoint(
+            url=url, token_file=token, namespace=space, environment=environment
+        )
+        return endpoint.url, endpoint.token, endpoint.namespace
+
+    from_environment = ("https://from.environment/pipeline", "from-environment", "team")
+    assert found() == from_environment
+    given = found("http://given", tmp_path / "token", "mine")
+    assert given == ("http://given", "from-file", "mine")
+    with pytest.raises(UserError, match=r"is not an http:// or https:// URL"):
+        found("ftp://x")
+    with pytest.raises(UserError, match="cannot be read: No such file"):
+        found("http://given", tmp_path / "missing")
+
+
+@pytest.mark.parametrize("token", ["a\nb", "caf\u00e9", " \t", "a\x7f"])
+def test_a_token_that_no_header_can_hold_is_rejected(
+    token: str, tmp_path: Path
+) -> None:
+    """HTTP libraries repeat such a token in their message."""
+    (tmp_path / "token").write_text(f"s3cr3t{token}" if token.strip() else token)
+    environment = {"TWO_TOWER_KFP_TOKEN": f"s3cr3t{token}\r"}
+    for file in (tmp_path / "token", None):
+        with pytest.raises(UserError, match="holds no token") as caught:
+            find_endpoint(url="http://x", token_file=file, environment=environment)
+        assert "s3cr3t" not in str(caught.value)
+
+
+def test_in_a_cluster_the_servers_own_name_is_used() -> None:
+    endpoint = find_endpoint(environment={"KUBERNETES_SERVICE_HOST": "10.0.0.1"})
+    assert endpoint.url == "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
+
+
+def test_the_kube_config_leads_to_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config"
+    config.write_text(
+        "{apiVersion: v1, kind: Config, current-context: a, "
+        "contexts: [{name: a, context: {cluster: c, user: u}}], "
+        "clusters: [{name: c, cluster: {server: 'https://10.0.0.1:6443'}}], "
+        "users: [{name: u, user: {token: kube-token}}]}"
+    )
+    loader = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
+    monkeypatch.setattr(loader, str(config))
+    endpoint = find_endpoint(context="a", environment={})
+    assert endpoint.url.startswith("https://10.0.0.1:6443/api/v1/namespaces/kubeflow/")
+    assert endpoint.token == "kube-token"
+    with pytest.raises(UserError, match="kube config names none"):
+        find_endpoint(context="b", environment={})
