@@ -19,6 +19,11 @@ from tfx.utils import io_utils, path_utils
 from components.data_gate import DATA_REPORT_FILE
 from components.data_gate.data_report import DataReport
 from components.live_model import VERSION
+from components.movielens_example_gen.data_summary import (
+    FINGERPRINT_PROPERTY,
+    SUMMARY_PROPERTY,
+    parse_summary,
+)
 from components.pusher import PUSHED_VERSION
 from components.report_gen.facts import Facts
 from components.report_gen.samples import sample_users
@@ -97,13 +102,13 @@ class Executor(base_executor.BaseExecutor):
         pushed, live = inputs["pushed_model"], inputs["baseline_model"]
         reasons = inputs["infra_blessing"].get_string_custom_property(REASONS)
         now = datetime.datetime.now(datetime.timezone.utc)
-        summary = inputs["examples"].get_string_custom_property("summary")
+        summary = inputs["examples"].get_string_custom_property(SUMMARY_PROPERTY)
         training = _read_json(inputs["model_run"].uri, TRAIN_REPORT_FILE)
         return Facts(
             run_id=run_id,
             made_at=now.strftime("%Y-%m-%d %H:%M UTC"),
             config=override(json.loads(parameters["config"]), training["tuned"]),
-            data=json.loads(summary or "{}"),
+            data=parse_summary(summary),
             gate=_read_json(inputs["data_report"].uri, DATA_REPORT_FILE),
             training=training,
             evaluation=_read_json(inputs["evaluation"].uri, "retrieval_summary.json"),
@@ -133,7 +138,7 @@ def _lineage(
     facts = [
         (
             "fingerprint of the ratings",
-            examples.get_string_custom_property("input_fingerprint"),
+            examples.get_string_custom_property(FINGERPRINT_PROPERTY),
         ),
         ("digest of the schema", _schema_digest(schema)),
         *((f"version of {name}", metadata.version(name)) for name in _PACKAGES),

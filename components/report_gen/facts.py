@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from components.movielens_example_gen.data_summary import DataSummary
+
 
 @dataclasses.dataclass(frozen=True)
 class Watched:
@@ -76,7 +78,7 @@ class Facts:
       run_id: Run that made the report; later runs that changed nothing reuse it.
       made_at: When it was made, UTC, for people.
       config: The whole configuration.
-      data: What MovieLensExampleGen read: see `components.movielens_example_gen`.
+      data: What MovieLensExampleGen read; empty if it is not known.
       gate: What DataGate found: `data_report.json`.
       training: `train_report.json`.
       evaluation: `retrieval_summary.json`.
@@ -92,7 +94,7 @@ class Facts:
     run_id: str
     made_at: str
     config: dict[str, Any]
-    data: dict[str, Any]
+    data: DataSummary
     gate: dict[str, Any]
     training: dict[str, Any]
     evaluation: dict[str, Any]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from components.movielens_example_gen.data_summary import SUMMARY_PROPERTY
 from pipeline.cli.options import json_option, workspace_option
 from pipeline.cli.tables import print_json, print_table
 
@@ -94,7 +95,7 @@ def _artifact_summaries(step: Step) -> dict[str, Any]:
     """Names and values of the property `summary` of a step's artifacts."""
     found: dict[str, Any] = {}
     for artifact in step.outputs.values():
-        found |= _leaves({"summary": artifact.properties.get("summary")})
+        found |= _leaves({"summary": artifact.properties.get(SUMMARY_PROPERTY)})
     return found
 
 

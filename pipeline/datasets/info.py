@@ -6,27 +6,41 @@ import dataclasses
 import datetime
 import json
 from pathlib import Path
-from typing import Any
 
+from components.movielens_example_gen.data_summary import DataSummary
 from pipeline.config import DataConfig
 from pipeline.datasets import catalog
 
 _SHOWN_BAD_ROWS = 5
 
 
+class Description(DataSummary, total=False):
+    """Description of a data set, as plain JSON.
+
+    Attributes:
+      folder: Folder with the files.
+      dataset: Name of the edition; None for the user's own files.
+      split: How events are held out.
+      published: The counts that GroupLens publishes for the edition, if any.
+      first_bad_rows: The first few bad rows, for people.
+    """
+
+    folder: str
+    dataset: str | None
+    split: str
+    published: dict[str, int] | None
+    first_bad_rows: list[str]
+
+
 def describe(
     folder: Path, config: DataConfig, *, edition: str | None = None
-) -> dict[str, Any]:
+) -> Description:
     """Reads a data set as a run would, but counts bad rows instead of failing.
 
     Args:
       folder: Folder with the files of an edition, or with spans.
       config: What a run would read and how it would split it.
       edition: Name of the edition, if the files are known to be one.
-
-    Returns:
-      The entries of `DataSummary`, and `folder`, `dataset`, `split`, `published` (the
-      counts that GroupLens publishes, or None) and `first_bad_rows`.
 
     Raises:
       UserError: The files are missing or cannot be read at all.
@@ -37,11 +51,14 @@ def describe(
         config, on_bad_row="quarantine", max_quarantined_fraction=1.0
     )
     prepared = ingest.prepare(folder, tolerant)
-    summary: dict[str, Any] = {"folder": str(folder), "dataset": edition}
-    summary |= {"split": config.split, **prepared.summary()}
-    summary["published"] = _published(edition)
-    summary["first_bad_rows"] = [str(r) for r in prepared.bad.rows[:_SHOWN_BAD_ROWS]]
-    return summary
+    return {
+        "folder": str(folder),
+        "dataset": edition,
+        "split": config.split,
+        **prepared.summary(),
+        "published": _published(edition),
+        "first_bad_rows": [str(row) for row in prepared.bad.rows[:_SHOWN_BAD_ROWS]],
+    }
 
 
 def _published(edition: str | None) -> dict[str, int] | None:
@@ -51,12 +68,12 @@ def _published(edition: str | None) -> dict[str, int] | None:
     return {"ratings": entry.ratings, "users": entry.users, "movies": entry.movies}
 
 
-def as_json(summary: dict[str, Any]) -> str:
+def as_json(summary: Description) -> str:
     """Formats the summary for other programs."""
     return json.dumps(summary, indent=2, ensure_ascii=False)
 
 
-def show(summary: dict[str, Any]) -> None:
+def show(summary: Description) -> None:
     """Prints the summary for people."""
     from rich.console import Console
     from rich.table import Table
@@ -72,7 +89,7 @@ def show(summary: dict[str, Any]) -> None:
         console.print(row, style="red", markup=False, soft_wrap=True)
 
 
-def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
+def _lines(summary: Description) -> list[tuple[str, str]]:
     ratings, rows = summary["ratings"], summary["rows"]
     published = summary["published"] or {}
     first, last = summary["first_timestamp"], summary["last_timestamp"]

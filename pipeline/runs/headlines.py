@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from components.movielens_example_gen.data_summary import SUMMARY_PROPERTY
 from pipeline.runs.run_record import (
     EVALUATION_FILE,
     Artifact,
@@ -28,7 +29,7 @@ def headline(outputs: Artifacts) -> str:
 
 
 def _examples(output: Artifact) -> str:
-    rows = (output.json_property("summary") or {}).get("rows", {})
+    rows = (output.json_property(SUMMARY_PROPERTY) or {}).get("rows", {})
     return "rows: " + ", ".join(f"{split} {count:,}" for split, count in rows.items())
 
 

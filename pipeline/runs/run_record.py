@@ -13,6 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from components.movielens_example_gen.data_summary import (
+    SUMMARY_PROPERTY,
+    DataSummary,
+    parse_summary,
+)
 from trainer.train_report import TRAIN_REPORT_FILE
 from trainer.tuning.hyperparameters import SEARCH_FILE, override
 
@@ -117,10 +122,11 @@ class RunRecord:
         return {}
 
     @property
-    def data(self) -> dict[str, Any]:
+    def data(self) -> DataSummary:
         """Summary of the data by MovieLensExampleGen; empty if that did not end."""
         examples = self.output("examples")
-        return (examples and examples.json_property("summary")) or {}
+        text = examples.properties.get(SUMMARY_PROPERTY) if examples else None
+        return parse_summary(text)
 
     @property
     def evaluation(self) -> dict[str, Any]:
