@@ -17,7 +17,7 @@ _INTERRUPT_EXIT: Final = 130  # 128 + SIGINT, as shells do
 
 # Name -> line in `two-tower --help`. `pipeline/cli/<name>.py` defines `<name>`.
 _COMMANDS: Final = {
-    "run": "Train, evaluate and push a model; steps that did not change are cached.",
+    "run": "Train, evaluate and push a model; unchanged steps are cached.",
     "tune": "Search for better hyperparameters, on the train split alone.",
     "recommend": "Ask the newest pushed model what a user should watch next.",
     "runs": "List the runs of a workspace.",
@@ -86,5 +86,5 @@ def main() -> None:
     Examples:
       two-tower run                        MovieLens-100K, from download to pushed model
       two-tower recommend --user 42        ten movies that user 42 has not rated
-      two-tower doctor                     is everything in place?
+      two-tower doctor                     checks the installation
     """

@@ -21,7 +21,7 @@ _COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, workspace: Path, as_json: bool) -> None:
-    """Check versions, data, memory and disk; exits with 1 if a check fails.
+    """Check versions, data, memory and disk; the exit code is 1 if a check fails.
 
     \b
     Examples:

@@ -21,9 +21,11 @@ from pipeline.cli.server_options import Server, experiment_options, server_optio
 @data_dir_option
 @no_cache_option
 @workspace_option
-@click.option("--kubeflow", is_flag=True, help="Run it on a Kubeflow server, not here.")
 @click.option(
-    "--wait", is_flag=True, help="With --kubeflow: follow the run to its end."
+    "--kubeflow", is_flag=True, help="Run on a Kubeflow server instead of this machine."
+)
+@click.option(
+    "--wait", is_flag=True, help="With --kubeflow: wait for the end of the run."
 )
 @click.option(
     "--span",
@@ -46,19 +48,19 @@ def run(
     service_account: str | None,
     server: Server,
 ) -> None:
-    """Train, evaluate and push a model; steps that did not change are cached.
+    """Train, evaluate and push a model; unchanged steps are taken from the cache.
 
     \b
     Examples:
-      two-tower run                              MovieLens-100K, fetched if need be
-      two-tower run --data-dir ~/ml-100k         the files that you have
+      two-tower run                              MovieLens-100K, fetched at first
+      two-tower run --data-dir ~/ml-100k         your own copy of the files
       two-tower run --set train.epochs=5         one value changed
       two-tower run -c mine.yaml -w /data/ws     own configuration and workspace
       two-tower run --kubeflow --wait            on a cluster: see kubeflow/README.md
 
-    The exit code is 0 also where the model was not blessed: the summary says why, and
-    the model that is being served stays. It is 1 where a step failed, 2 where the
-    command line or the configuration is wrong.
+    The exit code is 0 even if the model was not blessed: the summary says why, and the
+    served model stays. It is 1 if a step failed, 2 if the command line or the
+    configuration is wrong.
     """
     from pipeline.cli.kubeflow_run import (
         KubeflowRequest,

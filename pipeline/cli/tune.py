@@ -46,7 +46,7 @@ def tune(
 ) -> None:
     """Search for better hyperparameters, on the train split alone.
 
-    It runs the pipeline up to the step Tuner, which trains one model for each trial
+    Runs the pipeline up to the step Tuner, which trains one model for each trial
     and ranks them by recall@10 on a validation slice of the train split. The section
     `tune` of the configuration defines what is tried and how: see docs/tuning.md.
 

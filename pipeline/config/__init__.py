@@ -1,9 +1,9 @@
-"""The configuration of the pipeline: frozen, typed and checked when it is made.
+"""The configuration of the pipeline: frozen, typed and validated when it is created.
 
-`PipelineConfig` holds everything that decides *what* is computed, and in its section
-`kubeflow` what a cluster must give for it. Where it is computed (paths, runner, Beam
-arguments) is given to `create_pipeline` by the runner, so that one configuration means
-the same model on every runner.
+`PipelineConfig` defines *what* is computed and, in its section `kubeflow`, the
+resources for it in a cluster. Where it is computed (paths, runner, Beam arguments) are
+arguments of `create_pipeline`, so that one configuration means the same model on every
+runner. Each section is defined by the package that it configures.
 
 See `pipeline.config.loading` for YAML files and `--set key=value`.
 """
@@ -38,12 +38,12 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
 class DataConfig(DataGateConfig, ExampleGenConfig):
-    """What is read and how it is split, and what DataGate refuses of it."""
+    """What is read, how it is split, and which data DataGate rejects."""
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
 class PipelineConfig:
-    """Everything that decides what the pipeline computes, and what runs it."""
+    """Everything that defines what the pipeline computes."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,127}$")] = "two-tower"
     data: DataConfig = Field(default_factory=DataConfig)
@@ -58,8 +58,8 @@ class PipelineConfig:
     def _check_tuning(self) -> PipelineConfig:
         if self.tune.enabled and not self.train.validation_queries:
             raise ValueError(
-                "tune.enabled is true, but train.validation_queries is 0, so there is "
-                "nothing to tell a good trial by"
+                "tune.enabled is true, but train.validation_queries is 0: a search "
+                "compares its trials by these queries"
             )
         return self
 

@@ -30,7 +30,7 @@ from pydantic_core import ErrorDetails
 from pipeline.config import PipelineConfig
 from pipeline.config.yaml_layers import KeyPath, Layer, parse_assignment, read_layer
 from trainer.errors import UsageError
-from trainer.tuning.config import REMEDIED
+from trainer.tuning import config as tuning_config
 
 _ADAPTER = TypeAdapter(PipelineConfig)
 _ENTRY_DEPTH = 3  # section.field.entry: one entry of a mapping field
@@ -41,16 +41,16 @@ def load(
     assignments: Sequence[str] = (),
     default_dataset: str | None = None,
 ) -> PipelineConfig:
-    """Merges the layers and checks the result.
+    """Merges the layers and validates the result.
 
     Args:
       files: YAML files or names of packaged presets, the last wins.
       assignments: `key.path=value` texts, the last wins; they win over files.
-      default_dataset: Taken for `data.dataset` where no layer names one.
+      default_dataset: Used for `data.dataset` if no layer names one.
 
     Raises:
       UsageError: An unknown key, a wrong type or an impossible value: the message
-        names the key, where it was written, the value and what is allowed.
+        names the key, where it was written, its value and what is allowed.
     """
     user = [_user_layer(path) for path in files]
     sets = [(parse_assignment(text), text) for text in assignments]
@@ -61,26 +61,26 @@ def load(
 
 
 def dump(config: PipelineConfig) -> str:
-    """The whole configuration as YAML that `load` reads back to an equal one."""
+    """Formats the whole configuration as YAML, from which `load` makes an equal one."""
     plain = _ADAPTER.dump_python(config, mode="json")
     return yaml.safe_dump(plain, sort_keys=False)
 
 
 def _user_layer(path: Path) -> Layer:
-    """A file, or where there is none the packaged preset of that name."""
+    """Reads a file or, if there is none, the packaged preset of that name."""
     packaged = None if path.exists() else _packaged(str(path))
     return read_layer(path if packaged is None else packaged)
 
 
 def _preset(dataset: object) -> Layer:
-    """The packaged preset; an empty layer where the dataset has none."""
+    """The packaged preset of a dataset; an empty layer if it has none."""
     packaged = _packaged(dataset)
     return Layer({}) if packaged is None else read_layer(packaged)
 
 
 def _packaged(name: object) -> Path | None:
-    """The file of a packaged preset, None where there is none of that name."""
-    # A name is one path segment; anything else is no preset and is refused later.
+    """The file of a packaged preset; None if no preset has that name."""
+    # A name is one path segment; other values are rejected later.
     if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9-]+", name):
         return None
     path = Path(str(resources.files("pipeline.config"))) / "presets" / f"{name}.yaml"
@@ -119,7 +119,10 @@ def _assign(values: dict[str, Any], path: KeyPath, value: Any, text: str) -> Non
 
 def _unknown_path(path: KeyPath, text: str, *, known: bool) -> tuple[str, str]:
     if known:
-        return (f"--set {text}: {'.'.join(path)} has no keys below it", "Shorten it.")
+        return (
+            f"--set {text}: {'.'.join(path)} has no keys below it",
+            "Remove what follows.",
+        )
     return (f"--set {text}: there is no section {path[0]!r}", _suggestion(path))
 
 
@@ -135,46 +138,46 @@ def _validate(layer: Layer) -> PipelineConfig:
 
 
 def _explain(details: ErrorDetails, layer: Layer) -> tuple[str, str]:
-    """One pydantic error as (message, remedy)."""
+    """Explains one pydantic error as (message, remedy)."""
     path = tuple(str(part) for part in details["loc"] if part != "[key]")
-    origin = next(
-        (
-            layer.origins[path[:length]]
-            for length in range(len(path), 0, -1)
-            if path[:length] in layer.origins
-        ),
-        None,
-    )
-    place = f" ({origin})" if origin else ""
-    key, kind, given = ".".join(path), details["type"], details["input"]
-    if kind == "unexpected_keyword_argument":
-        return f"There is no key {key!r}{place}", _suggestion(path)
-    if kind == REMEDIED:
-        return f"{details['msg']}{place}", details["ctx"]["remedy"]
-    if kind == "value_error":  # our own checks name the keys themselves
-        return f"{details['ctx']['error']}{place}", "Change one of the two."
-    if kind == "string_pattern_mismatch" and "mrr" in details["ctx"]["pattern"]:
-        return (
-            f"{key!r}{place} is not a metric",
-            "Write mrr, or hit_rate@k, recall@k, ndcg@k, map@k or coverage@k.",
-        )
-    allowed = details["msg"].replace("Input should", "must", 1)
-    allowed = allowed.replace("String should", "must", 1)
-    allowed = allowed.replace("an object", "a section or mapping of keys to values")
+    key, where = ".".join(path), _origin(path, layer)
+    match details["type"]:
+        case "unexpected_keyword_argument":
+            return f"There is no key {key!r}{where}", _suggestion(path)
+        case tuning_config.REMEDIED:
+            return f"{details['msg']}{where}", details["ctx"]["remedy"]
+        case "value_error":  # from a validator of ours, which names the keys itself
+            return f"{details['ctx']['error']}{where}", "Change one of these values."
+    allowed = _allowed(details["msg"])
     if details["loc"][-1:] == ("[key]",):
-        return f"There is no entry {key!r}{place}: it {allowed}", "Rename it."
-    shown = json.dumps(given, default=str)
-    return f"{key} is {shown}{place}, but it {allowed}", "Change its value."
+        return f"There is no entry {key!r}{where}: it {allowed}", "Rename it."
+    value = json.dumps(details["input"], default=str)
+    return f"{key} is {value}{where}, but it {allowed}", "Change its value."
+
+
+def _origin(path: KeyPath, layer: Layer) -> str:
+    """Where a key, or else the nearest key above it, was written: " (<origin>)"."""
+    for length in range(len(path), 0, -1):
+        if path[:length] in layer.origins:
+            return f" ({layer.origins[path[:length]]})"
+    return ""
+
+
+def _allowed(message: str) -> str:
+    """What is allowed, from pydantic's "Input should be ..."."""
+    for subject in ("Input should", "String should"):
+        message = message.replace(subject, "must", 1)
+    return message.replace("an object", "a section or mapping of keys to values")
 
 
 def _suggestion(path: KeyPath) -> str:
-    """The nearest key and all that are allowed at that place."""
+    """Names the most similar key and all keys that are allowed in that section."""
     section: Any = PipelineConfig()
     for part in path[:-1]:
-        # Of a mapping or list of sections nothing more is known here.
+        # The entries of a mapping have no attributes: the suggestion stops there.
         section = getattr(section, part, None)
     if not dataclasses.is_dataclass(section):
-        return "Leave it out."
+        return "Remove it."
     names = [item.name for item in dataclasses.fields(section)]
     allowed = f"Allowed: {', '.join(names)}."
     near = difflib.get_close_matches(path[-1], names, n=1)

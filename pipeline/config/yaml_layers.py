@@ -1,4 +1,4 @@
-"""YAML files as configuration layers that remember where each value was written."""
+"""Reads YAML files as configuration layers that record where each key is written."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def read_layer(path: Path) -> Layer:
     """Reads one YAML file.
 
     Raises:
-      UsageError: The file is absent, is no YAML mapping, names a key twice or holds a
+      UsageError: The file is absent or not a YAML mapping, has a key twice or has a
         number that is not finite.
     """
     try:
@@ -61,14 +61,14 @@ def read_layer(path: Path) -> Layer:
         values = None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
         raise UsageError(
-            f"{path} is not valid YAML: {_reason(error)}", "Mend it."
+            f"{path} is not valid YAML: {_reason(error)}", "Fix the YAML syntax."
         ) from error
     if values is None:
         return Layer({})
     if not isinstance(node, yaml.MappingNode):
         raise UsageError(
-            f"{path} holds {_kind(values)} at its top level, not sections with keys",
-            "Write it as `two-tower config` prints one.",
+            f"{path} has {_kind(values)} at its top level, not sections with keys",
+            "`two-tower config` prints an example.",
         )
     return Layer(values, _origins(node, path))
 
@@ -77,7 +77,7 @@ def parse_assignment(assignment: str) -> tuple[KeyPath, Any]:
     """Splits `key.path=value`; the value is YAML.
 
     Raises:
-      UsageError: There is no `=`, a part of the key is empty or the value is no YAML.
+      UsageError: There is no `=`, a part of the key is empty or the value is not YAML.
     """
     key, equals, text = assignment.partition("=")
     path = tuple(part.strip() for part in key.split("."))
@@ -98,20 +98,20 @@ def parse_assignment(assignment: str) -> tuple[KeyPath, Any]:
 
 
 def _origins(root: yaml.MappingNode, path: Path) -> dict[KeyPath, str]:
-    """Where each key stands; refuses what PyYAML would pass over in silence."""
+    """Where each key is written; rejects duplicates, which PyYAML would accept."""
     origins: dict[KeyPath, str] = {}
     for keys, key_node, value_node in _walk(root, ()):
-        place = f"{path}, line {key_node.start_mark.line + 1}"
+        where = f"{path}, line {key_node.start_mark.line + 1}"
         if keys in origins:
             raise UsageError(
-                f"{'.'.join(keys)} is given twice ({origins[keys]} and {place})",
+                f"{'.'.join(keys)} is given twice ({origins[keys]} and {where})",
                 "Delete one of the two.",
             )
-        origins[keys] = place
+        origins[keys] = where
         if isinstance(value_node, yaml.ScalarNode):
             loader = _Loader("")
             _check_finite(
-                loader.construct_object(value_node), f"{'.'.join(keys)} ({place})"
+                loader.construct_object(value_node), f"{'.'.join(keys)} ({where})"
             )
     return origins
 
@@ -126,9 +126,9 @@ def _walk(
             yield from _walk(value_node, keys)
 
 
-def _check_finite(value: Any, place: str) -> None:
+def _check_finite(value: Any, name: str) -> None:
     if isinstance(value, float) and not math.isfinite(value):
-        raise UsageError(f"{place} is {value}", "Give a finite number.")
+        raise UsageError(f"{name} is {value}", "Give a finite number.")
 
 
 def _kind(value: Any) -> str:
@@ -136,7 +136,7 @@ def _kind(value: Any) -> str:
 
 
 def _reason(error: yaml.YAMLError) -> str:
-    """The problem and its place without PyYAML's excerpt, which takes four lines."""
+    """The problem and its line, without PyYAML's excerpt of four lines."""
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or " ".join(str(error).split())
     return f"{problem} in line {mark.line + 1}" if mark else problem

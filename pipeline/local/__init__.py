@@ -1,1 +1,1 @@
-"""What `two-tower run` adds to a pipeline on one machine: process, progress, errors."""
+"""Local runs: session, subprocess, progress events and the causes of failures."""

@@ -1,7 +1,7 @@
-"""Whether everything is in place to run the pipeline: what `two-tower doctor` shows.
+"""Checks whether this machine can run the pipeline, for `two-tower doctor`.
 
-Nothing here imports TensorFlow or TFX: versions are read from what pip and uv leave in
-`site-packages`, so the answer comes at once, also where an import would fail.
+Nothing here imports TensorFlow or TFX: versions are read from the metadata in
+`site-packages`, which is fast and works even if an import would fail.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ _PIN: Final = re.compile(r"^([\w.-]+)==(\S+)(?: ; ([^\\]+))?", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Check:
-    """One row of the table.
+    """The result of one check.
 
     Attributes:
-      name: What was looked at.
-      state: `warn` where the pipeline still runs, `fail` where it cannot.
+      name: What is checked.
+      state: `warn` if the pipeline still runs, `fail` if it cannot.
       value: What was found.
-      remedy: What to do; empty where the state is `ok`.
+      remedy: What to do; empty if the state is `ok`.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Check:
 
 
 def examine(workspace: Path) -> list[Check]:
-    """Looks at everything; changes nothing.
+    """Runs every check; changes nothing.
 
     Args:
       workspace: The workspace folder, which need not exist.
@@ -81,7 +81,7 @@ def examine(workspace: Path) -> list[Check]:
 
 
 def glibc_version() -> str | None:
-    """Version of the C library, such as "2.36"; None where it is another than glibc."""
+    """Version of the C library, such as "2.36"; None if it is not glibc."""
     try:
         _, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
     except (ValueError, OSError):
@@ -90,7 +90,7 @@ def glibc_version() -> str | None:
 
 
 def installed_versions() -> dict[str, str]:
-    """Name -> version of every installed distribution, read from folder names alone."""
+    """Name -> version of every installed distribution, read from folder names."""
     return {
         canonicalize_name(info.stem.partition("-")[0]): info.stem.partition("-")[2]
         for folder in reversed(sys.path)
@@ -99,9 +99,9 @@ def installed_versions() -> dict[str, str]:
 
 
 def check_line(python: str, glibc: str | None, tfx: str | None) -> list[Check]:
-    """Whether the TFX line, the interpreter and the C library go together."""
+    """Whether the TFX line, the interpreter and the C library are compatible."""
     if glibc is None:
-        where = Check("glibc", "fail", "none", "TFX's wheels need a glibc system.")
+        where = Check("glibc", "fail", "not found", "TFX needs Linux with glibc.")
         return [where]
     expected = "1.21" if Version(glibc) >= NEW_LINE_GLIBC else "1.16"
     line = ".".join((tfx or expected).split(".")[:2])
@@ -114,7 +114,9 @@ def check_line(python: str, glibc: str | None, tfx: str | None) -> list[Check]:
     elif line == "1.16":
         rows.append(Check("tfx", "warn", value, f"1.21 runs here too. {_REINSTALL}"))
     else:
-        rows.append(Check("tfx", "fail", value, f"It cannot load. {_REINSTALL}"))
+        rows.append(
+            Check("tfx", "fail", value, f"Its wheels need a newer glibc. {_REINSTALL}")
+        )
     return rows
 
 
@@ -122,12 +124,12 @@ def _check_python(python: str, line: str) -> Check:
     allowed = PYTHONS.get(line, ())
     if ".".join(python.split(".")[:2]) in allowed:
         return Check("python", "ok", python)
-    remedy = f"TFX {line} needs {' or '.join(allowed)}: set PYTHON=, then make setup."
+    remedy = f"TFX {line} needs Python {', '.join(allowed)}: set PYTHON=, make setup."
     return Check("python", "fail", python, remedy)
 
 
 def check_packages(installed: dict[str, str]) -> Iterator[Check]:
-    """The versions of the packages that matter most."""
+    """The versions of the most important packages."""
     for name in PACKAGES:
         if name in installed:
             yield Check(name, "ok", installed[name])
@@ -136,7 +138,7 @@ def check_packages(installed: dict[str, str]) -> Iterator[Check]:
 
 
 def locked_versions(lock: Path) -> dict[str, str]:
-    """Name -> version that a lock file has for this interpreter."""
+    """Name -> version that a lock file pins for this interpreter."""
     return {
         canonicalize_name(name): version
         for name, version, marker in _PIN.findall(lock.read_text(encoding="utf-8"))
@@ -145,11 +147,11 @@ def locked_versions(lock: Path) -> dict[str, str]:
 
 
 def check_lock(installed: dict[str, str], locks: Path) -> Check:
-    """Whether what is installed is what the lock of the installed TFX line says."""
+    """Whether the installed packages are those of the lock of the TFX line."""
     line = "".join(installed.get("tfx", "1.16").split(".")[:2])
     lock = locks / f"tfx{line}.txt"
     if not lock.is_file():
-        remedy = "Run from a checkout, where the locks lie."
+        remedy = "Run it from a checkout, which has the lock files."
         return Check("lock", "warn", f"no {lock}", remedy)
     locked = locked_versions(lock)
     other = [
@@ -175,7 +177,7 @@ def check_compiler() -> Check:
 
 
 def check_disk(workspace: Path) -> Check:
-    """Whether the disk of the workspace has room for a run."""
+    """Whether the disk of the workspace has space for a run."""
     folder = workspace.absolute()
     while not folder.is_dir():
         folder = folder.parent
@@ -188,14 +190,14 @@ def check_disk(workspace: Path) -> Check:
 
 
 def check_memory() -> Check:
-    """Whether there is memory for a run, within a container's limit too."""
+    """Whether there is memory for a run, also within a container's limit."""
     free = psutil.virtual_memory().available
     cgroup = Path("/sys/fs/cgroup")
     try:
         limit = int((cgroup / "memory.max").read_text())
         free = min(free, limit - int((cgroup / "memory.current").read_text()))
     except (OSError, ValueError):
-        pass  # no limit, or another kind of cgroup
+        pass  # no limit, or cgroup v1
     value = f"{free / GIB:.1f} GiB available"
     if free >= NEEDED_MEMORY:
         return Check("memory", "ok", value)
@@ -206,7 +208,9 @@ def check_memory() -> Check:
 def check_workspace(root: Path) -> Iterator[Check]:
     """The workspace's format, the data fetched into it and the model pushed to it."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
-        yield Check("workspace", "ok", f"none yet; `two-tower run` makes {root}")
+        yield Check(
+            "workspace", "ok", f"not created yet; `two-tower run` creates {root}"
+        )
         return
     try:
         workspace = Workspace.open(root)
@@ -219,8 +223,10 @@ def check_workspace(root: Path) -> Iterator[Check]:
     if editions:
         yield Check("data", "ok", ", ".join(editions))
     else:
-        yield Check("data", "warn", "none", "Run `two-tower data fetch ml-100k`.")
+        yield Check(
+            "data", "warn", "not fetched", "Run `two-tower data fetch ml-100k`."
+        )
     try:
         yield Check("model", "ok", str(workspace.newest_model()))
     except UserError as error:
-        yield Check("model", "warn", "none pushed", error.remedy)
+        yield Check("model", "warn", "no model was pushed", error.remedy)

@@ -1,4 +1,4 @@
-"""The one line that tells why a step failed, without what Beam and TFX wrap it in."""
+"""Finds the cause of a failed step in what Beam and TFX wrap around it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Final
 from trainer.errors import UserError
 
 _MAX_LENGTH: Final = 500
-# Beam hands a worker's exception over as the text of its traceback, and adds to the
-# message in which transform it was raised.
+# Beam passes a worker's exception on as the text of its traceback and appends to its
+# message the transform that raised it.
 _WHILE_RUNNING = re.compile(r"\s*\[while running '[^\n]*'\]")
 _RAISED = re.compile(
     r"^(?P<type>(?:[a-z_]\w*\.)*[A-Z]\w*): (?P<message>.*)$", re.MULTILINE
@@ -25,7 +25,7 @@ class Failure:
 
     Attributes:
       cause: What went wrong, in one line.
-      remedy: What to do about it; empty where the error does not say.
+      remedy: What to do about it; empty if the error does not say.
     """
 
     cause: str
@@ -58,7 +58,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _from_traceback_text(text: str) -> Failure | None:
-    """Reads the exceptions out of a traceback that was turned into text."""
+    """Finds the cause in an exception whose message contains a traceback."""
     if "Traceback (most recent call last)" not in text:
         return None
     raised = [(m["type"], m["message"]) for m in _RAISED.finditer(text)]

@@ -1,1 +1,1 @@
-"""The workspace and the runs in it, as files and ML Metadata record them."""
+"""The workspace, and the runs that files and ML Metadata record in it."""
