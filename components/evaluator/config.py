@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated
+from typing import Annotated, Final
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
 
 from trainer.config import FROZEN, PositiveInt
 
-AccuracyMetric = Annotated[
-    str, Field(pattern=r"^(mrr|(hit_rate|recall|ndcg|map)@[1-9][0-9]*)$")
-]
+# Type of the validation error for the name of a metric; its context has `remedy`.
+UNKNOWN_METRIC: Final = "unknown_metric"
+
+
+def _metric_name(*families: str) -> AfterValidator:
+    """Validates that a name is `mrr`, or one of the families with a cut-off."""
+    pattern = re.compile(f"mrr|({'|'.join(families)})@[1-9][0-9]*")
+    remedy = f"Write one of mrr, {', '.join(f'{name}@k' for name in families)}."
+
+    def check(name: str) -> str:
+        if not pattern.fullmatch(name):
+            raise PydanticCustomError(UNKNOWN_METRIC, "{remedy}", {"remedy": remedy})
+        return name
+
+    return AfterValidator(check)
+
+
+AccuracyMetric = Annotated[str, _metric_name("hit_rate", "recall", "ndcg", "map")]
 # A mean over users, so that two models can be compared user by user.
 MeanMetric = Annotated[
-    str, Field(pattern=r"^(mrr|(hit_rate|recall|ndcg|map|novelty)@[1-9][0-9]*)$")
+    str, _metric_name("hit_rate", "recall", "ndcg", "map", "novelty")
 ]
 Metric = Annotated[
-    str,
-    Field(pattern=r"^(mrr|(hit_rate|recall|ndcg|map|coverage|novelty)@[1-9][0-9]*)$"),
+    str, _metric_name("hit_rate", "recall", "ndcg", "map", "coverage", "novelty")
 ]
 # On request: one of the project's, or "package.module.Class@10" of somebody else's.
 OwnMetric = Annotated[

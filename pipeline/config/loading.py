@@ -27,6 +27,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from components.evaluator import config as evaluator_config
 from pipeline.config import PipelineConfig
 from pipeline.config.yaml_layers import KeyPath, Layer, parse_assignment, read_layer
 from trainer.errors import UsageError
@@ -146,6 +147,10 @@ def _explain(details: ErrorDetails, layer: Layer) -> tuple[str, str]:
             return f"There is no key {key!r}{where}", _suggestion(path)
         case tuning_config.REMEDIED:
             return f"{details['msg']}{where}", details["ctx"]["remedy"]
+        case evaluator_config.UNKNOWN_METRIC:
+            return f"{key!r}{where} is not a metric for this threshold", details["ctx"][
+                "remedy"
+            ]
         case "value_error":  # from a validator of ours, which names the keys itself
             return f"{details['ctx']['error']}{where}", "Change one of these values."
     allowed = _allowed(details["msg"])
