@@ -22,13 +22,13 @@ import numpy as np
 import tensorflow as tf
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact, standard_artifacts
-from tfx.utils import proto_utils
 
-from components.evaluator.executor import Executor
-from components.evaluator.tfma_config import to_tfma
+from components.evaluator.config import EvalConfig, to_json
+from components.evaluator.executor import CONFIG, Executor
+from components.evaluator.retrieval_summary import read_summary
 from components.schema_importer import SCHEMA_FILE, curated_schema_text
-from pipeline.config import EvalConfig
-from pipeline.pipeline import BEAM_ARGS
+from pipeline.local_runner import BEAM_ARGS
+from tests.fixtures.eval_bench import made
 from tests.fixtures.eval_model import EvalModel, save_eval_model
 from tests.fixtures.example_rows import Row, to_example
 from trainer import features as f
@@ -89,17 +89,8 @@ def write_model(folder: Path, queries: int, movies: list[bytes]) -> artifact.Art
     return made(standard_artifacts.Model, folder)
 
 
-def made(kind: type[artifact.Artifact], folder: Path) -> artifact.Artifact:
-    """An artifact in a folder, which is made where it is absent."""
-    folder.mkdir(parents=True, exist_ok=True)
-    instance = kind()
-    instance.uri = str(folder)
-    return instance
-
-
 def evaluate(folder: Path, inputs: dict[str, list[Any]]) -> float:
     """Runs the Evaluator; returns the seconds that it took."""
-    config = EvalConfig()
     context = base_beam_executor.BaseBeamExecutor.Context(
         beam_pipeline_args=BEAM_ARGS, tmp_dir=str(folder / "tmp"), unique_id="1"
     )
@@ -107,14 +98,8 @@ def evaluate(folder: Path, inputs: dict[str, list[Any]]) -> float:
         "evaluation": [made(standard_artifacts.ModelEvaluation, folder / "evaluation")],
         "blessing": [made(standard_artifacts.ModelBlessing, folder / "blessing")],
     }
-    parameters = {
-        "eval_config": proto_utils.proto_to_json(to_tfma(config)),
-        "example_splits": json.dumps([f.EVAL_SPLIT]),
-        "ignore_broken_baseline": 0,
-        "confidence": config.confidence,
-    }
     started = time.monotonic()
-    Executor(context).Do(inputs, outputs, parameters)
+    Executor(context).Do(inputs, outputs, {CONFIG: to_json(EvalConfig())})
     return time.monotonic() - started
 
 
@@ -136,9 +121,7 @@ def main() -> None:
         if options.live_model:
             inputs["baseline_model"] = [model]
         seconds = evaluate(folder, inputs)
-        summary = json.loads(
-            (folder / "evaluation" / "retrieval_summary.json").read_text()
-        )
+        summary = read_summary(str(folder / "evaluation"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     result = {**vars(options), "seconds": round(seconds, 1), "peak_gib": round(peak, 2)}
     result["slices"] = len(summary["slices"])

@@ -8,8 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.quality.split import Array, Queries
-from components.metrics.base import MeanMetric, QueryBatch
-from components.metrics.registry import metric_named
+from components.metrics import MeanMetric, Ranks, metric_named
 from trainer.ranking import Queries as RankedQueries
 from trainer.ranking import rank_in_blocks
 
@@ -46,9 +45,9 @@ def measure(
     Args:
       ranks: int32 `[queries, held_out]`, 0 for padding.
       corpus_size: Movies.
-      names: Names of metrics, see `components.metrics.registry`.
+      names: Names of metrics that read ranks alone, see `metric_named`.
     """
-    batch = _batch(ranks, corpus_size)
+    batch = Ranks(ranks, np.full(len(ranks), corpus_size, np.int32))
     measured = {}
     for name in names:
         metric = metric_named(name)
@@ -60,16 +59,3 @@ def measure(
             state = metric.add(metric.start(), batch)
             measured[name] = metric.value(state), metric.standard_error(state)
     return measured
-
-
-def _batch(ranks: Array, corpus_size: int) -> QueryBatch:
-    """What the metrics read; they look at ranks alone."""
-    nothing = np.zeros((len(ranks), 0))
-    return QueryBatch(
-        rank=ranks,
-        popularity_rank=ranks,
-        top_ids=nothing.astype(np.int32),
-        top_self_information=nothing.astype(np.float32),
-        corpus_size=np.full(len(ranks), corpus_size, np.int32),
-        trained_on=np.zeros_like(ranks),
-    )

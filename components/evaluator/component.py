@@ -5,25 +5,19 @@ from __future__ import annotations
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import component_spec, standard_artifacts, standard_component_specs
-from tfx.utils import json_utils
 
-from components.evaluator.config import EvalConfig
-from components.evaluator.executor import (
-    CONFIDENCE,
-    IGNORE_BROKEN_BASELINE,
-    Executor,
-)
-from components.evaluator.tfma_config import to_tfma
-from trainer.features import EVAL_SPLIT
+from components.evaluator.config import EvalConfig, to_json
+from components.evaluator.executor import CONFIG, Executor
 
 
-class RetrievalEvaluatorSpec(standard_component_specs.EvaluatorSpec):
-    """TFX's own, and how a broken baseline and confidence intervals are handled."""
+class RetrievalEvaluatorSpec(types.ComponentSpec):
+    """Inputs and outputs of TFX's Evaluator, with our configuration."""
 
+    INPUTS = standard_component_specs.EvaluatorSpec.INPUTS
+    OUTPUTS = standard_component_specs.EvaluatorSpec.OUTPUTS
     PARAMETERS = {
-        **standard_component_specs.EvaluatorSpec.PARAMETERS,
-        IGNORE_BROKEN_BASELINE: component_spec.ExecutionParameter(type=int),
-        CONFIDENCE: component_spec.ExecutionParameter(type=float),
+        CONFIG: component_spec.ExecutionParameter(type=str),
+        "code_hash": component_spec.ExecutionParameter(type=str),
     }
 
 
@@ -31,8 +25,8 @@ class RetrievalEvaluator(base_beam_component.BaseBeamComponent):
     """Evaluates the candidate, the live model and popularity on the same eval queries.
 
     Outputs:
-      evaluation: `ModelEvaluation`: TFMA's files and `retrieval_summary.json`, see
-        `components.evaluator.retrieval_summary`.
+      evaluation: `ModelEvaluation`: TFMA's files, `retrieval_summary.json` (see
+        `components.evaluator.retrieval_summary`) and `query_ranks.parquet`.
       blessing: `ModelBlessing` as from TFX's Evaluator.
     """
 
@@ -47,22 +41,22 @@ class RetrievalEvaluator(base_beam_component.BaseBeamComponent):
         baseline_model: types.BaseChannel,
         schema: types.BaseChannel,
         eval_config: EvalConfig,
+        code_hash: str,
     ) -> None:
         """Makes the node `Evaluator`.
 
         Args:
           baseline_model: The live model, from `LiveModel`.
           eval_config: Metrics, slices and thresholds.
+          code_hash: Fingerprint of the evaluation's source, for the cache.
         """
         spec = RetrievalEvaluatorSpec(
             examples=examples,
             model=model,
             baseline_model=baseline_model,
             schema=schema,
-            eval_config=to_tfma(eval_config),
-            example_splits=json_utils.dumps([EVAL_SPLIT]),
-            ignore_broken_baseline=int(eval_config.ignore_broken_live_model),
-            confidence=eval_config.confidence,
+            config=to_json(eval_config),
+            code_hash=code_hash,
             evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
             blessing=types.Channel(type=standard_artifacts.ModelBlessing),
         )

@@ -1,4 +1,4 @@
-"""The configuration of the evaluation: metrics, slices and what must be reached."""
+"""The configuration of the evaluation: metrics, slices and thresholds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
@@ -37,14 +37,14 @@ MeanMetric = Annotated[
 Metric = Annotated[
     str, _metric_name("hit_rate", "recall", "ndcg", "map", "coverage", "novelty")
 ]
-# On request: one of the project's, or "package.module.Class@10" of somebody else's.
+# Computed on request: one of the project's, or a user's "package.module.Class@10".
 OwnMetric = Annotated[
     str,
     Field(pattern=r"^(interaction_recall|([a-zA-Z_]\w*\.)+[a-zA-Z_]\w*)@[1-9][0-9]*$"),
 ]
-# A feature, for each of its values, or one of its values: "gender", "gender=F".
+# Each value of a feature, or one of them: "gender", "gender=F".
 SliceName = Annotated[str, Field(pattern=r"^[a-z_]+(=.+)?$")]
-# A bound of 0 could refuse nothing, one of NaN would refuse everything.
+# A bound of 0 refuses nothing; NaN refuses everything.
 Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Drop = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Confidence = Annotated[float, Field(ge=0.5, lt=1)]
@@ -52,7 +52,7 @@ Confidence = Annotated[float, Field(ge=0.5, lt=1)]
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
 class SliceThresholds:
-    """What a slice must reach. It is refused only where it misses that beyond noise.
+    """Thresholds of a slice, which fails only where it misses one beyond noise.
 
     Attributes:
       floors: Metric -> value that the candidate must reach.
@@ -79,8 +79,8 @@ class EvalConfig:
 
     Attributes:
       top_k: Cut-offs of the metrics.
-      metrics: Further metrics: `interaction_recall@k`, or `package.module.Class@k` of
-        one's own.
+      metrics: Further metrics: `interaction_recall@k`, or a class of your own as
+        `package.module.Class@k`.
       exclude_seen: Whether the ranking leaves out movies of the training timeline.
       slices: Features of eval rows to slice on.
       floors: Metric -> value that the candidate must reach.
@@ -88,9 +88,9 @@ class EvalConfig:
         is better than popularity at all must also be beyond noise.
       max_drop: Metric -> absolute loss against the live model that is accepted; a
         larger one is accepted only as far as noise explains it.
-      slice_thresholds: Slice, `feature` or `feature=value` -> what it must reach.
-      confidence: What "beyond noise" means for all users together, and the confidence
-        of the intervals: 0.95 refuses 1 candidate in 20 for noise alone.
+      slice_thresholds: Slice, `feature` or `feature=value` -> its thresholds.
+      confidence: Confidence of the intervals, and of what is beyond noise for all users
+        together: 0.95 refuses 1 good candidate in 20 because of noise.
       slice_confidence: The same for a slice. Nearer to 1, because there are many.
       ignore_broken_live_model: Whether a live model that cannot be evaluated (damaged,
         without the signature) is left out of the comparison instead of ending the run.
@@ -143,15 +143,28 @@ class EvalConfig:
 
     @property
     def all_slices(self) -> tuple[str, ...]:
-        """Features of `slices`, and those that only `slice_thresholds` names."""
+        """Features of `slices`, and those named only by `slice_thresholds`."""
         named = [name.partition("=")[0] for name in self.slice_thresholds]
         return tuple(dict.fromkeys([*self.slices, *named]))
 
     def _named_metrics(self) -> Iterator[tuple[str, str]]:
-        """Yields every metric that has a threshold, with the key that it stands in."""
+        """Yields every metric that has a threshold, with its configuration key."""
         groups = {"": self, **{f"{k}.": v for k, v in self.slice_thresholds.items()}}
         for name, thresholds in groups.items():
             where = f"slice_thresholds.{name}" if name else ""
             for group in ("floors", "min_lift", "max_drop"):
                 for metric in getattr(thresholds, group):
                     yield where + group, metric
+
+
+_ADAPTER: Final = TypeAdapter(EvalConfig)
+
+
+def to_json(config: EvalConfig) -> str:
+    """Returns the configuration as one string, for an execution property."""
+    return _ADAPTER.dump_json(config).decode()
+
+
+def from_json(text: str) -> EvalConfig:
+    """Returns the configuration that `to_json` made the string from."""
+    return _ADAPTER.validate_json(text)

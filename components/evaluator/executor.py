@@ -4,170 +4,161 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tensorflow_metadata.proto.v0 import schema_pb2
-from tensorflow_model_analysis.proto import config_pb2
 from tfx import types
-from tfx.components.evaluator import executor as evaluator_executor
-from tfx.dsl.io import fileio
-from tfx.types import artifact_utils, standard_artifacts, standard_component_specs
-from tfx.utils import io_utils, path_utils, proto_utils
+from tfx.components.evaluator import constants
+from tfx.dsl.components.base import base_beam_executor
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import io_utils, path_utils
 
-from components.evaluator import extractors
-from components.evaluator import query_ranks_writer as query_ranks
+from components.evaluator import retrieval_summary, tfma_evaluation
+from components.evaluator.config import EvalConfig, from_json
 from components.evaluator.model_faults import (
     ranking_fault,
     run_fault,
     signature_fault,
 )
-from components.evaluator.retrieval_summary import write_summary
-from components.evaluator.tfma_config import without_live_model
+from components.evaluator.thresholds import thresholds_of
 from components.example_rows import serialized_rows
 from components.live_model import EXISTS, SOURCE
+from components.metrics import metric_named
 from trainer.errors import UserError
 from trainer.features import EVAL_SPLIT, USER_ID
 
-IGNORE_BROKEN_BASELINE: Final = "ignore_broken_baseline"
-CONFIDENCE: Final = "confidence"
+# Execution property: JSON of `EvalConfig`.
+CONFIG: Final = "config"
 
 _LOG = logging.getLogger(__name__)
 
-_Artifacts = dict[str, list[types.Artifact]]
+
+class _Inputs(NamedTuple):
+    """What every evaluation of the candidate reads, and where it writes."""
+
+    config: EvalConfig
+    examples: types.Artifact
+    schema: schema_pb2.Schema
+    candidate: types.Artifact
+    evaluation_uri: str
 
 
-class Executor(evaluator_executor.Executor):
-    """TFX's Evaluator that can do without a live model and explains its decision."""
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Evaluates the candidate, blesses it or not, and explains the decision.
+
+    It does the work of TFX's Evaluator, which gives its extractors no output folder,
+    needs a live model where thresholds name one, and explains nothing.
+    """
 
     def Do(  # noqa: N802 - TFX's name
         self,
-        input_dict: _Artifacts,
-        output_dict: _Artifacts,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Evaluates, decides and writes `retrieval_summary.json`.
+        """Called by TFX.
 
         Raises:
-          UserError: If the candidate lacks the signature, a slice names no feature, or
-            the live model cannot be evaluated and that is not to be ignored.
+          UserError: If the candidate lacks the signature, a slice is not a feature, or
+            the live model cannot be evaluated and the configuration does not ignore it.
         """
-        eval_config = config_pb2.EvalConfig()
-        proto_utils.json_to_proto(
-            exec_properties[standard_component_specs.EVAL_CONFIG_KEY], eval_config
+        self._log_startup(input_dict, output_dict, exec_properties)
+        config = from_json(exec_properties[CONFIG])
+        inputs = _Inputs(
+            config=config,
+            examples=_only(input_dict, standard_component_specs.EXAMPLES_KEY),
+            schema=_slicing_schema(
+                _only(input_dict, standard_component_specs.SCHEMA_KEY), config
+            ),
+            candidate=_only(input_dict, standard_component_specs.MODEL_KEY),
+            evaluation_uri=_only(
+                output_dict, standard_component_specs.EVALUATION_KEY
+            ).uri,
         )
-        inputs = dict(input_dict)
-        inputs[standard_component_specs.SCHEMA_KEY] = [
-            self._slicing_schema(inputs, eval_config)
-        ]
-        _check_candidate(inputs)
-        baseline = _pop_baseline(inputs)
-        fault = None
-        if baseline:
-            fault = self._evaluate_with(baseline, inputs, output_dict, exec_properties)
-        if fault and not int(exec_properties[IGNORE_BROKEN_BASELINE]):
+        _check_candidate(inputs.candidate)
+        baseline = _baseline(input_dict)
+        fault = self._evaluate_with(baseline, inputs) if baseline else None
+        if baseline and fault and not config.ignore_broken_live_model:
             raise UserError(
                 f"The live model {_source(baseline)} cannot be evaluated: {fault}",
                 "Remove it from the serving directory, or set "
                 "eval.ignore_broken_live_model=true to replace it by a model that "
                 "only meets the floors and beats popularity.",
             )
-        if fault or not baseline:
-            eval_config = without_live_model(eval_config)
-            as_json = proto_utils.proto_to_json(eval_config)
-            alone = {standard_component_specs.EVAL_CONFIG_KEY: as_json}
-            self._evaluate(inputs, output_dict, {**exec_properties, **alone})
-        write_summary(
-            _evaluation_uri(output_dict),
-            eval_config,
-            confidence=float(exec_properties[CONFIDENCE]),
-            ignored_fault=fault,
-        )
+        baseline = None if fault else baseline
+        if baseline is None:
+            self._evaluate(inputs, None)
+        is_blessed = _write_summary(inputs, baseline is not None, fault)
+        blessing = _only(output_dict, standard_component_specs.BLESSING_KEY)
+        _write_blessing(blessing, is_blessed, inputs.candidate, baseline)
 
-    def _evaluate_with(
-        self,
-        baseline: types.Artifact,
-        inputs: _Artifacts,
-        output_dict: _Artifacts,
-        exec_properties: dict[str, Any],
-    ) -> str | None:
+    def _evaluate_with(self, baseline: types.Artifact, inputs: _Inputs) -> str | None:
         """Evaluates against `baseline`; returns its fault where that is impossible."""
         path = path_utils.serving_model_path(baseline.uri)
-        candidate = path_utils.serving_model_path(
-            artifact_utils.get_single_uri(inputs[standard_component_specs.MODEL_KEY])
-        )
-        fault = signature_fault(path, is_live=True) or ranking_fault(path, candidate)
+        candidate_path = path_utils.serving_model_path(inputs.candidate.uri)
+        fault = signature_fault(path, is_live=True)
+        fault = fault or ranking_fault(path, candidate_path)
         if fault:
             return fault
-        with_baseline = {
-            **inputs,
-            standard_component_specs.BASELINE_MODEL_KEY: [baseline],
-        }
         try:
-            self._evaluate(with_baseline, output_dict, exec_properties)
+            self._evaluate(inputs, baseline)
         except Exception:
-            # Only now is it worth the time to find out whose fault it was.
-            fault = run_fault(path, _first_row(inputs))
+            # Only now is it worth the time to find out which model is at fault.
+            rows = serialized_rows(inputs.examples, EVAL_SPLIT).take(1)
+            fault = run_fault(path, next(iter(rows.as_numpy_iterator())))
             if fault is None:
                 raise
-            _LOG.exception("Evaluation failed for the live model's fault: %s", fault)
+            _LOG.exception("The live model cannot be evaluated: %s", fault)
         return fault
 
-    def _evaluate(
-        self,
-        inputs: _Artifacts,
-        output_dict: _Artifacts,
-        exec_properties: dict[str, Any],
-    ) -> None:
-        """TFX's own evaluation, which also keeps the ranks of each query."""
-        parameters = {**exec_properties, **extractors.PARAMETER}
-        with query_ranks.written_to(_evaluation_uri(output_dict)):
-            super().Do(inputs, output_dict, parameters)
-
-    def _slicing_schema(
-        self, inputs: _Artifacts, eval_config: config_pb2.EvalConfig
-    ) -> types.Artifact:
-        """Returns a schema of only those features that TFMA itself needs to see.
-
-        The model parses the serialized rows on its own. Decoding every user's timeline
-        once more for TFMA costs more than all metrics together.
-        """
-        (source,) = inputs[standard_component_specs.SCHEMA_KEY]
-        schema = io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(source.uri))
-        features = {
-            feature.name: feature
-            for feature in schema.feature
-            if EVAL_SPLIT not in feature.not_in_environment
+    def _evaluate(self, inputs: _Inputs, baseline: types.Artifact | None) -> None:
+        eval_config = tfma_evaluation.to_tfma(inputs.config, baseline is not None)
+        models = {
+            spec.name: path_utils.serving_model_path(
+                (baseline if baseline and spec.is_baseline else inputs.candidate).uri
+            )
+            for spec in eval_config.model_specs
         }
-        wanted = [
-            key for spec in eval_config.slicing_specs for key in spec.feature_keys
-        ]
-        for name in wanted:
-            if name not in features:
-                raise UserError(
-                    f"eval.slices names {name}, which is no feature of the eval rows",
-                    f"Use some of {', '.join(sorted(features))}.",
-                )
-        # TFXIO refuses an empty schema, so the id is there even without a slice.
-        pruned = schema_pb2.Schema(
-            feature=[features[name] for name in sorted({USER_ID, *wanted})]
-        )
-        artifact = standard_artifacts.Schema()
-        artifact.uri = os.path.join(self._get_tmp_dir(), "slicing_schema")
-        fileio.makedirs(artifact.uri)
-        io_utils.write_pbtxt_file(os.path.join(artifact.uri, "schema.pbtxt"), pruned)
-        return artifact
+        with self._make_beam_pipeline() as pipeline:
+            tfma_evaluation.add_evaluation(
+                pipeline,
+                eval_config,
+                examples=inputs.examples,
+                schema=inputs.schema,
+                models=models,
+                evaluation_uri=inputs.evaluation_uri,
+            )
 
 
-def _evaluation_uri(output_dict: _Artifacts) -> str:
-    evaluation = output_dict[standard_component_specs.EVALUATION_KEY]
-    uri: str = artifact_utils.get_single_uri(evaluation)
-    return uri
+def _only(artifacts: dict[str, list[types.Artifact]], key: str) -> types.Artifact:
+    return artifact_utils.get_single_instance(artifacts[key])
 
 
-def _check_candidate(inputs: _Artifacts) -> None:
-    """Refuses a candidate that cannot be asked, in one line instead of Beam's many."""
-    uri = artifact_utils.get_single_uri(inputs[standard_component_specs.MODEL_KEY])
-    path = path_utils.serving_model_path(uri)
+def _slicing_schema(schema: types.Artifact, config: EvalConfig) -> schema_pb2.Schema:
+    """Returns a schema of only those features that TFMA itself needs to see.
+
+    The model parses the serialized rows on its own. Decoding every user's timeline
+    again for TFMA costs more than all metrics together.
+    """
+    path = io_utils.get_only_uri_in_dir(schema.uri)
+    features = {
+        feature.name: feature
+        for feature in io_utils.SchemaReader().read(path).feature
+        if EVAL_SPLIT not in feature.not_in_environment
+    }
+    for name in config.all_slices:
+        if name not in features:
+            raise UserError(
+                f"eval.slices names {name}, which is not a feature of the eval rows",
+                f"Use some of {', '.join(sorted(features))}.",
+            )
+    wanted = sorted({USER_ID, *config.all_slices})
+    return schema_pb2.Schema(feature=[features[name] for name in wanted])
+
+
+def _check_candidate(candidate: types.Artifact) -> None:
+    """Refuses a candidate without the signature, before Beam fails on it at length."""
+    path = path_utils.serving_model_path(candidate.uri)
     if fault := signature_fault(path):
         raise UserError(
             f"The trained model {path} cannot be evaluated: {fault}",
@@ -175,27 +166,64 @@ def _check_candidate(inputs: _Artifacts) -> None:
         )
 
 
-def _pop_baseline(inputs: _Artifacts) -> types.Artifact | None:
-    """Takes the live model out of the inputs; None where nothing is live yet."""
-    artifacts = inputs.pop(standard_component_specs.BASELINE_MODEL_KEY, [])
-    if not artifacts:
+def _baseline(input_dict: dict[str, list[types.Artifact]]) -> types.Artifact | None:
+    """Returns the live model; None where nothing is live yet."""
+    if not input_dict.get(standard_component_specs.BASELINE_MODEL_KEY):
         return None
-    (artifact,) = artifacts
-    is_none = (
+    artifact = _only(input_dict, standard_component_specs.BASELINE_MODEL_KEY)
+    is_absent = (
         artifact.has_custom_property(EXISTS)
-        # Kubeflow hands numbers on as doubles, which only this getter reads.
+        # Kubeflow passes numbers as doubles, which only this getter reads.
         and artifact.get_int_custom_property(EXISTS) == 0
     )
-    return None if is_none else artifact
+    return None if is_absent else artifact
 
 
-def _source(baseline: types.Artifact | None) -> str:
-    """Where the live model was found, or at least its copy."""
-    if baseline is None:
-        return ""
+def _source(baseline: types.Artifact) -> str:
+    """Returns where the live model was found, or at least its copy."""
     return baseline.get_string_custom_property(SOURCE) or baseline.uri
 
 
-def _first_row(inputs: _Artifacts) -> bytes:
-    (examples,) = inputs[standard_component_specs.EXAMPLES_KEY]
-    return next(iter(serialized_rows(examples, EVAL_SPLIT).take(1).as_numpy_iterator()))
+def _write_summary(inputs: _Inputs, has_baseline: bool, fault: str | None) -> bool:
+    """Writes `retrieval_summary.json`; returns whether all thresholds are met."""
+    names = tfma_evaluation.metric_names(inputs.config)
+    is_valid = tfma_evaluation.is_valid(inputs.evaluation_uri)
+    summary = retrieval_summary.summarize(
+        tfma_evaluation.read_slices(inputs.evaluation_uri),
+        [metric_named(name) for name in names],
+        thresholds_of(inputs.config, has_baseline),
+        confidence=inputs.config.confidence,
+        is_valid=is_valid,
+        ignored_fault=fault,
+    )
+    retrieval_summary.write_summary(summary, inputs.evaluation_uri)
+    return is_valid
+
+
+def _write_blessing(
+    blessing: types.Artifact,
+    is_blessed: bool,
+    candidate: types.Artifact,
+    baseline: types.Artifact | None,
+) -> None:
+    """Writes the blessing as TFX's Evaluator does, for Pusher."""
+    blessing.set_string_custom_property(
+        constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, candidate.uri
+    )
+    blessing.set_int_custom_property(
+        constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, candidate.id
+    )
+    if baseline is not None:
+        blessing.set_string_custom_property(
+            constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, baseline.uri
+        )
+        blessing.set_int_custom_property(
+            constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY, baseline.id
+        )
+    name, value = (
+        (constants.BLESSED_FILE_NAME, constants.BLESSED_VALUE)
+        if is_blessed
+        else (constants.NOT_BLESSED_FILE_NAME, constants.NOT_BLESSED_VALUE)
+    )
+    io_utils.write_string_file(os.path.join(blessing.uri, name), "")
+    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, value)

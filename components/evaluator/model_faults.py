@@ -1,4 +1,4 @@
-"""Says why a model cannot be evaluated, before or after TFMA stumbles over it."""
+"""Finds out why a model cannot be evaluated."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import tensorflow as tf
 from google.protobuf import message
 from tensorflow.core.protobuf import saved_model_pb2
 
-from components.evaluator.tfma_config import SIGNATURE
-from components.metrics.base import Query
-from trainer.serving_contract import MODEL_INFO_FILE
+from trainer.serving_contract import EVALUATE, MODEL_INFO_FILE
 
-# Outputs of the `evaluate` signature that the metrics read. Whether a live model was
-# trained on what is held out now is good to know, but it is live.
-_OF_CANDIDATE: Final = frozenset(Query._fields)
+# Outputs of `EVALUATE` that the metrics read. An older live model may not
+# know what it was trained on.
+_OF_CANDIDATE: Final = frozenset(EVALUATE.outputs)
 _OF_LIVE_MODEL: Final = _OF_CANDIDATE - {"trained_on"}
 
 
@@ -24,7 +22,7 @@ def signature_fault(path: str, is_live: bool = False) -> str | None:
 
     Args:
       path: Directory with `saved_model.pb`.
-      is_live: Whether it is the live model, from which less is asked.
+      is_live: Whether it is the live model, which needs fewer outputs.
     """
     saved_model = saved_model_pb2.SavedModel()
     try:
@@ -36,21 +34,21 @@ def signature_fault(path: str, is_live: bool = False) -> str | None:
         return "its saved_model.pb is damaged"
     graphs = saved_model.meta_graphs
     signatures = graphs[0].signature_def if graphs else {}
-    if SIGNATURE not in signatures:
+    if EVALUATE.name not in signatures:
         public = sorted(name for name in signatures if not name.startswith("__"))
-        return f"it has no signature {SIGNATURE!r}, only {', '.join(public) or 'none'}"
+        return f"it has no signature {EVALUATE.name!r}, only {', '.join(public) or 'none'}"
     wanted = _OF_LIVE_MODEL if is_live else _OF_CANDIDATE
-    missing = sorted(wanted - set(signatures[SIGNATURE].outputs))
+    missing = sorted(wanted - set(signatures[EVALUATE.name].outputs))
     if missing:
-        return f"its signature {SIGNATURE!r} does not return {', '.join(missing)}"
+        return f"its signature {EVALUATE.name!r} does not return {', '.join(missing)}"
     return None
 
 
 def ranking_fault(path: str, candidate_path: str) -> str | None:
     """Returns why two models' rankings cannot be compared; None if they can.
 
-    Whether seen movies are candidates is decided when a model is exported. A model from
-    before that was written down, or from elsewhere, is taken at its word.
+    Whether seen movies are candidates is decided when a model is exported. A model that
+    does not record it is assumed to be comparable.
 
     Args:
       path: Directory of the live model.
@@ -82,8 +80,8 @@ def run_fault(path: str, row: bytes) -> str | None:
     """
     try:
         model = tf.saved_model.load(path)
-        model.signatures[SIGNATURE](examples=tf.constant([row]))
-    except Exception as error:  # whatever a stranger's model raises is its fault
+        model.signatures[EVALUATE.name](examples=tf.constant([row]))
+    except Exception as error:  # a model of unknown origin may raise anything
         lines = str(error).strip().splitlines()
         return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
     return None

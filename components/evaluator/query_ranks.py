@@ -1,43 +1,85 @@
-"""How runs ranked each user's held-out movies, and the differences between two runs."""
+"""`query_ranks.parquet`: how the candidate ranked each user's held-out movies.
+
+Metrics are sums over users. To compare two runs user by user, as the Evaluator compares
+two models, each run's ranks are needed. The file has one row a query with a held-out
+movie, about 14 bytes each:
+
+    user_id      string
+    row          uint64: fingerprint of the eval row, which equal rows share
+    corpus_size  int32: see `components.metrics.Ranks`
+    rank         list of int32: the same, one for each held-out movie
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.metrics.base import AccuracyMetric, IntArray, QueryBatch
-from components.metrics.moments import Contrast, Moments
-from components.metrics.registry import metric_named
+from components.metrics import AccuracyMetric, Ranks, metric_named
+from components.metrics.paired import MeanEstimate, PairedSums
 
-# Beside `retrieval_summary.json`; `components.evaluator.query_ranks_writer` writes it.
+# Beside `retrieval_summary.json` in the evaluation artifact.
 RANKS_FILE: Final = "query_ranks.parquet"
+
+
+class RankedUser(NamedTuple):
+    """A row of the file."""
+
+    user_id: str
+    row: int
+    corpus_size: int
+    rank: list[int]
+
+
+def row_fingerprint(row: bytes) -> int:
+    """Returns the fingerprint of a serialized eval row."""
+    return int.from_bytes(hashlib.blake2b(row, digest_size=8).digest(), "little")
+
+
+def write_query_ranks(queries: Iterable[RankedUser], evaluation_uri: str) -> None:
+    """Writes the file, sorted by user so that it is the same each time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from tfx.dsl.io import fileio
+
+    schema = pa.schema(
+        {
+            "user_id": pa.string(),
+            "row": pa.uint64(),
+            "corpus_size": pa.int32(),
+            "rank": pa.list_(pa.int32()),
+        }
+    )
+    rows = [query._asdict() for query in sorted(queries)]
+    content = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows, schema), content, compression="zstd")
+    with fileio.open(f"{evaluation_uri}/{RANKS_FILE}", "wb") as file:
+        file.write(content.getvalue().to_pybytes())
 
 
 @dataclass(frozen=True)
 class QueryRanks:
-    """One query a user, in the order of the users.
+    """The content of the file, in the order of the users.
 
     Attributes:
       user_id: `[queries]`.
       row: uint64 `[queries]`: fingerprint of the eval row.
-      corpus_size: int32 `[queries]`.
-      rank: int32 `[queries, held_out]`: see `components.metrics.base.Query`; padded
-        with 0.
+      ranks: Of the held-out movies.
     """
 
     user_id: NDArray[np.str_]
     row: NDArray[np.uint64]
-    corpus_size: IntArray
-    rank: IntArray
+    ranks: Ranks
 
     @classmethod
     def read(cls, evaluation_uri: str) -> QueryRanks | None:
-        """Reads a run's evaluation; None where it kept no ranks."""
+        """Reads a run's evaluation; None where it has no such file."""
         path = Path(evaluation_uri, RANKS_FILE)
         if not path.is_file():
             return None
@@ -53,39 +95,29 @@ class QueryRanks:
         return cls(
             users[order],
             table["row"].to_numpy()[order],
-            table["corpus_size"].to_numpy()[order],
-            padded[order],
+            Ranks(padded[order], table["corpus_size"].to_numpy()[order]),
         )
 
-    def batch(self, places: NDArray[np.int64]) -> QueryBatch:
-        """What a metric of ranks alone looks at, of some queries."""
-        rank = self.rank[places]
-        nothing = np.zeros((len(rank), 0), np.int32)
-        return QueryBatch(
-            rank=rank,
-            popularity_rank=np.zeros_like(rank),
-            top_ids=nothing,
-            top_self_information=nothing.astype(np.float32),
-            corpus_size=self.corpus_size[places],
-            trained_on=np.zeros_like(rank),
-        )
+    def ranks_at(self, indices: NDArray[np.int64]) -> Ranks:
+        """Returns the ranks of some queries."""
+        return Ranks(self.ranks.rank[indices], self.ranks.corpus_size[indices])
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """The users whom both runs were asked about.
+    """The users that two runs have in common.
 
     Attributes:
-      users: How many.
-      same_rows: Of them, those with the same history and the same held-out movies.
-      of_each: Users of the first and of the second run.
+      users: Number of common users.
+      same_rows: How many of them have the same history and held-out movies in both.
+      of_each: Number of users of the first and of the second run.
+      ranks: Of the common users, in the first and in the second run.
     """
 
     users: int
     same_rows: int
     of_each: tuple[int, int]
-    _first: QueryBatch
-    _second: QueryBatch
+    ranks: tuple[Ranks, Ranks]
 
     @classmethod
     def of(cls, first: QueryRanks, second: QueryRanks) -> Pairs:
@@ -97,31 +129,29 @@ class Pairs:
             users=len(users),
             same_rows=int((first.row[one] == second.row[other]).sum()),
             of_each=(len(first.user_id), len(second.user_id)),
-            _first=first.batch(one),
-            _second=second.batch(other),
+            ranks=(first.ranks_at(one), second.ranks_at(other)),
         )
 
-    def differences(self, names: Sequence[str]) -> dict[str, Contrast]:
-        """Returns second minus first, user by user.
+    def differences(self, names: Sequence[str]) -> dict[str, MeanEstimate]:
+        """Returns the paired differences second - first.
 
         Args:
-          names: Metrics; those that cannot be told from ranks alone are left out.
+          names: Metrics; those that need more than ranks are left out.
         """
-        metrics = [metric for name in names if (metric := _of_ranks(name))]
-        moments = Moments.zero(len(metrics), num_rankers=2)
+        metrics = [metric for name in names if (metric := _accuracy_metric(name))]
+        sums = PairedSums.zero(len(metrics), num_rankers=2)
         if self.users and metrics:
-            sides = (self._first, self._second)
-            moments.add(np.array([[m.value(b) for b in sides] for m in metrics]))
+            sums.add(np.array([[m.value(r) for r in self.ranks] for m in metrics]))
         return {
-            metric.name: moments.contrast(index, [-1.0, 1.0])
+            metric.name: sums.difference(index, first=1, second=0)
             for index, metric in enumerate(metrics)
         }
 
 
-def _of_ranks(name: str) -> AccuracyMetric | None:
-    """The metric, if ranks alone tell it; one of its own a run may have taken along."""
+def _accuracy_metric(name: str) -> AccuracyMetric | None:
+    """Makes the metric if it reads ranks alone and is still there."""
     try:
         metric = metric_named(name)
-    except ValueError:
+    except ValueError:  # a class of the user's that is gone since
         return None
     return metric if isinstance(metric, AccuracyMetric) else None

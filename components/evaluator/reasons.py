@@ -1,39 +1,95 @@
-"""Why a candidate was or was not blessed, in sentences."""
+"""Sentences that explain why a candidate was blessed or not."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from typing import Final
 
-from components.evaluator.results import SliceResult, Verdict
+from components.evaluator.results import QUERIES, TRAINED_ON, SliceResult
 from components.evaluator.thresholds import Outcome
-from components.metrics.measurement import QUERIES, TRAINED_ON
+
+_MAX_DECIMALS: Final = 10
 
 
 def reasons(
     overall: SliceResult,
     checked: Sequence[Outcome],
-    verdict: Verdict,
+    missing: Sequence[str],
     ignored_fault: str | None,
 ) -> list[str]:
-    """Returns the reasons, what was failed first.
+    """Returns the reasons, failures first.
 
     Args:
       overall: All users together.
       checked: Every threshold.
-      verdict: What TFMA says.
-      ignored_fault: Why the live model could not be compared with, if it was ignored.
+      missing: Slices that have a threshold but no query.
+      ignored_fault: Why the live model was left out, where it is broken and ignored.
     """
     return [
-        *_faults(overall, verdict),
-        *(str(item) for item in checked if not item.passed),
-        *(str(item) for item in checked if item.passed and not item.slice),
+        *_faults(overall, missing),
+        *(sentence(item) for item in checked if not item.passed),
+        *(sentence(item) for item in checked if item.passed and not item.slice),
         *_passed_in_slices(checked),
         *_about_live_model(overall, ignored_fault),
     ]
 
 
-def _faults(overall: SliceResult, verdict: Verdict) -> Iterator[str]:
-    """What is wrong apart from a number that is too small."""
+def sentence(outcome: Outcome) -> str:
+    """Returns one sentence about a threshold, met or not."""
+    link = ", " if outcome.passed else ", but "
+    explain = {"floor": _floor, "lift": _lift, "change": _change}[outcome.kind]
+    where = f"{outcome.slice} ({outcome.queries} users): " if outcome.slice else ""
+    return where + explain(outcome, link)
+
+
+def _floor(item: Outcome, link: str) -> str:
+    return (
+        f"{item.metric} is {_distinct(item.value, item.bound, 4)}{link}"
+        f"at least {item.bound:g} is required{_beyond_noise(item)}"
+    )
+
+
+def _lift(item: Outcome, link: str) -> str:
+    lift = f"{_distinct(item.compared, item.bound, 1)}x"
+    if math.isinf(item.compared):
+        lift = "above"
+    start = f"{item.metric} {item.value:.4f} is {lift} popularity "
+    start += f"({item.reference:.4f}){link}"
+    if not (item.passed or item.slice) and item.compared >= item.bound:
+        gain = item.value - item.reference
+        if gain < 0:
+            return f"{start}worse by {-gain:.4f}: it must be better beyond noise"
+        return f"{start}a gain of {gain:+.4f} is within noise ({item.noise:.4f})"
+    return f"{start}at least {item.bound:g}x is required{_beyond_noise(item)}"
+
+
+def _change(item: Outcome, link: str) -> str:
+    least = -max(-item.bound, item.noise)
+    start = (
+        f"{item.metric} {item.value:.4f} is "
+        f"{_distinct(item.compared, least, 4)} against the live model "
+        f"({item.reference:.4f}){link}at least {least:+.4f} is required"
+    )
+    return start + (" (noise)" if least < item.bound else "")
+
+
+def _beyond_noise(item: Outcome) -> str:
+    return f", beyond noise ({item.noise:.4f})" if item.slice else ""
+
+
+def _distinct(value: float, bound: float, decimals: int) -> str:
+    """Formats `value` with enough decimals to look different from `bound`."""
+    sign = "+" if bound <= 0 else ""
+    while decimals < _MAX_DECIMALS and value != bound:
+        if float(f"{value:.{decimals}f}") != float(f"{bound:.{decimals}f}"):
+            break
+        decimals += 1
+    return f"{value:{sign}.{decimals}f}"
+
+
+def _faults(overall: SliceResult, missing: Sequence[str]) -> Iterator[str]:
+    """Yields failures other than a metric below its threshold."""
     if not overall.candidate[QUERIES]:
         yield "no eval query has a held-out movie, so nothing was measured"
     if known := int(overall.candidate[TRAINED_ON]):
@@ -41,12 +97,12 @@ def _faults(overall: SliceResult, verdict: Verdict) -> Iterator[str]:
             f"the model was trained on what it is evaluated on: {known} of the "
             "held-out events are among those that it was fitted to, but none may be"
         )
-    for name in verdict.missing if overall.candidate[QUERIES] else ():
+    for name in missing if overall.candidate[QUERIES] else ():
         yield f"no query belongs to the slice {name}, but it has a threshold"
 
 
 def _passed_in_slices(checked: Sequence[Outcome]) -> Iterator[str]:
-    """One sentence for each threshold and feature: there may be dozens of slices."""
+    """Yields one sentence per threshold and feature: there may be dozens of slices."""
     groups: dict[tuple[str, ...], list[Outcome]] = {}
     for item in checked:
         if item.slice:

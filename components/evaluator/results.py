@@ -1,19 +1,54 @@
-"""Reads what TFMA has written: metrics per slice and failed thresholds."""
+"""What an evaluation measures in one slice: names, values and confidence intervals."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+import enum
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
-import tensorflow_model_analysis as tfma
-from tensorflow_model_analysis.proto import config_pb2
+from components.metrics import AccuracyMetric, MeanMetric, uncertainty
+from components.metrics.base import Metric
 
-from components.evaluator.tfma_config import BASELINE, CANDIDATE
+# Counts of a slice: measured queries, queries left out because they have no held-out
+# movie, and held-out events that the model was trained on.
+QUERIES: Final = "queries"
+QUERIES_WITHOUT_HELD_OUT: Final = "queries_without_held_out"
+TRAINED_ON: Final = "held_out_events_trained_on"
+COUNTS: Final = (QUERIES, QUERIES_WITHOUT_HELD_OUT, TRAINED_ON)
 
 Values = Mapping[str, float]
 # Feature -> value; empty for all users together.
-SliceKey = Mapping[str, str | int | float]
+Features = Mapping[str, str | int | float]
+
+
+class Ranker(enum.IntEnum):
+    """Who ranks the queries: their index in `PairedSums`."""
+
+    CANDIDATE = 0
+    POPULARITY = 1
+    BASELINE = 2
+
+
+def popularity_of(metric: str) -> str:
+    """Returns the name of the metric of the popularity ranking."""
+    return f"popularity/{metric}"
+
+
+def lift_of(metric: str) -> str:
+    """Returns the name of the ratio candidate / popularity."""
+    return f"popularity_lift/{metric}"
+
+
+def gain_of(metric: str, over: Ranker) -> str:
+    """Returns the name of the difference candidate - popularity or live model."""
+    return f"{'live' if over is Ranker.BASELINE else 'popularity'}_gain/{metric}"
+
+
+def error_of(statistic: str) -> str:
+    """Returns the name of a statistic's standard error."""
+    return f"{statistic}/standard_error"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,77 +57,107 @@ class SliceResult:
 
     Attributes:
       features: Feature -> value of the slice; empty for all users together.
-      candidate: Metric -> value of the candidate, margins included.
+      candidate: Statistic -> value of the candidate and its comparisons.
       baseline: The same of the live model; None where there is none.
     """
 
-    features: SliceKey
+    features: Features
     candidate: Values
     baseline: Values | None
 
+    @property
+    def name(self) -> str:
+        """`feature=value`, as in the configuration; empty for all users."""
+        return ", ".join(f"{n}={value}" for n, value in sorted(self.features.items()))
 
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-    """TFMA's verdict.
 
-    Attributes:
-      is_valid: Whether all thresholds are met, which is the blessing.
-      failed: `(slice_name(slice), metric)` of each threshold that is not met.
-      missing: Slices with a threshold that no query belongs to.
+class Estimate(NamedTuple):
+    """A value and its confidence interval; NaN where something is not defined."""
+
+    value: float
+    low: float
+    high: float
+
+
+Estimates = dict[str, Estimate]
+
+
+def estimates(
+    result: SliceResult, metrics: Sequence[Metric], confidence: float
+) -> dict[str, Estimates | None]:
+    """Returns every metric of a slice with its interval.
+
+    Args:
+      result: The slice.
+      metrics: What was measured.
+      confidence: Of the two-sided intervals.
+
+    Returns:
+      `candidate`, `baseline`, `popularity`, `popularity_lift`, `popularity_gain`
+      (candidate - popularity) and `live_gain` (candidate - live model), each metric ->
+      estimate; `baseline` and `live_gain` are None where there is no live model.
     """
+    own, live = result.candidate, result.baseline
+    quantile = uncertainty.two_sided(confidence)
+    # Nothing is measured in an evaluation without rows.
+    measured = [metric for metric in metrics if metric.name in own]
+    measured.sort(key=lambda metric: not isinstance(metric, MeanMetric))
+    means = [metric for metric in measured if isinstance(metric, MeanMetric)]
+    accuracy = [metric for metric in means if isinstance(metric, AccuracyMetric)]
 
-    is_valid: bool
-    failed: frozenset[tuple[str, str]]
-    missing: tuple[str, ...]
+    def of_model(values: Values) -> Estimates:
+        return {m.name: _of_metric(m, m.name, values, quantile) for m in measured}
 
+    def gains(names: Iterable[str], over: Ranker, other: Values) -> Estimates:
+        differences = {
+            name: (own[name] - other[name], gain_of(name, over)) for name in names
+        }
+        return {
+            name: _normal(value, own[error_of(gain)], quantile)
+            for name, (value, gain) in differences.items()
+        }
 
-def slice_name(features: SliceKey) -> str:
-    """Returns `feature=value`, as in the configuration; empty for all users."""
-    return ", ".join(f"{name}={value}" for name, value in sorted(features.items()))
-
-
-def read_slices(evaluation_uri: str) -> list[SliceResult]:
-    """Returns all slices, all users together first, then by feature and value."""
-    slices = [_slice(record) for record in tfma.load_metrics(evaluation_uri)]
-    return sorted(slices, key=lambda result: sorted(map(str, result.features.items())))
-
-
-def read_verdict(evaluation_uri: str) -> Verdict:
-    """Returns the verdict, with what it rests on."""
-    validation = tfma.load_validation_result(evaluation_uri)
-    failed = {
-        (slice_name(_features(of_slice.slice_key)), failure.metric_key.name)
-        for of_slice in validation.metric_validations_per_slice
-        for failure in of_slice.failures
+    popularity = {
+        m.name: _of_metric(m, popularity_of(m.name), own, quantile) for m in accuracy
     }
-    missing = tuple(_spec_name(spec) for spec in validation.missing_slices)
-    return Verdict(bool(validation.validation_ok), frozenset(failed), missing)
-
-
-def _spec_name(spec: config_pb2.SlicingSpec) -> str:
-    return ", ".join([*spec.feature_keys, slice_name(dict(spec.feature_values))])
-
-
-def _slice(record: Any) -> SliceResult:
-    models: dict[str, dict[str, float]] = {}
-    for item in record.metric_keys_and_values:
-        if not item.key.is_diff:
-            # TFMA drops the name of a model that is evaluated alone.
-            metrics = models.setdefault(item.key.model_name or CANDIDATE, {})
-            metrics[item.key.name] = item.value.double_value.value
-    return SliceResult(
-        features=_features(record.slice_key),
-        candidate=models.get(CANDIDATE, {}),
-        baseline=models.get(BASELINE),
-    )
-
-
-def _features(slice_key: Any) -> dict[str, str | int | float]:
     return {
-        key.column: _as_text(getattr(key, key.WhichOneof("kind")))
-        for key in slice_key.single_slice_keys
+        "candidate": of_model(own),
+        "baseline": None if live is None else of_model(live),
+        "popularity": popularity,
+        "popularity_lift": {
+            m.name: _clipped(
+                _normal(own[lift_of(m.name)], own[error_of(lift_of(m.name))], quantile)
+            )
+            for m in accuracy
+        },
+        "popularity_gain": gains(
+            popularity,
+            Ranker.POPULARITY,
+            {name: e.value for name, e in popularity.items()},
+        ),
+        "live_gain": None
+        if live is None
+        else gains([m.name for m in means], Ranker.BASELINE, live),
     }
 
 
-def _as_text(value: bytes | int | float) -> str | int | float:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+def _normal(value: float, error: float, quantile: float) -> Estimate:
+    return Estimate(value, *uncertainty.normal_interval(value, error, quantile))
+
+
+def _clipped(estimate: Estimate, most: float = math.inf) -> Estimate:
+    """Limits an interval to values from 0."""
+    return estimate._replace(low=max(estimate.low, 0.0), high=min(estimate.high, most))
+
+
+def _of_metric(
+    metric: Metric, statistic: str, values: Values, quantile: float
+) -> Estimate:
+    value, error = values[statistic], values[error_of(statistic)]
+    if isinstance(metric, MeanMetric) and metric.is_fraction:
+        count = int(values[QUERIES])
+        interval = uncertainty.fraction_interval(value, error, count, quantile)
+        return Estimate(value, *interval)
+    # Aggregate metrics are shares, at most 1; novelty has no upper limit.
+    most = math.inf if isinstance(metric, MeanMetric) else 1.0
+    return _clipped(_normal(value, error, quantile), most)

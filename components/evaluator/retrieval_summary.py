@@ -10,7 +10,8 @@
      "confidence": 0.95,
      "blessed": true, "reasons": ["ndcg@10 0.1213 is 2.9x popularity ...", ...]}
 
-A value that is not defined (no query, a lift over nothing) is null.
+A value that is not defined (no query, a lift over nothing) is null. `baseline` and
+`live_gain` are null where there is no live model.
 """
 
 from __future__ import annotations
@@ -19,67 +20,128 @@ import dataclasses
 import json
 import math
 import os
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypedDict, cast
 
-from tensorflow_model_analysis.proto import config_pb2
-from tfx.utils import io_utils
-
-from components.evaluator import results
-from components.evaluator.estimates import estimates
 from components.evaluator.reasons import reasons
-from components.evaluator.results import SliceResult
-from components.evaluator.thresholds import outcomes
-from components.metrics.measurement import COUNTS, QUERIES
+from components.evaluator.results import (
+    COUNTS,
+    QUERIES,
+    SliceResult,
+    estimates,
+)
+from components.evaluator.thresholds import Threshold, outcomes
+from components.metrics.base import Metric
 
+# In the evaluation artifact, beside TFMA's files.
 SUMMARY_FILE: Final = "retrieval_summary.json"
 
+# Metric -> value, and metric -> its interval.
+Values = dict[str, float | None]
+Intervals = dict[str, list[float | None]]
 
-def write_summary(
-    evaluation_uri: str,
-    eval_config: config_pb2.EvalConfig,
+
+class Numbers(TypedDict):
+    """Metrics of all users together or of one slice, see the module."""
+
+    candidate: Values
+    baseline: Values | None
+    popularity: Values
+    popularity_lift: Values
+    popularity_gain: Values
+    live_gain: Values | None
+    intervals: dict[str, Intervals | None]
+    queries: int
+
+
+class SliceSummary(Numbers):
+    """Metrics of one slice; `features` is feature -> value."""
+
+    features: dict[str, str | int | float]
+
+
+class RetrievalSummary(Numbers):
+    """The whole file; see `Outcome` for the fields of a threshold."""
+
+    queries_without_held_out: int
+    held_out_events_trained_on: int
+    slices: list[SliceSummary]
+    thresholds: list[dict[str, Any]]
+    confidence: float
+    blessed: bool
+    reasons: list[str]
+
+
+def summarize(
+    slices: Sequence[SliceResult],
+    metrics: Sequence[Metric],
+    thresholds: Sequence[Threshold],
     *,
     confidence: float,
+    is_valid: bool,
     ignored_fault: str | None,
-) -> dict[str, Any]:
-    """Writes the summary beside TFMA's results.
+) -> RetrievalSummary:
+    """Returns the summary of an evaluation.
 
     Args:
-      evaluation_uri: The evaluation artifact.
-      eval_config: What TFMA was asked for.
+      slices: What TFMA measured, all users together first.
+      metrics: Those that were measured.
+      thresholds: Those that were checked.
       confidence: Of the intervals.
-      ignored_fault: Why the live model could not be compared with, if it was ignored.
-
-    Returns:
-      The summary.
+      is_valid: TFMA's decision.
+      ignored_fault: Why the live model was left out, where it is broken and ignored.
     """
-    slices = results.read_slices(evaluation_uri)
-    if not slices or slices[0].features:
-        slices.insert(0, SliceResult({}, dict.fromkeys(COUNTS, 0.0), None))
-    overall = slices[0]
-    verdict = results.read_verdict(evaluation_uri)
-    checked = list(outcomes(eval_config, slices, verdict))
+    if not slices or slices[0].features:  # there was no row
+        slices = [SliceResult({}, dict.fromkeys(COUNTS, 0.0), None), *slices]
+    overall, *parts = slices
+    checked = outcomes(thresholds, slices)
+    missing = {
+        item.slice: None
+        for item in thresholds
+        if not any(item.applies_to(result) for result in slices)
+    }
     summary = {
-        **_numbers(overall, confidence),
+        **_numbers(overall, metrics, confidence),
         **{name: int(overall.candidate[name]) for name in COUNTS},
         "slices": [
-            {"features": part.features, **_numbers(part, confidence)}
-            for part in slices[1:]
+            {"features": part.features, **_numbers(part, metrics, confidence)}
+            for part in parts
         ],
         "thresholds": [_finite(dataclasses.asdict(item)) for item in checked],
         "confidence": confidence,
-        "blessed": verdict.is_valid,
-        "reasons": reasons(overall, checked, verdict, ignored_fault),
+        "blessed": is_valid,
+        "reasons": reasons(overall, checked, list(missing), ignored_fault),
     }
-    text = json.dumps(summary, indent=2, allow_nan=False)
-    io_utils.write_string_file(os.path.join(evaluation_uri, SUMMARY_FILE), text)
-    return summary
+    return cast(RetrievalSummary, summary)
 
 
-def _numbers(result: SliceResult, confidence: float) -> dict[str, Any]:
-    """Values and, beside them, their intervals."""
+def write_summary(summary: RetrievalSummary, evaluation_uri: str) -> None:
+    """Writes the file into an evaluation artifact."""
+    from tfx.dsl.io import fileio
+
+    with fileio.open(os.path.join(evaluation_uri, SUMMARY_FILE), "w") as file:
+        file.write(json.dumps(summary, indent=2, allow_nan=False))
+
+
+def read_summary(evaluation_uri: str) -> RetrievalSummary:
+    """Reads the file of an evaluation artifact.
+
+    Raises:
+      fileio.NotFoundError: If there is no such file.
+    """
+    from tfx.dsl.io import fileio
+
+    with fileio.open(os.path.join(evaluation_uri, SUMMARY_FILE)) as file:
+        return cast(RetrievalSummary, json.loads(file.read()))
+
+
+def _numbers(
+    result: SliceResult, metrics: Sequence[Metric], confidence: float
+) -> dict[str, Any]:
+    """Returns values and, beside them, their intervals."""
     values: dict[str, Any] = {}
     intervals: dict[str, Any] = {}
-    for group, found in estimates(result, confidence).items():
+    for group, found in estimates(result, metrics, confidence).items():
         values[group] = intervals[group] = None
         if found is not None:
             values[group] = _finite({m: e.value for m, e in found.items()})
@@ -93,10 +155,10 @@ def _numbers(result: SliceResult, confidence: float) -> dict[str, Any]:
     }
 
 
-def _finite(values: dict[str, Any]) -> dict[str, Any]:
+def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _or_none(value) for name, value in values.items()}
 
 
 def _or_none(value: Any) -> Any:
-    """JSON has neither NaN nor infinity."""
+    """Replaces NaN and infinity, which JSON lacks."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

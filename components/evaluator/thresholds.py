@@ -1,43 +1,161 @@
-"""Each threshold with its outcome, and the sentence that explains it."""
+"""Thresholds of a blessing: what they compare, and by how much a model meets them.
+
+TFMA compares a metric with a constant, but our thresholds also depend on the noise. So
+TFMA computes the *margin* of each threshold, negative where it is not met, and compares
+it with 0. With `e()` for the adjusted standard error of a paired difference and `z` for
+the one-sided quantile of the confidence:
+
+    kind     all users together                          one slice
+    floor    m - bound                                   upper bound of m - bound
+    lift     min(m - bound * p, m - p - z * e(m - p))    m - l + z * e(m - l)
+    change   m - b + max(bound, z * e(m - b))            the same
+
+for a metric of the candidate `m`, of popularity `p` (`l = bound * p`) and of the live
+model `b`. In words: over all users the candidate must be better than popularity beyond
+noise; a loss against the live model is accepted up to the bound, or up to the noise;
+and a slice, which may be small, fails only where it is worse beyond noise.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
-from tensorflow_model_analysis.proto import config_pb2
+from components.evaluator.config import EvalConfig, SliceThresholds
+from components.evaluator.results import (
+    QUERIES,
+    Ranker,
+    SliceResult,
+    lift_of,
+    popularity_of,
+)
+from components.metrics import uncertainty
+from components.metrics.paired import PairedSums
 
-from components.evaluator.results import SliceResult, Verdict, slice_name
-from components.metrics.margins import Rule, rule_named
-from components.metrics.measurement import LIFT_PREFIX, POPULARITY_PREFIX, QUERIES
-from components.metrics.tfma_metric import metric_name
+Kind = Literal["floor", "lift", "change"]
+_NAN: Final = math.nan
 
-_NAN: Final = float("nan")
-_MAX_DECIMALS: Final = 10
+
+@dataclasses.dataclass(frozen=True)
+class Threshold:
+    """One threshold on one metric.
+
+    Attributes:
+      kind: What is compared: the metric ("floor"), the metric with popularity's
+        ("lift") or with the live model's ("change").
+      metric: Name of the metric.
+      bound: The floor, the factor over popularity, or the loss that is accepted.
+      confidence: One-sided confidence of what counts as beyond noise.
+      slice: Empty for all users together, `feature` for each of its values, or
+        `feature=value`.
+    """
+
+    kind: Kind
+    metric: str
+    bound: float
+    confidence: float
+    slice: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the margin among TFMA's metrics."""
+        scope = "slice" if self.slice else "overall"
+        return (
+            f"margin/{scope}/{self.kind}/{self.metric}/{self.bound}/{self.confidence}"
+        )
+
+    def applies_to(self, result: SliceResult) -> bool:
+        """Whether it holds for all users together, or for that slice."""
+        if self.slice and "=" not in self.slice:
+            return list(result.features) == [self.slice]
+        return result.name == self.slice
+
+    def margin(self, sums: PairedSums, metric: int, is_fraction: bool) -> float:
+        """Returns by how much a mean metric meets it; negative where it does not.
+
+        Args:
+          sums: Over the queries of the slice, of the rankers of `Ranker`.
+          metric: Index of `self.metric` in `sums`.
+          is_fraction: See `MeanMetric`.
+
+        Returns:
+          The margin; NaN without queries, which is not met.
+        """
+        quantile = uncertainty.one_sided(self.confidence)
+        own = sums.mean(metric, Ranker.CANDIDATE)
+        if self.kind == "floor":
+            if not self.slice or not is_fraction:
+                return own.mean - self.bound
+            _, upper = uncertainty.fraction_interval(
+                own.mean, own.standard_error, own.count, quantile
+            )
+            return upper - self.bound
+        if self.kind == "change":
+            change = sums.difference(metric, Ranker.CANDIDATE, Ranker.BASELINE)
+            return change.mean + max(self.bound, quantile * change.adjusted_error)
+        surplus = sums.difference(
+            metric, Ranker.CANDIDATE, Ranker.POPULARITY, self.bound
+        )
+        if self.slice:
+            return surplus.mean + quantile * surplus.adjusted_error
+        gain = sums.difference(metric, Ranker.CANDIDATE, Ranker.POPULARITY)
+        return min(surplus.mean, gain.mean - quantile * gain.adjusted_error)
+
+
+def thresholds_of(config: EvalConfig, has_baseline: bool) -> list[Threshold]:
+    """Returns the thresholds of a configuration.
+
+    Args:
+      config: The configuration.
+      has_baseline: Whether there is a live model, without which `max_drop` is void.
+    """
+    groups: list[tuple[str, float, EvalConfig | SliceThresholds]]
+    groups = [("", config.confidence, config)]
+    groups += [
+        (name, config.slice_confidence, thresholds)
+        for name, thresholds in config.slice_thresholds.items()
+    ]
+    return [
+        Threshold(kind, metric, bound, confidence, name)
+        for name, confidence, thresholds in groups
+        for kind, bounds in _bounds(thresholds).items()
+        for metric, bound in bounds.items()
+        if has_baseline or kind != "change"
+    ]
+
+
+def _bounds(
+    thresholds: EvalConfig | SliceThresholds,
+) -> dict[Kind, Mapping[str, float]]:
+    return {
+        "floor": thresholds.floors,
+        "lift": thresholds.min_lift,
+        "change": thresholds.max_drop,
+    }
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of one threshold in one slice.
+    """Result of one threshold in one slice, as in `retrieval_summary.json`.
 
     Attributes:
       metric: Name of the metric, e.g. "ndcg@10".
-      kind: What the bound is for: the value itself, the value over popularity's, or
-        the value minus the live model's.
+      kind: See `Threshold`.
       slice: `feature=value`; empty for all users together.
-      queries: Of the slice.
+      queries: Number of queries of the slice.
       value: The candidate's metric.
-      compared: What `bound` is for: the value, the lift or the difference.
+      compared: What `bound` applies to: the value, the lift or the difference.
       reference: Popularity's or the live model's metric; NaN for a floor.
-      bound: The least that is accepted for `compared`, noise aside.
-      noise: What noise explains, in units of the metric; 0 where it does not count.
-      passed: TFMA's verdict.
+      bound: The least accepted value of `compared`, apart from noise.
+      noise: How much of a difference noise explains, in units of the metric; 0 where
+        noise does not count.
+      passed: Whether the margin is not negative, as TFMA decides.
     """
 
     metric: str
-    kind: Literal["floor", "lift", "change"]
+    kind: Kind
     slice: str
     queries: int
     value: float
@@ -47,110 +165,49 @@ class Outcome:
     noise: float
     passed: bool
 
-    def __str__(self) -> str:
-        """One sentence for people."""
-        sentence = {"floor": self._floor, "lift": self._lift, "change": self._change}
-        where = f"{self.slice} ({self.queries} users): " if self.slice else ""
-        return where + sentence[self.kind]()
-
-    @property
-    def _link(self) -> str:
-        return ", " if self.passed else ", but "
-
-    def _floor(self) -> str:
-        return (
-            f"{self.metric} is {_differing(self.value, self.bound, 4)}{self._link}"
-            f"at least {self.bound:g} is required{self._beyond_noise()}"
-        )
-
-    def _lift(self) -> str:
-        lift = f"{_differing(self.compared, self.bound, 1)}x"
-        if math.isinf(self.compared):
-            lift = "above"
-        start = f"{self.metric} {self.value:.4f} is {lift} popularity "
-        start += f"({self.reference:.4f}){self._link}"
-        if not (self.passed or self.slice) and self.compared >= self.bound:
-            gain = self.value - self.reference
-            return f"{start}a gain of {gain:+.4f} is within noise ({self.noise:.4f})"
-        return f"{start}at least {self.bound:g}x is required{self._beyond_noise()}"
-
-    def _change(self) -> str:
-        least = -max(-self.bound, self.noise)
-        start = (
-            f"{self.metric} {self.value:.4f} is "
-            f"{_differing(self.compared, least, 4)} against the live model "
-            f"({self.reference:.4f}){self._link}at least {least:+.4f} is required"
-        )
-        return start + (" (noise)" if least < self.bound else "")
-
-    def _beyond_noise(self) -> str:
-        return f", beyond noise ({self.noise:.4f})" if self.slice else ""
-
 
 def outcomes(
-    eval_config: config_pb2.EvalConfig, slices: Sequence[SliceResult], verdict: Verdict
-) -> Iterator[Outcome]:
-    """Yields the outcome of every threshold that was checked, in metric order.
+    thresholds: Sequence[Threshold], slices: Sequence[SliceResult]
+) -> list[Outcome]:
+    """Returns the outcome of each threshold in each slice that it applies to.
 
     Args:
-      eval_config: What TFMA was asked for.
+      thresholds: Those that TFMA checked.
       slices: All slices, all users together included.
-      verdict: What TFMA says.
     """
-    for config in (
-        metric for spec in eval_config.metrics_specs for metric in spec.metrics
-    ):
-        rule = rule_named(metric_name(config))
-        if rule is None:
-            continue
-        for of_slice in config.per_slice_thresholds:
-            for result in slices:
-                if any(_holds_for(s, result) for s in of_slice.slicing_specs):
-                    yield _outcome(rule, result, verdict)
+    return [
+        _outcome(threshold, result)
+        for threshold in thresholds
+        for result in slices
+        if threshold.applies_to(result)
+    ]
 
 
-def _holds_for(spec: config_pb2.SlicingSpec, result: SliceResult) -> bool:
-    values = {name: str(value) for name, value in result.features.items()}
-    named = {*spec.feature_keys, *spec.feature_values}
-    return named == set(values) and dict(spec.feature_values).items() <= values.items()
-
-
-def _outcome(rule: Rule, result: SliceResult, verdict: Verdict) -> Outcome:
-    own, metric = result.candidate, rule.metric
-    where = slice_name(result.features)
-    value, margin = own.get(metric, _NAN), own.get(rule.name, _NAN)
-    reference, compared, bound = _NAN, value, rule.bound
-    # What the margin has beside the difference that it is made of is the noise.
+def _outcome(threshold: Threshold, result: SliceResult) -> Outcome:
+    own, metric = result.candidate, threshold.metric
+    value, margin = own.get(metric, _NAN), own.get(threshold.name, _NAN)
+    reference, compared, bound = _NAN, value, threshold.bound
+    # The margin is a difference with an allowance for noise, which is the rest of it.
     noise = margin - (value - bound)
-    if rule.kind == "lift":
-        reference = own.get(POPULARITY_PREFIX + metric, _NAN)
-        compared = own.get(LIFT_PREFIX + metric, _NAN)
+    if threshold.kind == "lift":
+        reference = own.get(popularity_of(metric), _NAN)
+        compared = own.get(lift_of(metric), _NAN)
         noise = margin - (value - bound * reference)
-        if rule.scope == "overall":
+        if not threshold.slice:
             noise = (value - reference) - margin
-    if rule.kind == "change":
+    if threshold.kind == "change":
         reference = (result.baseline or {}).get(metric, _NAN)
-        compared, bound = value - reference, -rule.bound
+        compared, bound = value - reference, -threshold.bound
         noise = margin - compared
     return Outcome(
         metric=metric,
-        kind=rule.kind,
-        slice=where,
+        kind=threshold.kind,
+        slice=result.name,
         queries=int(own[QUERIES]),
         value=value,
         compared=compared,
         reference=reference,
         bound=bound,
         noise=noise,
-        passed=rule.name in own and (where, rule.name) not in verdict.failed,
+        passed=margin >= 0,
     )
-
-
-def _differing(value: float, bound: float, decimals: int) -> str:
-    """Formats `value` with as many decimals as tell it from `bound`."""
-    sign = "+" if bound <= 0 else ""
-    while decimals < _MAX_DECIMALS and value != bound:
-        if float(f"{value:.{decimals}f}") != float(f"{bound:.{decimals}f}"):
-            break
-        decimals += 1
-    return f"{value:{sign}.{decimals}f}"

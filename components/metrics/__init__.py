@@ -1,5 +1,29 @@
-"""Metrics of a ranked corpus: one file each, in NumPy, computed by one Beam combiner.
+"""Metrics of ranked movies, one file each, in NumPy alone.
 
-`catalogue.metric_named("ndcg@10")` makes a metric of its name; `tfma_metric` hands the
-metrics of an evaluation to TFMA.
+`metric_named("ndcg@10")` makes a metric from its name in the configuration. To add a
+metric, subclass `CutoffMetric`, `MeanMetric` or `AggregateMetric` and name the class by
+its dotted path: `eval.metrics: ["my_package.metrics.MyMetric@10"]`.
 """
+
+from components.metrics.base import (
+    AccuracyMetric,
+    AggregateMetric,
+    CutoffMetric,
+    MeanMetric,
+    QueryBatch,
+    Ranks,
+    WithCutoff,
+)
+from components.metrics.registry import default_metric_names, metric_named
+
+__all__ = [
+    "AccuracyMetric",
+    "AggregateMetric",
+    "CutoffMetric",
+    "MeanMetric",
+    "QueryBatch",
+    "Ranks",
+    "WithCutoff",
+    "default_metric_names",
+    "metric_named",
+]

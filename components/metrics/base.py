@@ -1,10 +1,7 @@
-"""What a retrieval metric is: a number for each ranked query, averaged over queries.
+"""The kinds of retrieval metrics, and the ranked queries that they read.
 
-A metric is computed from the outputs of the model's `evaluate` signature alone, a
-batch of queries at a time. Most metrics are means of one value per query
-(`MeanMetric`): macro averages over users.
-
-Only queries with a held-out movie are measured; the others are counted and left out.
+Most metrics are means over queries of one value per query (`MeanMetric`), which are
+macro averages over users. Only queries with a held-out movie are measured.
 """
 
 from __future__ import annotations
@@ -12,55 +9,79 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int32]
+State = TypeVar("State")
 
 
 class Query(NamedTuple):
-    """The outputs of the `evaluate` signature for one query, named as there.
+    """The outputs of the `evaluate` signature for one query, under their names there.
 
-    Attributes:
-      rank: int32 `[held_out]`: from 1; above `corpus_size` for a movie that can never
-        be shown; 0 for padding.
-      popularity_rank: int32 `[held_out]`: the same by number of training events.
-      top_ids: int32 `[top_k]`: corpus rows, best first; -1 for padding.
-      top_self_information: float32 `[top_k]`: bits; 0 for padding.
-      corpus_size: int32 `[1]`.
-      trained_on: int32 `[held_out]`: 1 where the model knows that it was trained on
-        this very event, which a held-out one never may be.
+    See `QueryBatch` for what they mean. Shapes: `rank`, `popularity_rank` and
+    `trained_on` are `[held_out]`, `top_ids` and `top_self_information` `[top_k]`,
+    `corpus_size` `[1]`.
     """
 
     rank: IntArray
+    corpus_size: IntArray
     popularity_rank: IntArray
     top_ids: IntArray
     top_self_information: NDArray[np.float32]
-    corpus_size: IntArray
     trained_on: IntArray
 
 
 @dataclasses.dataclass(frozen=True)
-class QueryBatch:
-    """Ranked queries, each with at least one held-out movie; see `Query`.
+class Ranks:
+    """Ranks of held-out movies: all that an accuracy metric reads.
 
     Attributes:
-      rank: `[queries, held_out]`, padded with 0.
-      popularity_rank: `[queries, held_out]`, padded with 0.
-      top_ids: `[queries, top_k]`.
-      top_self_information: `[queries, top_k]`.
-      corpus_size: `[queries]`.
-      trained_on: `[queries, held_out]`, padded with 0.
+      rank: int32 `[queries, held_out]`: rank of each held-out movie, from 1; above
+        `corpus_size` for a movie that can never be shown; 0 for padding. Each query has
+        at least one held-out movie.
+      corpus_size: int32 `[queries]`: number of movies that can be recommended.
     """
 
     rank: IntArray
+    corpus_size: IntArray
+
+    def __len__(self) -> int:
+        """Number of queries."""
+        return len(self.rank)
+
+    def hits(self, k: int) -> NDArray[np.bool_]:
+        """Bool `[queries, held_out]`: held-out movies among the first `k`.
+
+        A rank beyond the corpus is never a hit, however large `k` is.
+        """
+        last = np.minimum(k, self.corpus_size)[:, np.newaxis]
+        return np.asarray((self.rank > 0) & (self.rank <= last))
+
+    def num_relevant(self, k: int) -> IntArray:
+        """int32 `[queries]`: hits that a perfect ranking has among its first `k`."""
+        return np.minimum(np.count_nonzero(self.rank, axis=1), k).astype(np.int32)
+
+
+@dataclasses.dataclass(frozen=True)
+class QueryBatch(Ranks):
+    """All outputs of the `evaluate` signature for a batch of queries.
+
+    Attributes:
+      popularity_rank: int32 `[queries, held_out]`: like `rank`, in a ranking by number
+        of training events.
+      top_ids: int32 `[queries, top_k]`: corpus rows, best first; -1 for padding.
+      top_self_information: float32 `[queries, top_k]`: bits; 0 for padding.
+      trained_on: int32 `[queries, held_out]`: 1 where the model was trained on this
+        very event, which must not happen to a held-out event; else 0.
+    """
+
     popularity_rank: IntArray
     top_ids: IntArray
     top_self_information: NDArray[np.float32]
-    corpus_size: IntArray
     trained_on: IntArray
 
     @classmethod
@@ -76,35 +97,19 @@ class QueryBatch:
 
         return cls(
             rank=padded(query.rank for query in queries),
+            corpus_size=np.concatenate([query.corpus_size for query in queries]),
             popularity_rank=padded(query.popularity_rank for query in queries),
             top_ids=np.stack([query.top_ids for query in queries]),
             top_self_information=np.stack([q.top_self_information for q in queries]),
-            corpus_size=np.concatenate([query.corpus_size for query in queries]),
             trained_on=padded(query.trained_on for query in queries),
         )
 
-    def __len__(self) -> int:
-        """Number of queries."""
-        return len(self.rank)
-
-    def by_popularity(self) -> QueryBatch:
-        """The same queries as the popularity baseline ranks them."""
-        return dataclasses.replace(self, rank=self.popularity_rank)
-
-    def hits(self, k: int) -> NDArray[np.bool_]:
-        """Bool `[queries, held_out]`: held-out movies among the first `k`.
-
-        A rank beyond the corpus is never a hit, however large `k` is.
-        """
-        last = np.minimum(k, self.corpus_size)[:, np.newaxis]
-        return np.asarray((self.rank > 0) & (self.rank <= last))
-
-    def num_relevant(self, k: int) -> IntArray:
-        """`[queries]`: hits that a perfect ranking has among its first `k`."""
-        return np.minimum(np.count_nonzero(self.rank, axis=1), k).astype(np.int32)
+    def by_popularity(self) -> Ranks:
+        """The ranks of the same queries in the popularity ranking."""
+        return Ranks(self.popularity_rank, self.corpus_size)
 
     def shown(self, k: int) -> NDArray[np.bool_]:
-        """Bool `[queries, min(k, top_k)]`: places of the top `k` that hold a movie."""
+        """Bool `[queries, min(k, top_k)]`: positions of the top `k` with a movie."""
         return np.asarray(self.top_ids[:, :k] >= 0)
 
     def lists_top(self, k: int) -> bool:
@@ -116,7 +121,7 @@ class MeanMetric(abc.ABC):
     """The mean over queries of one value per query.
 
     Attributes:
-      name: As in the configuration.
+      name: Name of the metric in the configuration.
       is_fraction: Whether every query's value is from 0 to 1.
     """
 
@@ -129,17 +134,21 @@ class MeanMetric(abc.ABC):
 
 
 class AccuracyMetric(MeanMetric):
-    """A mean metric of `rank` alone, so that popularity can be measured by it too."""
+    """A mean metric of ranks alone, so that popularity can be measured by it too."""
 
     is_fraction = True
 
+    @abc.abstractmethod
+    def value(self, batch: Ranks) -> FloatArray:
+        """float64 `[queries]`: the metric of each query alone, from 0 to 1."""
 
-class CutoffMetric(AccuracyMetric):
-    """An accuracy metric of the first `k` movies, named `<base_name>@<k>`.
+
+class WithCutoff:
+    """A metric of the first `k` movies, named `<base_name>@<k>`.
 
     Attributes:
       base_name: Its name without the cut-off.
-      k: Movies of the ranking that are looked at.
+      k: Number of movies of the ranking that are looked at.
     """
 
     base_name: str
@@ -150,33 +159,57 @@ class CutoffMetric(AccuracyMetric):
         self.k = k
 
 
-class WholeMetric(abc.ABC):
-    """A metric of all queries together, which is no mean of one value per query.
+class CutoffMetric(WithCutoff, AccuracyMetric):
+    """An accuracy metric of the first `k` movies, named `<base_name>@<k>`.
 
-    It is gathered in a state of its own, in parts that are merged in any order.
+    A metric of your own is a subclass whose `base_name` is its dotted path:
+
+        >>> class Perfect(CutoffMetric):
+        ...     '''Share of users whose held-out movies are all among the first k.'''
+        ...
+        ...     base_name = "my_package.metrics.Perfect"
+        ...
+        ...     def value(self, batch: Ranks) -> FloatArray:
+        ...         found = batch.hits(self.k).sum(axis=1)
+        ...         return (found == np.count_nonzero(batch.rank, axis=1)).astype(float)
+        >>> ranks = Ranks(np.array([[1, 3], [2, 11]]), corpus_size=np.array([50, 50]))
+        >>> Perfect(10).value(ranks).tolist()
+        [1.0, 0.0]
+
+    `eval.metrics: ["my_package.metrics.Perfect@10"]` computes it in every evaluation.
+    """
+
+
+class AggregateMetric(abc.ABC, Generic[State]):
+    """A metric of all queries together that is not a mean of one value per query.
+
+    It accumulates a state of its own; states are merged in any order.
 
     Attributes:
-      name: As in the configuration.
+      name: Name of the metric in the configuration.
     """
 
     name: str
 
     @abc.abstractmethod
-    def start(self) -> Any:
-        """The state before the first query."""
+    def start(self) -> State:
+        """Returns the state before the first query."""
 
     @abc.abstractmethod
-    def add(self, state: Any, batch: QueryBatch) -> Any:
-        """The state with some queries more."""
+    def add(self, state: State, batch: QueryBatch) -> State:
+        """Returns the state after another batch of queries."""
 
     @abc.abstractmethod
-    def merge(self, first: Any, second: Any) -> Any:
-        """The state of both parts."""
+    def merge(self, first: State, second: State) -> State:
+        """Returns the state of the queries of both."""
 
     @abc.abstractmethod
-    def value(self, state: Any) -> float:
-        """The metric; NaN without a query."""
+    def value(self, state: State) -> float:
+        """Returns the metric; NaN without queries."""
 
     @abc.abstractmethod
-    def standard_error(self, state: Any) -> float:
-        """Its standard error over users; NaN where it is not defined."""
+    def standard_error(self, state: State) -> float:
+        """Returns its standard error over users; NaN where it is not defined."""
+
+
+Metric: TypeAlias = MeanMetric | AggregateMetric[Any]

@@ -8,20 +8,20 @@ from typing import Final
 
 import numpy as np
 
-from components.metrics.base import IntArray, QueryBatch, WholeMetric
+from components.metrics.base import AggregateMetric, IntArray, QueryBatch, WithCutoff
 
-_NOBODY: Final = 0
+_NO_QUERY: Final = 0
 _SEVERAL: Final = -1
 
 
 @dataclasses.dataclass
 class Shown:
-    """What was shown, and to whom if to one query alone.
+    """Which movies were shown to how many queries: none, one (which one) or several.
 
     Attributes:
-      to: int32 `[corpus_size]`: 0 for nobody, -1 for several queries, else the query's
-        number, from 1. Empty before the first query, which tells the size.
-      queries: Queries so far.
+      to: int32 `[corpus_size]`: 0 for no query, -1 for several, else the number of the
+        only query, from 1. Empty before the first query.
+      queries: Number of queries so far.
       is_known: Whether every query so far listed its first k movies.
     """
 
@@ -30,12 +30,12 @@ class Shown:
     is_known: bool
 
 
-class Coverage(WholeMetric):
+class Coverage(WithCutoff, AggregateMetric[Shown]):
     """Share of the corpus that is among the first k of at least one user.
 
         coverage@k = |union over users u of top k(u)| / |corpus|
 
-    It is no mean over users: a slice's coverage shrinks with its number of users. NaN
+    It is not a mean over users: fewer users in a slice cover fewer movies. NaN
     where the model lists fewer than k movies.
 
     Its standard error is the jackknife's: without user u, the movies shown to u alone
@@ -47,24 +47,21 @@ class Coverage(WholeMetric):
     Biometrics 39(1), 1983.
     """
 
-    def __init__(self, k: int) -> None:
-        """Makes the metric at cut-off `k`."""
-        self.name = f"coverage@{k}"
-        self.k = k
+    base_name = "coverage"
 
     def start(self) -> Shown:
-        """Nothing was shown yet."""
+        """Nothing has been shown yet."""
         return Shown(np.zeros(0, np.int32), queries=0, is_known=True)
 
     def add(self, state: Shown, batch: QueryBatch) -> Shown:
         """Marks the first k of each query."""
-        places = batch.shown(self.k)
-        rows = batch.top_ids[:, : self.k][places]
+        positions = batch.shown(self.k)
+        rows = batch.top_ids[:, : self.k][positions]
         query = np.broadcast_to(
-            np.arange(1, len(batch) + 1)[:, np.newaxis], places.shape
+            np.arange(1, len(batch) + 1)[:, np.newaxis], positions.shape
         )
         to = np.zeros(batch.corpus_size[0], np.int32)
-        to[rows] = query[places]
+        to[rows] = query[positions]
         to[np.bincount(rows, minlength=len(to)) > 1] = _SEVERAL
         return self.merge(state, Shown(to, len(batch), batch.lists_top(self.k)))
 
@@ -76,15 +73,15 @@ class Coverage(WholeMetric):
             return Shown(first.to if len(first.to) else second.to, queries, is_known)
         # The second part's queries are numbered behind the first's.
         later = np.where(second.to > 0, second.to + np.int32(first.queries), second.to)
-        only = np.where(first.to == _NOBODY, later, first.to)
-        in_both = (first.to != _NOBODY) & (later != _NOBODY)
+        only = np.where(first.to == _NO_QUERY, later, first.to)
+        in_both = (first.to != _NO_QUERY) & (later != _NO_QUERY)
         return Shown(np.where(in_both, np.int32(_SEVERAL), only), queries, is_known)
 
     def value(self, state: Shown) -> float:
         """The share of rows that were shown; NaN without a query."""
         if not state.is_known or not state.queries:
             return math.nan
-        return float((state.to != _NOBODY).mean())
+        return float((state.to != _NO_QUERY).mean())
 
     def standard_error(self, state: Shown) -> float:
         """The jackknife's standard error of the share; NaN without a query."""

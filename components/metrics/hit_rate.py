@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.metrics.base import CutoffMetric, FloatArray, QueryBatch
+from components.metrics.base import CutoffMetric, FloatArray, Ranks
 
 
 class HitRate(CutoffMetric):
@@ -18,6 +18,6 @@ class HitRate(CutoffMetric):
 
     base_name = "hit_rate"
 
-    def value(self, batch: QueryBatch) -> FloatArray:
+    def value(self, batch: Ranks) -> FloatArray:
         """float64 `[queries]`: 1 for a hit, else 0."""
         return batch.hits(self.k).any(axis=1).astype(float)

@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
-from components.metrics.base import FloatArray, QueryBatch, WholeMetric
+from components.metrics.base import AggregateMetric, FloatArray, Ranks, WithCutoff
 
 
-class InteractionRecall(WholeMetric):
+class InteractionRecall(WithCutoff, AggregateMetric[FloatArray]):
     """Share of all held-out events whose movie is among the first k.
 
         interaction_recall@k = sum_u hits@k(u) / sum_u |held-out of u|
 
-    A user with many held-out events counts for as much: it is `recall@k` weighted by
-    activity, and what `FactorizedTopK` of TensorFlow Recommenders reports as
-    `factorized_top_k/top_k_categorical_accuracy`, but for ties.
+    Every event has the same weight, so users with many held-out events count for more.
+    Apart from ties it is what `FactorizedTopK` of TensorFlow Recommenders reports as
+    `factorized_top_k/top_k_categorical_accuracy`.
 
     Its standard error is that of a ratio of means over users, by linearisation:
     Cochran, "Sampling Techniques", 3rd edition 1977, section 2.11.
     """
 
-    def __init__(self, k: int) -> None:
-        """Makes the metric at cut-off `k`."""
-        self.name = f"interaction_recall@{k}"
-        self.k = k
+    base_name = "interaction_recall"
 
     def start(self) -> FloatArray:
-        """Sums over users of 1, hits, events, hits^2, hits * events and events^2."""
+        """Sums over users: of 1, hits, events, hits^2, hits * events and events^2."""
         return np.zeros(6)
 
-    def add(self, state: FloatArray, batch: QueryBatch) -> FloatArray:
+    def add(self, state: FloatArray, batch: Ranks) -> FloatArray:
         """Adds the sums of some queries."""
         hits = batch.hits(self.k).sum(axis=1).astype(float)
         events = np.count_nonzero(batch.rank, axis=1).astype(float)
@@ -44,12 +40,12 @@ class InteractionRecall(WholeMetric):
         """Adds the sums of both parts."""
         return first + second
 
-    def value(self, state: Any) -> float:
+    def value(self, state: FloatArray) -> float:
         """From 0 to 1; NaN without a held-out event."""
         _, hits, events, *_ = state
         return float(hits / events) if events else math.nan
 
-    def standard_error(self, state: Any) -> float:
+    def standard_error(self, state: FloatArray) -> float:
         """NaN with less than two users."""
         users, _, events, hits_squared, hits_events, events_squared = state
         if users < 2:  # noqa: PLR2004 - no spread without two

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from components.metrics.base import CutoffMetric, FloatArray, QueryBatch
+from components.metrics.base import CutoffMetric, FloatArray, Ranks
 
 
 class MeanAveragePrecision(CutoffMetric):
@@ -22,7 +22,7 @@ class MeanAveragePrecision(CutoffMetric):
 
     base_name = "map"
 
-    def value(self, batch: QueryBatch) -> FloatArray:
+    def value(self, batch: Ranks) -> FloatArray:
         """float64 `[queries]`, from 0 to 1."""
         never = np.iinfo(np.int32).max
         rank = np.sort(np.where(batch.hits(self.k), batch.rank, never), axis=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from components.metrics.base import AccuracyMetric, FloatArray, QueryBatch
+from components.metrics.base import AccuracyMetric, FloatArray, Ranks
 
 
 class Mrr(AccuracyMetric):
@@ -18,7 +18,7 @@ class Mrr(AccuracyMetric):
 
     name = "mrr"
 
-    def value(self, batch: QueryBatch) -> FloatArray:
+    def value(self, batch: Ranks) -> FloatArray:
         """float64 `[queries]`, from 0 to 1."""
         hits = batch.hits(np.iinfo(np.int32).max)
         return np.where(hits, 1 / np.maximum(batch.rank, 1.0), 0.0).max(axis=1)

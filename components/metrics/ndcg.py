@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from components.metrics.base import CutoffMetric, FloatArray, QueryBatch
+from components.metrics.base import CutoffMetric, FloatArray, Ranks
 
 
 class Ndcg(CutoffMetric):
@@ -20,7 +20,7 @@ class Ndcg(CutoffMetric):
 
     base_name = "ndcg"
 
-    def value(self, batch: QueryBatch) -> FloatArray:
+    def value(self, batch: Ranks) -> FloatArray:
         """float64 `[queries]`, from 0 to 1."""
         # A rank of 1 stands in where there is no hit: its gain is not counted.
         rank = np.where(batch.hits(self.k), batch.rank, 1)

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from components.metrics.base import FloatArray, MeanMetric, QueryBatch
+from components.metrics.base import FloatArray, MeanMetric, QueryBatch, WithCutoff
 
 
-class Novelty(MeanMetric):
+class Novelty(WithCutoff, MeanMetric):
     """Mean self-information of the first k movies, in bits: how unexpected they are.
 
         novelty@k(u) = mean over the movies i of top k(u) of -log2 p(i)
 
     where p(i) is the share of training events that are of movie i, add-one smoothed, as
-    the model reports it. 0 for a user who is shown nothing; NaN where the model lists
-    fewer than k movies.
+    the model reports it. 0 for a user without recommendations; NaN where the model
+    lists fewer than k movies.
 
     Source: Zhou et al., "Solving the apparent diversity-accuracy dilemma of recommender
     systems", PNAS 107(10), 2010, "surprisal/novelty".
     """
 
+    base_name = "novelty"
     is_fraction = False
-
-    def __init__(self, k: int) -> None:
-        """Makes the metric at cut-off `k`."""
-        self.name = f"novelty@{k}"
-        self.k = k
 
     def value(self, batch: QueryBatch) -> FloatArray:
         """float64 `[queries]`, bits."""

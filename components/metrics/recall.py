@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.metrics.base import CutoffMetric, FloatArray, QueryBatch
+from components.metrics.base import CutoffMetric, FloatArray, Ranks
 
 
 class Recall(CutoffMetric):
@@ -18,6 +18,6 @@ class Recall(CutoffMetric):
 
     base_name = "recall"
 
-    def value(self, batch: QueryBatch) -> FloatArray:
+    def value(self, batch: Ranks) -> FloatArray:
         """float64 `[queries]`, from 0 to 1."""
         return batch.hits(self.k).sum(axis=1) / batch.num_relevant(self.k)

@@ -1,4 +1,4 @@
-"""From the name of a metric, as in the configuration, to the metric."""
+"""Makes metrics from their names in the configuration."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from components.metrics.base import MeanMetric, WholeMetric
+from components.metrics.base import Metric
 from components.metrics.coverage import Coverage
 from components.metrics.hit_rate import HitRate
 from components.metrics.interaction_recall import InteractionRecall
@@ -17,42 +17,34 @@ from components.metrics.ndcg import Ndcg
 from components.metrics.novelty import Novelty
 from components.metrics.recall import Recall
 
-_WITH_CUTOFF: Final[dict[str, Callable[[int], MeanMetric | WholeMetric]]] = {
-    "hit_rate": HitRate,
-    "recall": Recall,
-    "ndcg": Ndcg,
-    "map": MeanAveragePrecision,
-    "coverage": Coverage,
-    "novelty": Novelty,
-}
-# Computed on request, by `eval.metrics`.
-_ON_REQUEST: Final[dict[str, Callable[[int], MeanMetric | WholeMetric]]] = {
-    "interaction_recall": InteractionRecall,
-}
+_DEFAULT: Final = (HitRate, Recall, Ndcg, MeanAveragePrecision, Coverage, Novelty)
+# Computed only where `eval.metrics` names them.
+_ON_REQUEST: Final = (InteractionRecall,)
 
 
-def metric_named(name: str) -> MeanMetric | WholeMetric:
+def metric_named(name: str) -> Metric:
     """Makes the metric called `name`.
 
     Args:
-      name: `mrr`, `<metric>@<k>`, or `<package.module.Class>@<k>` for one's own
-        `CutoffMetric` or `WholeMetric`, which must have that name.
+      name: `mrr`, `<metric>@<k>`, or `<package.module.Class>@<k>` for a class of your
+        own, whose instances must have that name.
 
     Raises:
-      ValueError: If there is no such metric.
+      ValueError: If the name is unknown or its class cannot be imported.
     """
-    if name == "mrr":
+    if name == Mrr.name:
         return Mrr()
+    classes: dict[str, Callable[[int], Metric]]
+    classes = {metric.base_name: metric for metric in (*_DEFAULT, *_ON_REQUEST)}
     if match := re.fullmatch(r"([\w.]+)@([1-9][0-9]*)", name, re.ASCII):
-        make = {**_WITH_CUTOFF, **_ON_REQUEST}.get(match[1]) or _own(match[1])
-        if make:
+        if make := classes.get(match[1]) or _imported(match[1]):
             return make(int(match[2]))
-    known = "@k, ".join([*_WITH_CUTOFF, *_ON_REQUEST])
-    raise ValueError(f"There is no metric {name!r}: use mrr, {known}@k")
+    known = "@k, ".join(classes)
+    raise ValueError(f"Unknown metric {name!r}: use mrr, {known}@k")
 
 
-def _own(path: str) -> Callable[[int], MeanMetric | WholeMetric] | None:
-    """Imports a metric that is not the project's."""
+def _imported(path: str) -> Callable[[int], Metric] | None:
+    """Imports a user's metric; None where `path` is not a dotted path."""
     module, _, attribute = path.rpartition(".")
     if not module:
         return None
@@ -63,5 +55,5 @@ def _own(path: str) -> Callable[[int], MeanMetric | WholeMetric] | None:
 
 
 def default_metric_names(top_k: Sequence[int]) -> list[str]:
-    """Every metric at every cut-off, but for those on request."""
-    return ["mrr", *(f"{base}@{k}" for base in _WITH_CUTOFF for k in top_k)]
+    """Every metric at every cut-off, except those computed only on request."""
+    return [Mrr.name, *(f"{m.base_name}@{k}" for m in _DEFAULT for k in top_k)]

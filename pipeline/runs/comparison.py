@@ -148,8 +148,9 @@ def _metrics(
         one, other = of_first.get(name), of_second.get(name)
         difference = noise = math.nan
         if name in paired:
-            contrast = paired[name]
-            difference, noise = contrast.mean, quantile * contrast.cautious_error
+            paired_difference = paired[name]
+            difference = paired_difference.mean
+            noise = quantile * paired_difference.adjusted_error
         elif one is not None and other is not None:
             difference = other - one
             noise = math.hypot(_half(first, name), _half(second, name))

@@ -7,7 +7,7 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from pipeline.config import EvalConfig
+from components.evaluator.config import EvalConfig
 
 
 @pytest.mark.parametrize("group", ["floors", "min_lift"])

@@ -8,9 +8,8 @@ import html
 import pytest
 from tfx.types import standard_artifacts
 
-from components.evaluator.config import SliceThresholds
+from components.evaluator.config import EvalConfig, SliceThresholds
 from components.report_gen import page
-from pipeline.config import EvalConfig
 from tests.fixtures.eval_bench import is_blessed
 from tests.fixtures.eval_world import CONFIG, HELD_OUT
 from tests.fixtures.report_facts import facts

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from tfx.types import artifact, standard_artifacts
 
-from pipeline.config import EvalConfig
+from components.evaluator.config import EvalConfig
 from tests.fixtures.eval_bench import is_blessed
 from tests.fixtures.eval_world import CONFIG, World
 from trainer.errors import UserError

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from components.evaluator.query_ranks import Pairs, QueryRanks
-from components.metrics.registry import metric_named
+from components.metrics import metric_named
 from tests.fixtures.eval_world import ROWS
 
 pytestmark = pytest.mark.slow
@@ -27,9 +26,8 @@ def test_the_ranks_are_those_that_were_measured(world, live):
     ranks = read(judged)
     asked = [row["user_id"][0].decode() for row in ROWS if row["held_out_movie_ids"]]
     assert ranks.user_id.tolist() == sorted(asked)
-    batch = ranks.batch(np.arange(len(asked)))
     for name in NAMES:
-        mean = metric_named(name).value(batch).mean()
+        mean = metric_named(name).value(ranks.ranks).mean()
         assert mean == pytest.approx(judged.summary["candidate"][name], abs=1e-12)
 
 
@@ -39,10 +37,10 @@ def test_two_runs_differ_as_a_candidate_from_the_live_model(world):
     summary = both.summary
     pairs = Pairs.of(read(world.judge("good")), read(both))
     assert pairs.users == pairs.same_rows == summary["queries"]
-    for name, contrast in pairs.differences(NAMES).items():
+    for name, difference in pairs.differences(NAMES).items():
         low, high = summary["intervals"]["live_gain"][name]
-        assert contrast.mean == pytest.approx(summary["live_gain"][name])
-        assert 1.959964 * contrast.cautious_error == pytest.approx((high - low) / 2)
+        assert difference.mean == pytest.approx(summary["live_gain"][name])
+        assert 1.959964 * difference.adjusted_error == pytest.approx((high - low) / 2)
 
 
 def test_without_a_query_there_is_an_empty_file(world):

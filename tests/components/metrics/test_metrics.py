@@ -2,48 +2,32 @@
 
 from __future__ import annotations
 
+import doctest
 import itertools
 import math
+import subprocess
+import sys
 
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from components.metrics.base import AccuracyMetric, CutoffMetric, QueryBatch
-from components.metrics.measurement import COUNTS, Measurement, Rankings
-from components.metrics.registry import default_metric_names, metric_named
+from components.metrics import (
+    AccuracyMetric,
+    CutoffMetric,
+    Ranks,
+    base,
+    default_metric_names,
+    metric_named,
+)
+from components.metrics.coverage import Coverage
+from tests.fixtures.query_batches import batch_of, compute
 from tests.fixtures.ranking_oracle import oracle_query
 
 KS = (1, 3, 10)
 NAMES = default_metric_names(KS)
 ACCURACY = [n for n in NAMES if isinstance(metric_named(n), AccuracyMetric)]
-
-
-def batch_of(ranks: list[list[int]], corpus_size: int, **changes: list) -> QueryBatch:
-    width = max(map(len, ranks))
-    rank = np.array([row + [0] * (width - len(row)) for row in ranks], np.int32)
-    arrays = {
-        "rank": rank,
-        "popularity_rank": rank,
-        "top_ids": np.full((len(ranks), 10), -1, np.int32),
-        "top_self_information": np.zeros((len(ranks), 10), np.float32),
-        "corpus_size": np.full(len(ranks), corpus_size, np.int32),
-        "trained_on": np.zeros_like(rank),
-    }
-    arrays |= {name: np.array(value) for name, value in changes.items()}
-    return QueryBatch(**arrays)
-
-
-def compute(name: str, *batches: QueryBatch) -> dict[str, float]:
-    """Adds the batches one by one, as Beam workers would, each to its own state."""
-    measurement = Measurement([name], has_baseline=False)
-    total = measurement.start()
-    for batch in batches:
-        part = measurement.start()
-        measurement.add(part, Rankings(batch, None))
-        measurement.merge(total, part)
-    return {result.name: result.value for result in measurement.results(total)}
 
 
 _RANKS = st.lists(
@@ -96,16 +80,16 @@ def test_a_movie_that_cannot_be_shown_is_no_hit_even_for_k_above_the_corpus(name
 def test_a_tie_is_never_worth_more_than_any_order_of_it(name, order, tied):
     # Movies `tied` share a score: each gets the rank of the last of them.
     held_out = (0, 1, 2)
-    place = {movie: rank for rank, movie in enumerate(order, 1)}
-    places = sorted(place[movie] for movie in tied)
-    if places != list(range(places[0], places[0] + len(places))):
+    rank_of = {movie: rank for rank, movie in enumerate(order, 1)}
+    ranks = sorted(rank_of[movie] for movie in tied)
+    if ranks != list(range(ranks[0], ranks[0] + len(ranks))):
         return  # only neighbours can be tied
-    tied_ranks = [places[-1] if m in tied else place[m] for m in held_out]
-    ranks = [tied_ranks]
+    tied_ranks = [ranks[-1] if m in tied else rank_of[m] for m in held_out]
+    batch = [tied_ranks]
     for permuted in itertools.permutations(tied):
-        actual = place | dict(zip(permuted, places, strict=True))
-        ranks.append([actual[movie] for movie in held_out])
-    value, *others = metric_named(name).value(batch_of(ranks, 6))
+        actual = rank_of | dict(zip(permuted, ranks, strict=True))
+        batch.append([actual[movie] for movie in held_out])
+    value, *others = metric_named(name).value(batch_of(batch, 6))
     assert value <= min(others) + 1e-12
 
 
@@ -141,11 +125,11 @@ def test_interaction_recall_counts_events_and_not_users():
 
 
 class OwnMetric(CutoffMetric):
-    """A metric of somebody's own: twice the hit rate."""
+    """A user's metric: twice the hit rate."""
 
     base_name = f"{__name__}.OwnMetric"
 
-    def value(self, batch: QueryBatch) -> np.ndarray:
+    def value(self, batch: Ranks) -> np.ndarray:
         return 2.0 * batch.hits(self.k).any(axis=1)
 
 
@@ -165,25 +149,6 @@ def test_a_list_shorter_than_k_is_unknown_unless_the_corpus_is_as_short(base):
     assert compute(name, short)[name] == 1.0
 
 
-@pytest.mark.parametrize(
-    ("model", "popularity", "lift"),
-    [(1, 4, 4.0), (9, 9, 1.0), (1, 31, math.inf), (31, 31, 0.0), (31, 1, 0.0)],
-)
-def test_popularity_lift(model, popularity, lift):
-    batch = batch_of([[model]], 30, popularity_rank=[[popularity]])
-    result = compute("mrr", batch)
-    assert result["popularity_lift/mrr"] == lift
-    assert result["popularity/mrr"] == (1 / popularity if popularity <= 30 else 0)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_no_query_gives_no_value(name):
-    values = compute(name)
-    counts = [values.pop(count) for count in COUNTS]
-    assert counts == [0, 0, 0]
-    assert all(math.isnan(value) for value in values.values())
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_names_round_trip(name):
     assert metric_named(name).name == name
@@ -192,6 +157,41 @@ def test_names_round_trip(name):
 @pytest.mark.parametrize(
     "name", ["ndcg", "ndcg@0", "auc@5", "popularity/mrr", "ndcg@10 "]
 )
-def test_an_unknown_name_says_what_is_allowed(name):
-    with pytest.raises(ValueError, match=r"no metric '.*': use mrr, hit_rate@k"):
+def test_an_unknown_name_lists_what_is_allowed(name):
+    with pytest.raises(ValueError, match=r"Unknown metric '.*': use mrr, hit_rate@k"):
         metric_named(name)
+
+
+def test_the_error_of_coverage_is_the_jackknifes():
+    top_ids = np.array([[0, 1], [0, 2], [3, 4], [0, -1]], np.int32)
+
+    def batch(rows: np.ndarray) -> base.QueryBatch:
+        return batch_of([[1]] * len(rows), 10, top_ids=rows)
+
+    metric = Coverage(2)
+    state = metric.merge(
+        metric.add(metric.start(), batch(top_ids[:1])),
+        metric.add(metric.add(metric.start(), batch(top_ids[1:2])), batch(top_ids[2:])),
+    )
+    assert metric.value(state) == 0.5
+    without = [
+        len(set(np.delete(top_ids, user, axis=0).ravel().tolist()) - {-1}) / 10
+        for user in range(4)
+    ]
+    jackknife = math.sqrt(3 / 4 * ((without - np.mean(without)) ** 2).sum())
+    assert metric.standard_error(state) == pytest.approx(jackknife)
+
+
+def test_the_example_of_a_users_metric_is_right():
+    found = doctest.testmod(base)
+    assert found.attempted > 0 and not found.failed
+
+
+def test_metrics_are_imported_without_tfx_or_tensorflow():
+    code = "import sys, components.metrics; print(*sys.modules)"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    loaded = set(found.stdout.split())
+    assert "components.metrics.ndcg" in loaded
+    assert not loaded & {"tensorflow", "tfx", "apache_beam"}

@@ -1,19 +1,13 @@
-"""How TFMA is asked, without asking it."""
+"""Sentences about the thresholds."""
 
 from __future__ import annotations
 
 import math
 
 import pytest
-from tensorflow_model_analysis.evaluators import (
-    metrics_plots_and_validations_evaluator as tfma_evaluator,
-)
-from tensorflow_model_analysis.metrics import metric_specs, metric_types
 
-from components.evaluator.tfma_config import to_tfma
+from components.evaluator.reasons import sentence
 from components.evaluator.thresholds import Outcome
-from components.metrics.tfma_metric import RetrievalMetric, metric_config
-from pipeline.config import EvalConfig
 
 
 def outcome(kind, value, compared, reference, bound, passed, noise=0.0, slice=""):  # noqa: A002, PLR0917
@@ -32,7 +26,7 @@ def outcome(kind, value, compared, reference, bound, passed, noise=0.0, slice=""
 
 
 @pytest.mark.parametrize(
-    ("explained", "sentence"),
+    ("explained", "expected"),
     [
         (
             outcome("lift", 0.1213, 2.9442, 0.0412, 1.1, True),
@@ -47,6 +41,12 @@ def outcome(kind, value, compared, reference, bound, passed, noise=0.0, slice=""
             outcome("lift", 0.05, 1.25, 0.04, 1.1, False, noise=0.02),
             "ndcg@10 0.0500 is 1.2x popularity (0.0400), "
             "but a gain of +0.0100 is within noise (0.0200)",
+        ),
+        (
+            # Above a bound below 1, but worse than popularity.
+            outcome("lift", 0.5, 0.5443, 0.9185, 0.5, False),
+            "ndcg@10 0.5000 is 0.54x popularity (0.9185), "
+            "but worse by 0.4185: it must be better beyond noise",
         ),
         (
             outcome("lift", 0.02, 0.5, 0.04, 1.0, False, noise=0.01, slice="sex=F"),
@@ -73,29 +73,5 @@ def outcome(kind, value, compared, reference, bound, passed, noise=0.0, slice=""
         ),
     ],
 )
-def test_a_threshold_explains_itself(explained, sentence):
-    assert str(explained) == sentence
-
-
-def test_all_metrics_of_both_models_share_one_pass():
-    config = to_tfma(EvalConfig())
-    config.metrics_specs[0].model_names.extend(["candidate", "baseline"])
-    computations = metric_specs.to_computations(
-        list(config.metrics_specs), eval_config=config
-    )
-    unique = tfma_evaluator._filter_and_separate_computations(computations)
-    assert len(config.metrics_specs[0].metrics) > 30
-    assert len(unique.non_derived_computations) == 1
-    assert not unique.derived_computations
-
-
-def test_a_metric_stands_alone_without_a_configuration():
-    (computation,) = RetrievalMetric("ndcg@10").computations()
-    names = [key.name for key in computation.keys]
-    assert names[:3] == ["ndcg@10", "ndcg@10/standard_error", "queries"]
-    assert {key.model_name for key in computation.keys} == {""}
-
-
-def test_tfma_has_no_metric_of_the_same_name():
-    # TFMA looks its own names up first, whatever module is asked for.
-    assert not metric_types.is_registered_metric(metric_config("mrr").class_name)
+def test_an_outcome_is_explained_in_one_sentence(explained, expected):
+    assert sentence(explained) == expected

@@ -1,0 +1,234 @@
+"""The evaluation in TFMA: its configuration, its Beam pipeline and its results."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import apache_beam as beam
+import numpy as np
+import tensorflow_model_analysis as tfma
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_model_analysis.proto import config_pb2
+from tfx import types
+from tfx.components.util import tfxio_utils
+from tfx.types import artifact_utils
+from tfx.utils import io_utils
+from tfx_bsl.tfxio import tensor_adapter
+
+from components.evaluator.config import EvalConfig
+from components.evaluator.query_ranks import (
+    RankedUser,
+    row_fingerprint,
+    write_query_ranks,
+)
+from components.evaluator.results import TRAINED_ON, SliceResult
+from components.evaluator.tfma_metric import RetrievalMetrics
+from components.evaluator.thresholds import thresholds_of
+from components.metrics import default_metric_names
+from trainer.features import EVAL_SPLIT, USER_ID
+from trainer.serving_contract import EVALUATE
+
+CANDIDATE: Final = tfma.CANDIDATE_KEY
+BASELINE: Final = tfma.BASELINE_KEY
+_QUERY_RANKS: Final = "query_ranks"
+
+
+def metric_names(config: EvalConfig) -> list[str]:
+    """Returns the names of all metrics of an evaluation, each once."""
+    names = [*default_metric_names(config.top_k), *config.metrics]
+    return list(dict.fromkeys(names))
+
+
+def to_tfma(config: EvalConfig, has_baseline: bool) -> config_pb2.EvalConfig:
+    """Returns TFMA's configuration of an evaluation.
+
+    The margin of each threshold must not be negative, see
+    `components.evaluator.thresholds`.
+
+    Args:
+      config: Metrics, slices and thresholds.
+      has_baseline: Whether there is a live model.
+    """
+    thresholds = thresholds_of(config, has_baseline)
+    parameters = {
+        "metrics": metric_names(config),
+        "thresholds": [dataclasses.asdict(item) for item in thresholds],
+    }
+    metric = config_pb2.MetricConfig(
+        class_name=RetrievalMetrics.__name__,
+        module=RetrievalMetrics.__module__,
+        config=json.dumps(parameters),
+    )
+    metrics = config_pb2.MetricsSpec(metrics=[metric])
+    for item in thresholds:
+        bound = _add_threshold(metrics, item.name, item.slice)
+        bound.lower_bound.value = 0.0
+    _add_threshold(metrics, TRAINED_ON).upper_bound.value = 0.0
+    # All users together, then each value of each feature.
+    slices = [config_pb2.SlicingSpec()]
+    slices += [config_pb2.SlicingSpec(feature_keys=[n]) for n in config.all_slices]
+    # TFMA wants no name for a model that is evaluated alone.
+    models = [_model(CANDIDATE if has_baseline else "")]
+    if has_baseline:
+        models.append(_model(BASELINE, is_baseline=True))
+    evaluation = config_pb2.EvalConfig(
+        model_specs=models, metrics_specs=[metrics], slicing_specs=slices
+    )
+    # A SavedModel's own Keras metrics have no meaning for a ranking.
+    evaluation.options.include_default_metrics.value = False
+    return evaluation
+
+
+def _model(name: str, is_baseline: bool = False) -> config_pb2.ModelSpec:
+    # "tf_generic": the signature is called on serialized rows, whatever made the model.
+    return config_pb2.ModelSpec(
+        name=name,
+        signature_name=EVALUATE.name,
+        model_type="tf_generic",
+        is_baseline=is_baseline,
+    )
+
+
+def _add_threshold(
+    metrics: config_pb2.MetricsSpec, name: str, of_slice: str = ""
+) -> config_pb2.GenericValueThreshold:
+    """Adds a threshold on a statistic in `feature` or `feature=value`."""
+    feature, is_one, value = of_slice.partition("=")
+    spec = config_pb2.SlicingSpec()
+    if is_one:
+        spec.feature_values[feature] = value
+    elif feature:
+        spec.feature_keys.append(feature)
+    added = metrics.per_slice_thresholds[name].thresholds.add(slicing_specs=[spec])
+    return added.threshold.value_threshold
+
+
+def add_evaluation(
+    pipeline: beam.Pipeline,
+    config: config_pb2.EvalConfig,
+    *,
+    examples: types.Artifact,
+    schema: schema_pb2.Schema,
+    models: Mapping[str, str],
+    evaluation_uri: str,
+) -> None:
+    """Adds the evaluation of the eval split to a pipeline.
+
+    Args:
+      pipeline: A Beam pipeline.
+      config: From `to_tfma`.
+      examples: The eval rows.
+      schema: Of the features that TFMA slices on.
+      models: Name in `config` -> directory of the SavedModel.
+      evaluation_uri: Folder of TFMA's files and of `query_ranks.parquet`.
+    """
+    shared = [
+        tfma.default_eval_shared_model(
+            eval_saved_model_path=path, model_name=name, eval_config=config
+        )
+        for name, path in models.items()
+    ]
+    shared_models = shared if len(shared) > 1 else shared[0]
+    split = artifact_utils.get_split_uri([examples], EVAL_SPLIT)
+    source = tfxio_utils.get_tfxio_factory_from_artifact(
+        examples=[examples],
+        telemetry_descriptors=["Evaluator"],
+        schema=schema,
+        raw_record_column_name=tfma.ARROW_INPUT_COLUMN,
+    )(io_utils.all_files_pattern(split))
+    defaults: dict[str, Any] = {
+        "eval_shared_model": shared_models,
+        "eval_config": config,
+    }
+    keep_ranks = tfma.evaluators.Evaluator(
+        stage_name="KeepQueryRanks",
+        run_after="ExtractPredictions",
+        ptransform=_RankedUsers(next(iter(models))),
+    )
+    write_ranks = tfma.writers.Writer(
+        "WriteQueryRanks",
+        tfma.writers.Write(_QUERY_RANKS, _WriteQueryRanks(evaluation_uri)),
+    )
+    _ = (
+        pipeline
+        | "ReadEvalRows" >> source.BeamSource()
+        | "ExtractEvaluateAndWriteResults"
+        >> tfma.ExtractEvaluateAndWriteResults(
+            **defaults,
+            evaluators=[*tfma.default_evaluators(**defaults), keep_ranks],
+            writers=[
+                *tfma.default_writers(output_path=evaluation_uri, **defaults),
+                write_ranks,
+            ],
+            tensor_adapter_config=tensor_adapter.TensorAdapterConfig(
+                arrow_schema=source.ArrowSchema(),
+                tensor_representations=source.TensorRepresentations(),
+            ),
+        )
+    )
+
+
+@beam.ptransform_fn
+def _RankedUsers(  # noqa: N802 - a PTransform
+    extracts: beam.PCollection, model_name: str
+) -> dict[str, beam.PCollection]:
+    return {_QUERY_RANKS: extracts | beam.FlatMap(_ranked_users, model_name)}
+
+
+def _ranked_users(extracts: dict[str, Any], model_name: str) -> Iterator[RankedUser]:
+    """Yields the queries of a batch that have a held-out movie."""
+    outputs = extracts[tfma.PREDICTIONS_KEY]
+    outputs = outputs[model_name] if model_name else outputs
+    users = extracts[tfma.FEATURES_KEY][USER_ID].values  # sparse, but each row has one
+    rows = np.ravel(extracts[tfma.INPUT_KEY])
+    sizes = np.ravel(outputs["corpus_size"])
+    for user, row, size, ranks in zip(users, rows, sizes, outputs["rank"], strict=True):
+        if held_out := [int(rank) for rank in np.ravel(ranks) if rank]:
+            yield RankedUser(
+                user.decode("utf-8", "replace"),
+                row_fingerprint(row),
+                int(size),
+                held_out,
+            )
+
+
+@beam.ptransform_fn
+def _WriteQueryRanks(  # noqa: N802 - a PTransform
+    users: beam.PCollection, evaluation_uri: str
+) -> beam.PCollection:
+    return users | beam.combiners.ToList() | beam.Map(write_query_ranks, evaluation_uri)
+
+
+def read_slices(evaluation_uri: str) -> list[SliceResult]:
+    """Returns all slices, all users together first, then by feature and value."""
+    slices = [_slice(record) for record in tfma.load_metrics(evaluation_uri)]
+    return sorted(slices, key=lambda result: sorted(map(str, result.features.items())))
+
+
+def is_valid(evaluation_uri: str) -> bool:
+    """Returns TFMA's decision: whether all thresholds are met."""
+    return bool(tfma.load_validation_result(evaluation_uri).validation_ok)
+
+
+def _slice(record: Any) -> SliceResult:
+    models: dict[str, dict[str, float]] = {}
+    for item in record.metric_keys_and_values:
+        if not item.key.is_diff:
+            metrics = models.setdefault(item.key.model_name or CANDIDATE, {})
+            metrics[item.key.name] = item.value.double_value.value
+    features = {
+        key.column: _as_text(getattr(key, key.WhichOneof("kind")))
+        for key in record.slice_key.single_slice_keys
+    }
+    return SliceResult(
+        features=features,
+        candidate=models.get(CANDIDATE, {}),
+        baseline=models.get(BASELINE),
+    )
+
+
+def _as_text(value: bytes | int | float) -> str | int | float:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
