@@ -36,7 +36,9 @@ def signature_fault(path: str, is_live: bool = False) -> str | None:
     signatures = graphs[0].signature_def if graphs else {}
     if EVALUATE.name not in signatures:
         public = sorted(name for name in signatures if not name.startswith("__"))
-        return f"it has no signature {EVALUATE.name!r}, only {', '.join(public) or 'none'}"
+        return (
+            f"it has no signature {EVALUATE.name!r}, only {', '.join(public) or 'none'}"
+        )
     wanted = _OF_LIVE_MODEL if is_live else _OF_CANDIDATE
     missing = sorted(wanted - set(signatures[EVALUATE.name].outputs))
     if missing:

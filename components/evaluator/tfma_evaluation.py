@@ -33,7 +33,6 @@ from trainer.serving_contract import EVALUATE
 
 CANDIDATE: Final = tfma.CANDIDATE_KEY
 BASELINE: Final = tfma.BASELINE_KEY
-_QUERY_RANKS: Final = "query_ranks"
 
 
 def metric_names(config: EvalConfig) -> list[str]:
@@ -139,30 +138,23 @@ def add_evaluation(
         schema=schema,
         raw_record_column_name=tfma.ARROW_INPUT_COLUMN,
     )(io_utils.all_files_pattern(split))
-    defaults: dict[str, Any] = {
-        "eval_shared_model": shared_models,
-        "eval_config": config,
-    }
     keep_ranks = tfma.evaluators.Evaluator(
         stage_name="KeepQueryRanks",
         run_after="ExtractPredictions",
-        ptransform=_RankedUsers(next(iter(models))),
-    )
-    write_ranks = tfma.writers.Writer(
-        "WriteQueryRanks",
-        tfma.writers.Write(_QUERY_RANKS, _WriteQueryRanks(evaluation_uri)),
+        ptransform=_KeepQueryRanks(next(iter(models)), evaluation_uri),
     )
     _ = (
         pipeline
         | "ReadEvalRows" >> source.BeamSource()
         | "ExtractEvaluateAndWriteResults"
         >> tfma.ExtractEvaluateAndWriteResults(
-            **defaults,
-            evaluators=[*tfma.default_evaluators(**defaults), keep_ranks],
-            writers=[
-                *tfma.default_writers(output_path=evaluation_uri, **defaults),
-                write_ranks,
+            eval_shared_model=shared_models,
+            eval_config=config,
+            evaluators=[
+                *tfma.default_evaluators(shared_models, config),
+                keep_ranks,
             ],
+            output_path=evaluation_uri,
             tensor_adapter_config=tensor_adapter.TensorAdapterConfig(
                 arrow_schema=source.ArrowSchema(),
                 tensor_representations=source.TensorRepresentations(),
@@ -172,10 +164,17 @@ def add_evaluation(
 
 
 @beam.ptransform_fn
-def _RankedUsers(  # noqa: N802 - a PTransform
-    extracts: beam.PCollection, model_name: str
+def _KeepQueryRanks(  # noqa: N802 - a PTransform
+    extracts: beam.PCollection, model_name: str, evaluation_uri: str
 ) -> dict[str, beam.PCollection]:
-    return {_QUERY_RANKS: extracts | beam.FlatMap(_ranked_users, model_name)}
+    """Writes `query_ranks.parquet` beside what TFMA's own evaluator measures."""
+    written = (
+        extracts
+        | beam.FlatMap(_ranked_users, model_name)
+        | beam.combiners.ToList()
+        | beam.Map(write_query_ranks, evaluation_uri)
+    )
+    return {"query_ranks": written}
 
 
 def _ranked_users(extracts: dict[str, Any], model_name: str) -> Iterator[RankedUser]:
@@ -193,13 +192,6 @@ def _ranked_users(extracts: dict[str, Any], model_name: str) -> Iterator[RankedU
                 int(size),
                 held_out,
             )
-
-
-@beam.ptransform_fn
-def _WriteQueryRanks(  # noqa: N802 - a PTransform
-    users: beam.PCollection, evaluation_uri: str
-) -> beam.PCollection:
-    return users | beam.combiners.ToList() | beam.Map(write_query_ranks, evaluation_uri)
 
 
 def read_slices(evaluation_uri: str) -> list[SliceResult]:
