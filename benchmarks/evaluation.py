@@ -23,11 +23,12 @@ import tensorflow as tf
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact, standard_artifacts
 
-from components.evaluator.config import EvalConfig, to_json
+from components.evaluator.config import EvalConfig
 from components.evaluator.executor import CONFIG, Executor
 from components.evaluator.retrieval_summary import read_summary
+from components.parameters import to_parameter
 from components.schema_importer import SCHEMA_FILE, curated_schema_text
-from pipeline.local_runner import BEAM_ARGS
+from pipeline.pipeline import BEAM_ARGS
 from tests.fixtures.eval_bench import made
 from tests.fixtures.eval_model import EvalModel, save_eval_model
 from tests.fixtures.example_rows import Row, to_example
@@ -98,8 +99,9 @@ def evaluate(folder: Path, inputs: dict[str, list[Any]]) -> float:
         "evaluation": [made(standard_artifacts.ModelEvaluation, folder / "evaluation")],
         "blessing": [made(standard_artifacts.ModelBlessing, folder / "blessing")],
     }
+    parameters = {CONFIG: to_parameter(EvalConfig, EvalConfig())}
     started = time.monotonic()
-    Executor(context).Do(inputs, outputs, {CONFIG: to_json(EvalConfig())})
+    Executor(context).Do(inputs, outputs, parameters)
     return time.monotonic() - started
 
 

@@ -6,8 +6,9 @@ from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import component_spec, standard_artifacts, standard_component_specs
 
-from components.evaluator.config import EvalConfig, to_json
+from components.evaluator.config import EvalConfig
 from components.evaluator.executor import CONFIG, Executor
+from components.parameters import to_parameter
 
 
 class RetrievalEvaluatorSpec(types.ComponentSpec):
@@ -15,10 +16,7 @@ class RetrievalEvaluatorSpec(types.ComponentSpec):
 
     INPUTS = standard_component_specs.EvaluatorSpec.INPUTS
     OUTPUTS = standard_component_specs.EvaluatorSpec.OUTPUTS
-    PARAMETERS = {
-        CONFIG: component_spec.ExecutionParameter(type=str),
-        "code_hash": component_spec.ExecutionParameter(type=str),
-    }
+    PARAMETERS = {CONFIG: component_spec.ExecutionParameter(type=str)}
 
 
 class RetrievalEvaluator(base_beam_component.BaseBeamComponent):
@@ -41,22 +39,19 @@ class RetrievalEvaluator(base_beam_component.BaseBeamComponent):
         baseline_model: types.BaseChannel,
         schema: types.BaseChannel,
         eval_config: EvalConfig,
-        code_hash: str,
     ) -> None:
         """Makes the node `Evaluator`.
 
         Args:
           baseline_model: The live model, from `LiveModel`.
           eval_config: Metrics, slices and thresholds.
-          code_hash: Fingerprint of the evaluation's source, for the cache.
         """
         spec = RetrievalEvaluatorSpec(
             examples=examples,
             model=model,
             baseline_model=baseline_model,
             schema=schema,
-            config=to_json(eval_config),
-            code_hash=code_hash,
+            config=to_parameter(EvalConfig, eval_config),
             evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
             blessing=types.Channel(type=standard_artifacts.ModelBlessing),
         )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
@@ -155,16 +155,3 @@ class EvalConfig:
             for group in ("floors", "min_lift", "max_drop"):
                 for metric in getattr(thresholds, group):
                     yield where + group, metric
-
-
-_ADAPTER: Final = TypeAdapter(EvalConfig)
-
-
-def to_json(config: EvalConfig) -> str:
-    """Returns the configuration as one string, for an execution property."""
-    return _ADAPTER.dump_json(config).decode()
-
-
-def from_json(text: str) -> EvalConfig:
-    """Returns the configuration that `to_json` made the string from."""
-    return _ADAPTER.validate_json(text)

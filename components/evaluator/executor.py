@@ -14,7 +14,7 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, path_utils
 
 from components.evaluator import retrieval_summary, tfma_evaluation
-from components.evaluator.config import EvalConfig, from_json
+from components.evaluator.config import EvalConfig
 from components.evaluator.model_faults import (
     ranking_fault,
     run_fault,
@@ -24,10 +24,11 @@ from components.evaluator.thresholds import thresholds_of
 from components.example_rows import serialized_rows
 from components.live_model import EXISTS, SOURCE
 from components.metrics import metric_named
+from components.parameters import from_parameter
 from trainer.errors import UserError
 from trainer.features import EVAL_SPLIT, USER_ID
 
-# Execution property: JSON of `EvalConfig`.
+# Execution property: `EvalConfig`, see `components.parameters`.
 CONFIG: Final = "config"
 
 _LOG = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             the live model cannot be evaluated and the configuration does not ignore it.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
-        config = from_json(exec_properties[CONFIG])
+        config = from_parameter(EvalConfig, exec_properties[CONFIG])
         inputs = _Inputs(
             config=config,
             examples=_only(input_dict, standard_component_specs.EXAMPLES_KEY),
