@@ -18,6 +18,7 @@ from tfx.utils import io_utils, path_utils
 
 from components.data_gate import DATA_REPORT_FILE
 from components.data_gate.data_report import DataReport
+from components.evaluator.retrieval_summary import read_summary
 from components.live_model import VERSION
 from components.movielens_example_gen.data_summary import (
     FINGERPRINT_PROPERTY,
@@ -111,7 +112,7 @@ class Executor(base_executor.BaseExecutor):
             data=parse_summary(summary),
             gate=_read_json(inputs["data_report"].uri, DATA_REPORT_FILE),
             training=training,
-            evaluation=_read_json(inputs["evaluation"].uri, "retrieval_summary.json"),
+            evaluation=read_summary(inputs["evaluation"].uri),
             model_info=model_info,
             not_servable=json.loads(reasons or "[]"),
             pushed_version=pushed.get_string_custom_property(PUSHED_VERSION) or None,

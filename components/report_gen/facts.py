@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from components.evaluator.retrieval_summary import RetrievalSummary
 from components.movielens_example_gen.data_summary import DataSummary
 
 
@@ -97,7 +98,7 @@ class Facts:
     data: DataSummary
     gate: dict[str, Any]
     training: dict[str, Any]
-    evaluation: dict[str, Any]
+    evaluation: RetrievalSummary
     model_info: dict[str, Any]
     not_servable: list[str]
     pushed_version: str | None

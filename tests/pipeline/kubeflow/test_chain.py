@@ -6,10 +6,10 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from components.evaluator.retrieval_summary import RetrievalSummary, read_summary
 from pipeline.config.loading import load
 from tests.conftest import DAYS, SETTINGS, Chain
 from tests.fixtures.kfp_backend import Backend, Ran
@@ -30,12 +30,10 @@ class Cluster:
     text: str
     first: dict[str, Ran]
 
-    def metrics(self) -> dict[str, Any]:
+    def metrics(self) -> RetrievalSummary:
         """The metrics of the first run."""
         evaluation = self.first["Evaluator"].outputs["evaluation"]
-        path = self.backend.stored(evaluation["uri"]) / "retrieval_summary.json"
-        summary: dict[str, Any] = json.loads(path.read_text())
-        return summary
+        return read_summary(str(self.backend.stored(evaluation["uri"])))
 
 
 @pytest.fixture(scope="module")
