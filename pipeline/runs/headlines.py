@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from components.live_model import EXISTS, VERSION
 from components.movielens_example_gen.data_summary import SUMMARY_PROPERTY
+from components.pusher import PUSHED_VERSION
 from pipeline.runs.run_record import (
     EVALUATION_FILE,
     Artifact,
@@ -101,12 +103,12 @@ def _blessing(output: Artifact) -> str:
 def _pushed_model(output: Artifact) -> str:
     if not output.properties.get("pushed"):
         return "not pushed"
-    return f"version {output.properties.get('pushed_version', '?')}"
+    return f"version {output.properties.get(PUSHED_VERSION, '?')}"
 
 
 def _model(output: Artifact) -> str:
-    version = output.properties.get("version")
-    return f"version {version}" if output.properties.get("exists") else "none yet"
+    version = output.properties.get(VERSION)
+    return f"version {version}" if output.properties.get(EXISTS) else "none yet"
 
 
 def _count(count: int, one: str, many: str) -> str:

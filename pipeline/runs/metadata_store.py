@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from components.pusher import PUSHED_VERSION
 from pipeline.runs.run_record import Artifact, RunRecord, Step
 from pipeline.runs.workspace import Workspace
 from trainer.errors import UsageError, UserError
@@ -117,7 +118,7 @@ class MetadataStoreReader:
             self._store.get_artifacts_by_type("PushedModel"), key=lambda a: a.id
         )
         artifacts = (_artifact(artifact) for artifact in found)
-        return [a for a in artifacts if "pushed_version" in a.properties]
+        return [a for a in artifacts if PUSHED_VERSION in a.properties]
 
     def upstream(self, version: str) -> list[Step]:
         """Returns the steps that a pushed version was made by, in their order.
@@ -125,7 +126,7 @@ class MetadataStoreReader:
         Raises:
           UsageError: No such version was pushed.
         """
-        ids = {a.properties["pushed_version"]: a.id for a in self.pushed_models()}
+        ids = {a.properties[PUSHED_VERSION]: a.id for a in self.pushed_models()}
         if version not in ids:
             known = ", ".join(sorted(ids)[-5:]) or "none"
             raise UsageError(

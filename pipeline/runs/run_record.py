@@ -18,6 +18,8 @@ from components.movielens_example_gen.data_summary import (
     DataSummary,
     parse_summary,
 )
+from components.pusher import PUSHED_VERSION
+from components.servability_check import REASONS
 from trainer.train_report import TRAIN_REPORT_FILE
 from trainer.tuning.hyperparameters import SEARCH_FILE, override
 
@@ -159,7 +161,7 @@ class RunRecord:
     def version(self) -> str | None:
         """Version under which the model is served; None if it was not pushed."""
         pushed = self.output("pushed_model")
-        version = pushed.properties.get("pushed_version") if pushed else None
+        version = pushed.properties.get(PUSHED_VERSION) if pushed else None
         return str(version) if version else None
 
     def output(self, key: str) -> Artifact | None:
@@ -176,4 +178,4 @@ class RunRecord:
 
 def serving_faults(blessing: Artifact) -> list[str]:
     """Why ServabilityCheck refused a model; empty if it did not."""
-    return blessing.json_property("reasons") or []
+    return blessing.json_property(REASONS) or []

@@ -95,19 +95,18 @@ def check_histories(model: Any, requests: Requests) -> Iterator[str]:
     timelines = [user.get("movie_ids", []) for user in users]
     length = max(1, *map(len, timelines))
 
-    def padded(name: str, padding: Any, dtype: tf.DType) -> tf.Tensor:
+    def padded(name: str, padding: Any) -> list[Any]:
         rows = (user.get(name, []) for user in users)
-        padded_rows = [row + [padding] * (length - len(row)) for row in rows]
-        return tf.constant(padded_rows, dtype)
+        return [row + [padding] * (length - len(row)) for row in rows]
 
     answer = _call(
         model,
         "recommend_from_history",
-        user_id=tf.constant([""] * len(users)),
-        movie_ids=padded("movie_ids", "", tf.string),
-        ratings=padded("ratings", 0.0, tf.float32),
-        timestamps=padded("timestamps", 0, tf.int64),
-        k=tf.constant(k),
+        user_id=[""] * len(users),
+        movie_ids=padded("movie_ids", ""),
+        ratings=padded("ratings", 0.0),
+        timestamps=padded("timestamps", 0),
+        k=k,
     )
     expected = Expectation(
         where="recommend_from_history",
@@ -134,10 +133,10 @@ def check_range_of_k(model: Any, requests: Requests) -> Iterator[str]:
 
 def check_embeddings(model: Any, requests: Requests) -> Iterator[str]:
     """Compares scores with the dot products of the two embeddings."""
-    users = tf.constant([user["user_id"] for user in requests["users"][:_BATCH]])
-    best = _call(model, "serving_default", user_id=users, k=tf.constant(1))
+    users = [user["user_id"] for user in requests["users"][:_BATCH]]
+    best = _recommend(model, users, 1)
     queries = _call(model, "query_embedding", user_id=users)["embedding"]
-    movies = tf.constant(best["movie_ids"][:, 0])
+    movies = best["movie_ids"][:, 0]
     candidates = _call(model, "candidate_embedding", movie_id=movies)["embedding"]
     products = np.sum(queries * candidates, axis=1)
     scores = best["scores"][:, 0]
@@ -187,13 +186,15 @@ def _latency_faults(latency_ms: float, limit_ms: float | None) -> list[str]:
 
 
 def _recommend(model: Any, user_ids: list[str], k: int) -> Answer:
-    users = tf.constant(user_ids, tf.string)
-    return _call(model, "serving_default", user_id=users, k=tf.constant(k))
+    return _call(model, "serving_default", user_id=user_ids, k=k)
 
 
-def _call(model: Any, signature: str, **inputs: tf.Tensor) -> Answer:
-    answer = model.signatures[signature](**inputs)
-    return {name: tensor.numpy() for name, tensor in answer.items()}
+def _call(model: Any, signature_name: str, **inputs: Any) -> Answer:
+    """Calls a signature, whose types were checked before, on plain values."""
+    signature = model.signatures[signature_name]
+    _, specs = signature.structured_input_signature
+    tensors = {name: tf.constant(inputs[name], specs[name].dtype) for name in inputs}
+    return {name: tensor.numpy() for name, tensor in signature(**tensors).items()}
 
 
 def _one_line(error: Exception) -> str:
