@@ -1,5 +1,5 @@
 # TFX reads the annotations of the function, so they must not be postponed.
-"""DataGate: nothing is trained on data that is not fit for it."""
+"""DataGate: stops the run when the data is not fit for training."""
 
 import dataclasses
 import json
@@ -39,9 +39,9 @@ def DataGate(  # noqa: PLR0917 - TFX takes no keyword-only ones
     """Fails the run when the data is not fit for training.
 
     It fails when the validator found anomalies, a split is empty or too small, ids
-    are blank, duplicated, outside the corpus or leaked, or values are distributed
-    unlike those that the live model was trained on. ExampleValidator itself only
-    reports, and calls an empty split valid. What is to wait for the gate names it as an
+    are blank, duplicate, outside the corpus or leaked, or the distribution of values
+    has drifted since the live model was trained. ExampleValidator itself only reports,
+    and calls an empty split valid. A step that must wait for the gate names it as an
     upstream node.
 
     Args:
@@ -49,8 +49,8 @@ def DataGate(  # noqa: PLR0917 - TFX takes no keyword-only ones
       statistics: Of the examples.
       anomalies: Of the statistics.
       schema: What they were validated against.
-      report: Written in any case. The runner removes it when the step fails, so all
-        findings are in the log too.
+      report: Lists the findings. The runner removes it when the step fails, so they are
+        logged too.
       config: JSON of `DataGateConfig`.
       serving_dir: Where Pusher puts the versions.
 

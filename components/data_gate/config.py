@@ -33,7 +33,7 @@ def _max_skew() -> Mapping[Distributed, Divergence]:
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
 class DataGateConfig:
-    """The bounds beyond which DataGate stops the run.
+    """The limits beyond which DataGate stops the run.
 
     Attributes:
       min_rows: Rows that a split must have at least.

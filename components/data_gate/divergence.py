@@ -1,14 +1,14 @@
-"""How far apart two distributions of a feature are, from TFDV's statistics.
+"""The divergence of two distributions of a feature, from TFDV's statistics.
 
 The measure is the Jensen-Shannon divergence, base 2: 0 for equal distributions, 1 for
-those that share no value. TFDV has it too, but not over the same bins each time:
+those that share no value. TFDV computes it too, but over bins that depend on the data:
 
-- Numbers it compares from the lowest to the highest value found, so that one rating of
-  0.5 among a hundred thousand from 1 to 5 measures 0.24. Here the bins are those of
-  the schema's domain, and never move: half stars for ratings.
-- Strings it compares by the thousand most frequent ones of each side alone. Most of
-  thousands of movies are rated a few times, and who of them is among the thousand is
-  chance: two halves of the same users measure 0.57. Here the rare ones are one value.
+- For numbers its bins span the lowest to the highest value, so that one rating of 0.5
+  among a hundred thousand from 1 to 5 yields 0.24. Here they follow from the domain in
+  the schema: half stars for ratings.
+- Strings it compares by the thousand most frequent ones of each side. Most of the
+  thousands of movies have few ratings, and which of them are among the thousand is
+  chance: two halves of the same users yield 0.57. Here all rare values count as one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from trainer.errors import UserError
 FeatureStatistics: TypeAlias = statistics_pb2.FeatureNameStatistics
 Counts: TypeAlias = NDArray[np.float64]
 
-# TFDV writes as many buckets, so each value of a scale of ten is told from the others.
+# As many as TFDV writes buckets, which is enough for ten half stars.
 _NUM_BINS: Final = 10
 _FREQUENT: Final = 200
 
@@ -52,9 +52,9 @@ def divergence(
 
 
 def _bins(feature: schema_pb2.Feature) -> Counts:
-    """`[10]`: the middles of the bins, from the domain's lowest value to its highest.
+    """Returns the centres of the bins, `[10]`, from the domain's lowest value up.
 
-    Of 0.5 to 5 stars these are the half stars.
+    For 0.5 to 5 stars these are the half stars.
     """
     kind = feature.WhichOneof("domain_info")
     domain = getattr(feature, kind) if kind in ("float_domain", "int_domain") else None
@@ -68,11 +68,11 @@ def _bins(feature: schema_pb2.Feature) -> Counts:
 
 
 def _binned(statistics: FeatureStatistics, bins: Counts) -> Counts:
-    """`[bins]`: values nearest to each bin's middle.
+    """Returns the number of values nearest to the centre of each bin, `[bins]`.
 
-    A bucket of TFDV is at most nine tenths as wide as a bin, so a bucket's middle is
-    always nearest to the very bin that a value on the scale belongs to. TFDV draws the
-    buckets from quantiles, so a thousandth of the values may lie beside their bin.
+    A bucket of TFDV is at most nine tenths as wide as a bin, so its centre is nearest
+    to the bin to which its values belong. TFDV derives the buckets from quantiles, so
+    a thousandth of the values may be counted in a neighbouring bin.
     """
     buckets = next(
         histogram.buckets
@@ -88,7 +88,7 @@ def _binned(statistics: FeatureStatistics, bins: Counts) -> Counts:
 def _by_value(
     statistics: FeatureStatistics, reference: FeatureStatistics
 ) -> tuple[Counts, Counts]:
-    """Counts of the values that are frequent on either side, and of all others."""
+    """Counts the values that are frequent on either side, and all others as one."""
     sides = [_frequencies(statistics), _frequencies(reference)]
     values = sorted({value for side in sides for value in _most_frequent(side)})
     own, other = (
@@ -114,7 +114,7 @@ def _num_values(statistics: FeatureStatistics) -> int:
 
 
 def _jensen_shannon(counts: Counts, reference: Counts) -> float:
-    """The mean of both sides' Kullback-Leibler divergence from their middle, in bits.
+    """Returns the mean Kullback-Leibler divergence of both from their mean, in bits.
 
     Source: Lin, "Divergence measures based on the Shannon entropy", IEEE Transactions
     on Information Theory 37(1), 1991.

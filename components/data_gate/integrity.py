@@ -33,7 +33,7 @@ def check_corpus(
     _check_blank(features.MOVIE_ID, ids, counter)
     counts = pc.value_counts(ids)
     twice = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
-    counter.add_values(features.MOVIE_ID, "be there once", twice)
+    counter.add_values(features.MOVIE_ID, "be unique", twice)
     return pc.unique(ids)
 
 

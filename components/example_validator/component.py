@@ -43,8 +43,9 @@ class Executor(executor.Executor):
 class RetrievalExampleValidator(ExampleValidator):
     """Validates the statistics of each split in the environment of its name.
 
-    The output has the stock layout, `Split-<name>/SchemaDiff.pb`, so that whatever
-    reads TFX's anomalies reads these. Anomalies are no failure here: DataGate decides.
+    The output has the stock layout, `Split-<name>/SchemaDiff.pb`, so that
+    readers of TFX's anomalies can read it. Anomalies do not fail this step: DataGate
+    decides.
     """
 
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)

@@ -2,7 +2,7 @@
 """LiveModel: brings the model that is served now into the run.
 
 TFX would use a resolver, which no open-source Kubeflow executes and which needs queries
-to ML Metadata. The serving directory itself is the truth about what is live.
+to ML Metadata. The serving directory shows which model is live.
 """
 
 import logging
@@ -35,11 +35,11 @@ def LiveModel(
 ) -> None:
     """Copies the latest complete version out of the serving directory.
 
-    It is copied because the served version may be removed while the run goes on.
+    It is copied because the version may be removed from there during the run.
 
     Args:
-      candidate: Not read, but a baseline belongs to a candidate: the cache then keeps
-        what an unchanged candidate was compared with.
+      candidate: Not read. It ties the baseline to the candidate in the cache, so that
+        an unchanged candidate keeps its baseline.
       model: The copy; the custom property `exists` is 0 and the folder empty where
         nothing is served yet.
       serving_dir: Where Pusher puts the versions.

@@ -22,7 +22,7 @@ class RetrievalPusherSpec(standard_component_specs.PusherSpec):
 
 
 class RetrievalPusher(base_component.BaseComponent):
-    """Pushes a model that is both good (evaluated) and servable.
+    """Pushes a model that is both blessed and servable.
 
     The model comes from the infra blessing, which holds it with warm-up requests.
     """

@@ -1,1 +1,10 @@
-"""ReportGen: one HTML page that tells all about a run."""
+"""ReportGen: one HTML page about a run."""
+
+from __future__ import annotations
+
+from typing import Final
+
+REPORT_FILE: Final = "report.html"
+# Custom property of the report (int): whether the model was blessed. The headline
+# metrics are custom properties too, see `page.headline_values`.
+BLESSED: Final = "blessed"

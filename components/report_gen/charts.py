@@ -1,7 +1,7 @@
-"""The report's charts: SVG inside the page, in the page's own colours and font.
+"""The charts of the report: SVG inside the page, in its colours and font.
 
-Colours are drawn as stand-ins and replaced by the page's CSS variables, so that one
-drawing is right on a light and on a dark page, and in print.
+Each colour is drawn as a placeholder that is then replaced by a CSS variable of the
+page, so that one drawing fits a light page, a dark page and print.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-# Stand-in -> CSS variable of the page. No chart uses any other colour.
+# CSS variable of the page -> placeholder. No chart uses any other colour.
 _COLOURS: Final = {
     "ink": "#010101",
     "muted": "#020202",
@@ -46,9 +46,9 @@ _NAMES: Final = {"baseline": "live model"}
 
 
 class Point(NamedTuple):
-    """A value with its confidence interval, as a place on a chart."""
+    """A value with its confidence interval, at a position on the other axis."""
 
-    place: float
+    position: float
     value: float
     low: float
     high: float
@@ -91,8 +91,8 @@ def metric_by_cutoff(metric: str, summary: Mapping[str, Any]) -> str:
         axes = figure.subplots()
         for ranker, offset in _rankers(summary):
             points = [
-                _point(summary, ranker, name, place + offset * 0.13)
-                for place, name in enumerate(names)
+                _point(summary, ranker, name, position + offset * 0.13)
+                for position, name in enumerate(names)
             ]
             _draw(axes, ranker, points, is_horizontal=False)
         axes.set_xticks(range(len(names)), [n.partition("@")[2] for n in names])
@@ -105,15 +105,15 @@ def metric_by_cutoff(metric: str, summary: Mapping[str, Any]) -> str:
 
 
 def slices(
-    feature: str, metric: str, parts: Sequence[Mapping[str, Any]], most: float
+    feature: str, metric: str, parts: Sequence[Mapping[str, Any]], axis_end: float
 ) -> str:
     """Returns a metric in each slice by a feature, as an SVG.
 
     Args:
-      feature: What it is sliced by.
+      feature: The feature by which the queries are sliced.
       metric: Its full name.
       parts: The slices, as in `retrieval_summary.json`.
-      most: End of the axis, the same for all features.
+      axis_end: End of the axis, the same for all features.
     """
     with mpl.rc_context(_STYLE):
         height = 0.75 + 0.34 * len(parts)
@@ -121,8 +121,8 @@ def slices(
         axes = figure.subplots()
         for ranker, offset in _rankers(parts[0]):
             points = [
-                _point(part, ranker, metric, place + offset * 0.2)
-                for place, part in enumerate(parts)
+                _point(part, ranker, metric, position + offset * 0.2)
+                for position, part in enumerate(parts)
             ]
             _draw(axes, ranker, points, is_horizontal=True)
         labels = [
@@ -130,40 +130,40 @@ def slices(
         ]
         axes.set_yticks(range(len(parts)), labels)
         axes.set_ylim(len(parts) - 0.4, -0.6)
-        axes.set_xlim(0, most)
+        axes.set_xlim(0, axis_end)
         axes.set_xlabel(metric)
         axes.grid(visible=False, axis="y")
         return _svg(figure, feature, f"{metric} in each slice by {feature}")
 
 
 def _rankers(summary: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Whom there are values of, with where to draw them beside each other."""
+    """Returns the rankers that have values, each with its offset on the chart."""
     if summary["baseline"] is None:
         return [("candidate", -0.5), ("popularity", 0.5)]
     return [("candidate", -1.0), ("baseline", 0.0), ("popularity", 1.0)]
 
 
 def _point(
-    part: Mapping[str, Any], ranker: str, metric: str, place: float
+    part: Mapping[str, Any], ranker: str, metric: str, position: float
 ) -> Point | None:
     value = part[ranker].get(metric)
     if value is None:
         return None
     low, high = part["intervals"][ranker][metric]
-    return Point(place, value, low, high)
+    return Point(position, value, low, high)
 
 
 def _draw(
     axes: Axes, ranker: str, points: Sequence[Point | None], *, is_horizontal: bool
 ) -> None:
     drawn = [point for point in points if point]
-    places = [point.place for point in drawn]
+    positions = [point.position for point in drawn]
     values = [point.value for point in drawn]
     error = [
         [max(point.value - point.low, 0.0) for point in drawn],  # -1e-18 is an error
         [max(point.high - point.value, 0.0) for point in drawn],
     ]
-    x, y = (values, places) if is_horizontal else (places, values)
+    x, y = (values, positions) if is_horizontal else (positions, values)
     axes.errorbar(
         x,
         y,
@@ -179,9 +179,9 @@ def _draw(
 
 
 def _svg(figure: Figure, name: str, description: str) -> str:
-    """Writes a figure for the inside of a page, to be read aloud as `description`."""
+    """Returns a figure as SVG for a page; screen readers read `description`."""
     buffer = io.StringIO()
-    # A salt of its own keeps the ids of two charts in one page apart.
+    # A salt for each chart, so that the ids of two charts on a page differ.
     with mpl.rc_context({"svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
@@ -190,6 +190,6 @@ def _svg(figure: Figure, name: str, description: str) -> str:
     text = re.sub(
         r'id="((?:figure|axes|patch|line2d|text|[xy]tick|matplotlib)[^"]*)"', "", text
     )
-    for colour, stand_in in _COLOURS.items():
-        text = text.replace(stand_in, f"var(--{colour})")
+    for colour, placeholder in _COLOURS.items():
+        text = text.replace(placeholder, f"var(--{colour})")
     return text.replace("<svg ", f'<svg role="img" aria-label="{description}" ', 1)

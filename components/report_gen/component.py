@@ -1,4 +1,4 @@
-"""ReportGen: one HTML page that tells all about a run, blessed or not."""
+"""ReportGen: one HTML page about a run, whether its model is blessed or not."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from components.report_gen.executor import INPUTS, OPTIONAL_INPUTS, Executor
 class RunReport(types.Artifact):
     """The page: the file `report.html`.
 
-    Its custom properties are `blessed` (int) and the headline metrics, see
-    `page.headline_values`.
+    For its custom properties see `components.report_gen`.
     """
 
     # Kubeflow's runner finds the class again by this name: see `components`.
@@ -37,8 +36,8 @@ class ReportGenSpec(types.ComponentSpec):
 class ReportGen(base_component.BaseComponent):
     """Writes the report of a run.
 
-    It comes last and reads what all other steps left, so it also tells why a model was
-    not blessed, not servable or not pushed.
+    It runs last and reads the outputs of all other steps, so the page also says why a
+    model was not blessed, not servable or not pushed.
     """
 
     SPEC_CLASS = ReportGenSpec

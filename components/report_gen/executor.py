@@ -26,6 +26,7 @@ from components.movielens_example_gen.data_summary import (
     parse_summary,
 )
 from components.pusher import PUSHED_VERSION
+from components.report_gen import BLESSED, REPORT_FILE
 from components.report_gen.facts import Facts
 from components.report_gen.samples import sample_users
 from components.report_gen.step_times import RUN_PROPERTY, read_step_times
@@ -34,7 +35,7 @@ from trainer.serving_contract import MODEL_INFO_FILE
 from trainer.train_report import TRAIN_REPORT_FILE
 from trainer.tuning.hyperparameters import override
 
-# Input key -> type, in the order of the steps that make them: that of the page.
+# Input key -> type, in the order in which the page lists the steps that make them.
 INPUTS: Final = {
     "examples": standard_artifacts.Examples,
     "statistics": standard_artifacts.ExampleStatistics,
@@ -50,15 +51,14 @@ INPUTS: Final = {
     "infra_blessing": standard_artifacts.InfraBlessing,
     "pushed_model": standard_artifacts.PushedModel,
 }
-_Artifacts: TypeAlias = Mapping[str, types.Artifact]
 OPTIONAL_INPUTS: Final = ("tuner_results",)
-REPORT_FILE: Final = "report.html"
-# The same code may do something else under other releases of these.
+_Artifacts: TypeAlias = Mapping[str, types.Artifact]
+# Libraries whose release can change the model.
 _PACKAGES: Final = ("tfx", "tensorflow", "keras")
 
 
 class Executor(base_executor.BaseExecutor):
-    """Gathers what the other steps left, and writes the page."""
+    """Collects the results of all other steps and writes the page."""
 
     def Do(
         self,
@@ -86,12 +86,12 @@ class Executor(base_executor.BaseExecutor):
         facts = self._facts(inputs, exec_properties, self._run_id(report))
         path = os.path.join(report.uri, REPORT_FILE)
         io_utils.write_string_file(path, page.render(facts))
-        report.set_int_custom_property("blessed", int(facts.evaluation["blessed"]))
+        report.set_int_custom_property(BLESSED, int(facts.evaluation["blessed"]))
         for name, value in page.headline_values(facts.evaluation).items():
             report.set_float_custom_property(name, value)
 
     def _run_id(self, report: types.Artifact) -> str:
-        """The current run; only local runners pass it in the executor's context."""
+        """Returns the id of this run, which local runners pass in the context."""
         from_context = self._context and self._context.pipeline_run_id
         return from_context or report.get_string_custom_property(RUN_PROPERTY)
 
@@ -134,14 +134,11 @@ def _read_json(folder: str, name: str) -> dict[str, Any]:
 def _lineage(
     inputs: _Artifacts, code_hashes: Mapping[str, str]
 ) -> list[tuple[str, str]]:
-    """What the model was made of, in the order in which it was."""
-    examples, schema = inputs["examples"], inputs["schema"]
-    facts = [
-        (
-            "fingerprint of the ratings",
-            examples.get_string_custom_property(FINGERPRINT_PROPERTY),
-        ),
-        ("digest of the schema", _schema_digest(schema)),
+    """Returns what the model was made of, as rows of name and value."""
+    ratings = inputs["examples"].get_string_custom_property(FINGERPRINT_PROPERTY)
+    versions = [
+        ("fingerprint of the ratings", ratings),
+        ("digest of the schema", _schema_digest(inputs["schema"])),
         *((f"version of {name}", metadata.version(name)) for name in _PACKAGES),
     ]
     code = [(f"code of {node}", digest) for node, digest in code_hashes.items()]
@@ -150,7 +147,7 @@ def _lineage(
         for name, artifact in inputs.items()
         if fileio.exists(artifact.uri)
     ]
-    return [item for item in facts if item[1]] + code + artifacts
+    return [item for item in versions if item[1]] + code + artifacts
 
 
 def _schema_digest(schema: types.Artifact) -> str:

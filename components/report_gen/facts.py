@@ -1,4 +1,4 @@
-"""What a report tells, in plain values: what there is to render and nothing else."""
+"""The content of a report as plain values, which `page` renders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from components.movielens_example_gen.data_summary import DataSummary
 
 @dataclasses.dataclass(frozen=True)
 class Watched:
-    """An event of a user.
+    """A movie that a user has rated.
 
     Attributes:
       title: Title of the movie.
@@ -29,7 +29,7 @@ class Recommended:
     Attributes:
       title: Title of the movie.
       genres: Separated by commas.
-      is_held_out: Whether it is what the user watched next.
+      is_held_out: Whether it is the movie that the user watched next.
     """
 
     title: str
@@ -39,14 +39,14 @@ class Recommended:
 
 @dataclasses.dataclass(frozen=True)
 class UserSample:
-    """What a user watched, and what the model would have recommended then.
+    """A user's history, and what the model recommends from it.
 
     Attributes:
       user_id: As in the edition.
-      num_events: Events of the training timeline.
+      num_events: Movies that the user has seen.
       recent: Its newest events, the newest first.
-      held_out: What the user watched next.
-      recommended: The best movies, best first.
+      held_out: The movies that the user watched next.
+      recommended: The recommended movies, best first.
     """
 
     user_id: str
@@ -73,23 +73,23 @@ class StepTime:
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """All about a run.
+    """Everything that the page of a run shows.
 
     Attributes:
-      run_id: Run that made the report; later runs that changed nothing reuse it.
-      made_at: When it was made, UTC, for people.
-      config: The whole configuration.
+      run_id: Run that made the report; later runs that change nothing reuse it.
+      made_at: Date and time at which it was made, UTC.
+      config: The configuration, with the tuned values.
       data: What MovieLensExampleGen read; empty if it is not known.
-      gate: What DataGate found: `data_report.json`.
+      gate: `data_report.json` of DataGate.
       training: `train_report.json`.
       evaluation: `retrieval_summary.json`.
-      model_info: What the exported model says of itself.
-      not_servable: Why a server could not use the model; empty if it could.
-      pushed_version: Version under which it is served; None if it was not pushed.
-      live_version: Version that it was compared with; None if there was none.
-      users: A few users.
+      model_info: `assets.extra/model_info.json` of the exported model.
+      not_servable: Why the model is not servable; empty if it is.
+      pushed_version: Its version in the serving directory; None if it was not pushed.
+      live_version: Version of the live model; None if there was none.
+      users: A few users with their recommendations.
       steps: Steps before this one; empty if no runner noted how long they took.
-      lineage: What the model was made of: name and place or fingerprint.
+      lineage: What the model was made of: rows of name and URI or fingerprint.
     """
 
     run_id: str

@@ -1,4 +1,4 @@
-"""From facts to the page."""
+"""Renders the content of a report as an HTML page."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ HEADLINE: Final = ("hit_rate@10", "ndcg@10", "mrr", "coverage@10")
 _SLICE_METRIC: Final = "ndcg@10"
 # Height of a chart's title and axis, in slices.
 _CHART_FRAME: Final = 4
-# Where a slice is about who somebody is, a difference is a matter of fairness.
+# Slices by who a user is: a difference between these is a matter of fairness.
 _FAIRNESS: Final = ("gender", "age_group", "occupation", "activity", "user_kind")
 
 
 def render(facts: Facts) -> str:
-    """Returns the whole page: nothing in it is loaded from anywhere."""
+    """Returns the page, which loads nothing from elsewhere."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,  # titles and ids are anybody's text
+        autoescape=True,  # titles and ids are untrusted
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
@@ -50,7 +50,7 @@ def render(facts: Facts) -> str:
 
 
 def headline_values(summary: Mapping[str, Any]) -> dict[str, float]:
-    """The headline metrics, and how far they are above popularity and the live model.
+    """Returns the headline metrics, and how they compare to popularity and live model.
 
     Args:
       summary: `retrieval_summary.json`.
@@ -72,7 +72,7 @@ def headline_values(summary: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _charts(facts: Facts) -> dict[str, Any]:
-    """Name -> SVG; `slices` has two columns of feature and SVG."""
+    """Returns name -> SVG or SVGs; `slices` has two columns of feature and SVG."""
     summary = facts.evaluation
     if not summary["queries"]:
         cutoffs, by_slice = [], []
@@ -91,7 +91,7 @@ def _charts(facts: Facts) -> dict[str, Any]:
 
 
 def _slice_charts(summary: Mapping[str, Any]) -> list[list[tuple[str, str]]]:
-    """Two columns of about the same height, if there is a chart at all."""
+    """Returns feature and SVG of each chart, in two columns of about equal height."""
     metric = _slice_metric(summary)
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for part in summary["slices"]:
@@ -103,26 +103,26 @@ def _slice_charts(summary: Mapping[str, Any]) -> list[list[tuple[str, str]]]:
         for parts in groups.values()
         for part in parts
     ]
-    most = min(max(ends, default=1.0) * 1.03, 1.0)
+    axis_end = min(max(ends, default=1.0) * 1.03, 1.0)
     columns: tuple[list[tuple[str, str]], ...] = ([], [])
     heights = [0, 0]
     for feature, parts in sorted(groups.items(), key=lambda item: -len(item[1])):
         if len(parts) > 1:
             shorter = heights.index(min(heights))
             heights[shorter] += len(parts) + _CHART_FRAME
-            chart = charts.slices(feature, metric, parts, most)
+            chart = charts.slices(feature, metric, parts, axis_end)
             columns[shorter].append((feature, chart))
     return [column for column in columns if column]
 
 
 def _slice_metric(summary: Mapping[str, Any]) -> str:
-    """NDCG@10, or where that is not computed the first metric that is."""
+    """Returns NDCG@10, or the first metric where that is not computed."""
     names = list(summary["candidate"])
     return _SLICE_METRIC if _SLICE_METRIC in names or not names else names[0]
 
 
 def _metric_rows(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One row a metric, each cell a value with its interval or None."""
+    """Returns a row for each metric, of values with intervals or None."""
     groups = ("candidate", "popularity", "popularity_lift", "baseline", "live_gain")
     return [
         {"name": name, **{group: _cell(summary, group, name) for group in groups}}
@@ -139,7 +139,7 @@ def _cell(summary: Mapping[str, Any], group: str, name: str) -> dict[str, Any] |
 
 
 def _fairness(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Best and worst slice by each attribute of users, and whether they are apart."""
+    """Compares the best and the worst slice by each attribute of users."""
     metric = _slice_metric(summary)
     found = []
     for feature in _FAIRNESS:
@@ -155,7 +155,7 @@ def _fairness(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _tail(summary: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The metric for held-out movies of the tail and of the head, if there are both."""
+    """Returns the metric for held-out movies of tail and head, if both exist."""
     parts = {
         part["features"]["held_out_popularity"]: part
         for part in summary["slices"]

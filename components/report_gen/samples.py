@@ -1,4 +1,4 @@
-"""A few real users: what they watched, and what the model makes of it."""
+"""A few users of the eval split, and what the model recommends to them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from trainer import features as f
 from trainer.serving_contract import RECOMMEND_FROM_HISTORY
 
 # Rows are in the order of a hash of the user, so the first ones are a random sample.
-_LOOKED_AT: Final = 400
-# Places in the order of activity, from the user with the fewest events to the most.
-_PLACES: Final = (0.1, 0.5, 0.9)
+_NUM_ROWS: Final = 400
+# Quantiles of the users' activity.
+_QUANTILES: Final = (0.1, 0.5, 0.9)
 _RECENT: Final = 8
 _TOP: Final = 10
 
@@ -26,21 +26,21 @@ _Row = dict[str, list[Any]]
 def sample_users(
     examples: types.Artifact, model_path: str, corpus_size: int
 ) -> list[UserSample]:
-    """Asks the model for users of little, usual and much activity.
+    """Recommends movies to users of little, usual and much activity.
 
     Args:
       examples: The `Examples`.
       model_path: Folder of the exported model.
-      corpus_size: Movies that it can recommend.
+      corpus_size: Number of movies in the corpus.
     """
     rows = [
         _row(serialized)
         for serialized in islice(
-            serialized_rows(examples, f.EVAL_SPLIT).as_numpy_iterator(), _LOOKED_AT
+            serialized_rows(examples, f.EVAL_SPLIT).as_numpy_iterator(), _NUM_ROWS
         )
     ]
     rows.sort(key=lambda row: (len(row[f.SEEN_MOVIE_IDS]), row[f.USER_ID]))
-    chosen = [rows[int(place * len(rows))] for place in _PLACES] if rows else []
+    chosen = [rows[int(q * len(rows))] for q in _QUANTILES] if rows else []
     titles = _titles(examples)
     model = tf.saved_model.load(model_path)
     k = min(_TOP, corpus_size)
@@ -63,7 +63,7 @@ def _sample(row: _Row, titles: dict[bytes, str], model: Any, k: int) -> UserSamp
 def _recommended(
     row: _Row, held_out: set[bytes], model: Any, k: int
 ) -> list[Recommended]:
-    """By the timeline that the evaluation saw, not the served one, which knows more."""
+    """Recommends from the row's history: the served one has the held-out events."""
     answer = RECOMMEND_FROM_HISTORY.call(
         model,
         user_id=row[f.USER_ID],
@@ -86,10 +86,8 @@ def _recommended(
 
 def _titles(examples: types.Artifact) -> dict[bytes, str]:
     rows = serialized_rows(examples, f.CORPUS_SPLIT).as_numpy_iterator()
-    found = (_row(serialized) for serialized in rows)
-    return {
-        row[f.MOVIE_ID][0]: row[f.TITLE][0].decode(errors="replace") for row in found
-    }
+    movies = (_row(serialized) for serialized in rows)
+    return {m[f.MOVIE_ID][0]: m[f.TITLE][0].decode(errors="replace") for m in movies}
 
 
 def _row(serialized: bytes) -> _Row:

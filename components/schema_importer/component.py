@@ -13,7 +13,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 from tfx.utils import io_utils
 
-from components.schema_importer.curated import (
+from components.schema_importer import (
     SCHEMA_FILE,
     curated_schema_digest,
     curated_schema_text,

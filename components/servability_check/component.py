@@ -1,5 +1,5 @@
 # TFX reads the annotations of the function, so they must not be postponed.
-"""ServabilityCheck: InfraValidator's place in a graph that must run anywhere.
+"""ServabilityCheck: stands in for InfraValidator on every runner.
 
 InfraValidator starts a model server in Docker or Kubernetes, and TFX's Kubeflow runner
 refuses it. This component loads the model in a fresh process with TensorFlow alone.

@@ -101,7 +101,7 @@ def test_sound_rows_pass(sound: Outcome) -> None:
         ("eval", "user_id", "not be blank", '" "', 1),
         ("corpus", "movie_id", "be in every row", "none", 1),
         ("corpus", "movie_id", "not be blank", '""', 1),
-        ("corpus", "movie_id", "be there once", '"3"', 1),
+        ("corpus", "movie_id", "be unique", '"3"', 1),
         ("corpus", "title", "at most 1 value", "2 values", 1),
         ("corpus", "year", "between 1850 and 2100", "19", 1),
     ],

@@ -1,4 +1,4 @@
-"""The page of a run: what it says, that it is whole, and that nothing is fetched."""
+"""The page of a run: its content, its HTML, and that it loads nothing."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Links(HTMLParser):
 
 
 @pytest.mark.parametrize("live", [None, 0.2])
-def test_the_page_is_whole_and_loads_nothing(live: float | None) -> None:
+def test_the_page_is_well_formed_and_loads_nothing(live: float | None) -> None:
     text = page.render(facts(live))
     links = _Links()
     links.feed(text)
@@ -54,13 +54,13 @@ def test_the_page_is_whole_and_loads_nothing(live: float | None) -> None:
     assert {link[1:] for link in links.links} <= set(ids)
 
 
-def test_what_comes_from_outside_is_text() -> None:
+def test_titles_and_ids_are_escaped() -> None:
     text = page.render(facts())
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert "User 4&lt;2" in text
 
 
-def test_it_tells_the_run() -> None:
+def test_the_page_shows_the_run() -> None:
     text = page.render(facts(0.2))
     for expected in (
         *("Blessed, servable and pushed as version 17", "3.3x popularity"),
@@ -83,7 +83,7 @@ def test_training_shows_the_validation_where_there_is_one() -> None:
     assert "recall@10 by epoch" not in page.render(plain)
 
 
-def test_steps_have_their_times_or_the_place_where_those_are() -> None:
+def test_steps_have_their_times_or_a_hint_where_to_find_them() -> None:
     steps = [
         StepTime("Transform", "done", 5.0),
         StepTime("Trainer", "done", 20),
@@ -96,7 +96,7 @@ def test_steps_have_their_times_or_the_place_where_those_are() -> None:
     assert "the page of the run in Kubeflow has their times" in alone
 
 
-def test_data_that_were_mended_or_set_aside_are_counted() -> None:
+def test_rows_that_were_repaired_or_quarantined_are_counted() -> None:
     data = {
         **{"spans": [1, 2], "format": "csv", "users": 9, "movies": 8, "cold_users": 3},
         **{"unrated_movies": 1, "first_timestamp": 0, "last_timestamp": 86400},
@@ -117,7 +117,7 @@ def test_data_that_were_mended_or_set_aside_are_counted() -> None:
         assert expected in text
 
 
-def test_drift_that_was_not_measured_again_says_so() -> None:
+def test_the_page_says_why_drift_was_not_measured_again() -> None:
     """A step that succeeded is not run again for the same data."""
     assert "no version is live yet" in page.render(facts())
     later = page.render(dataclasses.replace(facts(0.2), live_version="16"))
@@ -142,7 +142,7 @@ def test_charts_are_in_the_colours_of_the_page() -> None:
     assert all('role="img" aria-label="' in svg for svg in svgs)
 
 
-def test_a_model_that_was_refused_says_why_and_what_stays_live() -> None:
+def test_the_page_says_why_a_model_was_refused_and_what_stays_live() -> None:
     refused = dataclasses.replace(
         facts(0.4, blessed=False, reasons=["mrr is 0.1, but at least 0.2 is required"]),
         pushed_version=None,
@@ -155,13 +155,13 @@ def test_a_model_that_was_refused_says_why_and_what_stays_live() -> None:
     assert "not servable: it is slow" in text
 
 
-def test_groups_of_users_that_are_served_apart_are_named() -> None:
+def test_groups_of_users_with_different_metrics_are_named() -> None:
     row = re.search(r"<tr><td>gender</td>.*?</tr>", page.render(facts()), re.DOTALL)
     assert row and "F (450)" in row[0] and "M (450)" in row[0]
     assert '<strong class="bad">yes</strong>' in row[0]
 
 
-def test_an_evaluation_of_nothing_has_a_page_too() -> None:
+def test_an_evaluation_without_queries_has_a_page_too() -> None:
     nothing = numbers(0.0, 0, None)
     for group in ("candidate", *GROUPS):
         nothing[group] = {}
