@@ -61,7 +61,7 @@ def changed_by_editing(checkout: Path, source: str, nodes: list[Any]) -> set[str
         ),
         ("components/report_gen/report.html.jinja", {"ReportGen"}),
         ("components/report_gen/page.py", {"ReportGen"}),  # imported in a function
-        ("components/metrics/ndcg.py", {"Evaluator"}),
+        ("components/metrics/ndcg.py", {"Evaluator", "ReportGen"}),
         ("components/evaluator/query_ranks.py", {"Evaluator"}),
         (
             "components/example_rows.py",
