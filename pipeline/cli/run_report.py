@@ -9,7 +9,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from pipeline.cli.run_view import make_view
+from pipeline.cli.run_view import RunView
 from pipeline.cli.tables import make_console, number, print_table
 from pipeline.local.session import FinishedRun, RunRequest, run_pipeline
 from pipeline.runs.summary import Metrics, Summary
@@ -46,7 +46,7 @@ def run_and_report(request: RunRequest, reporter: Reporter = report_success) -> 
       UserError: The workspace or the data cannot be used; no run was started.
     """
     console = make_console()
-    return report(console, run_pipeline(request, make_view(console)), reporter)
+    return report(console, run_pipeline(request, RunView(console)), reporter)
 
 
 def report(console: Console, run: FinishedRun, reporter: Reporter) -> int:

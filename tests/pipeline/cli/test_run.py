@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.cli.run_report import report, report_success
-from pipeline.cli.run_view import make_view
+from pipeline.cli.run_view import RunView
 from pipeline.local.session import Session
 from pipeline.runs.workspace import Workspace
 from tests.fixtures.command import environment, two_tower
@@ -76,7 +76,7 @@ def watch(
     with workspace.lock() as lock:
         command = [sys.executable, "-c", START + script, str(run.events)]
         session = Session(workspace, run, "ml-tiny", "1.16.0")
-        finished = session.follow(command, lock, make_view(console))
+        finished = session.follow(command, lock, RunView(console))
     code = report(console, finished, report_success)
     assert (workspace.runs_dir / "latest").resolve() == run.path
     assert "third-party noise" in run.log.read_text()

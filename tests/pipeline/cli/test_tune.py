@@ -13,7 +13,7 @@ from rich.console import Console
 
 from pipeline.cli.options import ConfigOptions
 from pipeline.cli.run_report import report
-from pipeline.cli.run_view import make_view
+from pipeline.cli.run_view import RunView
 from pipeline.cli.tune_report import TuneReport
 from pipeline.config.loading import load
 from pipeline.local.session import Session
@@ -96,7 +96,7 @@ def search(
     with workspace.lock() as lock:
         command = [sys.executable, "-c", SEARCH, str(run.events), json.dumps(trials)]
         session = Session(workspace, run, "ml-tiny", "1.16.0")
-        finished = session.follow(command, lock, make_view(console))
+        finished = session.follow(command, lock, RunView(console))
     code = report(console, finished, tune_report)
     assert isinstance(console.file, io.StringIO)
     return code, console.file.getvalue(), json.loads(run.summary.read_text())
