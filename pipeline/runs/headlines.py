@@ -9,15 +9,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from components.data_gate import NUM_FINDINGS
+from components.evaluator.retrieval_summary import SUMMARY_FILE
 from components.live_model import EXISTS, VERSION
 from components.movielens_example_gen.data_summary import SUMMARY_PROPERTY
 from components.pusher import PUSHED_VERSION
-from pipeline.runs.run_record import (
-    EVALUATION_FILE,
-    Artifact,
-    Artifacts,
-    serving_faults,
-)
+from components.report_gen import REPORT_FILE
+from pipeline.runs.run_record import Artifact, Artifacts, serving_faults
 from trainer.train_report import TRAIN_REPORT_FILE
 from trainer.tuning.hyperparameters import SEARCH_FILE, format_values
 
@@ -65,7 +63,7 @@ def _anomalies(output: Artifact) -> str:
 
 
 def _report(output: Artifact) -> str:
-    return _count(output.properties["anomalies"], "problem", "problems")
+    return _count(output.properties[NUM_FINDINGS], "problem", "problems")
 
 
 def _transform_graph(output: Artifact) -> str:
@@ -89,7 +87,7 @@ def _tuner_results(output: Artifact) -> str:
 
 
 def _evaluation(output: Artifact) -> str:
-    summary = output.read_json(EVALUATION_FILE) or {}
+    summary = output.read_json(SUMMARY_FILE) or {}
     candidate = summary.get("candidate", {})
     shown = [f"{m} {candidate[m]:.3f}" for m in _SHOWN_METRICS if m in candidate]
     return ", ".join((*shown, "blessed" if summary.get("blessed") else "not blessed"))
@@ -116,7 +114,7 @@ def _count(count: int, one: str, many: str) -> str:
 
 
 def _run_report(output: Artifact) -> str:
-    return next((path.name for path in Path(output.uri).glob("*.html")), "")
+    return REPORT_FILE if (Path(output.uri) / REPORT_FILE).is_file() else ""
 
 
 _SHOWN_METRICS: Final = ("hit_rate@10", "ndcg@10")

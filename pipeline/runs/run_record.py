@@ -11,19 +11,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from components.evaluator.retrieval_summary import SUMMARY_FILE
 from components.movielens_example_gen.data_summary import (
     SUMMARY_PROPERTY,
     DataSummary,
     parse_summary,
 )
 from components.pusher import PUSHED_VERSION
+from components.report_gen import REPORT_FILE
 from components.servability_check import REASONS
 from trainer.train_report import TRAIN_REPORT_FILE
 from trainer.tuning.hyperparameters import SEARCH_FILE, override
-
-EVALUATION_FILE: Final = "retrieval_summary.json"
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class RunRecord:
     @property
     def evaluation(self) -> dict[str, Any]:
         """`retrieval_summary.json`; empty if there is none."""
-        return self._json("evaluation", EVALUATION_FILE)
+        return self._json("evaluation", SUMMARY_FILE)
 
     @property
     def training(self) -> dict[str, Any]:
@@ -155,7 +155,8 @@ class RunRecord:
     def report_page(self) -> Path | None:
         """The HTML page about the run; None if there is none."""
         output = self.output("run_report")
-        return next(Path(output.uri).glob("*.html"), None) if output else None
+        page = Path(output.uri) / REPORT_FILE if output else None
+        return page if page and page.is_file() else None
 
     @property
     def version(self) -> str | None:
