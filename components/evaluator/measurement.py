@@ -35,13 +35,13 @@ class State:
 
     Attributes:
       sums: Of the mean metrics, over the rankers of `Ranker`.
-      aggregates: `[models][metrics]`, states of the aggregate metrics.
+      aggregates: For each model, aggregate metric -> its state.
       trained_on: int32 `[models]`: held-out events that the model was trained on.
       without_held_out: Number of queries left out.
     """
 
     sums: PairedSums
-    aggregates: list[list[Any]]
+    aggregates: list[dict[str, Any]]
     trained_on: IntArray
     without_held_out: int = 0
 
@@ -78,7 +78,7 @@ class Measurement:
         """Returns the state before the first query."""
         return State(
             PairedSums.zero(len(self._means), num_rankers=1 + len(self._models)),
-            [[metric.start() for metric in self._aggregates] for _ in self._models],
+            [{m.name: m.start() for m in self._aggregates} for _ in self._models],
             np.zeros(len(self._models), np.int32),
         )
 
@@ -92,12 +92,8 @@ class Measurement:
         """
         state.sums.add(self._values(batches))
         for model, batch in enumerate(batches):
-            state.aggregates[model] = [
-                metric.add(own, batch)
-                for metric, own in zip(
-                    self._aggregates, state.aggregates[model], strict=True
-                )
-            ]
+            own = state.aggregates[model]
+            own.update({m.name: m.add(own[m.name], batch) for m in self._aggregates})
             state.trained_on[model] += batch.trained_on.sum()
 
     def merge(self, state: State, other: State) -> None:
@@ -105,15 +101,9 @@ class Measurement:
         state.sums.merge(other.sums)
         state.trained_on = state.trained_on + other.trained_on
         state.without_held_out += other.without_held_out
-        state.aggregates = [
-            [
-                metric.merge(mine, theirs)
-                for metric, mine, theirs in zip(
-                    self._aggregates, *of_model, strict=True
-                )
-            ]
-            for of_model in zip(state.aggregates, other.aggregates, strict=True)
-        ]
+        for own, more in zip(state.aggregates, other.aggregates, strict=True):
+            for metric in self._aggregates:
+                own[metric.name] = metric.merge(own[metric.name], more[metric.name])
 
     def statistics(self, state: State) -> Iterator[tuple[int, str, float]]:
         """Yields model, name and value, always the same names in the same order.
@@ -124,9 +114,8 @@ class Measurement:
         for model, ranker in enumerate(self._models):
             for name, value in self._of_model(state, model, ranker):
                 yield model, name, value
-        for index, metric in enumerate(self._means):
-            for name, value in self._compared(state.sums, index, metric):
-                yield 0, name, value
+        for name, value in self._comparisons(state.sums):
+            yield 0, name, value
         for name, threshold in self._thresholds.items():
             yield 0, name, self._margin(state, threshold)
 
@@ -155,38 +144,34 @@ class Measurement:
             own = state.sums.mean(index, ranker)
             yield metric.name, own.mean
             yield error_of(metric.name), own.standard_error
-        for of_all, own_state in zip(
-            self._aggregates, state.aggregates[model], strict=True
-        ):
-            yield of_all.name, of_all.value(own_state)
-            yield error_of(of_all.name), of_all.standard_error(own_state)
-        counts = (
-            state.sums.count,
-            state.without_held_out,
-            int(state.trained_on[model]),
-        )
+        for of_all in self._aggregates:
+            reached = state.aggregates[model][of_all.name]
+            yield of_all.name, of_all.value(reached)
+            yield error_of(of_all.name), of_all.standard_error(reached)
+        trained_on = int(state.trained_on[model])
+        counts = (state.sums.count, state.without_held_out, trained_on)
         yield from zip(COUNTS, counts, strict=True)
 
-    def _compared(
-        self, sums: PairedSums, index: int, metric: MeanMetric
-    ) -> Iterator[tuple[str, float]]:
+    def _comparisons(self, sums: PairedSums) -> Iterator[tuple[str, float]]:
         """Yields comparisons of the candidate with popularity and the live model."""
-        others = self._models[1:]
-        if isinstance(metric, AccuracyMetric):
-            others = [Ranker.POPULARITY, *others]
-            popularity = sums.mean(index, Ranker.POPULARITY)
-            yield popularity_of(metric.name), popularity.mean
-            yield error_of(popularity_of(metric.name)), popularity.standard_error
-            lift, lift_error = sums.ratio(index, Ranker.CANDIDATE, Ranker.POPULARITY)
-            yield lift_of(metric.name), lift
-            yield error_of(lift_of(metric.name)), lift_error
-        for other in others:
-            gain = sums.difference(index, Ranker.CANDIDATE, other)
-            yield error_of(gain_of(metric.name, other)), gain.adjusted_error
+        for index, metric in enumerate(self._means):
+            name, others = metric.name, self._models[1:]
+            if isinstance(metric, AccuracyMetric):
+                others = [Ranker.POPULARITY, *others]
+                popularity = sums.mean(index, Ranker.POPULARITY)
+                yield popularity_of(name), popularity.mean
+                yield error_of(popularity_of(name)), popularity.standard_error
+                lift, error = sums.ratio(index, Ranker.CANDIDATE, Ranker.POPULARITY)
+                yield lift_of(name), lift
+                yield error_of(lift_of(name)), error
+            for other in others:
+                gain = sums.difference(index, Ranker.CANDIDATE, other)
+                yield error_of(gain_of(name, other)), gain.adjusted_error
 
     def _margin(self, state: State, threshold: Threshold) -> float:
-        for metric, own in zip(self._aggregates, state.aggregates[0], strict=True):
-            if metric.name == threshold.metric:  # it can only have a floor
-                return metric.value(own) - threshold.bound
+        for aggregate in self._aggregates:
+            if aggregate.name == threshold.metric:  # it can only have a floor
+                value = aggregate.value(state.aggregates[0][aggregate.name])
+                return value - threshold.bound
         (index,) = (i for i, m in enumerate(self._means) if m.name == threshold.metric)
         return threshold.margin(state.sums, index, self._means[index].is_fraction)
