@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from components.evaluator.retrieval_summary import RetrievalSummary
 from tests.conftest import Chain
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]
@@ -95,9 +95,9 @@ def test_it_is_blessed_and_pushed_within_the_memory_limit(real: Chain) -> None:
 
 
 @pytest.fixture(scope="module")
-def judge(
+def evaluate_broken(
     real: Chain, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], dict[str, Any]]:
+) -> Callable[[str], RetrievalSummary]:
     """Evaluates the pushed model, broken in some way, against itself as live model."""
     from tfx.types import standard_artifacts  # noqa: PLC0415 - takes seconds to import
 
@@ -105,7 +105,7 @@ def judge(
     from tests.fixtures.broken_models import break_model  # noqa: PLC0415
     from tests.fixtures.eval_bench import Bench, is_blessed, made  # noqa: PLC0415
 
-    folder = tmp_path_factory.mktemp("judge")
+    folder = tmp_path_factory.mktemp("evaluate_broken")
     bench = Bench(folder / "bench")
     [path] = (real.workspace / "artifacts/MovieLensExampleGen/examples").iterdir()
     examples = made(standard_artifacts.Examples, path)
@@ -114,14 +114,14 @@ def judge(
     pushed = Path(real.first["pushed_model"])
     shutil.copytree(pushed, folder / "live" / "Format-Serving")
 
-    def judged(way: str) -> dict[str, Any]:
+    def evaluate(way: str) -> RetrievalSummary:
         broken = made(standard_artifacts.Model, folder / way)
         break_model(pushed, folder / way / "Format-Serving", way)
-        judged = bench.judge(examples, broken, live, EvalConfig())
-        assert is_blessed(judged.blessing) == judged.summary["blessed"]
-        return judged.summary
+        evaluated = bench.evaluate(examples, broken, live, EvalConfig())
+        assert is_blessed(evaluated.blessing) == evaluated.summary["blessed"]
+        return evaluated.summary
 
-    return judged
+    return evaluate
 
 
 @pytest.mark.parametrize(
@@ -134,9 +134,9 @@ def judge(
     ],
 )
 def test_the_model_broken_on_purpose_is_refused_with_the_reason(
-    judge: Callable[[str], dict[str, Any]], way: str, reason: str
+    evaluate_broken: Callable[[str], RetrievalSummary], way: str, reason: str
 ) -> None:
-    summary = judge(way)
+    summary = evaluate_broken(way)
     assert not summary["blessed"]
     assert any(reason in text for text in summary["reasons"]), summary["reasons"]
     lost = "against the live model (0.1"

@@ -1,4 +1,4 @@
-"""Evaluations that could not refuse anything are refused when they are made."""
+"""Validation of the thresholds in the configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is blessed, and the reasons that are given."""
+"""Which models are blessed, and the reasons for the decision."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 
 def reasons_in_the_report(summary):
-    """Renders the page of a run whose model was not pushed for what was measured."""
+    """Returns the reasons on the report page of a run whose model was not blessed."""
     whole = dataclasses.replace(facts(**summary), pushed_version=None)
     text = page.render(whole)
     assert "Not blessed: nothing is live" in text
@@ -48,7 +48,7 @@ def test_a_broken_model_is_refused_with_the_reason(world, model, reason):
     summary, blessing = world.evaluate(model, world.model("good"))
     assert not summary["blessed"] and not is_blessed(blessing)
     failed = sum(not threshold["passed"] for threshold in summary["thresholds"])
-    # What failed is said first, then what passed.
+    # Failed thresholds come first.
     assert any(reason in text for text in summary["reasons"][:failed])
     assert all(", but at least" in text for text in summary["reasons"][:failed])
     assert not any("but" in text for text in summary["reasons"][failed:])
@@ -88,7 +88,7 @@ def test_thresholds_hold_for_the_slices_that_they_name(world):
     assert summary["reasons"][0].startswith("activity=000-019 (20 users): mrr is 0.1")
 
 
-def test_a_threshold_on_a_slice_that_nobody_belongs_to_is_not_met(world):
+def test_a_threshold_on_a_slice_without_queries_is_not_met(world):
     some = SliceThresholds(min_lift={"ndcg@10": 1.0})
     config = EvalConfig(
         **{**vars(CONFIG), "slice_thresholds": {"activity=100-199": some}}
@@ -125,7 +125,7 @@ def test_a_better_model_replaces_a_live_one_of_another_vocabulary(world):
     assert is_blessed(blessing)
 
 
-def test_a_first_model_is_judged_without_a_live_one(world):
+def test_a_first_model_is_evaluated_without_a_live_one(world):
     no_model = standard_artifacts.Model()
     no_model.uri = "/nowhere"
     no_model.set_int_custom_property("exists", 0)
@@ -144,13 +144,13 @@ def test_an_empty_eval_split_is_never_blessed(world):
 
 
 @pytest.mark.parametrize("name", ["mood", "num_ratings"])  # the latter of a movie
-def test_a_slice_that_is_no_feature_of_a_query_is_named(world, name):
+def test_the_error_names_a_slice_that_is_not_a_feature_of_eval_rows(world, name):
     config = EvalConfig(**{**vars(CONFIG), "slices": (name,)})
     with pytest.raises(UserError, match=f"{name}.* Use some of "):
         world.evaluate("good", config=config)
 
 
-def test_a_slice_that_the_edition_lacks_is_empty(world):
+def test_a_slice_on_a_feature_without_values_is_empty(world):
     config = EvalConfig(**{**vars(CONFIG), "slices": ("activity", "gender")})
     summary, blessing = world.evaluate("good", config=config)
     assert [list(part["features"]) for part in summary["slices"]] == [["activity"]] * 3

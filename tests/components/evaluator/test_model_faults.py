@@ -1,4 +1,4 @@
-"""Models that cannot be evaluated, or not be compared."""
+"""Models that cannot be evaluated or compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Evaluator measures, by real TFMA and Beam, against plain Python."""
+"""Metrics measured by the Evaluator with TFMA and Beam, against plain Python."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def oracle_means(
     scores: Scores, movies: Sequence[bytes], names: Sequence[str], rows: Sequence[Row]
 ) -> dict[str, float]:
     """Each metric's mean over the rows' users who have something held out."""
-    place = {movie: row for row, movie in enumerate(movies)}
+    row_of = {movie: row for row, movie in enumerate(movies)}
     values: dict[str, list[float]] = {name: [] for name in names}
     for row in rows:
         own = scores[row["user_id"][0]]
-        seen = {place[movie] for movie in row["seen_movie_ids"] if movie in place}
-        held_out = [place.get(m, len(movies)) for m in row["held_out_movie_ids"]]
+        seen = {row_of[movie] for movie in row["seen_movie_ids"] if movie in row_of}
+        held_out = [row_of.get(m, len(movies)) for m in row["held_out_movie_ids"]]
         ranks = [oracle_rank(own, seen, movie, True) for movie in held_out]
         if ranks:
             for name in names:
@@ -82,7 +82,7 @@ def test_a_live_model_of_another_vocabulary_is_measured_by_movie_ids(world):
     assert summary["baseline"]["ndcg@10"] != summary["candidate"]["ndcg@10"]
 
 
-def test_queries_without_an_answer_are_counted_and_left_out(world):
+def test_queries_without_a_held_out_movie_are_counted_and_left_out(world):
     summary, _ = world.evaluate("good")
     assert (summary["queries"], summary["queries_without_held_out"]) == (61, 1)
     assert [part["queries"] for part in summary["slices"]] == [20, 39, 2]
@@ -106,8 +106,8 @@ def test_nothing_recommended_covers_nothing(world):
     assert set(summary["candidate"].values()) == {0.0}
 
 
-def test_odd_queries_are_never_hits(world):
-    """A user whom nobody knows, and one who has seen every candidate."""
+def test_queries_without_candidates_or_a_known_user_are_never_hits(world):
+    """An unknown user, and one who has seen every candidate."""
     summary, _ = world.evaluate("good")
     [odd] = [part for part in summary["slices"] if "200+" in part["features"].values()]
     assert odd["queries"] == 2
@@ -118,7 +118,7 @@ def test_odd_queries_are_never_hits(world):
 
 
 @pytest.mark.parametrize("model", ["infinite", "half_nan"])
-def test_scores_that_are_no_numbers_never_improve_a_metric(world, model):
+def test_scores_that_are_not_finite_never_improve_a_metric(world, model):
     whole, _ = world.evaluate("good")
     broken, _ = world.evaluate(model, world.model("good"))
     for name in whole["popularity"]:
