@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from components.report_gen import REPORT_FILE
 from pipeline.kubeflow.executor_input import local_path
 
 Json = dict[str, Any]
@@ -22,7 +23,6 @@ Json = dict[str, Any]
 PAGE: Final = "report_page"
 METRICS: Final = "headline_metrics"
 _SOURCE: Final = "run_report"
-_FILE: Final = "report.html"
 _TYPES: Final = {PAGE: "system.HTML", METRICS: "system.Metrics"}
 # As in files that the KFP compiler writes.
 _TYPE_VERSION: Final = "0.0.1"
@@ -58,7 +58,7 @@ def fill(output: Json, declared: Mapping[str, Any]) -> None:
     (stored,) = declared[METRICS]["artifacts"]
     _write(stored["uri"], metrics)
     artifacts = {
-        PAGE: {"uri": f"{report['uri'].rstrip('/')}/{_FILE}", "metadata": {}},
+        PAGE: {"uri": f"{report['uri'].rstrip('/')}/{REPORT_FILE}", "metadata": {}},
         METRICS: {"uri": stored["uri"], "metadata": metrics},
     }
     for key, artifact in artifacts.items():

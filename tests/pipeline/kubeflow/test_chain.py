@@ -97,6 +97,17 @@ def test_kubeflows_pages_show_the_report_and_the_metrics(cluster: Cluster) -> No
     assert stored == metrics["metadata"]
 
 
+def test_steps_of_another_run_are_cached_in_the_report(cluster: Cluster) -> None:
+    """The report is made again, from artifacts of the first run."""
+    later = Backend(cluster.backend.folder)
+    ran = later.run(cluster.text, SPAN, only=("ReportGen",), before=cluster.first)
+    page = ran["ReportGen"].outputs["report_page"]
+    html = later.stored(page["uri"]).read_text()
+    assert f"by run {later.run_id}" in html
+    assert "<td>Trainer</td><td>cached</td>" in html
+    assert "<td>done</td>" not in html
+
+
 def test_the_driver_ran_and_its_findings_are_in_the_artifact(cluster: Cluster) -> None:
     examples = cluster.first["MovieLensExampleGen"].outputs["examples"]
     assert len(examples["metadata"]["input_fingerprint"]) == 32
