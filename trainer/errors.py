@@ -1,10 +1,10 @@
-"""Errors that a user can mend. It imports nothing: every package may use it."""
+"""Errors that a user can fix."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """Something outside the code is wrong, and the user can put it right.
+    """An error that the user can fix: input, configuration or environment.
 
     Attributes:
       message: What is wrong: the file, line, key or value, and what was expected.

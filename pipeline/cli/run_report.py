@@ -123,7 +123,7 @@ def _facts(run: FinishedRun) -> Iterator[tuple[str, str]]:
         yield "", reason
     if summary.tuning:
         yield "Tuned", format_values(summary.tuning["best"])
-    yield "Model", summary.pushed_model or "none was pushed"
+    yield "Model", summary.pushed_model or "no model was pushed"
     yield (
         "Took",
         f"{summary.wall_seconds:.1f} s, peak memory {summary.peak_rss_mb:,.0f} MiB",

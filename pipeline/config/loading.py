@@ -58,7 +58,9 @@ def load(
     base = Layer({"data": {"dataset": default_dataset}} if default_dataset else {})
     data = _merged([base, *user], sets).values["data"]
     dataset = data.get("dataset") if isinstance(data, dict) else None
-    return _validate(_merged([base, _preset(dataset), *user], sets))
+    packaged = _packaged(dataset)
+    preset = Layer({}) if packaged is None else read_layer(packaged)
+    return _validate(_merged([base, preset, *user], sets))
 
 
 def dump(config: PipelineConfig) -> str:
@@ -70,13 +72,7 @@ def dump(config: PipelineConfig) -> str:
 def _user_layer(path: Path) -> Layer:
     """Reads a file or, if there is none, the packaged preset of that name."""
     packaged = None if path.exists() else _packaged(str(path))
-    return read_layer(path if packaged is None else packaged)
-
-
-def _preset(dataset: object) -> Layer:
-    """The packaged preset of a dataset; an empty layer if it has none."""
-    packaged = _packaged(dataset)
-    return Layer({}) if packaged is None else read_layer(packaged)
+    return read_layer(packaged or path)
 
 
 def _packaged(name: object) -> Path | None:
@@ -111,20 +107,15 @@ def _assign(values: dict[str, Any], path: KeyPath, value: Any, text: str) -> Non
     for depth, key in enumerate(path[:-1]):
         target = target.setdefault(key, {}) if depth else target.get(key)
         if not isinstance(target, dict):
-            raise UsageError(*_unknown_path(path[: depth + 1], text, known=bool(depth)))
+            known = ".".join(path[: depth + 1])
+            what, remedy = f"{known} has no keys below it", "Remove what follows it."
+            if not depth:
+                what, remedy = f"there is no section {key!r}", _suggestion(path[:1])
+            raise UsageError(f"--set {text}: {what}", remedy)
     if value is None and len(path) == _ENTRY_DEPTH:
         target.pop(path[-1], None)
     else:
         target[path[-1]] = value
-
-
-def _unknown_path(path: KeyPath, text: str, *, known: bool) -> tuple[str, str]:
-    if known:
-        return (
-            f"--set {text}: {'.'.join(path)} has no keys below it",
-            "Remove what follows.",
-        )
-    return (f"--set {text}: there is no section {path[0]!r}", _suggestion(path))
 
 
 def _validate(layer: Layer) -> PipelineConfig:

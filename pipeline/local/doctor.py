@@ -101,8 +101,7 @@ def installed_versions() -> dict[str, str]:
 def check_line(python: str, glibc: str | None, tfx: str | None) -> list[Check]:
     """Whether the TFX line, the interpreter and the C library are compatible."""
     if glibc is None:
-        where = Check("glibc", "fail", "not found", "TFX needs Linux with glibc.")
-        return [where]
+        return [Check("glibc", "fail", "not found", "TFX needs Linux with glibc.")]
     expected = "1.21" if Version(glibc) >= NEW_LINE_GLIBC else "1.16"
     line = ".".join((tfx or expected).split(".")[:2])
     rows = [_check_python(python, line), Check("glibc", "ok", glibc)]
@@ -170,10 +169,8 @@ def check_compiler() -> Check:
     """Whether there is a C++ compiler, which only the installation needs."""
     name = os.environ.get("CXX", "g++")
     path = shutil.which(name)
-    if path:
-        return Check("compiler", "ok", path)
     remedy = "The next `make setup` needs it: apt-get install g++."
-    return Check("compiler", "warn", f"no {name}", remedy)
+    return _warn_unless(bool(path), "compiler", path or f"no {name}", remedy)
 
 
 def check_disk(workspace: Path) -> Check:
@@ -182,11 +179,10 @@ def check_disk(workspace: Path) -> Check:
     while not folder.is_dir():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    value = f"{free / GIB:.1f} GiB free"
-    if free >= NEEDED_DISK:
-        return Check("disk", "ok", value)
     remedy = f"A run may need {NEEDED_DISK / GIB:.0f} GiB: free some at {folder}."
-    return Check("disk", "warn", value, remedy)
+    return _warn_unless(
+        free >= NEEDED_DISK, "disk", f"{free / GIB:.1f} GiB free", remedy
+    )
 
 
 def check_memory() -> Check:
@@ -198,11 +194,13 @@ def check_memory() -> Check:
         free = min(free, limit - int((cgroup / "memory.current").read_text()))
     except (OSError, ValueError):
         pass  # no limit, or cgroup v1
-    value = f"{free / GIB:.1f} GiB available"
-    if free >= NEEDED_MEMORY:
-        return Check("memory", "ok", value)
     remedy = f"A run may take {NEEDED_MEMORY / GIB:.0f} GiB: close other programs."
-    return Check("memory", "warn", value, remedy)
+    value = f"{free / GIB:.1f} GiB available"
+    return _warn_unless(free >= NEEDED_MEMORY, "memory", value, remedy)
+
+
+def _warn_unless(is_ok: bool, name: str, value: str, remedy: str) -> Check:
+    return Check(name, "ok", value) if is_ok else Check(name, "warn", value, remedy)
 
 
 def check_workspace(root: Path) -> Iterator[Check]:

@@ -165,7 +165,7 @@ def _ended_step(
 ) -> Step:
     """Reads a step from ML Metadata.
 
-    The launcher's own result does not tell a cached step, whose outputs it names
+    The launcher's own result does not distinguish a cached step, whose outputs it names
     wrongly, from one that ran or one whose inputs could not be resolved.
 
     Args:

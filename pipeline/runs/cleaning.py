@@ -72,13 +72,14 @@ def plan(workspace: Workspace, *, keep: int, versions: int | None) -> Plan:
     names = {path.name for path in served if path not in old_versions}
     newest = _newest(runs, keep)
     kept = {run.run_id for run in [*newest, *_pushed(runs, names)]}
-    needed = {a.id for run in runs if run.run_id in kept for _, a in _outputs(run)}
-    unneeded = {
-        item[1].id: item
+    outputs = [
+        (run.run_id, key, artifact)
         for run in runs
-        for item in _outputs(run)
-        if item[1].id not in needed
-    }
+        for step in run.steps.values()
+        for key, artifact in step.outputs.items()
+    ]
+    needed = {artifact.id for run_id, _, artifact in outputs if run_id in kept}
+    unneeded = {a.id: (key, a) for _, key, a in outputs if a.id not in needed}
     folders = [f for f in _run_folders(workspace, newest) if f.name not in kept]
     return Plan(
         kept=sorted(kept),
@@ -133,11 +134,6 @@ def _pushed(runs: Sequence[RunRecord], versions: set[str]) -> Iterable[RunRecord
     """The run that pushed each version; later runs took it from the cache."""
     first = {run.version: run for run in reversed(runs)}
     return [first[version] for version in versions if version in first]
-
-
-def _outputs(run: RunRecord) -> Iterable[tuple[str, Artifact]]:
-    for step in run.steps.values():
-        yield from step.outputs.items()
 
 
 def _artifacts(

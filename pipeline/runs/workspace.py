@@ -210,14 +210,6 @@ def _create(root: Path) -> None:
             write_json(root / _MARKER, {"format": FORMAT})
         with tempfile.TemporaryFile(dir=root):
             pass  # only writing detects a read-only mount
-    except FileExistsError as error:
-        raise UserError(
-            f"The workspace {root} is a file, not a folder", _OTHER_FOLDER
-        ) from error
-    except NotADirectoryError as error:
-        raise UserError(
-            f"The workspace {root} would lie inside a file", _OTHER_FOLDER
-        ) from error
     except OSError as error:
         raise UserError(
             f"The workspace {root} cannot be written: {error.strerror}",

@@ -48,7 +48,7 @@ def test_runs_lists_what_ml_metadata_knows(past: Chain) -> None:
     assert first_run(past) in table and f"{candidate['ndcg@10']:.4f}" in table
 
 
-def test_report_says_why_and_where(past: Chain) -> None:
+def test_report_shows_reasons_and_the_path_of_the_page(past: Chain) -> None:
     found = answer(past, "report", first_run(past))
     assert found["report"] == past.first["report"]
     assert found["reasons"] == past.first["reasons"]
@@ -56,7 +56,7 @@ def test_report_says_why_and_where(past: Chain) -> None:
     assert "Blessed  yes" in text and past.first["report"] in text
 
 
-def test_lineage_leads_back_to_the_data(past: Chain) -> None:
+def test_lineage_lists_every_step_back_to_the_data(past: Chain) -> None:
     version = Path(past.first["pushed_model"]).name
     steps = {step["step"]: step for step in answer(past, "lineage", version)["steps"]}
     assert {"MovieLensExampleGen", "SchemaImporter", "Transform", "Trainer"} <= set(
@@ -91,7 +91,7 @@ def test_a_run_is_compared_with_itself(past: Chain) -> None:
         (("lineage", "5"), "pushed version '5'. Versions that were pushed: "),
     ],
 )
-def test_what_is_not_there_is_named(
+def test_unknown_runs_and_versions_are_errors(
     past: Chain, arguments: tuple[str, ...], message: str
 ) -> None:
     outcome = past.two_tower(*arguments)

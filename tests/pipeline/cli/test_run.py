@@ -84,7 +84,7 @@ def watch(
     return code, console.file.getvalue(), json.loads(run.summary.read_text())
 
 
-def test_a_log_has_one_line_for_each_thing_that_ended(tmp_path: Path) -> None:
+def test_a_log_has_one_line_for_each_finished_step_and_epoch(tmp_path: Path) -> None:
     code, shown, summary = watch(tmp_path, REST.replace("BASELINE", "None"))
     assert code == 0
     lines = shown.splitlines()
@@ -142,7 +142,7 @@ def test_a_failed_step_ends_with_one_line_and_the_log(
     ]
 
 
-def test_a_child_that_dies_is_a_failed_step(tmp_path: Path) -> None:
+def test_a_step_fails_if_the_subprocess_dies(tmp_path: Path) -> None:
     code, shown, summary = watch(tmp_path, DIES)
     assert code == 1
     assert ["Trainer", "failed"] in [line.split()[:2] for line in shown.splitlines()]

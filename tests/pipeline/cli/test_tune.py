@@ -164,7 +164,7 @@ def test_a_terminal_shows_the_trial_that_runs(tmp_path: Path) -> None:
         (["--data-dir", "none"], "none is not a folder"),
     ],
 )
-def test_wrong_usage_makes_nothing(
+def test_usage_errors_create_no_file(
     tmp_path: Path, arguments: list[str], told: str
 ) -> None:
     done = two_tower("tune", *arguments, cwd=tmp_path)

@@ -78,7 +78,7 @@ def test_config_prints_what_it_reads_back(tmp_path: Path) -> None:
         (["run", "--data-dir", "none"], "none is not a folder"),
     ],
 )
-def test_wrong_usage_makes_nothing(
+def test_usage_errors_create_no_file(
     tmp_path: Path, arguments: list[str], told: str
 ) -> None:
     assert told in error_line(two_tower(*arguments, cwd=tmp_path), exit_code=2)

@@ -31,7 +31,7 @@ def test_later_layers_win_key_by_key(tmp_path: Path) -> None:
     assert load([first, second], ["train.epochs=5"]).train.epochs == 5
 
 
-def test_a_preset_lies_under_user_files(
+def test_user_files_win_over_a_preset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     preset = tmp_path / "presets" / "ml-tiny.yaml"
@@ -54,7 +54,7 @@ def test_packaged_presets_are_valid_and_given_by_name(tmp_path: Path) -> None:
         load([Path("quickstart")])
 
 
-def test_a_default_dataset_gives_way_to_one_that_is_named(tmp_path: Path) -> None:
+def test_a_named_dataset_wins_over_the_default_one(tmp_path: Path) -> None:
     assert load(default_dataset="mine").data.dataset == "mine"
     named = load([], ["data.dataset=ml-1m"], default_dataset="mine")
     assert named.data.dataset == "ml-1m"
@@ -140,13 +140,13 @@ def test_a_wrong_file_names_file_and_line(
         assert part in str(raised.value)
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     with pytest.raises(UsageError) as raised:
         load([], ["train.epochs=0", "model.dropout=2"])
     assert "train.epochs" in str(raised.value)
     assert "model.dropout" in str(raised.value)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none\.yaml.*No such file"):
         load([tmp_path / "none.yaml"])

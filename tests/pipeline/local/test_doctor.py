@@ -19,7 +19,7 @@ def _states(checks: list[doctor.Check]) -> dict[str, str]:
     return {check.name: check.state for check in checks}
 
 
-def test_this_installation_is_as_its_lock_says(tmp_path: Path) -> None:
+def test_this_installation_matches_its_lock(tmp_path: Path) -> None:
     checks = doctor.examine(tmp_path / "none")
     states = _states(checks)
     for name in ("python", "glibc", "tfx", "lock", "workspace", *doctor.PACKAGES):
@@ -46,7 +46,7 @@ def test_versions_are_those_that_importlib_reports() -> None:
         ("3.9.1", "2.36", "1.16.0", {"python": "fail", "tfx": "ok"}),
     ],
 )
-def test_line_python_and_glibc_must_go_together(
+def test_tfx_line_python_and_glibc_must_be_compatible(
     python: str, glibc: str, tfx: str | None, expected: dict[str, str]
 ) -> None:
     checks = doctor.check_line(python, glibc, tfx)
@@ -78,7 +78,7 @@ def locks(tmp_path: Path) -> Path:
         ({}, "fail", "and 1 more"),
     ],
 )
-def test_what_differs_from_the_lock_is_named(
+def test_packages_that_differ_from_the_lock_are_named(
     locks: Path, installed: dict[str, str], state: str, text: str
 ) -> None:
     check = doctor.check_lock({"tfx": "1.16.0"} | installed, locks)

@@ -24,7 +24,7 @@ def test_events_arrive_in_order(tmp_path: Path) -> None:
         assert [event["text"] for event in reader.read()] == ["third"]
 
 
-def test_a_line_that_is_still_being_written_waits(tmp_path: Path) -> None:
+def test_an_incomplete_line_is_read_later(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     reader = EventReader(path)
     path.write_text('{"kind": "phase"}\n{"kind": ')

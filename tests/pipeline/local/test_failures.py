@@ -27,7 +27,7 @@ def test_the_innermost_user_error_is_the_cause() -> None:
     assert failure.remedy == "Mend the line."
 
 
-def test_else_the_first_exception_is_with_its_type() -> None:
+def test_otherwise_the_innermost_exception_is_the_cause() -> None:
     def wrapped() -> None:
         try:
             {}["a"]  # noqa: B018
@@ -42,7 +42,7 @@ def worker_text(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))
 
 
-def test_a_user_error_is_found_in_a_workers_text() -> None:
+def test_a_user_error_is_found_in_the_text_of_a_traceback() -> None:
     def wrong() -> None:
         raise UserError("rating is 99", "Mend it. [while running 'Read']")
 
@@ -50,7 +50,7 @@ def test_a_user_error_is_found_in_a_workers_text() -> None:
     assert explain(RuntimeError(text)).cause == "rating is 99. Mend it."
 
 
-def test_another_error_is_found_in_a_workers_text() -> None:
+def test_another_error_is_found_in_the_text_of_a_traceback() -> None:
     def wrapped() -> None:
         try:
             raise ValueError("bad shape [while running 'A/B-ptransform-1']")
@@ -61,7 +61,7 @@ def test_another_error_is_found_in_a_workers_text() -> None:
     assert explain(RuntimeError(text)).cause == "ValueError: bad shape"
 
 
-def test_a_cause_is_one_line_of_bearable_length() -> None:
+def test_a_cause_is_one_line_of_limited_length() -> None:
     cause = explain(ValueError("graph node\n\n" + "detail " * 1000)).cause
     assert cause.startswith("ValueError: graph node detail")
     assert "\n" not in cause and len(cause) <= 500

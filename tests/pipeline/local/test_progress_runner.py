@@ -92,7 +92,7 @@ def test_steps_run_once_and_are_cached_after(workshop: Workshop) -> None:
     assert states(forced) == ["done"] * 3
 
 
-def test_a_failure_in_a_beam_worker_is_told_in_one_line(workshop: Workshop) -> None:
+def test_a_failure_in_a_beam_worker_is_reported_in_one_line(workshop: Workshop) -> None:
     with pytest.raises(Exception, match="3 is above 2"):
         workshop.run(limit=2, run_id="run-1")
     state = workshop.state()

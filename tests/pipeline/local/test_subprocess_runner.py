@@ -66,7 +66,7 @@ emit("phase", text="b")
     assert "C++ library" in log and "Python library" in log
 
 
-def test_a_killed_child_is_explained(workspace: Workspace, lock: int) -> None:
+def test_a_killed_subprocess_is_explained(workspace: Workspace, lock: int) -> None:
     script = "import os; os.kill(os.getpid(), 9)"
     child = start(script, workspace.new_run(), lock)
     all_events(child)

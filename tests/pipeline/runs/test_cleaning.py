@@ -48,7 +48,7 @@ def versions(workspace: Workspace) -> list[str]:
     return [path.name for path in workspace.versions()]
 
 
-def test_the_newest_runs_and_those_of_served_versions_stay(
+def test_the_newest_runs_and_those_of_served_versions_are_kept(
     workspace: Workspace, records: Records
 ) -> None:
     found = plan(workspace, keep=1, versions=None)
@@ -65,7 +65,7 @@ def test_the_newest_runs_and_those_of_served_versions_stay(
     assert plan(workspace, keep=1, versions=None).removals == []
 
 
-def test_old_versions_go_with_what_they_were_made_of(
+def test_old_versions_are_deleted_with_their_artifacts(
     workspace: Workspace, records: Records
 ) -> None:
     found = plan(workspace, keep=1, versions=1)
@@ -82,7 +82,7 @@ def test_old_versions_go_with_what_they_were_made_of(
 
 @pytest.mark.parametrize("keep", [3, 9])
 @pytest.mark.usefixtures("records")
-def test_fewer_runs_than_are_kept_stay(workspace: Workspace, keep: int) -> None:
+def test_fewer_runs_than_to_keep_are_all_kept(workspace: Workspace, keep: int) -> None:
     """Runs that failed are not counted."""
     found = plan(workspace, keep=keep, versions=None)
     assert found.kept == ["a", "b", "c", "d"] and not found.runs
@@ -90,7 +90,7 @@ def test_fewer_runs_than_are_kept_stay(workspace: Workspace, keep: int) -> None:
 
 
 @pytest.mark.usefixtures("records")
-def test_what_lies_elsewhere_is_not_touched(
+def test_files_outside_of_the_workspace_are_not_deleted(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     """A workspace that was moved names the folders where it was."""
@@ -101,7 +101,7 @@ def test_what_lies_elsewhere_is_not_touched(
 
 
 @pytest.mark.usefixtures("records")
-def test_it_is_listed_first_and_removed_on_request(
+def test_the_command_lists_first_and_deletes_with_yes(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     arguments = ("clean", "--keep", "1", "--workspace", workspace.root)
@@ -119,7 +119,7 @@ def test_it_is_listed_first_and_removed_on_request(
 
 
 @pytest.mark.usefixtures("records")
-def test_a_run_that_goes_on_is_not_disturbed(
+def test_a_locked_workspace_is_not_cleaned(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     with workspace.lock():

@@ -47,7 +47,7 @@ def past(
     return RunRecord(folder.name, _NOW, steps)
 
 
-def test_what_was_changed_and_what_came_of_it(tmp_path: Path) -> None:
+def test_changed_settings_and_metrics_are_listed(tmp_path: Path) -> None:
     first = past(
         tmp_path / "a",
         {"train": {"epochs": 9, "seed": 1}, "eval": {"floors": {"mrr": 0.1}}},
@@ -117,7 +117,7 @@ def test_runs_without_common_users_have_no_difference(tmp_path: Path) -> None:
     assert (found.metrics[0].difference, found.metrics[0].verdict) == (None, "")
 
 
-def test_without_ranks_the_users_are_taken_as_strangers(tmp_path: Path) -> None:
+def test_without_ranks_the_users_count_as_independent(tmp_path: Path) -> None:
     first = past(tmp_path / "a", {}, {"mrr": 0.10})
     second = past(tmp_path / "b", {}, {"mrr": 0.13}, {"u": (1, [2])})
     found = compare(first, second)

@@ -64,7 +64,7 @@ def whole_run(folder: Path, pushed: int = 1) -> LiveRun:
     )
 
 
-def test_it_holds_what_programs_read(tmp_path: Path) -> None:
+def test_content_of_the_file(tmp_path: Path) -> None:
     content = build(whole_run(tmp_path)).as_json()
     assert json.loads(json.dumps(content, allow_nan=False)) == {
         "run_id": "20260101T000000.000000Z",
@@ -94,7 +94,7 @@ def test_it_holds_what_programs_read(tmp_path: Path) -> None:
     }
 
 
-def test_what_the_tuner_found_is_told(tmp_path: Path) -> None:
+def test_it_contains_what_the_tuner_found(tmp_path: Path) -> None:
     search = {"best": {"train.epochs": 3}, "trials": [{"recall": 0.2}]}
     results = write_json(tmp_path / "results" / "search.json", search)
     output = {"uri": results, "properties": {}}
@@ -102,11 +102,11 @@ def test_what_the_tuner_found_is_told(tmp_path: Path) -> None:
     assert build(state).tuning == search
 
 
-def test_what_was_not_pushed_is_no_pushed_model(tmp_path: Path) -> None:
+def test_without_a_push_there_is_no_pushed_model(tmp_path: Path) -> None:
     assert build(whole_run(tmp_path, 0)).pushed_model is None
 
 
-def test_a_model_that_cannot_be_served_says_why() -> None:
+def test_serving_faults_are_among_the_reasons() -> None:
     properties = {"blessed": 0, "reasons": json.dumps(["it is slow"])}
     state = state_of(
         step("Check", "done", blessing={"uri": "x", "properties": properties})
@@ -114,7 +114,7 @@ def test_a_model_that_cannot_be_served_says_why() -> None:
     assert build(state).reasons == ["not servable: it is slow"]
 
 
-def test_a_failed_run_has_one_too() -> None:
+def test_a_failed_run_has_a_summary_with_its_error() -> None:
     state = state_of(
         step("Gate", "failed"),
         {"kind": "error", "step": "Gate", "cause": "rating 99", "remedy": "Mend it."},
@@ -126,7 +126,7 @@ def test_a_failed_run_has_one_too() -> None:
     assert (found.blessed, found.train_seconds) == (False, None)
 
 
-def test_a_run_that_died_failed_in_the_step_that_ran() -> None:
+def test_the_running_step_fails_if_the_subprocess_dies() -> None:
     running: Event = {"kind": "step", "id": "Trainer", "state": "running", "time": 0.0}
     state = state_of(running)
     event = state.fail("the run was killed", "Free some memory.")

@@ -24,7 +24,7 @@ def test_paths_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert Workspace.open(Path("ws"), create=True).root == tmp_path / "ws"
 
 
-def test_data_that_was_fetched_first_makes_no_stranger(tmp_path: Path) -> None:
+def test_a_folder_with_fetched_data_can_become_a_workspace(tmp_path: Path) -> None:
     (tmp_path / "data" / "ml-100k").mkdir(parents=True)
     Workspace.open(tmp_path, create=True)
 
@@ -38,7 +38,7 @@ def test_data_that_was_fetched_first_makes_no_stranger(tmp_path: Path) -> None:
         ('{"for', ["damaged"]),
     ],
 )
-def test_another_format_is_refused_and_left_alone(
+def test_another_format_is_refused_and_unchanged(
     tmp_path: Path, marker: str, parts: list[str]
 ) -> None:
     (tmp_path / "workspace.json").write_text(marker)
@@ -50,7 +50,7 @@ def test_another_format_is_refused_and_left_alone(
     assert (tmp_path / "workspace.json").read_text() == marker
 
 
-def test_other_peoples_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused_and_unchanged(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(UserError, match=r"thesis\.tex"):
         Workspace.open(tmp_path, create=True)
@@ -72,7 +72,7 @@ def test_a_folder_that_cannot_be_written_is_refused() -> None:
         Workspace.open(Path("/proc/two-tower"), create=True)
 
 
-def test_a_workspace_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_workspace_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="two-tower run"):
         Workspace.open(tmp_path / "none")
     with pytest.raises(UserError, match=r"no workspace\.json"):
@@ -91,7 +91,7 @@ def test_only_one_run_at_a_time(tmp_path: Path) -> None:
         pass
 
 
-def test_a_child_keeps_the_lock_when_its_parent_is_killed(tmp_path: Path) -> None:
+def test_a_subprocess_keeps_the_lock_when_its_parent_is_killed(tmp_path: Path) -> None:
     script = """
 import os, signal, subprocess, sys
 from pathlib import Path
