@@ -1,4 +1,4 @@
-"""Further losses beside retrieval, which share its towers."""
+"""Auxiliary losses, which train the same towers beside the retrieval loss."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import keras
 import tensorflow as tf
 
 _HIDDEN_UNITS: Final = 64
-# Chen et al. 2020, "SimCLR", arXiv:2002.05709, finds 0.1 to 0.5 alike.
+# Chen et al. 2020, "SimCLR", arXiv:2002.05709: 0.1 to 0.5 do equally well.
 _VIEW_TEMPERATURE: Final = 0.1
 
 
 class RatingHead(keras.layers.Layer):
     """Predicts the rating that the user gives: mean squared error, in stars squared.
 
-    As in the multi-task tutorial of TFRS: a small network over query and movie, whose
-    loss teaches the towers what is liked beside what is watched.
+    As in the multi-task tutorial of TFRS: a small network reads query and movie, and
+    its loss teaches the towers what users like, not only what they watch.
 
     Args:
       dim: Width of queries and movies.
@@ -39,17 +39,17 @@ class RatingHead(keras.layers.Layer):
 
 
 def view_loss(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-    """Tells two views of one timeline from those of others: InfoNCE, in nats.
+    """Contrasts two views of one timeline with views of others: InfoNCE, in nats.
 
     Yao et al. 2021, "Self-supervised Learning for Large-scale Item Recommendations",
-    arXiv:2007.12865, equation 1, with timelines in the place of items.
+    arXiv:2007.12865, equation 1, with timelines instead of items.
 
     Args:
       first: `[n, dim]`, codes of one view.
       second: `[n, dim]`, codes of the other view of the same timelines.
 
     Returns:
-      The scalar loss, 0 without any timeline.
+      The scalar loss, 0 for an empty batch.
     """
     first, second = (
         tf.math.l2_normalize(tf.cast(x, tf.float32), 1) for x in (first, second)
@@ -60,6 +60,6 @@ def view_loss(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
 
 
 def mean(values: tf.Tensor) -> Any:
-    """Mean of `[n]`, 0 for an empty batch."""
+    """Returns the mean of `[n]`, 0 for an empty batch."""
     count = tf.cast(tf.size(values), values.dtype)
     return tf.math.divide_no_nan(tf.reduce_sum(values), count)

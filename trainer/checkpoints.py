@@ -1,4 +1,4 @@
-"""The state of a fit after each epoch, so that a run that was killed goes on."""
+"""Saves the state of a fit after each epoch, so that a killed run can resume."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ Arrays = dict[str, NDArray[Any]]
 def checkpoint_folder(
     model_run_dir: str, config: TrainerConfig, inputs: Sequence[str]
 ) -> str:
-    """Names the folder of a fit: the same one for whoever fits the same thing again.
+    """Returns the folder of a fit: the same for the same configuration and data.
 
-    It lies beside the folders of the Trainer's executions, which are new each time.
+    It is beside the folders of the Trainer's executions, each of which is new.
 
     Args:
       model_run_dir: Folder of this execution's `model_run` artifact.
-      config: All that decides what is trained, the code's hash included.
-      inputs: URIs of what is trained on.
+      config: What the Trainer was given, the hash of its code included.
+      inputs: URIs of the data.
     """
     parts = json.dumps([to_json(config), sorted(inputs)], sort_keys=True)
     key = hashlib.sha256(parts.encode()).hexdigest()[:16]
@@ -45,16 +45,16 @@ def checkpoint_folder(
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Saves after each epoch all that the next ones depend on.
+    """Saves after each epoch all that the next epochs depend on.
 
-    `keras.callbacks.BackupAndRestore` keeps weights and epoch, in two files, and not
-    the state of random generators and of the validation, without which a continued fit
-    is another one. Here one file holds it all, and is put in place in one step.
+    `keras.callbacks.BackupAndRestore` keeps weights and epoch, in two files, but not
+    the state of random generators and of the validation, so that a resumed fit would
+    end with another model. Here one file has it all and is replaced atomically.
 
     Args:
-      folder: See `checkpoint_folder`; None to keep the history alone.
-      validation: Whose highest recall and best weights are kept too, if any.
-      writes: Whether this is the process that saves; all read.
+      folder: See `checkpoint_folder`; None to keep only the history, in memory.
+      validation: The validation, whose state is saved too; None for none.
+      writes: Whether this process saves; all processes read.
     """
 
     def __init__(
@@ -74,21 +74,23 @@ class Checkpoint(keras.callbacks.Callback):
             self.history[MONITORED] = []
 
     def restore(self, model: keras.Model) -> int:
-        """Puts back what was saved, if it can be read.
+        """Restores the checkpoint, if there is one and it can be read.
 
         Args:
-          model: Compiled.
+          model: A compiled model.
 
         Returns:
-          Epochs that are done already.
+          How many epochs are done already.
         """
         self.set_model(model)
         if not self._path or not tf.io.gfile.exists(self._path):
             return 0
         try:
-            return self._put_back(_read(self._path))
+            return self._restore_arrays(_read(self._path))
         except _UNREADABLE as error:
-            logging.warning("%s cannot be read (%s): trained anew", self._path, error)
+            logging.warning(
+                "%s cannot be read (%s): training starts anew", self._path, error
+            )
             return 0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -99,7 +101,7 @@ class Checkpoint(keras.callbacks.Callback):
             _write(self._path, self._arrays())
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Removes what is not needed any more, that of other fits included."""
+        """Removes the checkpoint, and those of other fits that were never resumed."""
         if self._writes:
             _remove_all(os.path.dirname(os.path.dirname(self._path)))
 
@@ -115,16 +117,19 @@ class Checkpoint(keras.callbacks.Callback):
         arrays |= {f"history_{k}": np.array(v) for k, v in self.history.items()}
         return arrays | (self._validation.state() if self._validation else {})
 
-    def _put_back(self, arrays: Arrays) -> int:
-        """All is looked at before anything is changed."""
+    def _restore_arrays(self, arrays: Arrays) -> int:
+        """Checks all arrays before it changes anything; returns the epochs done."""
         variables = self._variables()
         values = [arrays[f"variable_{i}"] for i in range(len(variables))]
         for variable, value in zip(variables, values, strict=True):
             if value.shape != tuple(variable.shape):
-                raise ValueError(f"{variable.path} is {value.shape} there")
+                raise ValueError(
+                    f"{variable.path} has shape {tuple(variable.shape)}, but "
+                    f"{value.shape} in the checkpoint"
+                )
         history = {name: arrays[f"history_{name}"].tolist() for name in self.history}
         if self._validation:
-            self._validation.put_back(arrays)
+            self._validation.restore(arrays)
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
         self.history = history
@@ -149,8 +154,8 @@ def _write(path: str, arrays: Arrays) -> None:
 
 
 def _remove_all(root: str) -> None:
-    """Removes the states below a folder, and nothing that is something else."""
-    # What a kill left half written bears another ending.
+    """Removes the checkpoints below a folder, and no other files."""
+    # The pattern includes files that a killed process left half written.
     for path in tf.io.gfile.glob(os.path.join(root, "*", f"{_FILE}*")):
         tf.io.gfile.remove(path)
         folder = os.path.dirname(path)

@@ -1,4 +1,4 @@
-"""What the parts of a model are made from: configuration, vocabularies, attributes."""
+"""What a model is built from: configuration, vocabularies, attributes of movies."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from trainer.config import ModelConfig
 
 
 class CandidateFeatures(NamedTuple):
-    """What the candidate tower knows of each movie, by vocabulary index.
+    """Attributes of each movie, by vocabulary index.
 
-    The row behind the last movie stands for all movies outside the vocabulary.
+    The last row stands for all movies outside the vocabulary.
 
     Attributes:
       genre_weights: float32 `[num_movies + 1, genres]`, rows sum to 1 or to 0.
       year_index: int32 `[num_movies + 1]`, 1 + years since 1900, 0 where unknown.
       title_tokens: int32 `[num_movies + 1, tokens]`, -1 where the title is shorter.
       num_title_tokens: Title vocabulary, its out-of-vocabulary bucket included.
-      is_rated: bool `[num_movies + 1]`, whether the train split has an event of it.
+      is_rated: bool `[num_movies + 1]`, whether the train split has an event of the
+        movie.
     """
 
     genre_weights: NDArray[Any]
@@ -30,7 +31,7 @@ class CandidateFeatures(NamedTuple):
 
     @property
     def num_movies(self) -> int:
-        """Movies of the vocabulary, the out-of-vocabulary row not counted."""
+        """Movies of the vocabulary, without the out-of-vocabulary row."""
         return len(self.year_index) - 1
 
 
@@ -40,12 +41,12 @@ class ModelContext(NamedTuple):
     Attributes:
       config: The section `model` of the configuration.
       movies: Attributes of the corpus.
-      num_users: Users of the vocabulary; the index behind them is "unknown".
+      num_users: Users of the vocabulary; this number is the index of unknown users.
       attribute_sizes: Values of each user attribute, 0 ("unknown") included.
       window_length: Events of a timeline that a query is made of, `L`.
-      time_boundaries: int64 `[buckets - 1]`, ascending: where the timestamps of the
-        train split are cut into buckets of equal size, in seconds since the epoch, UTC.
-      seed: Seed of dropout; that of initial weights is Keras' global one.
+      time_boundaries: int64 `[buckets - 1]`, ascending, in seconds since the epoch,
+        UTC: they divide the events of the train split into buckets of equal size.
+      seed: Seed of dropout; initial weights use Keras' global seed.
     """
 
     config: ModelConfig
@@ -58,5 +59,5 @@ class ModelContext(NamedTuple):
 
     @property
     def embedding_dim(self) -> int:
-        """Width of a movie's and a user's embedding, time and bias not counted."""
+        """Width of a movie's and a user's embedding, without time and bias."""
         return self.config.embedding_dim

@@ -1,4 +1,4 @@
-"""Where training runs, and in which precision."""
+"""The devices and workers of training, and its numeric precision."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Cluster(NamedTuple):
 
     Attributes:
       num_workers: How many there are, this one included.
-      is_chief: Whether this is the one that writes.
+      is_chief: Whether this process writes the model, logs and checkpoints.
     """
 
     num_workers: int = 1
@@ -36,7 +36,7 @@ def read_cluster() -> Cluster:
     https://www.tensorflow.org/guide/distributed_training#TF_CONFIG
 
     Raises:
-      UserError: If it cannot be read, or asks for parameter servers.
+      UserError: If its content is not valid, or names parameter servers.
     """
     text = os.environ.get("TF_CONFIG") or "{}"
     try:
@@ -49,23 +49,23 @@ def read_cluster() -> Cluster:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"TF_CONFIG cannot be read ({error!r}): {text}",
-            "Unset it, or name the cluster's workers and this task's type and index",
+            "Unset it, or set the cluster's workers and this task's type and index",
         ) from error
     if tasks.get("ps") or kind not in ("chief", "worker"):
         raise UserError(
-            f"TF_CONFIG asks for parameter servers or the task {kind!r}: {text}",
-            "Name workers alone: all of them train, and the first one writes",
+            f"TF_CONFIG names parameter servers, or the task type {kind!r}: {text}",
+            "Name only workers: all of them train, and the first one writes",
         )
     is_first = index == 0 and not tasks.get("chief")
     return Cluster(num_workers, is_chief=kind == "chief" or is_first)
 
 
 def make_strategy(cluster: Cluster) -> tf.distribute.Strategy:
-    """Chooses where a batch is computed: on this device, all GPUs or all workers.
+    """Chooses how a batch is distributed: over one device, all GPUs or all workers.
 
     Args:
-      cluster: What `TF_CONFIG` says. With several workers, nothing may have been
-        computed by TensorFlow in this process yet.
+      cluster: The workers. With several, this must be called before this process has
+        TensorFlow compute anything.
     """
     if cluster.num_workers > 1:
         return tf.distribute.MultiWorkerMirroredStrategy()
@@ -76,9 +76,9 @@ def make_strategy(cluster: Cluster) -> tf.distribute.Strategy:
 
 
 def mean_of_workers(value: float) -> float:
-    """The mean of a number that each worker has: the same for all of them.
+    """Returns the mean of a number over the workers.
 
-    So that what they decide by it they decide alike, and none waits for another.
+    Workers that decide by this mean all decide alike, so that none waits for another.
     """
     strategy = tf.distribute.get_strategy()
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
@@ -90,7 +90,7 @@ def mean_of_workers(value: float) -> float:
 
 @contextmanager
 def precision(name: str) -> Iterator[None]:
-    """Sets what layers compute in that are made meanwhile; no others.
+    """Sets the precision of the layers that are created within the context.
 
     Args:
       name: A Keras dtype policy, or "auto": mixed_float16 where there is a GPU with
@@ -100,7 +100,7 @@ def precision(name: str) -> Iterator[None]:
         name = "mixed_float16" if _has_tensor_cores() else "float32"
     before = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy(name)
-    logging.info("Training computes in %s", name)
+    logging.info("Precision of training: %s", name)
     try:
         yield
     finally:

@@ -40,36 +40,36 @@ def fit(
     checkpoints: str | None = None,
     is_chief: bool = True,
 ) -> FitReport:
-    """Fits the model to the windows, with the strategy that is current.
+    """Fits the model to the windows, with the current distribution strategy.
 
     Args:
       model: An untrained model.
       windows: What to train on.
-      validation: What recall@10 is measured on after each epoch, if anything.
+      validation: Windows to measure recall@10 on after each epoch; None for none.
       config: The section `train` of the configuration.
-      log_dir: Where TensorBoard's event files go.
-      checkpoints: Folder of `trainer.checkpoints`, from which the fit goes on; None
-        for one that is not continued.
-      is_chief: Whether this process writes and tells of its progress.
+      log_dir: Folder of TensorBoard's event files.
+      checkpoints: Folder of the checkpoint, from which an interrupted fit resumes; None
+        for a fit without checkpoints.
+      is_chief: Whether this process writes files and reports progress.
 
     Returns:
-      How it went; the model has the weights of the best epoch.
+      How the fit went; the model has the weights of the best epoch.
 
     Raises:
-      UserError: If the loss is not finite, or workers do not see one checkpoint.
+      UserError: If the loss is not finite, or workers see different checkpoints.
     """
     steps = math.ceil(len(windows.is_target) / config.batch_size)
     model.compile(optimizer=make_optimizer(config, steps))
-    # A step that makes variables would be traced twice.
+    # Built here, since a training step that creates variables would be traced twice.
     model.optimizer.build(model.trainable_variables)
     started = time.monotonic()
-    watch = None if validation is None else Validation(validation, config.patience)
-    checkpoint = Checkpoint(checkpoints, watch, writes=is_chief)
+    monitor = None if validation is None else Validation(validation, config.patience)
+    checkpoint = Checkpoint(checkpoints, monitor, writes=is_chief)
     done = checkpoint.restore(model)
-    # Of the distances: a worker may be at the very mean of the others.
+    # The mean of the distances: one worker's epoch may equal the mean of all.
     if mean_of_workers(abs(done - mean_of_workers(done))) > 0:
         raise UserError(
-            f"This worker would go on after epoch {done}, others after another",
+            f"This worker would resume after epoch {done}, others after another one",
             f"Let all workers see one folder {checkpoints}, or remove it",
         )
     epochs = range(done, config.epochs)
@@ -79,21 +79,21 @@ def fit(
         window_dataset(windows, config.batch_size, config.seed, epochs),
         epochs,
         steps,
-        _callbacks(watch, checkpoint, progress, log_dir if is_chief else ""),
+        _callbacks(monitor, checkpoint, progress, log_dir if is_chief else ""),
     )
     seconds = time.monotonic() - started
     losses = checkpoint.history["loss"]
     if not tf.math.is_finite(losses[-1]):
         raise UserError(
             f"Training diverged: the loss is {losses[-1]} in epoch {len(losses)}",
-            "Lower train.learning_rate, which is "
-            f"{config.learning_rate}: --set train.learning_rate=0.001",
+            f"Lower train.learning_rate, which is {config.learning_rate}: "
+            "--set train.learning_rate=0.001",
         )
     num_targets = int(windows.is_target.sum())
     return FitReport(
         loss=losses,
         recall=checkpoint.history.get(MONITORED, []),
-        best_epoch=watch.best_epoch if watch else len(losses),
+        best_epoch=monitor.best_epoch if monitor else len(losses),
         num_queries=0 if validation is None else len(validation.movies),
         num_targets=num_targets,
         train_seconds=seconds,
@@ -125,7 +125,7 @@ def _callbacks(
     progress: ProgressCallback,
     log_dir: str,
 ) -> list[keras.callbacks.Callback]:
-    """In an order that matters: recall is written before it is read."""
+    """Returns the callbacks in order: recall must be in the logs before it is read."""
     board = [keras.callbacks.TensorBoard(log_dir, write_graph=False)] if log_dir else []
     return [
         keras.callbacks.TerminateOnNaN(),

@@ -1,4 +1,4 @@
-"""Reads transformed Examples into arrays, and windows into a `tf.data.Dataset`."""
+"""Reads transformed Examples into arrays."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PADDING = -1
 
 
 class Ragged(NamedTuple):
-    """Lists of differing lengths: row `i` is `values[splits[i] : splits[i + 1]]`."""
+    """Lists of different lengths: row `i` is `values[splits[i] : splits[i + 1]]`."""
 
     values: NDArray[Any]
     splits: NDArray[Any]
@@ -29,7 +29,7 @@ class Ragged(NamedTuple):
         return np.diff(self.splits)
 
     def padded(self, value: float, width: int | None = None) -> NDArray[Any]:
-        """Returns the rows as a matrix, `value` behind the end of each."""
+        """Returns the rows as a matrix, padded with `value`."""
         lengths = self.lengths
         width = int(lengths.max(initial=0)) if width is None else width
         matrix = np.full((len(lengths), width), value, self.values.dtype)
@@ -57,7 +57,7 @@ class Corpus(NamedTuple):
       titles: bytes `[num_movies]`.
       genres: bytes `[num_movies]`, joined by `|`.
       num_ratings: int64 `[num_movies]`, events of the train split.
-      features: What the candidate tower reads; one row more, for unknown movies.
+      features: What the candidate tower reads, with one more row for unknown movies.
     """
 
     movie_ids: NDArray[Any]
@@ -83,13 +83,13 @@ def read_columns(
     Args:
       files: File patterns.
       spec: Parsing specification of the features.
-      names: Features to read; those that `spec` lacks are left out.
+      names: Features to read; those that are not in `spec` are left out.
 
     Returns:
-      Feature -> array `[rows, ...]`, or `Ragged` for a list.
+      Feature to array `[rows, ...]`, or to `Ragged` for lists.
 
     Raises:
-      UserError: If there is no row.
+      UserError: If the files have no rows.
     """
     wanted = {name: spec[name] for name in names if name in spec}
     dataset = tf.data.TFRecordDataset(
@@ -125,13 +125,13 @@ def read_corpus(
     Args:
       files: Patterns of the corpus split's transformed Examples.
       spec: Parsing specification of transformed features.
-      num_title_tokens: Title vocabulary, its out-of-vocabulary bucket included.
+      num_title_tokens: Size of the title vocabulary with its out-of-vocabulary bucket.
 
     Returns:
       The movies, sorted by vocabulary index.
 
     Raises:
-      UserError: If there is no movie, or one movie id stands in two rows.
+      UserError: If there are no movies, or two rows have the same movie id.
     """
     names = (f.MOVIE_INDEX, f.MOVIE_ID, f.TITLE, f.GENRES_TEXT, f.NUM_RATINGS)
     attributes = (f.GENRE_WEIGHTS, f.YEAR_INDEX, f.TITLE_TOKEN_INDICES)
@@ -140,7 +140,7 @@ def read_corpus(
     if not np.array_equal(columns[f.MOVIE_INDEX][order], np.arange(len(order))):
         raise UserError(
             f"The corpus has {len(order)} rows, but they are not one per movie id",
-            "Remove the movies that are listed twice",
+            "Remove the duplicate movies from the movies file",
         )
     tokens = columns.get(f.TITLE_TOKEN_INDICES)
     padded = np.zeros((len(order), 0)) if tokens is None else tokens.padded(PADDING)

@@ -1,4 +1,4 @@
-"""The two-tower retrieval model: both towers, trained on whole windows at once."""
+"""The two-tower retrieval model, trained on whole windows at once."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import tensorflow as tf
 from trainer.auxiliary_losses import RatingHead, view_loss
 from trainer.context import ModelContext
 from trainer.dotted_paths import find_class
-from trainer.losses import FullSoftmax, Retrieval, RetrievalLoss
+from trainer.losses import Retrieval, RetrievalLoss
 from trainer.towers import CandidateTower, QueryTower, Timelines
 
 TOWERS: Final = {"query_tower": QueryTower, "candidate_tower": CandidateTower}
-# Yao et al. 2021 mask a random part of the features of each view.
+# Share of the events that a view hides; Yao et al. 2021 hide features likewise.
 _MASKED_SHARE: Final = 0.3
 
 
 class TwoTowerModel(keras.Model):
-    """Learns to find each event of a timeline from the events before it.
+    """Learns to predict each event of a timeline from the events before it.
 
-    A batch is windows of timelines (`trainer.windows`). All target events of a window
-    are predicted in one pass; history events and candidates share the candidate tower's
-    embeddings, so that a movie's meaning is learned once.
+    A batch consists of windows of timelines (`trainer.windows`). All target events of a
+    window are predicted in one pass. The candidate tower embeds both the events of the
+    history and the candidates, so that each movie is learned once.
 
     Args:
-      context: What the towers are made from.
-      loss: Which candidates a step compares with, and how.
-      rating_weight: Weight of `RatingHead` beside the retrieval loss, 0 for none.
-      self_supervised_weight: Weight of `view_loss`, 0 for none.
+      context: What the towers are constructed with.
+      loss: The retrieval loss, which also chooses the candidates of a step.
+      rating_weight: Weight of `RatingHead` beside the retrieval loss; 0 for none.
+      self_supervised_weight: Weight of `view_loss`; 0 for none.
     """
 
     def __init__(
@@ -50,15 +50,9 @@ class TwoTowerModel(keras.Model):
         )
         self.num_movies = context.movies.num_movies
         self.embedding_dim = context.embedding_dim
-        # With what tells the time, and the bias.
+        # The embedding, the time's embedding and the bias.
         self.width = context.embedding_dim + config.time_dim + 1
         self._retrieval_loss = loss
-        # A loss is no layer: what it draws from would not be among the variables.
-        self._loss_seeds = [
-            part
-            for part in vars(loss).values()
-            if isinstance(part, keras.random.SeedGenerator)
-        ]
         self._rating_weight = rating_weight
         self._view_weight = self_supervised_weight
         self._view_seed = keras.random.SeedGenerator(context.seed + 2)
@@ -70,7 +64,7 @@ class TwoTowerModel(keras.Model):
 
         Args:
           inputs: A batch of windows, by name: see `trainer.windows.Windows`.
-          training: Whether dropout is on and further losses are added.
+          training: Whether dropout is on and auxiliary losses are added.
 
         Returns:
           Queries, targets and candidates.
@@ -97,19 +91,19 @@ class TwoTowerModel(keras.Model):
             candidates=candidates,
         )
         if training:
-            self._add_further_losses(retrieval, timelines, positions)
+            self._add_auxiliary_losses(retrieval, timelines, positions)
         return retrieval
 
     def _embed(
         self, movies: tf.Tensor, candidate_ids: tf.Tensor, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Embeds each movie of the step once: of a large corpus only a part is.
+        """Embeds each movie of the step once, or the whole corpus if the loss needs it.
 
         Returns:
           Embeddings `[rows, dim]`; the row of each event, int32 `[batch, L]`, -1 at
           padding; and the candidates' embeddings `[c, dim]`.
         """
-        if isinstance(self._retrieval_loss, FullSoftmax):
+        if self._retrieval_loss.needs_all_movies:
             embeddings = self.embed_all_movies(training)
             return embeddings, movies, tf.gather(embeddings, candidate_ids)
         wanted = tf.concat([tf.reshape(movies, [-1]), candidate_ids], axis=0)
@@ -119,7 +113,7 @@ class TwoTowerModel(keras.Model):
         candidates = tf.gather(embeddings, rows[tf.size(movies) :])
         return embeddings, tf.where(movies >= 0, event_rows, movies), candidates
 
-    def _add_further_losses(
+    def _add_auxiliary_losses(
         self, retrieval: Retrieval, timelines: Timelines, positions: tf.Tensor
     ) -> None:
         if self._rating_weight:
@@ -131,7 +125,7 @@ class TwoTowerModel(keras.Model):
             self.add_loss(self._view_weight * view_loss(*views))
 
     def _masked_view(self, timelines: Timelines) -> tf.Tensor:
-        """Embeds whole windows, some events hidden at random: `[batch, dim]`."""
+        """Embeds whole windows with some events hidden at random: `[batch, dim]`."""
         is_event = timelines.ratings >= 0
         draws = keras.random.uniform(tf.shape(is_event), seed=self._view_seed)
         shown = tf.cast(draws >= _MASKED_SHARE, timelines.movies.dtype)[:, :, None]
@@ -142,30 +136,30 @@ class TwoTowerModel(keras.Model):
         return query[:, : self.embedding_dim]
 
     def total_loss(self, retrieval: Retrieval) -> tf.Tensor:
-        """Returns the retrieval loss plus the further losses of the last call."""
+        """Returns the retrieval loss plus the auxiliary losses of the last call."""
         return tf.add_n([self._retrieval_loss(retrieval), *self.losses])
 
     def train_step(self, data: dict[str, tf.Tensor]) -> tf.Tensor:
-        """Takes a step of the optimizer; each replica with its part of the batch.
+        """Takes a training step: each replica with its part of the batch.
 
         Args:
           data: A batch of windows, see `call`.
 
         Returns:
-          The loss of this replica, a scalar.
+          The scalar loss of this replica.
         """
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         with tf.GradientTape() as tape:
             loss = self.total_loss(self(data, training=True))
             scaled = self.optimizer.scale_loss(loss / replicas)
         variables = self.trainable_variables
-        # Keras squares the slices of a sparse gradient one by one, where Adam means the
-        # square of their sum.
+        # Dense: for a sparse gradient, Keras sums the squares of its slices, where Adam
+        # is defined by the square of their sum.
         gradients = [
             tf.convert_to_tensor(gradient) if gradient is not None else None
             for gradient in tape.gradient(scaled, variables)
         ]
-        # The optimizer adds up the gradients of all replicas.
+        # The optimizer sums the gradients of all replicas.
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return loss
 
@@ -178,12 +172,12 @@ class TwoTowerModel(keras.Model):
 
 
 def embed_events(embeddings: tf.Tensor, rows: tf.Tensor, dim: int) -> tf.Tensor:
-    """Looks up a timeline's movies among embedded ones, without their time and bias.
+    """Looks up the embeddings of a timeline's movies, without their time and bias.
 
     Args:
       embeddings: `[n, width]`.
       rows: int32 `[batch, L]`, rows of `embeddings`, -1 where there is no event.
-      dim: Columns that tell what a movie is.
+      dim: Width of a movie's embedding, without its time and bias.
 
     Returns:
       `[batch, L, dim]`, zero where there is no event.

@@ -1,4 +1,4 @@
-"""Keras callbacks of the training run."""
+"""Reports the progress of training."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _SECONDS_BETWEEN_EVENTS = 0.5
 
 
 class ProgressCallback(keras.callbacks.Callback):
-    """Tells the command line how far training is.
+    """Emits progress events, which the command line shows.
 
     Args:
       epochs: Epochs of the whole fit.
-      done: Epochs of an earlier process, after which this one goes on.
+      done: Epochs that an earlier process has done, if this one resumes its fit.
 
     Attributes:
-      epoch_seconds: What each epoch took, with the callbacks before this one.
+      epoch_seconds: Seconds of each epoch, with the callbacks before this one.
     """
 
     def __init__(self, epochs: int, done: int = 0) -> None:
@@ -36,25 +36,25 @@ class ProgressCallback(keras.callbacks.Callback):
         """Starts the clock."""
         self._started = time.monotonic()
         if self._done:
-            text = f"goes on at epoch {self._done + 1} of {self._epochs}"
+            text = f"resumes at epoch {self._done + 1} of {self._epochs}"
             progress.emit("train", text=text)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Notes the epoch."""
+        """Starts the clock of the epoch."""
         self._epoch = epoch
         self._epoch_started = time.monotonic()
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        """Reports now and then: reading the loss waits for the device."""
+        """Reports at most twice a second: reading the loss waits for the device."""
         if time.monotonic() - self._last >= _SECONDS_BETWEEN_EVENTS:
             steps = self.params.get("steps") or 0
             done = self._epoch + ((batch + 1) / steps if steps else 0.0)
             self._emit(round(done, 3), logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Reports every epoch."""
+        """Reports the epoch."""
         self.epoch_seconds.append(time.monotonic() - self._epoch_started)
         self._emit(epoch + 1, logs, recall=(logs or {}).get(MONITORED))
 

@@ -141,9 +141,11 @@ def _model_context(
 
 
 def time_boundaries(windows: Windows, num_buckets: int) -> NDArray[np.int64]:
-    """Cuts time into buckets of equally many training events: `[num_buckets - 1]`.
+    """Divides time into buckets of equally many training events.
 
-    Buckets that would be empty (a file with one timestamp) are left out.
+    Returns:
+      Ascending timestamps between the buckets, `[num_buckets - 1]` or fewer: buckets
+      that would be empty are left out.
     """
     times = windows.timestamps[windows.is_target]
     shares = np.linspace(0, 1, num_buckets + 1)[1:-1]

@@ -22,15 +22,16 @@ def run_epochs(
 ) -> None:
     """Trains a compiled model.
 
-    `keras.Model.fit` cannot: Keras 3 fails with `MultiWorkerMirroredStrategy`
-    (https://github.com/keras-team/keras/issues/20585) and traces each step twice.
+    `keras.Model.fit` is not used: in Keras 3 it fails with
+    `MultiWorkerMirroredStrategy` (https://github.com/keras-team/keras/issues/20585) and
+    traces the training step twice.
 
     Args:
-      model: Made and compiled in the scope of the strategy that is current.
-      dataset: `len(epochs) * steps` batches of all replicas together.
+      model: Built and compiled in the scope of the current strategy.
+      dataset: `len(epochs) * steps` batches, each for all replicas together.
       epochs: Numbers of the epochs, from 0.
       steps: Batches of an epoch.
-      callbacks: Called as Keras calls them.
+      callbacks: Called as `keras.Model.fit` calls them.
     """
     strategy = tf.distribute.get_strategy()
     called = keras.callbacks.CallbackList(
@@ -47,7 +48,7 @@ def run_epochs(
         for batch in range(steps):
             called.on_train_batch_begin(batch)
             total += step(batches)
-            # Not read here: that would wait for the device.
+            # The tensor is not read here, which would wait for the device.
             called.on_train_batch_end(batch, {"loss": total / (batch + 1)})
         logs = {"loss": float(total / steps)}
         called.on_epoch_end(epoch, logs)
@@ -59,7 +60,7 @@ def run_epochs(
 def _compiled_step(
     model: TwoTowerModel, strategy: tf.distribute.Strategy
 ) -> Callable[[Batches], tf.Tensor]:
-    """Returns the function that takes a step and returns the mean of its losses."""
+    """Returns a compiled training step, which returns the mean loss over replicas."""
 
     # Without AutoGraph, which takes seconds and finds nothing to convert.
     @tf.function(autograph=False, reduce_retracing=True)

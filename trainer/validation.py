@@ -1,4 +1,4 @@
-"""Validation while training, on a slice of the train split."""
+"""Validation during training, on events held out of the train split."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ _BATCH_SIZE: Final = 256
 
 
 class Validation(keras.callbacks.Callback):
-    """Measures recall@10 after each epoch, ends training early, keeps the best weights.
+    """Measures recall@10 after each epoch, stops early and keeps the best weights.
 
-    By the rules of `trainer.ranking`; what the window holds before its target counts as
-    seen. The callback must stand before those that read the logs.
+    Ranks follow `trainer.ranking`; the events of a window before its target count as
+    seen. The callback must come before those that read the logs.
 
-    Of a few hundred queries, recall tells two epochs apart only beyond its standard
-    error, `sqrt(p * (1 - p) / n)`. The best epoch is therefore the *last* whose recall
-    is within one standard error of the highest: the one-standard-error rule (Breiman et
-    al. 1984), in favour of later epochs, because the learning rate falls.
+    With a few hundred queries, two epochs differ only if their recalls differ by more
+    than the standard error, `sqrt(p * (1 - p) / n)`. The best epoch is therefore the
+    *last* whose recall is within one standard error of the highest: the
+    one-standard-error rule (Breiman et al. 1984), in favour of later epochs because the
+    learning rate falls.
 
     Args:
-      windows: Each with one target.
-      patience: Epochs beyond the standard error after which training ends; None for
-        never.
+      windows: Windows with one target each.
+      patience: Training stops after so many epochs whose recall is lower by more than
+        the standard error; None for never.
     """
 
     def __init__(self, windows: Windows, patience: int | None) -> None:
@@ -52,7 +53,7 @@ class Validation(keras.callbacks.Callback):
         self._best_weights: list[NDArray[Any]] = []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Measures, and stops where there is nothing more to gain."""
+        """Measures recall, and stops training if it has not improved for too long."""
         recall = mean_of_workers(float(np.mean(self.ranks() <= _CUTOFF)))
         if logs is not None:
             logs[MONITORED] = recall
@@ -64,20 +65,20 @@ class Validation(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Goes back to the best epoch."""
+        """Restores the weights of the best epoch."""
         if self._best_weights:
             self.model.set_weights(self._best_weights)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """What the epochs so far have left, for `trainer.checkpoints`."""
+        """Returns the state after the epochs so far, for `trainer.checkpoints`."""
         best = {f"best_{i}": weight for i, weight in enumerate(self._best_weights)}
         return best | {"validated": np.array([self.highest, self.best_epoch])}
 
-    def put_back(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Goes on from a `state()`.
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Restores what `state` returned.
 
         Raises:
-          KeyError: If it is none.
+          KeyError: If an array is missing.
         """
         highest, best_epoch = state["validated"]
         count = sum(name.startswith("best_") for name in state)

@@ -1,4 +1,4 @@
-"""Windows of timelines as the model's input, and a slice of them for validation."""
+"""Windows of timelines as the model's input, and some of them for validation."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from trainer import features as f
 from trainer.input_pipeline import PADDING, Columns, Ragged
 
-# What a query is made of needs a place before it.
-_SHORTEST_VALIDATED: Final = 2
+# A validated event needs at least one event before it, to make a query of.
+_MIN_VALIDATED_LENGTH: Final = 2
 
 
 class Windows(NamedTuple):
@@ -21,10 +21,10 @@ class Windows(NamedTuple):
     Attributes:
       user_index: int32 `[windows]`.
       attribute_indices: int32 `[windows, attributes]`.
-      movies: int32 `[windows, L]`, vocabulary indices, -1 behind the last event.
-      ratings: float32 `[windows, L]`, stars, -1 behind the last event.
+      movies: int32 `[windows, L]`, vocabulary indices, -1 after the last event.
+      ratings: float32 `[windows, L]`, stars, -1 after the last event.
       timestamps: int64 `[windows, L]`, seconds since the epoch, UTC.
-      is_target: bool `[windows, L]`, the events that are to be predicted.
+      is_target: bool `[windows, L]`, the events to predict.
     """
 
     user_index: NDArray[np.int32]
@@ -41,14 +41,14 @@ class Windows(NamedTuple):
 
 
 def make_windows(columns: Columns, length: int) -> Windows:
-    """Pads and masks the train split, once for all epochs.
+    """Pads the train split and marks its targets.
 
     Args:
       columns: Transformed rows of the train split.
-      length: Events of a window at most.
+      length: Length to pad to; no window is longer.
     """
     movies: Ragged = columns[f.MOVIE_INDICES]
-    place = np.arange(length)
+    position = np.arange(length)
     first_target = columns[f.NUM_CONTEXT][:, None]
     return Windows(
         user_index=columns[f.USER_INDEX].astype(np.int32),
@@ -56,30 +56,30 @@ def make_windows(columns: Columns, length: int) -> Windows:
         movies=movies.padded(PADDING, length).astype(np.int32),
         ratings=columns[f.RATINGS].padded(PADDING, length).astype(np.float32),
         timestamps=columns[f.TIMESTAMPS].padded(PADDING, length),
-        is_target=(place >= first_target) & (place < movies.lengths[:, None]),
+        is_target=(position >= first_target) & (position < movies.lengths[:, None]),
     )
 
 
 def hold_out_newest(
     windows: Windows, window_index: NDArray[np.int64], num_queries: int, seed: int
 ) -> tuple[Windows, Windows]:
-    """Takes the last training event of some users out of training, to validate on.
+    """Holds out the last training event of some users, to validate on.
 
     Args:
       windows: The train split.
-      window_index: int64 `[windows]`, place of a window among its user's.
+      window_index: int64 `[windows]`, number of a window among those of its user.
       num_queries: Users at most, drawn at random.
       seed: Seed of the draw.
 
     Returns:
-      The windows to train on, and those to validate on, of which one event is a target.
-      What is validated on is no history in training either: nothing comes after it.
+      The windows to train on, and those to validate on, each with one target. Training
+      does not see the held-out events as history either, since they are the last.
     """
     order = np.lexsort((window_index, windows.user_index))
     is_newest = np.append(np.diff(windows.user_index[order]) != 0, True)
     lengths = (windows.movies >= 0).sum(axis=1)
     newest = order[is_newest]
-    newest = newest[lengths[newest] >= _SHORTEST_VALIDATED]
+    newest = newest[lengths[newest] >= _MIN_VALIDATED_LENGTH]
     drawn = np.random.default_rng(seed).permutation(newest)[:num_queries]
     held_out = np.zeros_like(windows.is_target)
     held_out[drawn, lengths[drawn] - 1] = True
@@ -99,8 +99,8 @@ def window_dataset(
       windows: What to train on.
       batch_size: Windows per batch; the last batch of an epoch may be smaller.
       seed: Seed of the order.
-      epochs: Which epochs' batches, one epoch after the other. Their order follows from
-        the seed and the epoch alone, so that a continued fit sees the same.
+      epochs: Epochs, from 0, whose batches to return. The order within an epoch depends
+        only on the seed and the epoch, so that a resumed fit sees the same batches.
 
     Returns:
       Batches of the inputs of `trainer.model.TwoTowerModel`.
@@ -122,10 +122,10 @@ def window_dataset(
 
 def _options() -> tf.data.Options:
     options = tf.data.Options()
-    # There is nothing to tune, and the thread that tunes can hold up the end of the
-    # iterator for ten seconds.
+    # There is nothing to tune, and the tuning thread can delay the end of the iterator
+    # by ten seconds.
     options.autotune.enabled = False
-    # Several workers make the same batches, and take their parts of each.
+    # All workers make the same batches, and each takes its part of every batch.
     policy = tf.data.experimental.AutoShardPolicy.DATA
     options.experimental_distribute.auto_shard_policy = policy
     return options

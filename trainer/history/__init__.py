@@ -1,6 +1,6 @@
-"""Encoders of a timeline: what a user has watched so far, as vectors.
+"""History encoders: what a user has watched so far, as vectors.
 
-`model.history_encoder` names one of `ENCODERS`, or a `HistoryEncoder` by dotted path.
+`model.history_encoder` is one of `ENCODERS`, or the dotted path of a `HistoryEncoder`.
 """
 
 from __future__ import annotations
@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from trainer.history.attention import AttentionHistory
-from trainer.history.base import HistoryEncoder
+from trainer.history.base import HistoryEncoder, NoHistory
 from trainer.history.gru import GRUHistory
-from trainer.history.none import NoHistory
 from trainer.history.pool import BagHistory, PooledHistory
 
 ENCODERS: Final[dict[str, type[HistoryEncoder]]] = {

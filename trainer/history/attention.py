@@ -1,4 +1,4 @@
-"""A self-attentive encoder of a timeline."""
+"""A history encoder by self-attention."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class AttentionHistory(HistoryEncoder):
     """Causal self-attention over the events, as in SASRec.
 
     Kang & McAuley 2018, "Self-Attentive Sequential Recommendation", arXiv:1808.09781:
-    blocks of attention and a point-wise feed-forward network, normalised before and
-    with residuals around each. A learned embedding tells an event's place in its
-    window.
+    blocks of attention and a point-wise feed-forward network, with layer normalization
+    before and a residual connection around each. A learned embedding encodes the
+    position of an event in its window.
     """
 
     def __init__(self, context: ModelContext) -> None:
@@ -30,15 +30,15 @@ class AttentionHistory(HistoryEncoder):
         shape = (None, context.window_length, dim)
         for layer in (*self._blocks, self._norm):
             layer.build(shape)
-        self._place = self.add_weight(
-            (context.window_length, dim), initializer="zeros", name="place"
+        self._position = self.add_weight(
+            (context.window_length, dim), initializer="zeros", name="position"
         )
 
     def call(
         self, events: tf.Tensor, positions: tf.Tensor, training: bool = False
     ) -> tf.Tensor:
-        """Attends to the events before each place: see `HistoryEncoder.call`."""
-        states = events * self.embedding_dim**0.5 + self._place
+        """Attends to the events before each position: see `HistoryEncoder.call`."""
+        states = events * self.embedding_dim**0.5 + self._position
         for block in self._blocks:
             states = block(states, training=training)
         return states_at(self._norm(states), positions)
@@ -48,7 +48,7 @@ class _Block(keras.layers.Layer):
     """Attention and feed-forward network."""
 
     def __init__(self, dim: int, heads: int, dropout: float, seed: int) -> None:
-        # A name made of `_Block` would be no valid scope in a graph of its own.
+        # Keras' default, made of `_Block`, is not a valid scope name in a graph.
         super().__init__(name="block")
         self._attention = keras.layers.MultiHeadAttention(
             heads, dim // heads, dropout=dropout, seed=seed
@@ -59,7 +59,7 @@ class _Block(keras.layers.Layer):
         self._dropout = keras.layers.Dropout(dropout, seed=seed + 1)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Makes the weights, so that a model has them before its first step."""
+        """Creates the weights, so that a model has them before its first step."""
         self._attention.build(input_shape, input_shape)
         for norm in self._norms:
             norm.build(input_shape)

@@ -1,4 +1,4 @@
-"""The interface of a history encoder."""
+"""The interface of a history encoder, and the encoder that reads nothing."""
 
 from __future__ import annotations
 
@@ -9,15 +9,28 @@ from trainer.context import ModelContext
 
 
 class HistoryEncoder(keras.layers.Layer):
-    """Encodes what a user has watched before some places of their timeline.
+    """Encodes what users have watched before some positions of their timelines.
 
-    A subclass of one's own is chosen by its dotted path,
-    `--set model.history_encoder=package.module.Class`, and is constructed with a
-    `ModelContext`. Place `t` of `0 .. L` is the moment before event `t`: unless an
-    encoder says so, its code may depend on the events before it alone.
+    Position `t` of `0 .. L` is the moment before event `t`. The code of a position may
+    depend only on the events before it, or the model would see what it is to predict.
+
+    `--set model.history_encoder=package.module.Class` selects a subclass of your own by
+    its dotted path. An example is the mean of all earlier events:
+
+    ```python
+    import tensorflow as tf
+    from trainer.history import HistoryEncoder
+
+
+    class MeanHistory(HistoryEncoder):
+        def call(self, events, positions, training=False):
+            sums = tf.pad(tf.cumsum(events, axis=1), [[0, 0], [1, 0], [0, 0]])
+            counts = tf.cast(tf.maximum(positions[:, 1:], 1), events.dtype)
+            return (tf.gather_nd(sums, positions) / counts)[:, None, :]
+    ```
 
     Attributes:
-      num_outputs: Codes that the encoder makes of one place.
+      num_outputs: Codes that the encoder returns for one position.
     """
 
     num_outputs: int = 1
@@ -31,12 +44,12 @@ class HistoryEncoder(keras.layers.Layer):
     def call(
         self, events: tf.Tensor, positions: tf.Tensor, training: bool = False
     ) -> tf.Tensor:
-        """Encodes chosen places.
+        """Encodes some positions of the timelines.
 
         Args:
           events: `[batch, L, embedding_dim]`, oldest first, zero where there is no
-            event; all of a row's events stand before its padding.
-          positions: int32 `[n, 2]`, row and place in `0 .. L`.
+            event; padding comes after all of a row's events.
+          positions: int32 `[n, 2]`, row and position in `0 .. L`.
           training: Whether dropout is on.
 
         Returns:
@@ -45,12 +58,24 @@ class HistoryEncoder(keras.layers.Layer):
         raise NotImplementedError(f"{type(self).__name__} must define call()")
 
 
+class NoHistory(HistoryEncoder):
+    """Reads nothing: the query tower of user ids alone, as in the TFRS tutorials."""
+
+    num_outputs = 0
+
+    def call(
+        self, events: tf.Tensor, positions: tf.Tensor, training: bool = False
+    ) -> tf.Tensor:
+        """Returns no code: `[n, 0, dim]`."""
+        return tf.zeros([tf.shape(positions)[0], 0, self.embedding_dim], events.dtype)
+
+
 def states_at(states: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-    """Picks the state behind the event before each place, zero before the first.
+    """Looks up the state after the event before each position, zero for position 0.
 
     Args:
-      states: `[batch, L, dim]`, state behind each event.
-      positions: int32 `[n, 2]`, row and place in `0 .. L`.
+      states: `[batch, L, dim]`, the state after each event.
+      positions: int32 `[n, 2]`, row and position in `0 .. L`.
 
     Returns:
       `[n, 1, dim]`.

@@ -1,4 +1,4 @@
-"""A recurrent encoder of a timeline."""
+"""A recurrent history encoder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class GRUHistory(HistoryEncoder):
     """Gated recurrent units over the events, as in GRU4Rec.
 
     Hidasi et al. 2016, "Session-based Recommendations with Recurrent Neural Networks",
-    arXiv:1511.06939. The code of a place is the state behind the event before it.
+    arXiv:1511.06939. The code of a position is the state after the event before it.
     """
 
     def __init__(self, context: ModelContext) -> None:
@@ -30,7 +30,7 @@ class GRUHistory(HistoryEncoder):
     def call(
         self, events: tf.Tensor, positions: tf.Tensor, training: bool = False
     ) -> tf.Tensor:
-        """Runs along the timeline: see `HistoryEncoder.call`."""
+        """Runs over the timelines: see `HistoryEncoder.call`."""
         states = events
         for layer in self._layers_in_order:
             states = layer(states, training=training)

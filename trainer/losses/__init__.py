@@ -1,6 +1,6 @@
-"""Losses of retrieval: which candidates a step compares with, and how.
+"""Retrieval losses: which candidates a training step compares with, and how.
 
-`train.loss` names one of `LOSSES`, "auto", or a `RetrievalLoss` by dotted path.
+`train.loss` is one of `LOSSES`, "auto", or the dotted path of a `RetrievalLoss`.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ LOSSES: Final[dict[str, type[RetrievalLoss]]] = {
     "sampled_softmax": SampledSoftmax,
     "in_batch_softmax": InBatchSoftmax,
 }
-# Below so many movies the whole corpus costs less than what sampling loses.
+# Up to this size, scoring the whole corpus costs less than sampling loses in accuracy.
 _LARGEST_FULL_CORPUS: Final = 4096
 
 
 def make_loss(context: LossContext) -> RetrievalLoss:
-    """Makes the loss that `train.loss` names, and says in the log which one it is.
+    """Makes the loss that `train.loss` names, and logs which one it is.
 
-    "auto" takes the whole corpus up to 4,096 movies, and a sample beyond.
+    "auto" is `FullSoftmax` up to 4,096 movies, and else `SampledSoftmax`.
 
     Raises:
-      UserError: If there is no such loss.
+      UserError: If the class cannot be found.
     """
     name, num_movies = context.config.loss, len(context.num_ratings)
     if name == "auto":
         is_small = num_movies <= _LARGEST_FULL_CORPUS
         name = "full_softmax" if is_small else "sampled_softmax"
     loss: RetrievalLoss = find_class("train.loss", name, LOSSES)(context)
-    logging.info("Loss %s over a corpus of %d movies", name, num_movies)
+    logging.info("Loss: %s over a corpus of %d movies", name, num_movies)
     return loss

@@ -1,9 +1,10 @@
-"""The interface of a retrieval loss, and what the softmax losses share."""
+"""The interface of a retrieval loss, and the code that the softmax losses share."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import keras
 import tensorflow as tf
 from numpy.typing import NDArray
 
@@ -11,7 +12,7 @@ from trainer.config import TrainConfig
 
 
 class Retrieval(NamedTuple):
-    """What the towers make of a batch of windows.
+    """The towers' output for a batch of windows.
 
     Attributes:
       queries: `[n, dim]`, one for every target event of the batch.
@@ -29,7 +30,7 @@ class Retrieval(NamedTuple):
 
 
 class LossContext(NamedTuple):
-    """What a loss is constructed with, one's own included.
+    """What the constructor of every loss receives.
 
     Attributes:
       config: The section `train` of the configuration.
@@ -40,15 +41,47 @@ class LossContext(NamedTuple):
     num_ratings: NDArray[Any]
 
 
-class RetrievalLoss:
-    """Which movies a step compares with, and how far the queries are from the truth.
+class RetrievalLoss(keras.layers.Layer):
+    """Chooses the candidates of a training step, and computes the loss over them.
 
-    A subclass of one's own is chosen by its dotted path,
-    `--set train.loss=package.module.Class`.
+    `--set train.loss=package.module.Class` selects a subclass of your own by its dotted
+    path. It defines `candidate_ids` and `call`; as a Keras layer it may have weights
+    and seed generators, which checkpoints include. An example is the softmax over the
+    target and 100 movies drawn uniformly:
+
+    ```python
+    import keras
+    import tensorflow as tf
+    from trainer.losses import RetrievalLoss
+
+
+    class UniformSoftmax(RetrievalLoss):
+        def __init__(self, context):
+            super().__init__(context)
+            self._seed = keras.random.SeedGenerator(context.config.seed)
+
+        def candidate_ids(self, targets):
+            return keras.random.randint((100,), 0, self.num_movies, seed=self._seed)
+
+        def call(self, retrieval):
+            negatives = self.logits(retrieval.queries, retrieval.candidates)
+            mean_logit = tf.reduce_mean(negatives, axis=1)
+            right = self.right_logits(retrieval)
+            return self.cross_entropy(right, negatives, mean_logit)
+    ```
+
+    Attributes:
+      needs_all_movies: Whether the candidates are most of the corpus. The model then
+        embeds the whole corpus at each step, and else only the movies of the step.
     """
+
+    needs_all_movies: bool = False
 
     def __init__(self, context: LossContext) -> None:
         """Reads what the softmax losses have in common."""
+        # No cast: a query in half precision is widened by `wide`, where it matters.
+        super().__init__(name="retrieval_loss", autocast=False)
+        self.built = True  # weights are added here, not in `build`
         config = context.config
         self.num_movies = len(context.num_ratings)
         self.temperature = config.temperature
@@ -57,7 +90,7 @@ class RetrievalLoss:
         self._sums = config.loss_reduction == "sum"
 
     def candidate_ids(self, targets: tf.Tensor) -> tf.Tensor:
-        """Names the movies that this step compares with, before they are embedded.
+        """Chooses the movies that this step compares with, before they are embedded.
 
         Args:
           targets: int32 `[n]`, the movies to find.
@@ -67,16 +100,14 @@ class RetrievalLoss:
         """
         raise NotImplementedError(f"{type(self).__name__} must define candidate_ids()")
 
-    def __call__(self, retrieval: Retrieval) -> tf.Tensor:
+    def call(self, retrieval: Retrieval) -> tf.Tensor:
         """Returns the loss of the step: a scalar in nats, 0 without any target."""
-        raise NotImplementedError(f"{type(self).__name__} must define __call__()")
+        raise NotImplementedError(f"{type(self).__name__} must define call()")
 
     def logits(self, queries: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
         """Scores over the temperature: float32 or wider, `[n, c]`."""
-        scores = tf.matmul(queries, candidates, transpose_b=True)
-        return (
-            wide(scores) / self.temperature if self.temperature != 1 else wide(scores)
-        )
+        scores = wide(tf.matmul(queries, candidates, transpose_b=True))
+        return scores / self.temperature if self.temperature != 1 else scores
 
     def right_logits(self, retrieval: Retrieval) -> tf.Tensor:
         """Scores of the targets over the temperature: `[n]`."""
@@ -86,16 +117,16 @@ class RetrievalLoss:
     def cross_entropy(
         self, right: tf.Tensor, negatives: tf.Tensor, mean_logit: tf.Tensor
     ) -> tf.Tensor:
-        """Cross-entropy of the right candidate among itself and the negatives.
+        """Computes the cross-entropy of the right candidate against the negatives.
 
-        `log(exp(right) + sum(exp(negatives))) - right`, of the hardest negatives alone
-        with `train.hard_negatives`, and with `train.label_smoothing` the right label
-        spread over all candidates (Szegedy et al. 2016, arXiv:1512.00567).
+        `log(exp(right) + sum(exp(negatives))) - right`; with `train.hard_negatives`
+        over the negatives of the highest logits only, and with `train.label_smoothing`
+        the label spread over all candidates (Szegedy et al. 2016, arXiv:1512.00567).
 
         Args:
-          right: `[n]`.
-          negatives: `[n, c]`, minus infinity where a candidate is none.
-          mean_logit: `[n]`, mean over the candidates, for the smoothing.
+          right: `[n]`, logit of the target.
+          negatives: `[n, c]`, minus infinity where a candidate is no negative.
+          mean_logit: `[n]`, mean over the candidates, for label smoothing.
 
         Returns:
           The scalar loss.
@@ -110,7 +141,7 @@ class RetrievalLoss:
     def reduce(
         self, total: tf.Tensor, right: tf.Tensor, mean_logit: tf.Tensor
     ) -> tf.Tensor:
-        """Mean or sum of `total - right`, smoothed; each `[n]`."""
+        """Mean or sum of `total - right`, with label smoothing; all are `[n]`."""
         share = self._label_smoothing
         losses = (
             total - (1 - share) * right - share * mean_logit
@@ -124,6 +155,6 @@ class RetrievalLoss:
 
 
 def wide(values: tf.Tensor) -> tf.Tensor:
-    """Half precision is too coarse for sums over the corpus."""
+    """Casts half precision, too coarse for sums over the corpus, to float32."""
     is_half = values.dtype in (tf.float16, tf.bfloat16)
     return tf.cast(values, tf.float32) if is_half else values

@@ -18,12 +18,14 @@ _UNSHIFTED_BOUND: Final = 40.0
 class FullSoftmax(RetrievalLoss):
     """Cross-entropy of the right movie among the whole corpus.
 
-    `logsumexp_j(q_i . c_j / T) - q_i . c_target(i) / T`: exact, so that no sampling has
-    to be corrected for. Time and memory grow with targets times corpus.
+    `logsumexp_j(q_i . c_j / T) - q_i . c_target(i) / T`. It is exact and needs no
+    correction for sampling. Time and memory grow with targets times movies.
 
-    Movies that nobody has rated yet are left out: they are never right, and all that
-    could be learned of them is to score them low.
+    Movies without ratings are left out: they are never the target, so the model would
+    only learn to score them low.
     """
+
+    needs_all_movies = True
 
     def __init__(self, context: LossContext) -> None:
         """See the class docstring."""
@@ -31,15 +33,15 @@ class FullSoftmax(RetrievalLoss):
         self._rated = np.flatnonzero(context.num_ratings).astype(np.int32)
 
     def candidate_ids(self, targets: tf.Tensor) -> tf.Tensor:
-        """Names the corpus, in order."""
+        """Returns all movies that have ratings, in order."""
         return tf.constant(self._rated)
 
-    def __call__(self, retrieval: Retrieval) -> tf.Tensor:
-        """See `RetrievalLoss.__call__`."""
+    def call(self, retrieval: Retrieval) -> tf.Tensor:
+        """Computes the loss of the step: see `RetrievalLoss.call`."""
         right = self.right_logits(retrieval)
-        # The mean of products is the product with the mean: no pass over the logits.
-        middle = tf.reduce_mean(retrieval.candidates, axis=0, keepdims=True)
-        mean_logit = self.logits(retrieval.queries, middle)[:, 0]
+        # A mean of products is the product with the mean: no pass over the logits.
+        mean = tf.reduce_mean(retrieval.candidates, axis=0, keepdims=True)
+        mean_logit = self.logits(retrieval.queries, mean)[:, 0]
         if self._num_hard_negatives:
             logits = self.logits(retrieval.queries, retrieval.candidates)
             is_right = retrieval.targets[:, None] == retrieval.candidate_ids[None, :]
@@ -55,20 +57,20 @@ class FullSoftmax(RetrievalLoss):
 def log_partition(
     queries: tf.Tensor, candidates: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
-    """Computes `log(sum_j(exp(q_i . c_j)))`, and how its gradient is computed.
+    """Computes `log(sum_j(exp(q_i . c_j)))` with a custom gradient.
 
-    The gradient of a query is the mean of the candidates by their softmax, and that of
-    a candidate the sum of the queries by theirs. Both are products with the numerators
-    of the softmax that are at hand; their denominators scale the queries instead. So
-    nothing passes over the `[n, c]` logits but what makes the numerators, and three
-    products: passes took half of the time.
+    The gradient of a query is the mean of the candidates, weighted by their softmax;
+    that of a candidate is the sum of the queries, weighted the same way. Both are
+    matrix products with the softmax numerators of the forward pass; the denominators
+    scale the queries instead. This saves the other passes over the `[n, c]` logits,
+    which took half of the time.
 
     Args:
       queries: `[n, dim]`.
       candidates: `[c, dim]`.
 
     Returns:
-      float32 or wider `[n]`, and the gradient's function.
+      float32 or wider `[n]`, and the function of the gradient.
     """
     shift, numerators = _numerators(queries, candidates)
     total = tf.reduce_sum(numerators, axis=1, keepdims=True)
@@ -76,7 +78,7 @@ def log_partition(
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         weights = tf.cast(upstream[:, None] / total, queries.dtype)
         terms = tf.cast(numerators, queries.dtype)
-        # The wide side last: a product of `[c, dim]` takes a fifth longer.
+        # Transposed at the end: computing `[c, dim]` directly takes a fifth longer.
         of_candidates = tf.matmul(queries * weights, terms, transpose_a=True)
         return tf.matmul(terms, candidates) * weights, tf.transpose(of_candidates)
 
@@ -89,9 +91,9 @@ def _numerators(
     """Computes `exp(q_i . c_j - shift_i)`.
 
     The shift keeps the sum over candidates finite and above zero. It is the highest
-    logit, as usual, unless no logit can be so large that a shift is needed: to find the
-    highest and to subtract it are two passes over all logits, the bound is one over
-    queries and candidates.
+    logit, as usual, or 0 where a bound shows that no logit needs a shift: finding and
+    subtracting the highest takes two passes over all logits, and the bound only one
+    over queries and candidates.
 
     Returns:
       Shifts `[n, 1]`, and numerators `[n, c]`.
@@ -102,10 +104,10 @@ def _numerators(
         highest = tf.reduce_max(logits, axis=1, keepdims=True)
         return highest, tf.exp(logits - highest)
 
-    if queries.dtype != logits.dtype:  # numerators beyond 1 may be too large for halves
+    if queries.dtype != logits.dtype:  # half precision cannot hold large numerators
         return shifted()
     # |q . c| <= |q| |c|: Cauchy-Schwarz.
-    bound = tf.sqrt(_longest(queries) * _longest(candidates))
+    bound = tf.sqrt(_max_squared_length(queries) * _max_squared_length(candidates))
     shift, numerators = tf.cond(
         bound <= _UNSHIFTED_BOUND,
         lambda: (tf.zeros_like(logits[:, :1]), tf.exp(logits)),
@@ -114,7 +116,7 @@ def _numerators(
     return shift, numerators
 
 
-def _longest(vectors: tf.Tensor) -> tf.Tensor:
-    """The largest squared length of the rows of `[n, dim]`, 0 without any."""
+def _max_squared_length(vectors: tf.Tensor) -> tf.Tensor:
+    """Returns the largest squared length of the rows of `[n, dim]`, 0 without rows."""
     squares = tf.reduce_sum(tf.square(vectors), axis=1)
     return tf.reduce_max(tf.pad(squares, [[0, 1]]))

@@ -12,13 +12,13 @@ from trainer.losses.base import LossContext, Retrieval, RetrievalLoss
 class InBatchSoftmax(RetrievalLoss):
     """Cross-entropy of the right movie among the targets of the whole batch.
 
-    The other targets are the negatives, as in `tfrs.tasks.Retrieval`. A movie is among
-    them as often as it is watched; `train.logq_correction` takes the logarithm of that
-    frequency off all logits, the right one's included (Yi et al. 2019,
-    https://doi.org/10.1145/3298689.3346996), else popular movies are scored too low.
+    The other targets are the negatives, as in `tfrs.tasks.Retrieval`. Popular movies
+    are negatives more often and would be scored too low; `train.logq_correction`
+    subtracts the logarithm of each movie's frequency from its logit, that of the target
+    included (Yi et al. 2019, https://doi.org/10.1145/3298689.3346996).
 
-    `train.uniform_negatives` movies of the whole corpus join the batch's, so that what
-    nobody watched is a negative too (Yang et al. 2020,
+    `train.uniform_negatives` adds movies that are drawn uniformly from the corpus, so
+    that movies which nobody in the batch watched are negatives too (Yang et al. 2020,
     https://doi.org/10.1145/3366424.3386195); the frequency is then that of the mixture.
 
     `train.remove_accidental_hits` leaves out negatives that are the query's own target,
@@ -36,7 +36,7 @@ class InBatchSoftmax(RetrievalLoss):
         self._seed = keras.random.SeedGenerator(config.seed)
 
     def candidate_ids(self, targets: tf.Tensor) -> tf.Tensor:
-        """Names the targets and draws the uniform negatives."""
+        """Returns the targets, and draws the uniform negatives."""
         if not self._num_uniform:
             return targets
         draws = keras.random.randint(
@@ -44,8 +44,8 @@ class InBatchSoftmax(RetrievalLoss):
         )
         return tf.concat([targets, tf.cast(draws, targets.dtype)], axis=0)
 
-    def __call__(self, retrieval: Retrieval) -> tf.Tensor:
-        """See `RetrievalLoss.__call__`."""
+    def call(self, retrieval: Retrieval) -> tf.Tensor:
+        """Computes the loss of the step: see `RetrievalLoss.call`."""
         ids, size = retrieval.candidate_ids, tf.size(retrieval.targets)
         logits = self.logits(retrieval.queries, retrieval.candidates)
         mean_logit = tf.reduce_mean(logits, axis=1)
@@ -61,8 +61,8 @@ class InBatchSoftmax(RetrievalLoss):
         return self.cross_entropy(right, negatives, mean_logit)
 
     def _log_frequency(self, size: tf.Tensor) -> tf.Tensor:
-        """How often each movie is expected among the candidates, per target, as log."""
+        """Log of how often each movie is expected among the candidates, per target."""
         uniform = self._num_uniform / self.num_movies
         extra = tf.math.divide_no_nan(uniform, tf.cast(size, tf.float32))
-        # As TFRS does; else a movie without any event would win every comparison.
+        # Clipped as in TFRS: a movie without events would have an infinite logit.
         return tf.math.log(tf.clip_by_value(self._frequency + extra, 1e-6, 1.0))

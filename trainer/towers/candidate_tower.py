@@ -1,4 +1,4 @@
-"""The candidate tower: what a movie is."""
+"""The candidate tower: embeds movies."""
 
 from __future__ import annotations
 
@@ -20,16 +20,36 @@ _YEARS_OF_A_DECADE: Final = 10
 class CandidateTower(keras.layers.Layer):
     """Embeds movies by id, genres, decade, year and title words.
 
-    The attributes' embeddings start at zero, so that each movie starts as its id alone
-    and learns what it shares with others. A movie that nobody rated has only these, and
-    the id and bias of "unknown". In training a random part of the movies is "unknown"
-    too (`model.movie_dropout`), as in DropoutNet (Volkovs et al. 2017), which teaches
-    the attributes to do without the id and "unknown" to be worth an average movie.
+    The embeddings of attributes start at zero: at first a movie is its id alone, and
+    training learns what it shares with others. A movie without ratings has only its
+    attributes, with the id and bias of the unknown movie. Training also hides the id of
+    some movies at random (`model.movie_dropout`), as in DropoutNet (Volkovs et al.
+    2017), so that attributes alone are enough to embed a movie, and the unknown movie
+    learns to be an average one.
 
     With `model.cross_layers` the features are also crossed with each other.
 
-    A tower of one's own, `--set model.candidate_tower=package.module.Class`, extends
-    this class and overrides `features`.
+    `--set model.candidate_tower=package.module.Class` selects a subclass of your own by
+    its dotted path; it usually overrides `features`. An example also embeds how many
+    words a title has:
+
+    ```python
+    import tensorflow as tf
+    from trainer.towers import CandidateTower
+
+
+    class TitleLengthTower(CandidateTower):
+        def __init__(self, context):
+            super().__init__(context)
+            self._num_words = (context.movies.title_tokens >= 0).sum(axis=1)
+            shape = (self._num_words.max() + 1, self.embedding_dim)
+            self._lengths = self.add_weight(shape, initializer="zeros", name="lengths")
+
+        def features(self, indices, ids):
+            first, *others = super().features(indices, ids)
+            lengths = tf.gather(self._num_words, indices)
+            return [first + tf.gather(self._lengths, lengths), *others]
+    ```
     """
 
     def __init__(self, context: ModelContext) -> None:
@@ -59,13 +79,13 @@ class CandidateTower(keras.layers.Layer):
         )
         self._dropout = config.movie_dropout
         self._seed = keras.random.SeedGenerator(context.seed + 3)
-        # Index of each movie as a movie of its own, or of "unknown".
-        self._known_as = np.where(
+        # Row of each movie in the id's table: its own, or that of the unknown movie.
+        self._id_rows = np.where(
             movies.is_rated, np.arange(num_rows), num_rows - 1
         ).astype(np.int32)
         self._genre_weights = movies.genre_weights.astype("float32")
         self._year_index, self._decade_index = movies.year_index, decades
-        # Flat, for most titles are much shorter than the longest.
+        # Flat, since most titles are much shorter than the longest.
         is_word = movies.title_tokens >= 0
         self._words = movies.title_tokens[is_word]
         self._word_splits = np.append(0, np.cumsum(is_word.sum(axis=1)))
@@ -93,7 +113,7 @@ class CandidateTower(keras.layers.Layer):
 
         Args:
           indices: int32 `[n]`, vocabulary indices, to look attributes up.
-          ids: int32 `[n]`, the same, but for movies that count as "unknown".
+          ids: int32 `[n]`, the same, or the unknown movie where the id is hidden.
 
         Returns:
           `[n, embedding_dim]` for each feature; a movie's embedding is their sum.
@@ -114,16 +134,16 @@ class CandidateTower(keras.layers.Layer):
 
         Args:
           indices: int32 `[n]`, vocabulary indices.
-          training: Whether some movies count as "unknown" at random.
+          training: Whether the ids of some movies are hidden at random.
 
         Returns:
-          `[n, embedding_dim + time_dim + 1]`: what the movie is; when it is watched,
-          against the query's time; and its bias, against the query's 1.
+          `[n, embedding_dim + time_dim + 1]`: the movie's embedding; its embedding of
+          time, which meets that of the query; and its bias, which meets a 1.
         """
-        ids = tf.gather(self._known_as, indices)
+        ids = tf.gather(self._id_rows, indices)
         if training and self._dropout:
             draw = keras.random.uniform(tf.shape(ids), seed=self._seed)
-            ids = tf.where(draw < self._dropout, len(self._known_as) - 1, ids)
+            ids = tf.where(draw < self._dropout, len(self._id_rows) - 1, ids)
         features = self.features(indices, ids)
         embedding = tf.add_n(features)
         if self._cross is not None:
@@ -153,8 +173,8 @@ class CandidateTower(keras.layers.Layer):
 
 
 def _decades(years: NDArray[np.int32]) -> NDArray[np.int32]:
-    """1 + the decade since 1900 of each year index, 0 where unknown.
+    """Returns 1 + decades since 1900 for each year index, 0 where unknown.
 
-    A year of few movies has little to learn from; its decade has more.
+    A year with few movies has little to learn from; its decade has more.
     """
     return np.where(years > 0, (years - 1) // _YEARS_OF_A_DECADE + 1, 0)

@@ -11,12 +11,12 @@ _RANK_FRACTION = 4
 class CrossNetwork(keras.layers.Layer):
     """Crosses all inputs with each other: `x_(l+1) = x_0 * (W_l x_l + b_l) + x_l`.
 
-    Wang et al. 2021, "DCN V2", arXiv:2008.13535, each `W` a product of two matrices of
-    rank `width / 4`. It starts as the identity.
+    Wang et al. 2021, "DCN V2", arXiv:2008.13535; each `W` is a product of two matrices
+    of rank `width / 4`. The network starts as the identity.
 
     Args:
-      num_layers: Crosses, each of which raises the highest degree by 1.
-      width: Numbers of an input.
+      num_layers: Cross layers; each raises the degree of the polynomial by 1.
+      width: Columns of the input.
     """
 
     def __init__(self, num_layers: int, width: int) -> None:

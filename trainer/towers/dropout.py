@@ -1,4 +1,4 @@
-"""Dropout that draws a byte for each value."""
+"""Dropout that draws one random byte for each value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ByteDropout(keras.layers.Layer):
     """Dropout (Srivastava et al. 2014) at a quarter of the cost of random numbers.
 
     `keras.layers.Dropout` draws a float32 for each value, which takes a tenth of a
-    whole training step here. A byte does as well where the rate is one of 256.
+    training step here. A byte is enough where the rate is a multiple of 1 / 256.
 
     Args:
       rate: Share of values to drop, rounded to 1 / 256; 255 / 256 at most.
@@ -25,7 +25,7 @@ class ByteDropout(keras.layers.Layer):
     def __init__(self, rate: float, seed: int) -> None:
         """See the class docstring."""
         super().__init__()
-        # Beyond it nothing would be left to scale up.
+        # Otherwise nothing would be left to scale up.
         self._threshold = min(round(rate * _BYTE_VALUES), _BYTE_VALUES - 1)
         self._seeds = keras.random.SeedGenerator(seed)
 

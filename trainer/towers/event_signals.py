@@ -1,4 +1,4 @@
-"""What an event tells beside its movie."""
+"""Embeds what is known of an event beside its movie: rating and gap in time."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from trainer.context import ModelContext
 
 _RATING_STEPS: Final = 2  # half stars
 _NUM_RATINGS: Final = 11  # 0 to 5 stars
-# Gaps of 1, 2, 4, ... seconds; the last holds all beyond 2^28 seconds, nine years.
+# Gaps of 1, 2, 4, ... seconds; the last bucket has all above 2^28 seconds (9 years).
 _NUM_GAPS: Final = 30
 
 
 class EventSignals(keras.layers.Layer):
-    """Embeddings of an event's rating and of the gap in time before it.
+    """Embeds an event's rating and the gap in time before it.
 
-    They are added to the movie's embedding and start at zero.
+    The result is added to the movie's embedding, and starts at zero.
     """
 
     def __init__(self, context: ModelContext) -> None:
@@ -55,7 +55,7 @@ def _rating_index(ratings: tf.Tensor) -> tf.Tensor:
 
 
 def _gap_index(timestamps: tf.Tensor) -> tf.Tensor:
-    """1 + log2 of the seconds since the event before, 0 within the same second."""
+    """Returns 1 + log2 of the seconds since the event before, 0 within a second."""
     gaps = timestamps[:, 1:] - timestamps[:, :-1]
     seconds = tf.cast(tf.maximum(tf.pad(gaps, [[0, 0], [1, 0]]), 0), tf.float32)
     doublings = tf.math.log(tf.maximum(seconds, 0.5)) / tf.math.log(2.0)

@@ -1,4 +1,4 @@
-"""The query tower: a user at a moment."""
+"""The query tower: embeds a user at a moment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trainer.towers.event_signals import EventSignals
 
 
 class Timelines(NamedTuple):
-    """The newest events of some users, oldest first, padded behind the last.
+    """The newest events of some users, oldest first, with padding after the last.
 
     Attributes:
       user_index: int32 `[batch]`, `num_users` for unknown ones.
@@ -42,8 +42,25 @@ class QueryTower(keras.layers.Layer):
     the MLP starts at zero: training begins from the plain sum and learns to correct it.
     With `model.cross_layers` the MLP reads the inputs crossed with each other.
 
-    Beside it stands an embedding of the time of the last event, in buckets: what is
-    watched changes over the years, whoever watches.
+    Further columns embed the time of the last event, in buckets, since what is watched
+    changes over the years for all users alike.
+
+    `--set model.query_tower=package.module.Class` selects a subclass of your own by its
+    dotted path. An example adds the movie of the last event to the query:
+
+    ```python
+    import tensorflow as tf
+    from trainer.towers import QueryTower
+
+
+    class LastEventTower(QueryTower):
+        def call(self, timelines, positions, training=False):
+            query = super().call(timelines, positions, training=training)
+            events = tf.pad(timelines.movies, [[0, 0], [1, 0], [0, 0]])
+            last = tf.gather_nd(events, positions)
+            others = tf.zeros_like(query[:, self.embedding_dim :])
+            return query + tf.concat([last, others], axis=1)
+    ```
     """
 
     def __init__(self, context: ModelContext) -> None:
@@ -74,7 +91,7 @@ class QueryTower(keras.layers.Layer):
             for i, size in enumerate(sizes)
         ]
         self._time_boundaries = context.time_boundaries
-        # One row more for a moment before the first event, which has no time.
+        # One more row for the position before the first event, which has no time.
         num_times = len(context.time_boundaries) + 2
         self.time = self.add_weight(
             (num_times, time_dim),
@@ -99,17 +116,17 @@ class QueryTower(keras.layers.Layer):
     def call(
         self, timelines: Timelines, positions: tf.Tensor, training: bool = False
     ) -> tf.Tensor:
-        """Embeds queries at chosen places of the timelines.
+        """Embeds queries at some positions of the timelines.
 
         Args:
           timelines: The users.
-          positions: int32 `[n, 2]`, row and place in `0 .. L`: the query is made of
-            the events before that place.
-          training: Whether to drop inputs and users.
+          positions: int32 `[n, 2]`, row and position in `0 .. L`: the query is made of
+            the events before that position.
+          training: Whether inputs and user ids are dropped at random.
 
         Returns:
-          `[n, embedding_dim + time_dim + 1]`; the last column is 1 and takes in the
-          movie's bias.
+          `[n, embedding_dim + time_dim + 1]`; the last column is 1, which the dot
+          product multiplies with the movie's bias.
         """
         events = timelines.movies
         if self._signals is not None:
@@ -127,7 +144,7 @@ class QueryTower(keras.layers.Layer):
         return tf.concat([query, time, tf.ones_like(query[:, :1])], axis=1)
 
     def _embed_users(self, timelines: Timelines, training: bool) -> tf.Tensor:
-        """Embeds users, some of them as unknown in training: `[batch, dim]`."""
+        """Embeds users, some as the unknown user in training: `[batch, dim]`."""
         index = timelines.user_index
         if training and self._user_dropout:
             draw = keras.random.uniform(tf.shape(index), seed=self._seed)
@@ -138,11 +155,11 @@ class QueryTower(keras.layers.Layer):
         return user
 
     def _embed_time(self, timelines: Timelines, positions: tf.Tensor) -> tf.Tensor:
-        """Embeds the time of the last event before each place: `[n, time_dim]`."""
+        """Embeds the time of the last event before each position: `[n, time_dim]`."""
         boundaries = tf.constant(self._time_boundaries, tf.int64)
-        row, place = positions[:, 0], positions[:, 1]
-        last = tf.stack([row, tf.maximum(place - 1, 0)], axis=1)
+        row, position = positions[:, 0], positions[:, 1]
+        last = tf.stack([row, tf.maximum(position - 1, 0)], axis=1)
         time = tf.gather_nd(timelines.timestamps, last)
         bucket = tf.searchsorted(boundaries, time, side="right")
         unknown = len(self._time_boundaries) + 1
-        return tf.gather(self.time, tf.where(place > 0, bucket, unknown))
+        return tf.gather(self.time, tf.where(position > 0, bucket, unknown))
