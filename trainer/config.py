@@ -36,35 +36,39 @@ Count = Annotated[int, Field(ge=0)]
 class ModelConfig:
     """The two towers.
 
+    An experimental option is tested, but no preset, benchmark or page uses it, and it
+    may change.
+
     Attributes:
-      embedding_dim: Width of an embedding of a user or a movie.
-      history_encoder: What reads the timeline: "pool", "gru", "attention", "bag" (only
+      embedding_dim: Width of the embedding of a user or a movie.
+      history_encoder: How the timeline is read: "pool", "gru", "attention", "bag" (only
         for the random split), "none", or the dotted path of a `HistoryEncoder`.
-      recency_decays: Weights of an event relative to the next newer one, one for each
-        recency-weighted pool of "pool".
-      encoder_layers: Layers of "gru", blocks of "attention".
-      encoder_heads: Heads of "attention".
-      encoder_dropout: Dropout rate inside "attention".
-      event_features: What is read of an event beside its movie: its rating, the gap in
-        time before it.
+      recency_decays: For "pool": one recency-weighted sum for each; the weight of an
+        event relative to the next newer one.
+      encoder_layers: Layers of "gru", or blocks of "attention". Experimental.
+      encoder_heads: Attention heads of "attention". Experimental.
+      encoder_dropout: Dropout rate inside "attention". Experimental.
+      event_features: What is read of an event beside its movie: its rating, and the gap
+        in time before it.
       user_attributes: Whether age, gender and occupation are read.
       movie_features: What a movie is embedded by.
-      title_tokens: Title words with an embedding (the most frequent); 0 for none.
-      item_bias: Whether a movie has a bias, as one number of the dot product.
-      time_dim: Numbers of the dot product that tell when a movie is watched, against
-        the time of the user's last event; 0 for none.
-      time_buckets: Periods of equally many events into which time is cut for that.
-      hidden_units: Width of the query tower's hidden layer; 0 for the plain sum.
+      title_tokens: How many title words have an embedding (the most frequent); 0 for
+        none.
+      item_bias: Whether each movie has a bias, as one column of the dot product.
+      time_dim: Columns of the dot product that match a movie with the time of the
+        user's last event; 0 for none.
+      time_buckets: Periods of equally many events into which `time_dim` divides time.
+        Experimental.
+      hidden_units: Width of the query tower's hidden layer; 0 for none.
       cross_layers: Cross layers (DCN v2) in both towers; 0 for none.
       dropout: Dropout rate of the query tower's inputs.
-      user_dropout: Rate at which training hides who the user is, so that the model
-        learns to serve users it has never seen by their history alone.
-      movie_dropout: Rate at which training hides which movie a movie is, so that the
-        model learns to place by its attributes one that nobody has rated yet.
-      unrated_movies: How movies of the corpus without ratings are embedded for serving:
-        "regression", from rated movies of like attributes; "tower", as the candidate
-        tower embeds their attributes; or "auto", the second with a candidate tower of
-        one's own and else the first.
+      user_dropout: Rate at which training hides the user's id, so that the model learns
+        to serve new users by their history.
+      movie_dropout: Rate at which training hides a movie's id, so that the model learns
+        to embed movies without ratings by their attributes.
+      unrated_movies: How movies without ratings are embedded for serving: "regression",
+        from rated movies with similar attributes; "tower", by the candidate tower; or
+        "auto", which is "tower" with a custom candidate tower and else "regression".
       query_tower: "default", or the dotted path of a `QueryTower`.
       candidate_tower: "default", or the dotted path of a `CandidateTower`.
     """
@@ -111,36 +115,43 @@ class ModelConfig:
 class TrainConfig:
     """How the towers are trained.
 
+    An experimental option is tested, but no preset, benchmark or page uses it, and it
+    may change.
+
     Attributes:
       loss: "full_softmax" over the corpus, "sampled_softmax" over a sample of it,
-        "in_batch_softmax" over the batch's targets, "auto" (the first up to 4,096
-        movies, else the second), or the dotted path of a `RetrievalLoss`.
-      loss_reduction: Whether a step's loss is the mean or the sum over its targets.
-      temperature: What scores are divided by before the softmax.
-      label_smoothing: Share of the right label that is spread over all candidates.
-      num_negatives: Movies in a sample of "sampled_softmax".
-      uniform_negatives: Movies of the whole corpus that join those of the batch.
-      hard_negatives: How many negatives, the best scored, count for each target; 0 for
-        all.
-      logq_correction: Whether "in_batch_softmax" is corrected for popularity.
+        "in_batch_softmax" over the targets of the batch, "auto" (the first for up to
+        4,096 movies, else the second), or the dotted path of a `RetrievalLoss`.
+      loss_reduction: Whether the loss of a step is the mean or the sum over targets.
+      temperature: Scores are divided by it before the softmax.
+      label_smoothing: Share of the label that is spread over all candidates.
+      num_negatives: Size of the sample of "sampled_softmax".
+      uniform_negatives: For "in_batch_softmax": further negatives, drawn uniformly from
+        the corpus.
+      hard_negatives: How many negatives, those with the highest scores, count for each
+        target; 0 for all.
+      logq_correction: Whether "in_batch_softmax" corrects for how often a movie is a
+        negative.
       remove_accidental_hits: Whether "in_batch_softmax" leaves out negatives that are
-        the right movie.
-      rating_weight: Weight of predicting ratings beside retrieval; 0 for none.
-      self_supervised_weight: Weight of telling two masked views of a timeline from
-        those of others; 0 for none.
-      optimizer: "adam", "adamw", "adagrad", "sgd", or the dotted path of a Keras one.
+        the target's movie.
+      rating_weight: Weight of the auxiliary loss that predicts ratings; 0 for none.
+      self_supervised_weight: Weight of the auxiliary loss that contrasts two masked
+        views of a timeline with those of others; 0 for none.
+      optimizer: "adam", "adamw", "adagrad", "sgd", or the dotted path of a Keras
+        optimizer.
       learning_rate: Learning rate at the start.
-      learning_rate_schedule: Whether it falls along a cosine, to a twentieth.
+      learning_rate_schedule: "cosine" lets it fall to a twentieth, "constant" keeps it.
       weight_decay: Decoupled weight decay of a step, relative to the learning rate.
-      epochs: Passes over the train split at most.
-      batch_size: Windows (not events) per step.
-      validation_queries: Users at most whose last training event is kept from training
-        to validate on; 0 for no validation. Each costs training its newest event.
-      patience: Epochs without a better recall@10 of these, after which training stops;
-        None to go on. The best epoch's weights are kept in any case.
-      precision: Numbers that the towers compute with; weights are float32 always.
-        "auto" takes mixed_float16 on a GPU that is fast at it, else float32.
-      seed: Seed of initial weights, shuffling, dropout and draws.
+        Experimental.
+      epochs: Maximum number of passes over the train split.
+      batch_size: Windows (not events) per step, on all devices together.
+      validation_queries: Maximum number of users whose last training event is held out
+        for validation; 0 for no validation. These events are not trained on.
+      patience: Training stops after so many epochs without a better recall@10 on these
+        queries; None to train all epochs. The best weights are kept in any case.
+      precision: Numeric precision of computation; weights are always float32. "auto" is
+        mixed_float16 on a GPU with tensor cores, and else float32.
+      seed: Seed of initial weights, shuffling, dropout and sampling.
     """
 
     loss: ClassName = "auto"

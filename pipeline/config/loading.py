@@ -31,7 +31,6 @@ from components.evaluator import config as evaluator_config
 from pipeline.config import PipelineConfig
 from pipeline.config.yaml_layers import KeyPath, Layer, parse_assignment, read_layer
 from trainer.errors import UsageError
-from trainer.tuning import config as tuning_config
 
 _ADAPTER = TypeAdapter(PipelineConfig)
 _ENTRY_DEPTH = 3  # section.field.entry: one entry of a mapping field
@@ -136,14 +135,14 @@ def _explain(details: ErrorDetails, layer: Layer) -> tuple[str, str]:
     match details["type"]:
         case "unexpected_keyword_argument":
             return f"There is no key {key!r}{where}", _suggestion(path)
-        case tuning_config.REMEDIED:
-            return f"{details['msg']}{where}", details["ctx"]["remedy"]
         case evaluator_config.UNKNOWN_METRIC:
             return f"{key!r}{where} is not a metric for this threshold", details["ctx"][
                 "remedy"
             ]
         case "value_error":  # from a validator of ours, which names the keys itself
-            return f"{details['ctx']['error']}{where}", "Change one of these values."
+            error = details["ctx"]["error"]
+            remedy = getattr(error, "remedy", "Change one of these values.")
+            return f"{error}{where}", remedy
     allowed = _allowed(details["msg"])
     if details["loc"][-1:] == ("[key]",):
         return f"There is no entry {key!r}{where}: it {allowed}", "Rename it."

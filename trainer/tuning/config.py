@@ -16,7 +16,6 @@ from pydantic import (
     model_validator,
 )
 from pydantic.dataclasses import dataclass
-from pydantic_core import PydanticCustomError
 
 from trainer.config import (
     FROZEN,
@@ -27,26 +26,37 @@ from trainer.config import (
 )
 
 _SECTIONS: Final[dict[str, type]] = {"model": ModelConfig, "train": TrainConfig}
-# Key -> why no trial may change it.
+# Keys that cannot be tuned, and why.
 _FIXED: Final = {
-    "model.title_tokens": "Transform makes that vocabulary before the search begins",
-    "train.validation_queries": "all trials must be compared by the same queries",
-    "train.seed": "all trials must be compared by the same queries",
+    "model.title_tokens": "Transform has made that vocabulary before the search starts",
+    "train.validation_queries": "all trials must be compared on the same queries",
+    "train.seed": "all trials must be compared on the same queries",
 }
 _EPOCHS: Final = "train.epochs"
-# The type of the errors whose message and remedy are told as they are.
-REMEDIED: Final = "remedied"
+
+
+class SearchSpaceError(ValueError):
+    """A value of `tune.space` is wrong.
+
+    Attributes:
+      remedy: How to fix it, as a sentence.
+    """
+
+    def __init__(self, message: str, remedy: str) -> None:
+        """Puts the key into the message."""
+        super().__init__(f"tune.space: {message}")
+        self.remedy = remedy
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
 class Dimension:
-    """What a hyperparameter may be: one of `values`, or between `min` and `max`.
+    """The allowed values of a hyperparameter: `values`, or from `min` to `max`.
 
     Attributes:
-      values: What there is to choose from.
+      values: The values to choose from.
       min: Smallest value.
       max: Largest value.
-      log: Whether equal factors, not equal differences, are equally likely.
+      log: Whether to sample the logarithm of the value uniformly.
     """
 
     values: tuple[Any, ...] = ()
@@ -71,29 +81,30 @@ def _default_space() -> Mapping[str, Dimension]:
 
 
 def _choice(default: Any, *values: Any) -> Dimension:
-    """The values and the default, which a search must be able to begin with."""
+    """Adds the default to the values, so that the first trial can be the default."""
     return Dimension(values=(default, *(v for v in values if v != default)))
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
 class TuneConfig:
-    """The search for hyperparameters, before training.
+    """The hyperparameter search before training.
 
-    A trial trains a model as the Trainer would and is judged by the recall@10 of the
-    validation slice of the train split; the eval split is never read.
+    A trial trains a model as the Trainer would and measures recall@10 on the validation
+    slice of the train split. The eval split is never read.
 
     Attributes:
       enabled: Whether the pipeline has the step Tuner, whose best values the Trainer
-        takes in place of those of `model` and `train`.
-      algorithm: How KerasTuner draws the next trial: "random", "bayesian" (a Gaussian
-        process, which pays beyond three times as many trials as keys) or "hyperband"
-        (many trials of few epochs, of which the best go on).
-      trials: Models to train at most. The first is the configuration as it is, where
-        the space holds it.
-      epochs: Epochs of a trial at most, of which a learning-rate schedule runs its
-        whole course; None for those of `train.epochs`.
-      max_seconds: Time after which no further trial begins; None for no limit.
-      space: Key of `model` or `train`, such as `train.learning_rate` -> what it may be.
+        uses instead of those of `model` and `train`.
+      algorithm: How KerasTuner chooses the next trial: "random"; "bayesian", a Gaussian
+        process, which needs more than three times as many trials as keys to be better;
+        or "hyperband", many trials of few epochs, of which the best are trained longer.
+      trials: Maximum number of trials. The first is the configuration as it is, unless
+        it is outside the space.
+      epochs: Maximum number of epochs of a trial, over which the learning-rate schedule
+        runs in full; None for `train.epochs`.
+      max_seconds: No trial starts after this time; None for no limit.
+      space: Key of `model` or `train`, such as `train.learning_rate`, to its allowed
+        values.
     """
 
     enabled: bool = False
@@ -107,7 +118,9 @@ class TuneConfig:
     @classmethod
     def _check_space(cls, space: Mapping[str, Dimension]) -> Mapping[str, Dimension]:
         if not space:
-            raise _error("tune.space is empty", "Name a key, or leave tune.space out.")
+            raise SearchSpaceError(
+                "it is empty", "Add a key, or remove tune.space to use the default."
+            )
         for key, dimension in space.items():
             _check_key(key)
             _check_shape(key, dimension)
@@ -119,7 +132,7 @@ class TuneConfig:
     def _check_epochs(self) -> TuneConfig:
         if _EPOCHS in self.space and (self.epochs or self.algorithm == "hyperband"):
             other = "tune.epochs" if self.epochs else "tune.algorithm hyperband"
-            raise ValueError(f"tune.space has {_EPOCHS}, which {other} sets too")
+            raise ValueError(f"tune.space has {_EPOCHS}, which {other} also sets")
         return self
 
 
@@ -139,50 +152,45 @@ class TunerConfig:
 def _check_key(key: str) -> None:
     section, _, field = key.partition(".")
     if key in _FIXED:
-        raise _error(f"tune.space: {key} cannot be tuned: {_FIXED[key]}", "Remove it.")
+        raise SearchSpaceError(f"{key} cannot be tuned: {_FIXED[key]}", "Remove it.")
     names = [
         f"{name}.{known}" for name, kind in _SECTIONS.items() for known in _hints(kind)
     ]
     if section not in _SECTIONS or field not in _hints(_SECTIONS[section]):
         near = difflib.get_close_matches(key, names, n=1)
         remedy = f"Did you mean {near[0]}?" if near else f"Allowed: {', '.join(names)}."
-        raise _error(f"tune.space: there is no key {key!r}", remedy)
+        raise SearchSpaceError(f"there is no key {key!r}", remedy)
 
 
 def _check_shape(key: str, dimension: Dimension) -> None:
-    """Either values or a range, which has an inside."""
+    """Checks that there are either distinct values or a non-empty range."""
     low, high = dimension.min, dimension.max
-    remedy = (
-        "Write {values: [a, b]} or {min: a, max: b}; the latter may have log: true."
-    )
+    remedy = "Write {values: [a, b]}, {min: a, max: b} or {min: a, max: b, log: true}."
     if bool(dimension.values) == (low is not None or high is not None):
-        raise _error(f"tune.space: {key} needs either values or min and max", remedy)
+        raise SearchSpaceError(f"{key} needs either values or min and max", remedy)
     if dimension.values:
         texts = [json.dumps(value, sort_keys=True) for value in dimension.values]
         if len(set(texts)) < len(texts):
-            raise _error(f"tune.space: {key} has a value twice", "Delete one.")
+            raise SearchSpaceError(f"{key} has a value twice", "Remove one.")
         if dimension.log:
-            raise _error(
-                f"tune.space: {key} has values, which log does not fit", remedy
-            )
+            raise SearchSpaceError(f"{key} has log: true without min and max", remedy)
         return
     if low is None or high is None:
-        raise _error(f"tune.space: {key} has only one of min and max", remedy)
+        raise SearchSpaceError(f"{key} has only one of min and max", remedy)
     if low >= high:
-        raise _error(
-            f"tune.space: {key} has min {low}, which is not below max {high}",
+        raise SearchSpaceError(
+            f"{key} has min {low}, which is not below max {high}",
             "Swap them, or write {values: [a]} for one value.",
         )
     if dimension.log and low <= 0:
-        raise _error(
-            f"tune.space: {key} has log: true and min {low}, whose logarithm there is "
-            "not",
-            "Raise min above 0 or leave out log.",
+        raise SearchSpaceError(
+            f"{key} has log: true and min {low}, but log needs a min above 0",
+            "Raise min, or remove log: true.",
         )
 
 
 def _values(dimension: Dimension) -> Iterator[tuple[str, Any]]:
-    """Yields all that is said of a dimension, and where."""
+    """Yields each value of a dimension, after the name of its field."""
     if dimension.values:
         yield from (("values", value) for value in dimension.values)
     else:
@@ -190,7 +198,7 @@ def _values(dimension: Dimension) -> Iterator[tuple[str, Any]]:
 
 
 def _check_value(key: str, name: str, value: Any) -> None:
-    """Raises where the configuration would not take the value under that key."""
+    """Checks that the configuration allows the value under that key."""
     section, _, field = key.partition(".")
     try:
         _adapter(_SECTIONS[section], field).validate_json(
@@ -198,8 +206,8 @@ def _check_value(key: str, name: str, value: Any) -> None:
         )
     except ValidationError as error:
         reason = error.errors()[0]["msg"].replace("Input should", "must", 1)
-        raise _error(
-            f"tune.space: {key} has {json.dumps(value)} under {name}, but it {reason}",
+        raise SearchSpaceError(
+            f"{key} has {json.dumps(value)} under {name}, but it {reason}",
             "Change its value.",
         ) from error
 
@@ -212,10 +220,3 @@ def _hints(section: type) -> dict[str, Any]:
 @functools.cache
 def _adapter(section: type, field: str) -> TypeAdapter[Any]:
     return TypeAdapter(_hints(section)[field])
-
-
-def _error(message: str, remedy: str) -> PydanticCustomError:
-    # As values, for braces in the template itself would stand for some.
-    return PydanticCustomError(
-        REMEDIED, "{message}", {"message": message, "remedy": remedy}
-    )
