@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from tests.fixtures import small_model as small
-from tests.trainer.test_model import make_model
 from trainer import features as f
 from trainer.checkpoints import checkpoint_folder
 from trainer.fitting import fit
@@ -31,7 +30,7 @@ def fitted(folder: Path) -> tuple[TwoTowerModel, FitReport]:
     windows = make_windows(columns, small.WINDOW_LENGTH)
     train, validation = hold_out_newest(windows, columns[f.WINDOW_INDEX], 6, seed=1)
     # Dropout and negatives are drawn, so that the state of their generators counts.
-    model = make_model("sampled_softmax")
+    model = small.make_model("sampled_softmax")
     settings = small.train_config(loss="sampled_softmax", epochs=EPOCHS)
     state = str(folder / "checkpoints" / "key")
     log_dir = str(folder / "log")

@@ -1,4 +1,4 @@
-"""What is said of movies that nobody has rated."""
+"""Cold start: how movies without ratings are embedded."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.fixtures import small_model as small
-from trainer import cold_start as unrated
-from trainer.cold_start import _missing_odds, _regress, embed_corpus, similarity
+from trainer import cold_start
+from trainer.cold_start import _logit_correction, _regress, embed_corpus, similarity
 from trainer.context import CandidateFeatures
 from trainer.losses import LossContext, make_loss
 from trainer.model import TwoTowerModel
@@ -36,7 +36,7 @@ def features(is_rated: np.ndarray | None = None) -> CandidateFeatures:
 
 
 def planted() -> np.ndarray:
-    """Ids that say what the genre and the year say: `[NUM_MOVIES + 1, dim]`."""
+    """Id embeddings that follow from genre and year: `[NUM_MOVIES + 1, dim]`."""
     rng = np.random.default_rng(1)
     of_genre = rng.normal(size=(NUM_GENRES, small.MODEL.embedding_dim))
     movie = np.arange(NUM_MOVIES)
@@ -46,7 +46,7 @@ def planted() -> np.ndarray:
 
 
 def trained(movies: CandidateFeatures) -> TwoTowerModel:
-    """A model whose ids are planted, as if training had found them."""
+    """A model with the planted ids, as if training had found them."""
     keras.utils.set_random_seed(1)
     context = small.context(time_dim=0)._replace(movies=movies)
     counts = movies.is_rated[:-1].astype(int)
@@ -65,17 +65,17 @@ def embedded(
     return embed_corpus(trained(movies), movies, small.train_columns(), config)
 
 
-def test_an_unrated_movie_is_foretold_from_those_like_it() -> None:
+def test_an_unrated_movie_is_predicted_from_similar_ones() -> None:
     truth = planted()
     embeddings = embedded(features())[:, : truth.shape[1]]
     spread = np.abs(truth[UNRATED] - truth.mean(axis=0)).mean()
     assert np.abs(embeddings[UNRATED] - truth[UNRATED]).mean() < 0.25 * spread
-    # The tower itself knows no more than that they are unknown.
+    # The tower embeds all of them as the unknown movie.
     own = np.asarray(trained(features()).embed_all_movies())[UNRATED]
     assert (own == own[0]).all()
 
 
-def test_what_is_rated_stays_as_the_tower_embeds_it() -> None:
+def test_rated_movies_keep_the_embeddings_of_the_tower() -> None:
     own = np.asarray(trained(features()).embed_all_movies())
     others = np.setdiff1d(np.arange(NUM_MOVIES + 1), UNRATED)
     np.testing.assert_array_equal(embedded(features())[others], own[others])
@@ -92,7 +92,7 @@ def test_what_is_rated_stays_as_the_tower_embeds_it() -> None:
         (60, {}),
     ],
 )
-def test_the_tower_has_the_word_where_nothing_is_foretold(
+def test_the_tower_embeds_all_movies_without_the_regression(
     num_rated: int, changes: dict[str, Any]
 ) -> None:
     movies = features(np.arange(NUM_MOVIES) < num_rated)
@@ -102,14 +102,14 @@ def test_the_tower_has_the_word_where_nothing_is_foretold(
     np.testing.assert_array_equal(embedded(movies, **changes), own)
 
 
-def test_a_tower_of_ones_own_can_be_overruled() -> None:
+def test_the_regression_can_be_chosen_with_a_custom_tower() -> None:
     changes = {"candidate_tower": "mine.Tower", "unrated_movies": "regression"}
     np.testing.assert_array_equal(embedded(features(), **changes), embedded(features()))
 
 
-def test_a_part_of_a_large_corpus_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_of_a_large_corpus_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = embedded(features())
-    monkeypatch.setattr(unrated, "_MOST_RATED", 40)
+    monkeypatch.setattr(cold_start, "_MAX_RATED", 40)
     part = embedded(features())
     others = np.setdiff1d(np.arange(NUM_MOVIES + 1), UNRATED)
     np.testing.assert_array_equal(part[others], whole[others])
@@ -120,12 +120,12 @@ def test_a_part_of_a_large_corpus_is_enough(monkeypatch: pytest.MonkeyPatch) -> 
     assert error < 0.5 * spread
 
 
-def test_unrated_movies_are_embedded_in_portions(
+def test_unrated_movies_are_embedded_in_chunks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     movies = features(np.arange(NUM_MOVIES) < 25)
     whole = embedded(movies)
-    monkeypatch.setattr(unrated, "_PORTION", 4)
+    monkeypatch.setattr(cold_start, "_CHUNK", 4)
     np.testing.assert_allclose(embedded(movies), whole, rtol=1e-6)
 
 
@@ -139,7 +139,7 @@ def test_only_the_configured_attributes_are_read() -> None:
 
 
 @pytest.mark.parametrize("name", ["year", "decade"])
-def test_an_unknown_year_is_like_no_other(name: str) -> None:
+def test_an_unknown_year_is_similar_to_no_other(name: str) -> None:
     movies = features()
     movies.year_index[:2] = 0
     years = similarity(movies, {name}, np.arange(4), np.arange(4, 9))
@@ -175,9 +175,9 @@ def test_predictions_take_the_share_of_the_softmax_that_the_movies_have() -> Non
     rng = np.random.default_rng(3)
     known = np.append(rng.normal(size=(30, 5)), rng.normal(size=(30, 1)), axis=1)
     queries = np.append(rng.normal(size=(1, 5)), [[1.0]], axis=1)
-    foretold = known / 2
-    foretold[:, -1] += _missing_odds(queries, known, foretold)
-    totals = [np.exp(queries @ part.T).sum() for part in (known, foretold)]
+    predicted = known / 2
+    predicted[:, -1] += _logit_correction(queries, known, predicted)
+    totals = [np.exp(queries @ part.T).sum() for part in (known, predicted)]
     assert totals[0] == pytest.approx(totals[1])
 
 

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.trainer.test_fitting import fitted, found
-from tests.trainer.test_model import batch, make_model
+from tests.fixtures import small_model as small
 from trainer.devices import Cluster, precision, read_cluster
 from trainer.errors import UserError
 
@@ -21,21 +20,21 @@ def test_half_precision_learns_the_same_and_does_not_outlive_the_model(
     name: str, tmp_path: Path
 ) -> None:
     with precision(name):
-        model = make_model()
+        model = small.make_model()
     assert keras.mixed_precision.dtype_policy().name == "float32"
-    result = model(batch())
+    result = model(small.batch())
     assert result.queries.dtype == name.removeprefix("mixed_")
     assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
     assert model.total_loss(result).dtype == tf.float32
-    report = fitted(model, tmp_path)
+    report = small.fitted(model, tmp_path)
     assert np.isfinite(report.loss).all()
-    assert found(model) > 0.8
+    assert small.top_hit_rate(model) > 0.8
 
 
 def test_without_a_gpu_the_automatic_precision_is_the_usual_one() -> None:
     with precision("auto"):
-        model = make_model()
-    assert model(batch()).queries.dtype == tf.float32
+        model = small.make_model()
+    assert model(small.batch()).queries.dtype == tf.float32
 
 
 WORKERS = {"worker": ["a:1", "b:1"]}

@@ -96,7 +96,7 @@ def test_the_partition_needs_its_shift() -> None:
     np.testing.assert_array_equal(log_partition(queries, candidates), [1000, -1000])
 
 
-def test_what_nobody_has_rated_is_no_candidate() -> None:
+def test_movies_without_ratings_are_no_candidates() -> None:
     counts = np.where(COUNTS > 2, COUNTS, 0)
     assert make("full_softmax", counts).candidate_ids(None).numpy().tolist() == [
         *range(7)
@@ -198,13 +198,13 @@ def test_uniform_negatives_join_the_batch_and_its_frequencies() -> None:
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_large_scores_are_no_overflow(name: str) -> None:
+def test_large_scores_do_not_overflow(name: str) -> None:
     loss = make(name)
     assert np.isfinite(loss(retrieval(loss, scale=1e4)))
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_a_batch_without_targets_costs_nothing(name: str) -> None:
+def test_the_loss_of_a_batch_without_targets_is_zero(name: str) -> None:
     loss = make(name)
     targets, nothing = tf.zeros([0], tf.int32), tf.zeros([0, DIM])
     ids = loss.candidate_ids(targets)
@@ -220,11 +220,11 @@ def test_the_choice_goes_by_the_size_of_the_corpus() -> None:
     assert isinstance(make("in_batch_softmax", np.ones(9)), InBatchSoftmax)
 
 
-def test_a_loss_of_ones_own_is_found_by_its_path() -> None:
+def test_a_custom_loss_is_found_by_its_dotted_path() -> None:
     own = make("trainer.losses.full_softmax.FullSoftmax")
     assert isinstance(own, FullSoftmax)
     with pytest.raises(
-        UserError, match="train.loss is 'focal', which is none of full_"
+        UserError, match="train.loss is 'focal', which is not one of full_"
     ):
         make("focal")
     with pytest.raises(

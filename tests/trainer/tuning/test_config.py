@@ -46,7 +46,7 @@ def test_a_space_is_read_as_it_is_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (
             "{train.learning_rat: {min: 0.1, max: 0.2}}",
@@ -63,7 +63,7 @@ def test_a_space_is_read_as_it_is_written() -> None:
         ("{train.dropout: 3}", "tune.space.train.dropout is 3"),
         (
             "{model.dropout: {min: 0, max: 0.5, log: true}}",
-            "whose logarithm there is no",
+            "log needs a min above 0",
         ),
         (
             "{model.dropout: {min: 0, max: 1.5}}",
@@ -79,7 +79,10 @@ def test_a_space_is_read_as_it_is_written() -> None:
         ),
         ("{train.batch_size: {values: [16, 16]}}", "has a value twice"),
         ("{train.batch_size: {values: [1], max: 2}}", "either values or min and max"),
-        ("{train.batch_size: {values: [1], log: true}}", "which log does not fit"),
+        (
+            "{train.batch_size: {values: [1], log: true}}",
+            "has log: true without min and max",
+        ),
         (
             "{model.item_bias: {min: 0, max: 1}}",
             "0 under min, but it must be a valid b",
@@ -88,25 +91,25 @@ def test_a_space_is_read_as_it_is_written() -> None:
             "{model.recency_decays: {values: [[0.5, 2]]}}",
             "[0.5, 2] under values, but i",
         ),
-        ("{model.title_tokens: {values: [10]}}", "Transform makes that vocabulary"),
-        ("{train.validation_queries: {values: [10]}}", "compared by the same queries"),
+        ("{model.title_tokens: {values: [10]}}", "Transform has made that vocabulary"),
+        ("{train.validation_queries: {values: [10]}}", "compared on the same queries"),
         ("{train.learning_rate: {low: 1}}", "no key 'tune.space.train.learning_rate.l"),
-        ("{}", "tune.space is empty"),
+        ("{}", "tune.space: it is empty"),
     ],
 )
-def test_what_a_trial_could_not_take_is_refused(text: str, told: str) -> None:
+def test_what_a_trial_cannot_use_is_refused(text: str, message: str) -> None:
     with pytest.raises(UsageError) as error:
         space(text)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "--set tune.space=" in str(error.value)
     assert error.value.remedy
 
 
 @pytest.mark.parametrize("other", ["tune.epochs=3", "tune.algorithm=hyperband"])
-def test_epochs_are_said_once(other: str) -> None:
+def test_epochs_are_set_in_one_place_only(other: str) -> None:
     epochs = "tune.space={train.epochs: {min: 3, max: 9}}"
     assert load((), [epochs]).tune.epochs is None
-    with pytest.raises(UsageError, match=r"train\.epochs, which tune\.\w+ .*sets too"):
+    with pytest.raises(UsageError, match=r"train\.epochs, which tune\.\w+ .*also sets"):
         load((), [epochs, other])
 
 

@@ -15,7 +15,6 @@ from trainer.config import from_json, to_json
 from trainer.errors import UserError
 from trainer.progress import LOGGER
 from trainer.tuning.config import Dimension, TuneConfig, TunerConfig
-from trainer.tuning.search_space import configured_point, hyperparameters
 from trainer.tuning.tuner import RetrievalTuner, tuner_fn
 
 pytestmark = pytest.mark.slow  # every search trains several models
@@ -120,33 +119,3 @@ def test_without_validation_there_is_no_search() -> None:
     config = tuner_config(TuneConfig(space=RATES), validation_queries=0)
     with pytest.raises(UserError, match=r"validation_queries is 0"):
         tuner_fn(SimpleNamespace(custom_config=to_json(config)))
-
-
-def test_a_space_becomes_hyperparameters() -> None:
-    space = {
-        "train.batch_size": Dimension(min=8, max=64, log=True),
-        "model.dropout": Dimension(min=0.0, max=0.5),
-        "train.patience": Dimension(values=(None, 3)),
-    }
-    declared = hyperparameters(space)
-    kinds = {hp.name: type(hp).__name__ for hp in declared.space}
-    assert kinds == {
-        "train.batch_size": "Int",
-        "model.dropout": "Float",
-        "train.patience": "Choice",
-    }
-    assert declared.space[0].sampling == "log"
-
-
-def test_a_configuration_outside_the_space_is_no_trial() -> None:
-    config = small.trainer_config(train=small.train_config(batch_size=4, patience=None))
-    inside = {"train.batch_size": Dimension(min=4, max=8)}
-    outside = {"train.batch_size": Dimension(min=5, max=8)}
-    null = {"train.patience": Dimension(values=(None, 3))}
-    decays = {"model.recency_decays": Dimension(values=([0.5, 0.8], [0.9]))}
-    assert configured_point({**inside, **null, **decays}, config) == {
-        "train.batch_size": 4,
-        "train.patience": "null",
-        "model.recency_decays": "[0.5, 0.8]",
-    }
-    assert configured_point(outside, config) is None
