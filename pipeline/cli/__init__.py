@@ -16,7 +16,7 @@ from trainer.errors import UsageError, UserError
 _INTERRUPT_EXIT: Final = 130  # 128 + SIGINT, as shells do
 
 # Name -> line in `two-tower --help`. `pipeline/cli/<name>.py` defines `<name>`.
-_COMMANDS: Final = {
+COMMANDS: Final = {
     "run": "Train, evaluate and push a model; unchanged steps are cached.",
     "tune": "Search for better hyperparameters, on the train split alone.",
     "recommend": "Ask the newest pushed model what a user should watch next.",
@@ -48,10 +48,10 @@ class _LazyGroup(click.Group):
     """Imports a command when it is called, not when it is listed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"{__name__}.{cmd_name}")
         return cast(click.Command, getattr(module, cmd_name))
@@ -60,7 +60,7 @@ class _LazyGroup(click.Group):
         self, ctx: click.Context, formatter: click.HelpFormatter
     ) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+            formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

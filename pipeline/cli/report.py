@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from pipeline.cli.options import json_option, workspace_option
-from pipeline.cli.tables import print_json
+from pipeline.cli.tables import make_console, print_facts, print_json
 from trainer.errors import UserError
 
 _WHY_NO_PAGE: Final = {
@@ -45,10 +45,8 @@ def report(run: str, opens: bool, as_json: bool, workspace: Path) -> None:
             f"The run {record.run_id} has no report: {reason}",
             "`two-tower runs` lists the state of every run.",
         )
-    blessed, reasons = (
-        record.evaluation.get("blessed"),
-        record.evaluation.get("reasons"),
-    )
+    blessed = record.evaluation.get("blessed")
+    reasons = record.evaluation.get("reasons") or []
     if as_json:
         print_json(
             {
@@ -56,15 +54,17 @@ def report(run: str, opens: bool, as_json: bool, workspace: Path) -> None:
                 "report": str(page),
                 "blessed": blessed,
                 "version": record.version,
-                "reasons": reasons or [],
+                "reasons": reasons,
             }
         )
     else:
-        click.echo(f"Run      {record.run_id}")
-        click.echo(f"Blessed  {'yes' if blessed else 'no'}")
-        for reason in reasons or []:
-            click.echo(f"         {reason}")
-        click.echo(f"Pushed   {record.version or 'nothing'}")
-        click.echo(f"Report   {page}")
+        facts = [
+            ("Run", record.run_id),
+            ("Blessed", "yes" if blessed else "no"),
+            *(("", reason) for reason in reasons),
+            ("Pushed", record.version or "nothing"),
+            ("Report", str(page)),
+        ]
+        print_facts(make_console(), facts)
     if opens:
         webbrowser.open(page.as_uri())

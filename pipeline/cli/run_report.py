@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline.cli.run_view import RunView
-from pipeline.cli.tables import make_console, number, print_table
+from pipeline.cli.tables import make_console, number, print_facts, print_table
 from pipeline.local.session import FinishedRun, RunRequest, run_pipeline
 from pipeline.runs.summary import Metrics, Summary
 from pipeline.runs.workspace import DEFAULT_ROOT, Workspace
@@ -56,13 +56,6 @@ def report(console: Console, run: FinishedRun, reporter: Reporter) -> int:
         return 1
     reporter(console, run)
     return 0
-
-
-def print_facts(console: Console, facts: Iterable[tuple[str, str]]) -> None:
-    """Prints a line for each label and value."""
-    for label, value in facts:
-        text = Text.assemble((f"{label:<9}", "bold"), value)
-        console.print(text, soft_wrap=True, highlight=False)
 
 
 def _report_failure(run: FinishedRun) -> None:

@@ -1,4 +1,4 @@
-"""Tables, drawn by rich, and JSON on standard output."""
+"""Prints tables, labelled values and JSON."""
 
 from __future__ import annotations
 
@@ -58,6 +58,15 @@ def _folded(cell: Text) -> Text:
     """The cell, wrapped where a terminal is too narrow, and never truncated."""
     cell.overflow = "fold"
     return cell
+
+
+def print_facts(console: Console, facts: Iterable[tuple[str, str]]) -> None:
+    """Prints a line for each label and value."""
+    from rich.text import Text
+
+    for label, value in facts:
+        text = Text.assemble((f"{label:<9}", "bold"), value)
+        console.print(text, soft_wrap=True, highlight=False)
 
 
 def print_json(content: Any) -> None:

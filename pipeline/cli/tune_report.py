@@ -13,8 +13,8 @@ from rich.console import Console
 
 from pipeline.atomic_files import write_text
 from pipeline.cli.options import ConfigOptions
-from pipeline.cli.run_report import print_facts, workspace_option
-from pipeline.cli.tables import number, print_table
+from pipeline.cli.run_report import workspace_option
+from pipeline.cli.tables import number, print_facts, print_table
 from pipeline.local.session import FinishedRun
 from pipeline.runs.summary import Summary
 from trainer.errors import UsageError

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pipeline.cli import _COMMANDS
+from pipeline.cli import COMMANDS
 from pipeline.cli.reference import PAGE, render
 
 
@@ -12,4 +12,4 @@ def test_the_page_is_what_the_commands_say() -> None:
 def test_every_command_has_a_section() -> None:
     headings = [line for line in render().splitlines() if line.startswith("## ")]
     names = {heading.removeprefix("## two-tower").strip() for heading in headings}
-    assert {*_COMMANDS, "", "data fetch", "schedule create"} <= names
+    assert {*COMMANDS, "", "data fetch", "schedule create"} <= names

@@ -40,8 +40,8 @@ def test_each_command_shows_examples(tmp_path: Path, command: str) -> None:
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     script = """
 import sys
-from pipeline.cli import main, _COMMANDS
-for arguments in (["--help"], *([name, "--help"] for name in _COMMANDS)):
+from pipeline.cli import main, COMMANDS
+for arguments in (["--help"], *([name, "--help"] for name in COMMANDS)):
     main(arguments, standalone_mode=False)
 heavy = {"tensorflow", "tfx", "apache_beam", "pyarrow", "pandas"} & set(sys.modules)
 sys.exit(",".join(heavy) or 0)
