@@ -25,11 +25,10 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pipeline.kubeflow.server import errors
-from pipeline.kubeflow.server.endpoint import Endpoint, is_loopback
+from pipeline.kubeflow.server.endpoint import Endpoint
 from trainer.errors import UserError
 
 Json = dict[str, Any]
@@ -39,16 +38,8 @@ _RETRIES: Final = 3
 _VERSION_DIGITS: Final = 12
 
 
-@dataclass(frozen=True)
-class Collection:
-    """One kind of resource, as the REST API names it.
-
-    Attributes:
-      path: Path of the listing, below `/apis/v2beta1/`.
-      items: Key of the resources in the listing.
-      id: Key of a resource's id.
-      has_namespace: Whether the listing takes a namespace.
-    """
+class Collection(NamedTuple):
+    """Path of a listing, key of its resources, key of their ids."""
 
     path: str
     items: str
@@ -62,16 +53,8 @@ RUNS: Final = Collection("runs", "runs", "run_id")
 SCHEDULES: Final = Collection("recurringruns", "recurringRuns", "recurring_run_id")
 
 
-@dataclass(frozen=True)
-class Version:
-    """A version of the pipeline on the server.
-
-    Attributes:
-      pipeline_id: The pipeline's id.
-      version_id: The version's id.
-      name: The version's name: the hash of its content.
-      is_new: Whether it was uploaded just now.
-    """
+class Version(NamedTuple):
+    """A version of the pipeline on the server; its name is the hash of its content."""
 
     pipeline_id: str
     version_id: str
@@ -101,11 +84,11 @@ class Client:
           timeout_seconds: Longest wait for the connection, and for the next bytes.
           backoff_seconds: Wait before the first retry of a creation; doubled each time.
         """
-        self.url = endpoint.url
+        self.url = str(endpoint.configuration.host)
         self.scope = {"namespace": endpoint.namespace} if endpoint.namespace else {}
         self._timeout = (timeout_seconds, timeout_seconds)
         self._backoff = backoff_seconds
-        self._api = _api_client(endpoint, backoff_seconds)
+        self._api = _api_client(endpoint.configuration, backoff_seconds)
 
     def request(
         self,
@@ -148,28 +131,27 @@ class Client:
                 _return_http_data_only=True,
                 _request_timeout=self._timeout,
             )
-        except ApiException as error:
-            raise errors.from_status(self.url, error.status, error.body) from error
-        except HTTPError as error:
-            raise errors.from_connection(self.url, error) from error
+        except (ApiException, HTTPError) as error:
+            raise errors.translate(self.url, error) from error
         except UnicodeDecodeError as error:
             raise errors.not_json(self.url) from error
-        if answer in (None, ""):
-            return {}
-        if not isinstance(answer, dict):
+        if not isinstance(answer or {}, dict):
             raise errors.not_json(self.url)
-        return answer
+        return answer or {}
 
     def check(self) -> None:
-        """Checks that a server of version 2 answers and accepts the token.
+        """Checks that a server of version 2 answers.
 
         Raises:
-          UserError: It does not, or it cannot be reached.
+          UserError: It does not, it cannot be reached, or it rejects the token.
         """
         try:
             self.request("GET", "healthz")
         except errors.NotFoundError as error:
-            raise errors.not_kubeflow(self.url) from error
+            raise UserError(
+                f"{self.url} is not a Kubeflow Pipelines server of version 2",
+                "Check --endpoint; version 1 cannot run this pipeline.",
+            ) from error
 
     def items(self, collection: Collection) -> Iterator[Json]:
         """Yields the resources of a listing, newest first, page by page."""
@@ -182,10 +164,12 @@ class Client:
             if not query["page_token"]:
                 return
 
-    def find(self, collection: Collection, name: str) -> Json | None:
-        """The newest resource of a name; None if there is none."""
-        named = (i for i in self.items(collection) if i.get("display_name") == name)
-        return next(named, None)
+    def find(self, collection: Collection, name: str) -> str | None:
+        """The id of the newest resource of a name; None if there is none."""
+        for item in self.items(collection):
+            if item.get("display_name") == name:
+                return str(item[collection.id])
+        return None
 
     def create(
         self,
@@ -216,7 +200,7 @@ class Client:
             except (errors.ConflictError, errors.UnknownOutcomeError) as error:
                 found = self.find(collection, body["display_name"])
                 if found is not None:
-                    return str(found[collection.id])
+                    return found
                 if retry == _RETRIES or not isinstance(error, errors.BusyError):
                     raise
             time.sleep(self._backoff * 2**retry)
@@ -232,23 +216,15 @@ class Client:
         Raises:
           UserError: The server rejects it. A pipeline without a version is not left.
         """
-        digest = hashlib.sha256(text.encode()).hexdigest()[:_VERSION_DIGITS]
-        pipeline = self.find(PIPELINES, name)
+        known = self.find(PIPELINES, name)
         body = {"display_name": name, **self.scope}
-        pipeline_id = (
-            self.create(PIPELINES, body)
-            if pipeline is None
-            else pipeline["pipeline_id"]
-        )
-        versions = Collection(
-            f"pipelines/{pipeline_id}/versions",
-            "pipeline_versions",
-            "pipeline_version_id",
-            has_namespace=False,
-        )
+        pipeline_id = known or self.create(PIPELINES, body)
+        path = f"pipelines/{pipeline_id}/versions"
+        versions = Collection(path, "pipeline_versions", "pipeline_version_id", False)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:_VERSION_DIGITS]
         found = self.find(versions, digest)
         if found is not None:
-            return Version(pipeline_id, found[versions.id], digest, is_new=False)
+            return Version(pipeline_id, found, digest, is_new=False)
 
         def upload() -> Json:
             return self.request(
@@ -262,27 +238,20 @@ class Client:
         try:
             version_id = self.create(versions, {"display_name": digest}, upload)
         except UserError:
-            if pipeline is None:
+            if known is None:
                 self.request("DELETE", f"pipelines/{pipeline_id}")
             raise
         return Version(pipeline_id, version_id, digest, is_new=True)
 
 
-def _api_client(endpoint: Endpoint, backoff_seconds: float) -> Any:
-    """Configures the HTTP client: identity, TLS, proxy and retries."""
-    from kfp_server_api import ApiClient, Configuration
+def _api_client(configuration: Any, backoff_seconds: float) -> Any:
+    """Makes the HTTP client, with retries, proxy and trusted authorities."""
+    from kfp_server_api import ApiClient
     from urllib3 import Retry
 
-    configuration = Configuration(host=endpoint.url)
     # urllib3 warns of each retry; the error of the last one says enough.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
-    if endpoint.token is not None:
-        configuration.api_key["authorization"] = endpoint.token
-        configuration.api_key_prefix["authorization"] = "Bearer"
-    configuration.ssl_ca_cert = endpoint.ca_cert
-    configuration.cert_file = endpoint.cert_file
-    configuration.key_file = endpoint.key_file
-    configuration.proxy = _proxy(endpoint.url)
+    configuration.proxy = _proxy(configuration.host)
     configuration.retries = Retry(
         total=_RETRIES,
         other=0,
@@ -293,9 +262,10 @@ def _api_client(endpoint: Endpoint, backoff_seconds: float) -> Any:
         respect_retry_after_header=False,
     )
     client = ApiClient(configuration)
-    # Trust what the system trusts, not only the authorities of `certifi`.
-    context = ssl.create_default_context(cafile=endpoint.ca_cert)
-    client.rest_client.pool_manager.connection_pool_kw["ssl_context"] = context
+    if configuration.verify_ssl:
+        # Trust what the system trusts, not only the authorities of `certifi`.
+        context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+        client.rest_client.pool_manager.connection_pool_kw["ssl_context"] = context
     return client
 
 
@@ -303,6 +273,7 @@ def _proxy(url: str) -> str | None:
     """The proxy of the environment; None for this machine, which needs none."""
     parts = urllib.parse.urlsplit(url)
     host = parts.hostname or ""
-    if is_loopback(host) or urllib.request.proxy_bypass(host):
+    is_local = host in ("localhost", "::1") or host.startswith("127.")
+    if is_local or urllib.request.proxy_bypass(host):
         return None
     return urllib.request.getproxies().get(parts.scheme)

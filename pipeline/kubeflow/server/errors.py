@@ -25,10 +25,6 @@ class ConflictError(UserError):
     """The name is taken (409)."""
 
 
-class UnreachableError(UserError):
-    """The request was not delivered."""
-
-
 class UnknownOutcomeError(UserError):
     """The request was sent, but whether the server carried it out is not known."""
 
@@ -37,27 +33,17 @@ class BusyError(UnknownOutcomeError):
     """The server, or a proxy in front of it, is overloaded or starting (429, 503)."""
 
 
-def not_kubeflow(url: str) -> UserError:
-    """Something other than a Kubeflow Pipelines 2.x API server answers at the URL."""
-    return UserError(
-        f"{url} is not a Kubeflow Pipelines server of version 2",
-        "Check --endpoint; version 1 cannot run this pipeline.",
-    )
+def translate(url: str, error: Exception) -> UserError:
+    """Translates an error of kfp_server_api or urllib3.
 
-
-def not_json(url: str) -> UserError:
-    """The answer is not a JSON object: usually the HTML of a login page."""
-    return UnknownOutcomeError(
-        f"The server {url} did not answer with JSON but with another page, such as a "
-        "login",
-        f"Check --endpoint. {_LOGIN}",
-    )
-
-
-def from_connection(url: str, error: Exception) -> UserError:
-    """Translates an error of urllib3: no answer came, or only a part of one."""
+    Args:
+      url: The server.
+      error: What a request raised.
+    """
     from urllib3 import exceptions
 
+    if hasattr(error, "status"):
+        return _from_status(url, error.status, getattr(error, "body", None))
     cause: Any = getattr(error, "reason", None) or error  # the last of several attempts
     if isinstance(cause, exceptions.ReadTimeoutError):
         return UnknownOutcomeError(
@@ -74,7 +60,7 @@ def from_connection(url: str, error: Exception) -> UserError:
     if isinstance(cause, not_sent):
         # urllib3 puts the representation of its connection before the message.
         message = re.sub(r"^.*?(\)|>): ", "", str(cause.args[-1]))
-        return UnreachableError(
+        return UserError(
             f"The server {url} cannot be reached: {' '.join(message.split())}",
             f"Check --endpoint or {ENDPOINT_ENV}; for a server inside a cluster run "
             "`kubectl -n kubeflow port-forward svc/ml-pipeline 8888:8888`.",
@@ -85,8 +71,16 @@ def from_connection(url: str, error: Exception) -> UserError:
     )
 
 
-def from_status(url: str, status: int, body: str | None) -> UserError:
-    """Translates an HTTP status other than success."""
+def not_json(url: str) -> UserError:
+    """The answer is not a JSON object: usually the HTML of a login page."""
+    return UnknownOutcomeError(
+        f"The server {url} did not answer with JSON but with another page, such as a "
+        "login",
+        f"Check --endpoint. {_LOGIN}",
+    )
+
+
+def _from_status(url: str, status: int, body: str | None) -> UserError:
     code = f"({status}){_server_message(body)}"
     if status in _BY_STATUS:
         kind, message, remedy = _BY_STATUS[status]

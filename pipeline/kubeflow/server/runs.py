@@ -63,7 +63,7 @@ class RunSettings:
     def _experiment_id(self, client: Client, pipeline: str) -> str:
         found = client.find(EXPERIMENTS, self.experiment or pipeline)
         if found is not None:
-            return str(found[EXPERIMENTS.id])
+            return found
         if self.experiment is not None:
             raise UserError(
                 f"There is no experiment {self.experiment!r}",

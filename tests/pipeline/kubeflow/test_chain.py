@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from pipeline.config.loading import load
 from tests.conftest import DAYS, SETTINGS, Chain
 from tests.fixtures.kfp_backend import Backend, Ran
 from tests.fixtures.lazy import lazily
+from tests.fixtures.step_server import StepServer, step_server
 
 pytestmark = pytest.mark.slow
 
@@ -37,11 +39,19 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
-    """The made-up data that the local chain learnt from too, run to a pushed model."""
+def steps() -> Iterator[StepServer]:
+    with step_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def cluster(
+    chain: Chain, tmp_path_factory: pytest.TempPathFactory, steps: StepServer
+) -> Cluster:
+    """The synthetic ratings of the local run, run to a pushed model."""
     folder = tmp_path_factory.mktemp("cluster")
     volume = folder / "volume"
-    places = (
+    locations = (
         f"kubeflow.volumes=[{{claim: two-tower, path: {folder}}}]",
         f"kubeflow.serving_dir={volume}/serving",
         f"kubeflow.input_base={folder}/data",
@@ -49,10 +59,10 @@ def cluster(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
         "kubeflow.defaults.retries=1",
     )
     (folder / "data").symlink_to(chain.spans)
-    settings = (*SETTINGS, *places)
+    settings = (*SETTINGS, *locations)
     make = lazily("pipeline.kubeflow_runner", "compile_pipeline")
     text = make(load((), settings), pinned_span=True).to_yaml()
-    backend = Backend(folder)
+    backend = Backend(folder, steps=steps)
     first = backend.run(text, SPAN)
     failed = {name: ran.log for name, ran in first.items() if ran.state == "failed"}
     assert not failed, "\n".join(failed.values())
@@ -99,16 +109,17 @@ def test_kubeflows_pages_show_the_report_and_the_metrics(cluster: Cluster) -> No
 
 def test_steps_of_another_run_are_cached_in_the_report(cluster: Cluster) -> None:
     """The report is made again, from artifacts of the first run."""
-    later = Backend(cluster.backend.folder)
+    later = replace(cluster.backend, cache={})
     ran = later.run(cluster.text, SPAN, only=("ReportGen",), before=cluster.first)
     page = ran["ReportGen"].outputs["report_page"]
     html = later.stored(page["uri"]).read_text()
-    assert f"by run {later.run_id}" in html
+    run_id = page["uri"].partition("/ReportGen/")[0].rpartition("/")[2]
+    assert f"by run {run_id}" in html
     assert "<td>Trainer</td><td>cached</td>" in html
     assert "<td>done</td>" not in html
 
 
-def test_the_driver_ran_and_its_findings_are_in_the_artifact(cluster: Cluster) -> None:
+def test_the_driver_ran_and_its_results_are_in_the_artifact(cluster: Cluster) -> None:
     examples = cluster.first["MovieLensExampleGen"].outputs["examples"]
     assert len(examples["metadata"]["input_fingerprint"]) == 32
     assert json.loads(examples["metadata"]["split_names"]) == [
@@ -118,9 +129,9 @@ def test_the_driver_ran_and_its_findings_are_in_the_artifact(cluster: Cluster) -
     ]
 
 
-def test_nothing_tells_of_the_pods_that_are_gone(cluster: Cluster) -> None:
-    told = json.dumps([ran.outputs for ran in cluster.first.values()])
-    assert "/pods/" not in told
+def test_no_artifact_names_a_path_of_a_pod(cluster: Cluster) -> None:
+    outputs = json.dumps([ran.outputs for ran in cluster.first.values()])
+    assert "/pods/" not in outputs
     for ran in cluster.first.values():
         for artifact in ran.outputs.values():
             assert artifact["uri"].startswith("minio://mlpipeline/")
@@ -136,7 +147,7 @@ def test_the_same_span_again_is_a_cache_hit(cluster: Cluster) -> None:
 def test_a_date_without_data_is_an_error_that_names_it(
     cluster: Cluster, tmp_path: Path, chain: Chain
 ) -> None:
-    """tfx#4273, community#349: never the day before once more, without a word."""
+    """tfx#4273, community#349: the previous day is never used without notice."""
     days = cluster.backend.folder / "days"
     (days / "2026-02-28").mkdir(parents=True)
     for path in chain.data.iterdir():
@@ -150,11 +161,11 @@ def test_a_date_without_data_is_an_error_that_names_it(
     assert "2026-03-01" in last and "2026-02-28" in last
 
 
-def test_ratings_in_a_bucket_are_brought_by_the_launcher(
+def test_ratings_in_a_bucket_are_downloaded_by_the_launcher(
     cluster: Cluster, chain: Chain
 ) -> None:
     """TensorFlow cannot read there; empty objects mark folders, kfp#13476."""
-    backend = Backend(cluster.backend.folder)
+    backend = replace(cluster.backend, cache={})
     bucket = backend.stored("minio://lake/ml")
     shutil.copytree(chain.spans, bucket)
     (bucket / "days_$folder$").touch()
@@ -172,9 +183,17 @@ def test_ratings_in_a_bucket_are_brought_by_the_launcher(
     assert again["MovieLensExampleGen"].state == "cached"
 
 
+def test_a_step_runs_in_a_new_process_too(cluster: Cluster) -> None:
+    """As in a container: nothing has been imported before."""
+    backend = Backend(cluster.backend.folder)
+    only = ("SchemaImporter",)
+    ran = backend.run(cluster.text, SPAN, only=only)["SchemaImporter"]
+    assert ran.state == "done", ran.log
+
+
 def test_messages_of_older_servers_are_understood(cluster: Cluster) -> None:
     """Before 2.15 outputs had no names, and the output file lay in /tmp."""
-    old = Backend(cluster.backend.folder, "old")
+    old = replace(cluster.backend, shape="old", cache={})
     steps = ("ExampleValidator", "LiveModel")
     ran = old.run(cluster.text, SPAN, only=steps, before=cluster.first)
     assert {ran[step].state for step in steps} == {"done"}, ran

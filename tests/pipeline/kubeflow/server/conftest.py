@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.kubeflow.server.client import Client, Version
-from pipeline.kubeflow.server.endpoint import Endpoint
+from pipeline.kubeflow.server.endpoint import TOKEN_ENV, find_endpoint
 from tests.fixtures.kfp_server import State, serving
 from tests.pipeline.kubeflow.validation.test_rules import documents, text_of
 
@@ -29,10 +29,11 @@ def url(state: State) -> Iterator[str]:
 
 @pytest.fixture
 def connect(url: str) -> Callable[..., Client]:
-    """Makes a client of the server, with the attributes of an endpoint."""
+    """Makes a client, with a token and the arguments of `find_endpoint`."""
 
-    def make(**attributes: Any) -> Client:
-        endpoint = Endpoint(**{"url": url, **attributes})
+    def make(token: str = "", **arguments: Any) -> Client:
+        environment = {TOKEN_ENV: token}
+        endpoint = find_endpoint(**{"url": url, **arguments}, environment=environment)
         return Client(endpoint, timeout_seconds=0.5, backoff_seconds=0.01)
 
     return make

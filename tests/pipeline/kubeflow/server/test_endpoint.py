@@ -6,8 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.kubeflow.server.endpoint import find_endpoint
+from pipeline.kubeflow.server.endpoint import Endpoint, find_endpoint
 from trainer.errors import UserError
+
+
+def url_of(endpoint: Endpoint) -> str:
+    return str(endpoint.configuration.host)
+
+
+def token_of(endpoint: Endpoint) -> str:
+    """The header with which requests are sent."""
+    header = endpoint.configuration.get_api_key_with_prefix("authorization")
+    return str(header).removeprefix("Bearer ")
 
 
 def test_endpoints_come_from_flags_then_the_environment(tmp_path: Path) -> None:
@@ -20,11 +30,11 @@ def test_endpoints_come_from_flags_then_the_environment(tmp_path: Path) -> None:
 
     def found(
         url: str | None = None, token: Path | None = None, space: str | None = None
-    ) -> tuple[str, str | None, str | None]:
+    ) -> tuple[str, str, str | None]:
         endpoint = find_endpoint(
             url=url, token_file=token, namespace=space, environment=environment
         )
-        return endpoint.url, endpoint.token, endpoint.namespace
+        return url_of(endpoint), token_of(endpoint), endpoint.namespace
 
     from_environment = ("https://from.environment/pipeline", "from-environment", "team")
     assert found() == from_environment
@@ -51,7 +61,7 @@ def test_a_token_that_no_header_can_hold_is_rejected(
 
 def test_in_a_cluster_the_servers_own_name_is_used() -> None:
     endpoint = find_endpoint(environment={"KUBERNETES_SERVICE_HOST": "10.0.0.1"})
-    assert endpoint.url == "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
+    assert url_of(endpoint) == "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
 
 
 def test_the_kube_config_leads_to_the_server(
@@ -67,7 +77,9 @@ def test_the_kube_config_leads_to_the_server(
     loader = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
     monkeypatch.setattr(loader, str(config))
     endpoint = find_endpoint(context="a", environment={})
-    assert endpoint.url.startswith("https://10.0.0.1:6443/api/v1/namespaces/kubeflow/")
-    assert endpoint.token == "kube-token"
+    assert url_of(endpoint).startswith(
+        "https://10.0.0.1:6443/api/v1/namespaces/kubeflow/"
+    )
+    assert token_of(endpoint) == "kube-token"
     with pytest.raises(UserError, match="kube config names none"):
         find_endpoint(context="b", environment={})
