@@ -2,20 +2,19 @@
 
 Each of them is written in one of two ways, whichever fits:
 
-* What has its own work to do is a function under TFX's `@component`: LiveModel,
-  SchemaImporter, DataGate and ServabilityCheck. It works on the local runner and on
-  Kubeflow. ReportGen would be one too, but its page names the run, and only an executor
-  class is told which run that is.
-* What changes a component of TFX is a subclass of it, or of its spec, with another
-  executor: MovieLensExampleGen, RetrievalExampleValidator, SearchTuner,
-  RetrievalEvaluator and RetrievalPusher.
+* A new step is a function with TFX's `@component`, on all runners: LiveModel,
+  SchemaImporter, DataGate and ServabilityCheck. ReportGen is a class only because its
+  page shows the id of the run, which executors receive and functions do not.
+* A variant of a TFX component subclasses it or its spec and has another executor:
+  MovieLensExampleGen, RetrievalExampleValidator, SearchTuner, RetrievalEvaluator and
+  RetrievalPusher.
 
 No component takes a fingerprint of its code: `pipeline.fingerprints` adds one to every
 node of a pipeline.
 
 The classes are imported when they are first used, since TFX takes seconds to import.
-TFX on Kubeflow relies on them too: it looks for the class of a custom artifact type in
-`<package>.<Class>`, one dot and no more.
+On Kubeflow, TFX imports the class of a custom artifact type from here, because it
+expects it at `<package>.<Class>`.
 
 Example:
   ```python

@@ -24,7 +24,7 @@ _ROOT: Final = Path(__file__).resolve().parent.parent
 _PACKAGES: Final = frozenset({"components", "pipeline", "trainer"})
 # Parameters of TFX's components that are the dotted path of a function.
 _FUNCTION_PARAMETERS: Final = ("preprocessing_fn", "run_fn", "tuner_fn")
-# The same code means something else under another release of these.
+# Libraries whose release can change what the code does.
 _LIBRARIES: Final = ("tfx", "tensorflow", "tensorflow-transform", "keras")
 # A string such as "trainer.training.run_fn": a module or something in it.
 _DOTTED_PATH: Final = re.compile(r"""["']([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)["']""")
@@ -40,7 +40,7 @@ def code_fingerprints(nodes: Iterable[Any], config: PipelineConfig) -> dict[str,
     """
     sources = Sources()
     own = _own_modules(config)
-    modules = {node.id: list(_modules(node)) for node in nodes}
+    modules = {node.id: list(modules_of(node)) for node in nodes}
     return {
         node: sources.fingerprint([*names, *own.get(node, ())])
         for node, names in modules.items()
@@ -48,7 +48,7 @@ def code_fingerprints(nodes: Iterable[Any], config: PipelineConfig) -> dict[str,
     }
 
 
-def _modules(node: Any) -> Iterator[str]:
+def modules_of(node: Any) -> Iterator[str]:
     """Yields the modules of this project that a node runs."""
     names = [type(node).__module__, node.driver_class.__module__]
     executor = getattr(node.executor_spec, "executor_class", None)

@@ -143,7 +143,7 @@ def _steps(
 
     # Train a candidate.
     transform = _transform(config, examples, schema)
-    transform.add_upstream_node(data_gate)  # nothing is made of refused data
+    transform.add_upstream_node(data_gate)  # which stops the run on unfit data
     training_data = {
         "examples": transform.outputs["transformed_examples"],
         "transform_graph": transform.outputs["transform_graph"],
@@ -209,9 +209,9 @@ def _transform(
             analyze=[TRAIN_SPLIT, CORPUS_SPLIT], transform=list(SPLITS)
         ),
         custom_config={"title_tokens": config.model.title_tokens},
-        # Nobody reads the statistics of indices; StatisticsGen has those of the data.
+        # StatisticsGen has the statistics of the data; nobody needs those of indices.
         disable_statistics=True,
-        # Nobody hands one back in, and writing it takes a sixth of the step's CPU time.
+        # No run reads it, and writing it takes a sixth of the step's CPU time.
         disable_analyzer_cache=True,
     )
 

@@ -81,13 +81,13 @@ def test_an_edit_reaches_the_steps_that_run_it(
     assert changed_by_editing(checkout, source, nodes) == expected
 
 
-def test_what_counts_is_what_is_imported(nodes: list[Any]) -> None:
-    """Import by import as import-linter's grimp finds them, for every node."""
+def test_exactly_the_imported_modules_count(nodes: list[Any]) -> None:
+    """For every node, compared with grimp, which import-linter uses."""
     graph = grimp.build_graph(
         *PACKAGES, exclude_type_checking_imports=True, cache_dir=None
     )
     for node in nodes:
-        roots = list(fingerprints._modules(node))
+        roots = list(fingerprints.modules_of(node))
         if node.id == "ServabilityCheck":
             roots.append("components.servability_check.serving_checks")  # by its name
         assert set(Sources().imported(roots)) == expected_modules(graph, roots), node.id
@@ -115,7 +115,7 @@ def test_the_names_of_features_reach_every_step(
     assert changed >= {"Evaluator", "ServabilityCheck", "Pusher", "ReportGen"}
 
 
-def test_what_python_compiles_changes_nothing(checkout: Path, nodes: list[Any]) -> None:
+def test_compiled_files_change_nothing(checkout: Path, nodes: list[Any]) -> None:
     before = code_fingerprints(nodes, CONFIG)
     cache = checkout / "trainer" / "__pycache__"
     cache.mkdir(exist_ok=True)
@@ -126,7 +126,7 @@ def test_what_python_compiles_changes_nothing(checkout: Path, nodes: list[Any]) 
 def test_an_import_for_type_checkers_does_not_count(tmp_path: Path) -> None:
     source = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import trainer"
     (tmp_path / "types_only.py").write_text(source)
-    assert set(own_modules(tmp_path, "types_only")) == {"types_only"}
+    assert set(modules_outside(tmp_path, "types_only")) == {"types_only"}
 
 
 def test_relative_imports_and_dotted_strings_count(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_relative_imports_and_dotted_strings_count(tmp_path: Path) -> None:
     (package / "inner" / "__init__.py").write_text("from ..other import x\n")
     (package / "other.py").write_text("NAME = 'own_package.third.function'\n")
     (package / "third.py").write_text("")
-    found = own_modules(tmp_path, "own_package.inner")
+    found = modules_outside(tmp_path, "own_package.inner")
     names = (
         "own_package",
         "own_package.inner",
@@ -146,14 +146,14 @@ def test_relative_imports_and_dotted_strings_count(tmp_path: Path) -> None:
     assert sorted(found) == sorted(names)
 
 
-def own_modules(folder: Path, module: str) -> dict[str, Path]:
+def modules_outside(folder: Path, module: str) -> dict[str, Path]:
     """What a module outside of the project imports."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         return Sources().imported([module])
 
 
-def test_an_edit_of_ones_own_class_reaches_the_step_that_uses_it(
+def test_an_edit_of_a_users_class_reaches_the_step_that_uses_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nodes: list[Any]
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)

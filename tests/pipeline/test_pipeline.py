@@ -121,7 +121,7 @@ def test_the_example_of_five_lines_compiles(
     assert code_hash(made["Trainer"]) == code_hash(nodes["Trainer"])
 
 
-def test_the_files_decide_on_the_cache_key_if_they_are_here(
+def test_the_content_of_local_files_is_part_of_the_cache_key(
     docstring_example: Any, tmp_path: Path
 ) -> None:
     def example_gen() -> str:
@@ -188,7 +188,7 @@ def test_a_changed_setting_reaches_the_steps_that_read_it(
     assert changed == {"Trainer", "ReportGen"}  # the latter shows the configuration
 
 
-def test_the_tuner_stands_between_transform_and_trainer(
+def test_the_tuner_runs_between_transform_and_trainer(
     nodes: dict[str, Any], tuned_nodes: dict[str, Any]
 ) -> None:
     assert set(tuned_nodes) == {*nodes, "Tuner"}
@@ -216,7 +216,7 @@ def test_a_changed_search_reaches_the_tuner_and_not_the_trainers_parameters(
     assert changed == {"Tuner", "ReportGen"}
 
 
-def test_a_search_that_is_off_changes_nothing(nodes: dict[str, Any]) -> None:
+def test_a_disabled_search_changes_nothing(nodes: dict[str, Any]) -> None:
     tune = TuneConfig(enabled=False, trials=3)
     after = parameters(compiled(PipelineConfig(tune=tune)))
     assert after == parameters(nodes)

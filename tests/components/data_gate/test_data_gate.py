@@ -1,4 +1,4 @@
-"""The data's way to the gate: real statistics, the schema, the validator, the gate."""
+"""DataGate on the outputs of the steps before it, for sound and for faulty rows."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def _pass_gate(
     rows: Mapping[str, Sequence[Row]],
     min_rows: Mapping[str, int] | None = None,
 ) -> Outcome:
-    """Runs all from StatisticsGen to DataGate on the rows."""
+    """Runs the steps from StatisticsGen to DataGate on the rows."""
     return pass_gate(make_inputs(folder, rows), folder, min_rows=min_rows)
 
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    """Rows without a fault, some with what is optional and one cold user."""
+    """Rows without a fault, some with optional features, and one cold user."""
     rows = sound_rows()
     rows["train"][0] |= {"age": [24], "gender": [b"F"], "zip_code": [b"02139"]}
     rows["corpus"][1] = corpus_row(1, genres=[], year=None)
@@ -47,8 +47,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
 
 
 @pytest.fixture(scope="module")
-def spoilt(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    """Each kind of fault, each in a feature of its own where faults would mix."""
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """Rows with each kind of fault, in different features where faults would mix."""
     rows = sound_rows()
     train, evaluation, corpus = rows["train"], rows["eval"], rows["corpus"]
     train[0] = train_row(0, ratings=[99.0, 99.0, math.nan, 3.0])
@@ -68,7 +68,7 @@ def spoilt(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     corpus += [corpus_row(2)]
     corpus[4] = corpus_row(4, title=[b"A", b"B"])
     corpus[5] = corpus_row(5, year=[19])
-    return _pass_gate(tmp_path_factory.mktemp("spoilt"), rows)
+    return _pass_gate(tmp_path_factory.mktemp("faulty"), rows)
 
 
 def test_sound_rows_pass(sound: Outcome) -> None:
@@ -107,21 +107,23 @@ def test_sound_rows_pass(sound: Outcome) -> None:
     ],
 )
 def test_each_fault_is_named_with_value_and_count(
-    *, spoilt: Outcome, split: str, feature: str, expected: str, found: str, count: int
+    *, faulty: Outcome, split: str, feature: str, expected: str, found: str, count: int
 ) -> None:
     """Feature, expectation, value and count of each planted fault."""
-    finding = spoilt.finding(split, feature, expected)
+    finding = faulty.finding(split, feature, expected)
     assert (finding.found, finding.count) == (found, count)
 
 
-def test_the_error_is_one_line_and_the_report_has_it_all(spoilt: Outcome) -> None:
-    """The message tells the first faults; the report lists every one."""
-    message = str(spoilt.error)
+def test_the_error_is_one_line_and_the_report_lists_all_findings(
+    faulty: Outcome,
+) -> None:
+    """The message has the first findings; the report has every one."""
+    message = str(faulty.error)
     assert "\n" not in message
     assert "train: " in message and "more, all of them in the log" in message
-    assert spoilt.report["anomalies"] == len(spoilt.report["findings"])
-    assert isinstance(spoilt.error, UserError)
-    assert str(pickle.loads(pickle.dumps(spoilt.error))) == message
+    assert faulty.report["anomalies"] == len(faulty.report["findings"])
+    assert isinstance(faulty.error, UserError)
+    assert str(pickle.loads(pickle.dumps(faulty.error))) == message
 
 
 def test_empty_split_and_too_few_rows_stop_the_run(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The measure of drift on statistics that TFDV itself makes of known values."""
+"""The divergence of statistics that TFDV computes from known values."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_single_new_value_is_no_drift(value: float) -> None:
     assert _measure("ratings", [value, *STARS[1:]], list(STARS)) < 0.002
 
 
-def test_equal_values_are_not_apart() -> None:
+def test_equal_values_have_no_divergence() -> None:
     assert _measure("ratings", list(STARS), list(STARS[::-1])) == 0.0
     assert _measure("movie_ids", [b"1", b"2"], [b"2", b"1"]) == 0.0
 
@@ -92,8 +92,8 @@ def test_few_strings_are_compared_exactly() -> None:
     assert _measure("gender", [b"F"], [b"M"]) == 1.0
 
 
-def test_rare_strings_are_one_value() -> None:
-    """Who of thousands of rare movies is seen is chance, and no drift."""
+def test_rare_strings_count_as_one_value() -> None:
+    """Which of thousands of rare movies are rated is chance, not drift."""
     head = [b"head%d" % (number % 250) for number in range(10_000)]
     rare = [b"rare%d" % number for number in range(3_000)]
     other = [b"other%d" % number for number in range(3_000)]
@@ -101,7 +101,7 @@ def test_rare_strings_are_one_value() -> None:
     assert _measure("movie_ids", head + rare, rare + other) > 0.4
 
 
-def test_a_number_without_a_domain_is_named() -> None:
+def test_a_number_without_a_domain_is_an_error() -> None:
     ratings = _statistics("ratings", list(STARS))
     without = schema_pb2.Feature(name="ratings")
     with pytest.raises(UserError, match=r"ratings has a bound .*/schema\.pbtxt"):

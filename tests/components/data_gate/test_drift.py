@@ -1,4 +1,4 @@
-"""DataGate on values that are distributed unlike those of the live version."""
+"""DataGate when values have drifted since the live model was trained."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _serve(folder: Path, version: str, inputs: Inputs | None) -> None:
         (path / STATISTICS_FILE).write_bytes(train.proto().SerializeToString())
 
 
-def test_data_like_the_live_versions_passes(tmp_path: Path, inputs: Inputs) -> None:
+def test_data_without_drift_passes(tmp_path: Path, inputs: Inputs) -> None:
     _serve(tmp_path, "7", inputs)
     outcome = pass_gate(inputs, tmp_path, max_drift={**BOUNDS, "gender": 0.01})
     assert outcome.error is None
@@ -92,7 +92,7 @@ def test_a_larger_bound_accepts_the_change(
     assert 0.1 < outcome.report["drift"]["divergences"]["ratings"] <= 1
 
 
-def test_a_feature_that_went_is_drift(
+def test_a_feature_that_is_missing_now_is_drift(
     tmp_path: Path, inputs: Inputs, spoilt: Inputs
 ) -> None:
     _serve(tmp_path, "1", inputs)
@@ -101,7 +101,7 @@ def test_a_feature_that_went_is_drift(
     assert (finding.found, finding.count) == ("0 values here and 12 there", 0)
 
 
-def test_a_bound_of_a_feature_that_nobody_has_is_named(
+def test_a_bound_of_an_unknown_feature_is_an_error(
     tmp_path: Path, inputs: Inputs
 ) -> None:
     _serve(tmp_path, "1", inputs)
@@ -122,7 +122,7 @@ def test_without_statistics_there_is_a_note(
     assert note in outcome.report["drift"]["note"]
 
 
-def test_damaged_statistics_are_named(tmp_path: Path, inputs: Inputs) -> None:
+def test_damaged_statistics_are_an_error(tmp_path: Path, inputs: Inputs) -> None:
     _serve(tmp_path, "1", inputs)
     path = tmp_path / "serving" / "1" / STATISTICS_FILE
     path.write_bytes(path.read_bytes()[:-9])

@@ -1,4 +1,4 @@
-"""LiveModel on serving directories as they are found."""
+"""LiveModel with complete, incomplete and missing versions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_latest_version_is_the_highest_number_not_the_last_name(tmp_path):
     assert latest_version(str(tmp_path)) == "10"
 
 
-def test_what_is_no_complete_version_is_passed_over(tmp_path):
+def test_incomplete_versions_are_ignored(tmp_path):
     _version(tmp_path, "1")
     (tmp_path / "7").mkdir()  # half written: no saved_model.pb
     _version(tmp_path, "8.tmp")
@@ -45,7 +45,7 @@ def test_what_is_no_complete_version_is_passed_over(tmp_path):
 
 
 @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()])
-def test_no_version_gives_an_empty_model_that_says_so(tmp_path, make):
+def test_without_a_version_the_model_is_empty_and_marked_so(tmp_path, make):
     make(tmp_path / "serving")
     model = _run(tmp_path / "serving", tmp_path / "model")
     assert model.get_int_custom_property("exists") == 0
