@@ -13,7 +13,6 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.config import PipelineConfig
@@ -24,9 +23,8 @@ from pipeline.runs.workspace import Workspace
 from trainer import progress
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(options: argparse.Namespace) -> int:
     """Runs the pipeline; returns the exit code."""
-    options = _parser().parse_args(arguments)
     _configure_logging()
     _end_with_parent()
     workspace = Workspace.open(options.workspace)
@@ -102,6 +100,7 @@ def _end_with_parent() -> None:
 
 def _main_and_exit() -> None:
     """Runs `main`, then ends without destroying thousands of modules (2 seconds)."""
+    options = _parser().parse_args()
     code = 1
 
     def leave() -> None:
@@ -112,7 +111,7 @@ def _main_and_exit() -> None:
 
     # Exit functions run in reverse order: this one after those of the libraries.
     atexit.register(leave)
-    code = main()
+    code = main(options)
 
 
 if __name__ == "__main__":
