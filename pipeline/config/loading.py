@@ -136,9 +136,8 @@ def _explain(details: ErrorDetails, layer: Layer) -> tuple[str, str]:
         case "unexpected_keyword_argument":
             return f"There is no key {key!r}{where}", _suggestion(path)
         case evaluator_config.UNKNOWN_METRIC:
-            return f"{key!r}{where} is not a metric for this threshold", details["ctx"][
-                "remedy"
-            ]
+            message = f"{key!r}{where} is not a metric for this threshold"
+            return message, details["ctx"]["remedy"]
         case "value_error":  # from a validator of ours, which names the keys itself
             error = details["ctx"]["error"]
             remedy = getattr(error, "remedy", "Change one of these values.")
