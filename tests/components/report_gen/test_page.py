@@ -83,7 +83,7 @@ def test_training_shows_the_validation_where_there_is_one() -> None:
     assert "recall@10 by epoch" not in page.render(plain)
 
 
-def test_steps_have_their_times_or_a_hint_where_to_find_them() -> None:
+def test_steps_have_their_times_if_the_runner_recorded_them() -> None:
     steps = [
         StepTime("Transform", "done", 5.0),
         StepTime("Trainer", "done", 20),
@@ -93,7 +93,7 @@ def test_steps_have_their_times_or_a_hint_where_to_find_them() -> None:
     assert re.findall(r"<i style=\"width: ([\d.]+)%\"", text) == ["25.0", "100.0"]
     assert 'all up to this report</td><td class="n">25.0<' in text
     alone = page.render(dataclasses.replace(facts(), steps=[]))
-    assert "the page of the run in Kubeflow has their times" in alone
+    assert "The runner did not record how long the steps took" in alone
 
 
 def test_rows_that_were_repaired_or_quarantined_are_counted() -> None:
