@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,53 +11,40 @@ from pipeline.cli.server_options import Server, upload
 from pipeline.config import PipelineConfig
 from trainer.errors import UsageError
 
+if TYPE_CHECKING:
+    from pipeline.kubeflow.server.runs import RunSettings
 
-@dataclass(frozen=True)
-class KubeflowRequest:
-    """The options of `two-tower run --kubeflow`.
 
-    Attributes:
-      config: The checked configuration.
+def run_on_kubeflow(
+    config: PipelineConfig,
+    server: Server,
+    settings: RunSettings,
+    *,
+    wait: bool,
+    no_cache: bool,
+) -> int:
+    """Uploads the pipeline, starts a run and, with `--wait`, follows it.
+
+    Args:
+      config: The configuration.
       server: The server that runs the pipeline.
-      span: Last span, or None for that of the configuration.
+      settings: Experiment, service account and span of the run.
       wait: Whether to follow the run to its end.
       no_cache: Whether every step runs again.
-      experiment: Experiment, or None for the pipeline's own.
-      service_account: Account of the containers, or None for the default.
-    """
-
-    config: PipelineConfig
-    server: Server
-    span: str | None
-    wait: bool
-    no_cache: bool
-    experiment: str | None
-    service_account: str | None
-
-
-def run_on_kubeflow(request: KubeflowRequest) -> int:
-    """Uploads the pipeline, starts a run and, with `--wait`, follows it.
 
     Returns:
       1 if the run was followed and failed, else 0.
     """
     from pipeline.kubeflow.server import runs
 
-    config = request.config
-    client = request.server.connect()
-    span = request.span or config.data.last_span
-    if span is not None:
-        runs.check_span(span)
-    version = upload(
-        client,
-        config,
-        pinned_span=runs.is_pinned(span),
-        no_cache=request.no_cache,
-    )
-    settings = runs.RunSettings(request.experiment, request.service_account, span)
+    client = server.connect()
+    if settings.span is not None:
+        runs.check_span(settings.span)
+    pinned = runs.is_pinned(settings.span)
+    version = upload(client, config, pinned_span=pinned, no_cache=no_cache)
     run_id = runs.start(client, version, config.name, settings)
     click.echo(f"{'Run':<10}{runs.link(client, run_id)}")
-    if not request.wait:
+    if not wait:
         return 0
     try:
         return 0 if runs.follow(client, run_id, click.echo) else 1

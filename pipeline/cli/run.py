@@ -63,27 +63,22 @@ def run(
     configuration is wrong.
     """
     from pipeline.cli.kubeflow_run import (
-        KubeflowRequest,
         check_not_kubeflow,
         check_only_kubeflow,
         run_on_kubeflow,
     )
     from pipeline.cli.run_report import run_and_report
     from pipeline.datasets.source import check
+    from pipeline.kubeflow.server.runs import RunSettings
     from pipeline.local.session import RunRequest
 
     if kubeflow:
         check_only_kubeflow(data_dir)
-        request = KubeflowRequest(
-            options.load(),
-            server,
-            span,
-            wait,
-            no_cache,
-            experiment,
-            service_account,
-        )
-        context.exit(run_on_kubeflow(request))
+        config = options.load()
+        span = span or config.data.last_span
+        settings = RunSettings(experiment, service_account, span)
+        code = run_on_kubeflow(config, server, settings, wait=wait, no_cache=no_cache)
+        context.exit(code)
     check_not_kubeflow(wait, span, experiment, service_account, server.is_given)
     config = options.load(data_dir)
     check(config.data, data_dir)

@@ -13,6 +13,7 @@ from pipeline.cli.server_options import (
     server_options,
     upload,
 )
+from pipeline.cli.tables import print_table
 
 
 @click.group()
@@ -95,7 +96,7 @@ def create(
     settings = runs.RunSettings(experiment, service_account, span)
     schedules.create(client, version, config.name, wanted, settings)
     click.echo(
-        f"{'Schedule':<10}{wanted.name}: {cron.in_words(wanted.expression)}, "
+        f"{'Schedule':<10}{wanted.name}: {cron.describe(wanted.expression)}, "
         "in the time zone of the server (UTC unless configured otherwise)"
     )
 
@@ -112,15 +113,16 @@ def list_(*, server: Server) -> None:
         click.echo(
             "No schedules. Create one with `two-tower schedule create`.", err=True
         )
+        return
+    rows = []
     for item in found:
         expression = item.get("trigger", {}).get("cron_schedule", {}).get("cron", "")
-        when = cron.in_words(expression) if len(expression.split()) == 6 else "?"  # noqa: PLR2004
-        values = item.get("runtime_config", {}).get("parameters", {})
+        when = cron.describe(expression) if len(expression.split()) == 6 else "?"  # noqa: PLR2004
+        span = item.get("runtime_config", {}).get("parameters", {}).get("span", "?")
         state = str(item.get("status", "")).lower()
-        click.echo(
-            f"{item.get('display_name', ''):<24}{state:<10}{expression:<20}{when}, "
-            f"span {values.get('span', '?')}"
-        )
+        name = str(item.get("display_name", ""))
+        rows.append((name, state, expression, f"{when}, span {span}"))
+    print_table(("name", "state", "cron", "when"), rows, header=False)
 
 
 @schedule.command()

@@ -20,8 +20,8 @@ from trainer.errors import UsageError
         ("0 3 * * * *", "at minute 3 every hour every day"),
     ],
 )
-def test_in_words(expression: str, words: str) -> None:
-    assert cron.in_words(cron.check(f"  {expression} ")) == words
+def test_describe(expression: str, words: str) -> None:
+    assert cron.describe(cron.check(f"  {expression} ")) == words
 
 
 def test_five_fields_would_be_shifted() -> None:
@@ -46,6 +46,6 @@ def test_five_fields_would_be_shifted() -> None:
         ("0 0 -3 * * *", "'-3' for the hour"),
     ],
 )
-def test_what_no_server_takes_is_refused(expression: str, message: str) -> None:
+def test_invalid_expressions_are_rejected(expression: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         cron.check(expression)
