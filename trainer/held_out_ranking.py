@@ -7,10 +7,9 @@ from typing import Any, Final, NamedTuple
 import tensorflow as tf
 
 from trainer import features as f
-from trainer.input_pipeline import PADDING
 from trainer.popularity import PopularityRanking
 from trainer.query_encoder import QueryEncoder
-from trainer.ranking import Queries, rank_in_blocks
+from trainer.ranking import PADDING, Queries, rank_in_blocks
 from trainer.retrieval_index import BruteForceIndex
 from trainer.trained_events import TrainedEvents
 from trainer.transform_graph import TransformGraph

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from trainer import features as f
 from trainer.context import CandidateFeatures
 from trainer.errors import UserError
+from trainer.ranking import PADDING
 
 _READ_ROWS = 4096
-PADDING = -1
 
 
 class Ragged(NamedTuple):

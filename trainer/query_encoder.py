@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from trainer.input_pipeline import PADDING
 from trainer.model import TwoTowerModel, embed_events
+from trainer.ranking import PADDING
 from trainer.towers import Timelines
 from trainer.user_store import EventLists
 

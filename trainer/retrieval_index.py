@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from trainer.input_pipeline import PADDING, Corpus
-from trainer.ranking import candidate_mask
+from trainer.input_pipeline import Corpus
+from trainer.ranking import PADDING, candidate_mask
 
 
 class BruteForceIndex(tf.Module):

@@ -12,9 +12,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainer.devices import mean_of_workers
-from trainer.input_pipeline import PADDING
 from trainer.model import TwoTowerModel
-from trainer.ranking import rank_held_out
+from trainer.ranking import PADDING, rank_held_out
 from trainer.windows import Windows
 
 MONITORED: Final = "val_recall_at_10"

@@ -9,7 +9,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainer import features as f
-from trainer.input_pipeline import PADDING, Columns, Ragged
+from trainer.input_pipeline import Columns, Ragged
+from trainer.ranking import PADDING
 
 # A validated event needs at least one event before it, to make a query of.
 _MIN_VALIDATED_LENGTH: Final = 2

@@ -23,7 +23,8 @@ from benchmarks.quality.protocols import PROTOCOLS
 from benchmarks.quality.split import Array
 from pipeline.runs.workspace import Workspace
 from trainer import features as f
-from trainer.input_pipeline import PADDING, take_rows
+from trainer.input_pipeline import take_rows
+from trainer.ranking import PADDING
 from trainer.windows import Windows, make_windows
 
 _USER_FOLDS: Final = 4

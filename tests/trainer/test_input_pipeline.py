@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tests.fixtures.small_model import ragged
-from trainer.input_pipeline import PADDING, take_rows
+from trainer.input_pipeline import take_rows
+from trainer.ranking import PADDING
 
 
 def test_ragged_rows_are_padded_behind_their_end() -> None:

@@ -9,7 +9,8 @@ import numpy as np
 from tests.fixtures import small_model as small
 from tests.fixtures.small_model import ragged
 from trainer import features as f
-from trainer.input_pipeline import PADDING, Columns
+from trainer.input_pipeline import Columns
+from trainer.ranking import PADDING
 from trainer.windows import hold_out_newest, make_windows, window_dataset
 
 
