@@ -40,7 +40,7 @@ def padded(rows) -> np.ndarray:
     return matrix
 
 
-def test_a_movie_that_is_no_candidate_is_last():
+def test_a_movie_that_is_not_a_candidate_ranks_last():
     ranking = PopularityRanking(np.array([5, 3, 1]))
     seen = np.array([[1]])
     held_out = np.array([[0, 1, 2, OUT_OF_CORPUS, 7, PADDING]])

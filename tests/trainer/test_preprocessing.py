@@ -34,7 +34,7 @@ def test_the_movie_vocabulary_is_the_corpus(transform: Any) -> None:
     assert set(transform.vocabulary_by_name("user_id")) == {b"u1", b"u2"}
 
 
-def test_unknown_ids_go_to_the_bucket_behind_the_vocabulary(transform: Any) -> None:
+def test_unknown_ids_go_to_the_out_of_vocabulary_bucket(transform: Any) -> None:
     ids = tf.ragged.constant([["10", "none"], ["", "30"]])
     movies = apply(transform, movie_ids=ids)
     first, second = movies[f.MOVIE_INDICES].to_list()
@@ -66,7 +66,7 @@ def test_titles_are_words_without_the_year(transform: Any) -> None:
     assert words[3] == words[4] == []
 
 
-def test_years_and_attributes_have_a_place_for_unknown(transform: Any) -> None:
+def test_years_and_attributes_have_an_index_for_unknown(transform: Any) -> None:
     years = tf.constant([-1, 1874, 1995, 2031], tf.int64)
     indices = apply(transform, year=years)[f.YEAR_INDEX].numpy().tolist()
     assert indices == [0, 1, 96, 132]
@@ -102,7 +102,7 @@ def test_the_graph_needs_nothing_of_the_workspace(
 
 
 def test_no_model_reads_what_queries_are_sliced_by() -> None:
-    """The slices by held-out movies tell of the answers."""
+    """The slices by held-out movies reveal the answers."""
     from trainer.held_out_ranking import EVALUATED_FEATURES  # noqa: PLC0415 - see above
 
     sliced_by = {

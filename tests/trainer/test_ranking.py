@@ -63,7 +63,7 @@ def test_defined_outcomes(scores, seen, held_out, rank, top_ids):
     assert rank_one(scores, seen, held_out) == (rank, top_ids)
 
 
-def test_seen_movies_compete_on_request():
+def test_seen_movies_are_candidates_on_request():
     assert rank_one([3, 2, 1], [0], [1, 0], exclude_seen=False) == ([2, 1], [0, 1, 2])
 
 
@@ -121,7 +121,7 @@ def test_a_movie_ranked_within_k_is_among_the_top_k(query):
 
 
 @pytest.mark.parametrize("batch", [0, 1, 7, 23])
-def test_blocks_give_the_same_as_the_whole(batch, monkeypatch):
+def test_blocks_give_the_same_as_the_whole_batch(batch, monkeypatch):
     monkeypatch.setattr(ranking, "_BLOCK_BYTES", 4096)  # 4 queries of 29 movies
     rng = np.random.default_rng(batch)
     queries = rng.integers(-3, 4, (batch, 5)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A model knows what it was trained on."""
+"""A model recognizes the events that it was trained on."""
 
 from __future__ import annotations
 

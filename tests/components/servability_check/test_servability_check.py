@@ -145,7 +145,7 @@ def test_a_slow_model_and_a_broken_folder_are_not_servable(
     assert "cannot be loaded" in check_model(path, requests)["reasons"][0]
 
 
-def test_a_corpus_that_the_model_lacks_is_noticed(
+def test_a_movie_that_the_model_lacks_is_a_reason(
     tmp_path: Path, requests: dict[str, Any]
 ) -> None:
     save_tiny_model(str(tmp_path))

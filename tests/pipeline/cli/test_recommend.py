@@ -11,7 +11,7 @@ from tests.conftest import Chain
 pytestmark = pytest.mark.slow
 
 
-def test_json_is_all_that_goes_to_a_pipe(chain: Chain) -> None:
+def test_standard_output_is_json_alone(chain: Chain) -> None:
     outcome = chain.two_tower("recommend", "--history", "3, 13", "-k", "2", "--json")
     assert outcome.exit_code == 0, outcome.errors
     answer = json.loads(outcome.output)
@@ -25,7 +25,7 @@ def test_json_is_all_that_goes_to_a_pipe(chain: Chain) -> None:
     assert set(first) == {"rank", "movie_id", "title", "genres", "score"}
 
 
-def test_the_most_talkative_tensorflow_is_silent(
+def test_the_log_of_tensorflow_is_not_shown(
     chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
@@ -35,7 +35,7 @@ def test_the_most_talkative_tensorflow_is_silent(
     assert outcome.errors == ""
 
 
-def test_the_whole_corpus_can_be_asked_for(chain: Chain) -> None:
+def test_k_can_be_the_whole_corpus(chain: Chain) -> None:
     outcome = chain.two_tower("recommend", "--user", "1", "-k", "61", "--json")
     found = json.loads(outcome.output)["recommendations"]
     assert 0 < len(found) < 61  # what user 1 has rated is left out
@@ -51,7 +51,7 @@ def test_the_whole_corpus_can_be_asked_for(chain: Chain) -> None:
         (["--user", "1", "-k", "62"], "from 1 to 61"),
     ],
 )
-def test_what_the_model_does_not_know_is_named(
+def test_unknown_ids_and_sizes_are_named_in_one_line(
     chain: Chain, arguments: list[str], reason: str
 ) -> None:
     outcome = chain.two_tower("recommend", *arguments)
