@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 import click
 
@@ -70,14 +70,22 @@ def _ask(
 ) -> list[Recommendation]:
     """Loads the model and asks it, with a spinner on the terminal meanwhile."""
     from rich.console import Console
+    from rich.live import Live
+    from rich.spinner import Spinner
 
     from pipeline.serving.client import PushedModel
 
-    # The spinner starts first: it would otherwise show what goes to `sys.stderr`.
+    spinner = Spinner("dots", "starting TensorFlow and loading the model ...")
     with (
-        open(os.dup(_STDERR), "w", encoding="utf-8") as stderr,
-        Console(file=stderr).status("starting TensorFlow and loading the model ..."),
-        _captured_stderr(),
+        _captured_stderr() as terminal,
+        Live(
+            spinner,
+            console=Console(file=terminal),
+            transient=True,
+            # Else it would show what is written to `sys.stderr`.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        ),
     ):
         model = PushedModel(info)
         if user is not None:
@@ -86,28 +94,31 @@ def _ask(
 
 
 @contextlib.contextmanager
-def _captured_stderr() -> Iterator[None]:
+def _captured_stderr() -> Iterator[TextIO]:
     """Hides what libraries log to standard error, unless an unexpected error comes up.
 
-    TensorFlow's C++ code writes to the file descriptor, and which of its lines an
-    environment variable can turn off differs between releases.
+    TensorFlow's C++ code writes to the file descriptor until the process has ended, and
+    which of its lines an environment variable turns off differs between releases. The
+    descriptor therefore stays redirected; afterwards `sys.stderr` is the original.
+
+    Yields:
+      The original standard error.
     """
     sys.stderr.flush()
-    original = os.dup(_STDERR)
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
-        os.dup2(log.fileno(), _STDERR)
-        try:
-            with contextlib.redirect_stderr(log):
-                yield
-        except UserError:
-            raise
-        except Exception:
-            log.seek(0)
-            os.write(original, log.read().encode())
-            raise
-        finally:
-            os.dup2(original, _STDERR)
-            os.close(original)
+    terminal = open(os.dup(_STDERR), "w", encoding="utf-8", buffering=1)
+    log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+    os.dup2(log.fileno(), _STDERR)
+    sys.stderr = log
+    try:
+        yield terminal
+    except UserError:
+        raise
+    except Exception:
+        log.seek(0)
+        terminal.write(log.read())
+        raise
+    finally:
+        sys.stderr = terminal
 
 
 def _as_json(

@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 
 from .answers import Answer, Expectation, answer_faults
-from .signatures import signature_faults
 
 # Content of the requests file, JSON:
 #   signatures: the documented ones, each a `trainer.serving_contract.Signature`;
@@ -48,7 +47,7 @@ def check_model(path: str, requests: Requests) -> dict[str, Any]:
     except Exception as error:
         return {"reasons": [f"the model cannot be loaded: {_one_line(error)}"]}
     result: dict[str, Any] = {"load_seconds": round(time.perf_counter() - start, 3)}
-    reasons = list(signature_faults(model, requests["signatures"]))
+    reasons = list(check_signatures(model, requests))
     # Calling a signature that is wrong would only add errors that follow from it.
     if not reasons:
         for check in _CHECKS:
@@ -58,6 +57,35 @@ def check_model(path: str, requests: Requests) -> dict[str, Any]:
         result["median_latency_ms"] = round(latency, 3)
         reasons += _latency_faults(latency, requests["max_latency_ms"])
     return result | {"reasons": reasons}
+
+
+def check_signatures(model: Any, requests: Requests) -> Iterator[str]:
+    """Compares all signatures with the documented names, dtypes and ranks."""
+    for expected in requests["signatures"]:
+        name = expected["name"]
+        if name not in model.signatures:
+            yield f"signature {name} is missing"
+            continue
+        signature = model.signatures[name]
+        inputs = signature.structured_input_signature[1]
+        yield from _differences(f"input of {name}", expected["inputs"], inputs)
+        outputs = signature.structured_outputs
+        yield from _differences(f"output of {name}", expected["outputs"], outputs)
+
+
+def _differences(
+    where: str, expected: dict[str, dict[str, Any]], actual: dict[str, Any]
+) -> Iterator[str]:
+    for name, tensor in expected.items():
+        dtype, rank = tensor["dtype"], len(tensor["dims"])
+        spec = actual.get(name)
+        if spec is None:
+            yield f"{where}: {name} is missing"
+        elif spec.dtype.name != dtype or spec.shape.rank not in (rank, None):
+            found = f"{spec.dtype.name} of rank {spec.shape.rank}"
+            yield f"{where}: {name} is {found}, not {dtype} of rank {rank}"
+        elif rank and spec.shape.rank and spec.shape[0] is not None:
+            yield f"{where}: {name} takes batches of {spec.shape[0]} only"
 
 
 def check_known_users(model: Any, requests: Requests) -> Iterator[str]:

@@ -19,7 +19,7 @@ from tests.fixtures.command import environment, error_line, two_tower
 from tests.pipeline.serving.test_client import write_info
 
 TENSORFLOW = """
-import logging, os, sys, warnings
+import atexit, logging, os, sys, warnings
 import numpy as np
 
 class errors:
@@ -57,6 +57,7 @@ class saved_model:
         return Model
 
 log("import")
+atexit.register(os.write, 2, b"absl: destroyed")
 """
 
 
