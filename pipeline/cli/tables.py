@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
@@ -46,18 +46,12 @@ def print_table(
     console = console or make_console()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=header)
     for name in columns:
-        is_number = name.endswith(">")
-        table.add_column(name.rstrip(">"), justify="right" if is_number else "left")
+        # A terminal that is too narrow wraps the cells and does not truncate them.
+        justify: Literal["left", "right"] = "right" if name.endswith(">") else "left"
+        table.add_column(name.rstrip(">"), justify=justify, overflow="fold")
     for row in rows:
-        cells = (Text(cell) if isinstance(cell, str) else cell for cell in row)
-        table.add_row(*(_folded(cell) for cell in cells))
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     console.print(table)
-
-
-def _folded(cell: Text) -> Text:
-    """The cell, wrapped where a terminal is too narrow, and never truncated."""
-    cell.overflow = "fold"
-    return cell
 
 
 def print_facts(console: Console, facts: Iterable[tuple[str, str]]) -> None:
