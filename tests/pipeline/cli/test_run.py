@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from rich.console import Console
 
@@ -19,8 +15,6 @@ from pipeline.cli.run_report import report, report_success
 from pipeline.cli.run_view import RunView
 from pipeline.local.session import Session
 from pipeline.runs.workspace import Workspace
-from tests.fixtures.command import environment, two_tower
-from tests.fixtures.movielens_files import write_csv
 
 START = """
 import json, os, sys
@@ -148,38 +142,3 @@ def test_a_step_fails_if_the_subprocess_dies(tmp_path: Path) -> None:
     assert ["Trainer", "failed"] in [line.split()[:2] for line in shown.splitlines()]
     assert "memory" in summary["error"]
     assert summary["steps"][1]["state"] == "failed"
-
-
-@pytest.mark.parametrize(
-    ("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
-)
-def test_an_interrupted_run_leaves_no_process(
-    tmp_path: Path, number: signal.Signals, exit_code: int
-) -> None:
-    # Enough to pass the gate: a run that ends by itself cannot be interrupted.
-    rows = [(u, m, 4.0, m) for u in range(1, 21) for m in range(1, 15)]
-    data = write_csv(tmp_path / "data", rows)
-    parent = subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "run", "--data-dir", str(data)],
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 60
-    while not (children := psutil.Process(parent.pid).children(recursive=True)):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-    second = two_tower("run", "--data-dir", data, cwd=tmp_path)
-    assert second.returncode == 1
-    assert f"process {parent.pid}" in second.stderr
-
-    parent.send_signal(number)
-    _, errors = parent.communicate(timeout=30)
-    assert parent.returncode == exit_code
-    assert "Traceback" not in errors
-    assert psutil.wait_procs(children, timeout=5)[1] == []
-    latest = tmp_path / "workspace" / "runs" / "latest" / "summary.json"
-    assert "interrupted" in json.loads(latest.read_text())["error"]
