@@ -2,10 +2,10 @@
 
     python benchmarks/data_throughput.py 100k 1m 5m 25m
 
-Each size is made up once (`two-tower data synthesize`) and then run in a process of its
-own: MovieLensExampleGen, then StatisticsGen, the gates and Transform, each in a
-LocalDagRunner run in which the steps before it are cached. Imports are not counted.
-Results are printed as a table, and appended as JSON lines to `--results`.
+Ratings of each size are synthesized once (`two-tower data synthesize`) and then run in a
+process of their own: MovieLensExampleGen, then StatisticsGen, the gates and Transform,
+each in a LocalDagRunner run in which the steps before it are cached. Imports are not
+counted. Results are printed as a table, and appended as JSON lines to `--results`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-# Each run ends with the next of these; what precedes it comes from the cache.
+# Each run ends with the next of these; the steps before it come from the cache.
 LAST_NODES: Final = ("MovieLensExampleGen", "StatisticsGen", "DataGate", "Transform")
 _KIB_PER_MIB: Final = 1024
 
@@ -39,14 +39,14 @@ def main() -> None:
         print(json.dumps(_measure(options.child)))
         return
     for size in options.sizes:
-        result = _in_own_process(_made_up(options.scratch, size))
+        result = _in_own_process(_synthesized(options.scratch, size))
         _show(size, result)
         if options.results:
             with options.results.open("a") as out:
                 out.write(json.dumps({"size": size, **result}) + "\n")
 
 
-def _made_up(scratch: Path, size: str) -> Path:
+def _synthesized(scratch: Path, size: str) -> Path:
     from pipeline.datasets.synthesis_config import config_of_size, parse_count
     from pipeline.datasets.synthesize import synthesize
 
@@ -99,7 +99,7 @@ def _measure(folder: Path) -> dict[str, Any]:
 
 
 def _timed(work: Callable[[], object]) -> dict[str, float]:
-    # Writing 5 sets the peak back to what is resident now.
+    # Writing 5 resets the peak to what is resident now.
     Path("/proc/self/clear_refs").write_text("5")
     wall, before = time.monotonic(), os.times()
     work()
