@@ -2,10 +2,11 @@
 
     python benchmarks/data_throughput.py 100k 1m 5m 25m
 
-Ratings of each size are synthesized once (`two-tower data synthesize`) and then run in a
-process of their own: MovieLensExampleGen, then StatisticsGen, the gates and Transform,
-each in a LocalDagRunner run in which the steps before it are cached. Imports are not
-counted. Results are printed as a table, and appended as JSON lines to `--results`.
+Ratings of each size are synthesized once (`two-tower data synthesize`) and then run in
+a process of their own: MovieLensExampleGen, then StatisticsGen, the gates and
+Transform, each in a LocalDagRunner run in which the steps before it are cached. Imports
+are not counted. Results are printed as a table, and appended as JSON lines to
+`--results`.
 """
 
 from __future__ import annotations

@@ -12,26 +12,14 @@ from __future__ import annotations
 
 from typing import Final
 
-GENRES: Final = (
-    "Action",
-    "Adventure",
-    "Animation",
-    "Children",
-    "Comedy",
-    "Crime",
-    "Documentary",
-    "Drama",
-    "Fantasy",
-    "Film-Noir",
-    "Horror",
-    "IMAX",
-    "Musical",
-    "Mystery",
-    "Romance",
-    "Sci-Fi",
-    "Thriller",
-    "War",
-    "Western",
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
+GENRES: Final = _names(
+    "Action,Adventure,Animation,Children,Comedy,Crime,Documentary,Drama,Fantasy,"
+    "Film-Noir,Horror,IMAX,Musical,Mystery,Romance,Sci-Fi,Thriller,War,Western"
 )
 # What ML-100K, ML-1M and ML-10M call "Children".
 CHILDRENS: Final = "Children's"
@@ -44,52 +32,16 @@ ML_100K_GENRES: Final = (
 GENDERS: Final = ("F", "M")
 
 # The names of ML-100K. ML-1M's differ: those that are not here count as unknown.
-OCCUPATIONS: Final = (
-    "administrator",
-    "artist",
-    "doctor",
-    "educator",
-    "engineer",
-    "entertainment",
-    "executive",
-    "healthcare",
-    "homemaker",
-    "lawyer",
-    "librarian",
-    "marketing",
-    "none",
-    "other",
-    "programmer",
-    "retired",
-    "salesman",
-    "scientist",
-    "student",
-    "technician",
-    "writer",
+OCCUPATIONS: Final = _names(
+    "administrator,artist,doctor,educator,engineer,entertainment,executive,"
+    "healthcare,homemaker,lawyer,librarian,marketing,none,other,programmer,"
+    "retired,salesman,scientist,student,technician,writer"
 )
 # ML-1M stores an occupation as its index in this list.
-ML_1M_OCCUPATIONS: Final = (
-    "other",
-    "educator",
-    "artist",
-    "clerical",
-    "college student",
-    "customer service",
-    "doctor",
-    "executive",
-    "farmer",
-    "homemaker",
-    "K-12 student",
-    "lawyer",
-    "programmer",
-    "retired",
-    "salesman",
-    "scientist",
-    "self-employed",
-    "engineer",
-    "craftsman",
-    "unemployed",
-    "writer",
+ML_1M_OCCUPATIONS: Final = _names(
+    "other,educator,artist,clerical,college student,customer service,doctor,"
+    "executive,farmer,homemaker,K-12 student,lawyer,programmer,retired,salesman,"
+    "scientist,self-employed,engineer,craftsman,unemployed,writer"
 )
 
 # Lower bounds of all age groups but the youngest, as ML-1M publishes them, in years.

@@ -25,7 +25,6 @@ KEY: Final = "parameters"
 LATEST: Final = "latest"
 _RELATIVE: Final = re.compile(r"(?P<name>today|yesterday)(-(?P<back>[0-9]{1,4}))?")
 _NUMBER: Final = re.compile(r"[0-9]+")
-_ADAPTER: Final = TypeAdapter(ExampleGenConfig)
 
 
 @dataclass(frozen=True)
@@ -41,15 +40,16 @@ class Parameters:
     content_fingerprint: str
 
 
+_ADAPTER: Final = TypeAdapter(Parameters)
+
+
 def to_json(parameters: Parameters) -> str:
-    """Serialises the parameters: equal parameters give equal strings."""
-    # A `DataConfig` has fields of the gate too. Those do not change the rows.
-    data = _ADAPTER.dump_python(parameters.data, mode="json")
-    values = {
-        "data": data,
-        "content_fingerprint": parameters.content_fingerprint,
-    }
-    return json.dumps(values, sort_keys=True)
+    """Serialises the parameters: equal parameters give equal strings.
+
+    Of a `DataConfig`, which configures the gate too, only the fields of
+    `ExampleGenConfig` are written: the others do not change the rows.
+    """
+    return json.dumps(_ADAPTER.dump_python(parameters, mode="json"), sort_keys=True)
 
 
 def from_exec_properties(exec_properties: Mapping[str, Any]) -> Parameters:
@@ -69,12 +69,12 @@ def from_exec_properties(exec_properties: Mapping[str, Any]) -> Parameters:
     )
     struct = struct_pb2.Struct()
     custom_config.custom_config.Unpack(struct)
-    values = json.loads(struct[KEY])
-    data = _ADAPTER.validate_python(values["data"])
+    given = _ADAPTER.validate_json(struct[KEY])
     span = exec_properties.get(standard_component_specs.RANGE_CONFIG_KEY)
-    if span:
-        data = dataclasses.replace(data, last_span=last_span(span, _today()))
-    return Parameters(data, values["content_fingerprint"])
+    if not span:
+        return given
+    data = dataclasses.replace(given.data, last_span=last_span(span, _today()))
+    return dataclasses.replace(given, data=data)
 
 
 def last_span(span: str, today: datetime.date) -> str | None:

@@ -10,16 +10,8 @@ from trainer.errors import UsageError
 
 # One for each group; all are in `trainer.movielens.ML_100K_GENRES`.
 GENRES: Final = (
-    "Action",
-    "Animation",
-    "Comedy",
-    "Crime",
-    "Documentary",
-    "Drama",
-    "Horror",
-    "Musical",
-    "Romance",
-    "Sci-Fi",
+    *("Action", "Animation", "Comedy", "Crime", "Documentary"),
+    *("Drama", "Horror", "Musical", "Romance", "Sci-Fi"),
 )
 _UNITS: Final = {"": 1, "k": 1_000, "m": 1_000_000}
 _RATINGS_PER_USER: Final = 150
