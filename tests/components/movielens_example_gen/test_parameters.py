@@ -44,7 +44,7 @@ def test_bounds_of_the_gate_make_no_new_rows() -> None:
     """What the rows do not depend on is not part of their cache key."""
     bounds = DataConfig(min_rows={}, max_drift={"age": 0.2}, max_skew={})
     same, other = (
-        to_json(Parameters(config, "content", "code"))
+        to_json(Parameters(config, "content"))
         for config in (bounds, DataConfig(holdout=2))
     )
-    assert same == to_json(Parameters(DataConfig(), "content", "code")) != other
+    assert same == to_json(Parameters(DataConfig(), "content")) != other
