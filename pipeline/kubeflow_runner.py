@@ -150,7 +150,7 @@ def _output_discarded() -> Iterator[None]:
             yield
         except BaseException as error:
             sink.seek(0)
-            # The message of a `UserError` says everything.
+            # The message of a `UserError` is sufficient.
             if not hasattr(error, "remedy"):
                 os.write(saved[2], sink.read())
             raise

@@ -6,8 +6,8 @@ https://github.com/tensorflow/tfx/issues/7768
 
 The launcher mirrors object stores to local folders: it downloads a step's inputs
 before, and uploads its outputs after. A step works on these folders, since TensorFlow
-opens neither `minio://` nor `s3://`, and at `gs://` it writes empty objects in place of
-folders, on which the next step's download fails.
+opens neither `minio://` nor `s3://`; at `gs://` it writes empty objects for folders, on
+which the next step's download fails.
 https://github.com/kubeflow/pipelines/issues/13476
 """
 
@@ -182,5 +182,4 @@ def _artifacts(content: Json, part: str) -> Iterator[tuple[str, Json]]:
 
 
 def _listed(listed: Json) -> list[Json]:
-    found: list[Json] = listed.get("artifacts", [])
-    return found
+    return listed.get("artifacts", [])

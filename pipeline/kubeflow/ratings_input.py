@@ -73,9 +73,9 @@ def local_input(inputs: dict[str, Any], parameter: str, folder: str) -> str:
     imported = inputs.get("artifacts", {}).pop(RATINGS, None)
     if imported is None:
         return copy_remote(input_base, folder)
-    (artifact,) = imported["artifacts"]
-    downloaded = str(artifact["uri"])
-    check_downloaded(downloaded, input_base)
+    downloaded = str(imported["artifacts"][0]["uri"])
+    if not os.path.isdir(downloaded) or not os.listdir(downloaded):
+        raise _no_files(input_base)
     return downloaded
 
 
@@ -117,20 +117,6 @@ def copy_remote(input_base: str, folder: str) -> str:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         tf.io.gfile.copy(path, target)
     return folder
-
-
-def check_downloaded(folder: str, input_base: str) -> None:
-    """Checks that the launcher found files.
-
-    Args:
-      folder: Where the launcher downloaded them to.
-      input_base: The URI.
-
-    Raises:
-      UserError: The folder is empty or missing.
-    """
-    if not os.path.isdir(folder) or not os.listdir(folder):
-        raise _no_files(input_base)
 
 
 def _no_files(input_base: str) -> UserError:

@@ -1,8 +1,7 @@
 """Patches that make the pipeline that TFX compiles run on an open-source server.
 
-Each function changes one thing in a PipelineSpec (a nested dict, like its YAML), in
-place. The rules of the server that TFX's own output breaks are in
-`pipeline.kubeflow.validation.rules`.
+Each function changes one thing of a PipelineSpec, a nested dict like its YAML. The
+server's rules that TFX's own output breaks are in `pipeline.kubeflow.validation.rules`.
 """
 
 from __future__ import annotations
@@ -20,14 +19,12 @@ ENTRYPOINT: Final = ("python", "-m", "pipeline.kubeflow.step_entrypoint")
 
 def tasks(spec: Spec) -> dict[str, Any]:
     """Task name -> task. The graph is flat: no task contains others."""
-    found: dict[str, Any] = spec["root"]["dag"]["tasks"]
-    return found
+    return spec["root"]["dag"]["tasks"]
 
 
 def component_of(spec: Spec, task: Mapping[str, Any]) -> dict[str, Any]:
     """The component that a task runs."""
-    found: dict[str, Any] = spec["components"][task["componentRef"]["name"]]
-    return found
+    return spec["components"][task["componentRef"]["name"]]
 
 
 def containers(spec: Spec) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -2,7 +2,7 @@
 
 It takes the arguments that TFX compiles for its own entrypoint, translates the
 launcher's message, and lets TFX's entrypoint run the executor. The exit code is 1 if
-the component failed; the last line of the log then says why.
+the component failed; the last line of the log is then the reason.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The whole chain in containers, by Kubeflow's own local runner: `make test-docker`.
+"""The whole pipeline in containers, by Kubeflow's local runner: `make test-docker`.
 
-It builds the image, compiles the pipeline and lets `kfp.local` run one container a
-step, to a pushed model. Neither the image nor the runner belongs to the development
-environment, so this is no pytest; it needs a Docker daemon and some minutes.
+It builds the image, compiles the pipeline and lets `kfp.local` run one container per
+step, to a pushed model. It is a script and not a pytest test, since neither the image
+nor the runner is part of the development environment. It needs a Docker daemon.
 
 `BASE` names another base image, `DOCKER_BUILD_ARGS` more arguments of `docker build`.
 """
@@ -22,7 +22,7 @@ from typing import Final
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 IMAGE: Final = "two-tower:test"
-# The last that TFX's pipelines were run with; it is not the one in either lock.
+# The newest version tested with pipelines of TFX; neither lock file has it.
 RUNNER: Final = ("kfp==2.16.1", "docker>=7")
 RUN: Final = """
 import os, sys
@@ -53,7 +53,7 @@ def main() -> int:
         root = folder / "root"
         root.mkdir()
         _open_to_all(root)
-        # Containers know no pods: the runner's file has no second document.
+        # The runner ignores the second document, which is for Kubernetes.
         _run([python, "-c", RUN, file, root, volume])
         print(f"chain: {time.monotonic() - started:.0f} s in one container a step")
         return _check(volume, root)
@@ -81,7 +81,7 @@ def _runner(folder: Path) -> Path:
 
 
 def _prepare(folder: Path) -> tuple[Path, Path]:
-    """Makes ratings and the compiled file; returns file and volume."""
+    """Writes ratings and the compiled file; returns file and volume."""
     two_tower = [sys.executable, "-m", "pipeline"]
     volume = folder / "volume"
     (volume / "serving").mkdir(parents=True)
@@ -111,14 +111,14 @@ def _open_to_all(path: Path) -> None:
 
 
 def _check(volume: Path, root: Path) -> int:
-    """Tells what came of it; returns the exit code."""
+    """Checks and prints the results; returns the exit code."""
     models = list((volume / "serving").glob("*/saved_model.pb"))
     if len(models) != 1:
         print(f"{len(models)} models were pushed, not 1")
         return 1
     info = models[0].parent / "assets.extra" / "model_info.json"
     print(f"pushed: {models[0].parent.name} {json.dumps(json.loads(info.read_text()))}")
-    # As Kubeflow's pages show them.
+    # As Kubeflow's user interface shows them.
     pages = list(root.glob("*/ReportGen/run_report/report.html"))
     metrics = list(root.glob("*/ReportGen/headline_metrics"))
     if len(pages) != 1 or len(metrics) != 1:

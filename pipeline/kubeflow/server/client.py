@@ -105,7 +105,7 @@ class Client:
           method: HTTP method.
           path: Path below `/apis/v2beta1/`.
           body: JSON to send.
-          file: Name and content of a file to send as a form, in place of `body`.
+          file: Name and content of a file to send as a form, instead of `body`.
           **query: Parameters of the URL.
 
         Raises:
@@ -249,7 +249,7 @@ def _api_client(configuration: Any, backoff_seconds: float) -> Any:
     from kfp_server_api import ApiClient
     from urllib3 import Retry
 
-    # urllib3 warns of each retry; the error of the last one says enough.
+    # urllib3 warns of each retry; only the last error is reported.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     configuration.proxy = _proxy(configuration.host)
     configuration.retries = Retry(

@@ -43,47 +43,44 @@ class Documents:
     @property
     def tasks(self) -> dict[str, Any]:
         """Task name -> task of the root graph."""
-        found: dict[str, Any] = (
-            self.spec.get("root", {}).get("dag", {}).get("tasks", {})
-        )
-        return found
-
-    @property
-    def components(self) -> dict[str, Any]:
-        """Name -> component."""
-        found: dict[str, Any] = self.spec.get("components", {})
-        return found
-
-    @property
-    def executors(self) -> dict[str, Any]:
-        """Label -> executor."""
-        found: dict[str, Any] = self.spec.get("deploymentSpec", {}).get("executors", {})
-        return found
+        return _get(self.spec, "root", "dag", "tasks")
 
     @property
     def parameters(self) -> dict[str, Any]:
         """Name -> definition of the pipeline's parameters."""
-        inputs = self.spec.get("root", {}).get("inputDefinitions", {})
-        found: dict[str, Any] = inputs.get("parameters", {})
-        return found
+        return _get(self.spec, "root", "inputDefinitions", "parameters")
+
+    @property
+    def components(self) -> dict[str, Any]:
+        """Name -> component."""
+        return _get(self.spec, "components")
+
+    @property
+    def executors(self) -> dict[str, Any]:
+        """Label -> executor."""
+        return _get(self.spec, "deploymentSpec", "executors")
 
     def component(self, task: str) -> dict[str, Any]:
         """The component of a task; empty if it is missing."""
-        name = self.tasks.get(task, {}).get("componentRef", {}).get("name", "")
-        found: dict[str, Any] = self.components.get(name, {})
-        return found
+        name = _get(self.tasks, task, "componentRef").get("name", "")
+        return _get(self.components, name)
 
     def executor(self, task: str) -> dict[str, Any]:
         """The executor of a task; empty if it is missing."""
-        label = self.component(task).get("executorLabel", "")
-        found: dict[str, Any] = self.executors.get(label, {})
-        return found
+        return _get(self.executors, self.component(task).get("executorLabel", ""))
 
     def containers(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yields task name and container."""
         for task in self.tasks:
             if "container" in self.executor(task):
                 yield task, self.executor(task)["container"]
+
+
+def _get(content: Any, *keys: str) -> dict[str, Any]:
+    """The dict at a path of keys; empty if one is missing."""
+    for key in keys:
+        content = content.get(key, {})
+    return content
 
 
 def read_documents(text: str) -> Documents | Problem:

@@ -157,12 +157,12 @@ def test_the_same_configuration_makes_the_same_file(compiled: Any) -> None:
     assert make(load((), SETTINGS)).to_yaml() == compiled.to_yaml()
 
 
-@pytest.mark.parametrize("place", ["s3://lake/ml", "minio://lake/ml"])
+@pytest.mark.parametrize("uri", ["s3://lake/ml", "minio://lake/ml"])
 def test_ratings_that_only_the_launcher_reads_are_imported(
-    compiled: Any, place: str
+    compiled: Any, uri: str
 ) -> None:
     make = lazily("pipeline.kubeflow_runner", "compile_pipeline")
-    made = make(load((), [*SETTINGS, f"kubeflow.input_base={place}"]))
+    made = make(load((), [*SETTINGS, f"kubeflow.input_base={uri}"]))
     assert check(made.to_yaml()).problems == []
     assert set(tasks(made)) - set(tasks(compiled)) == {"RatingsImporter"}
     reader = tasks(made)["MovieLensExampleGen"]
@@ -176,8 +176,8 @@ def test_ratings_that_only_the_launcher_reads_are_imported(
     parameter = tasks(made)["RatingsImporter"]["inputs"]["parameters"]["uri"]
     assert parameter == {"componentInputParameter": "input_base"}
     parameters = made.spec["root"]["inputDefinitions"]["parameters"]
-    assert parameters["input_base"]["defaultValue"] == place
-    # No container, so nothing of Kubernetes' to set.
+    assert parameters["input_base"]["defaultValue"] == uri
+    # An importer has no container, and no settings of Kubernetes.
     assert made.platform == compiled.platform
 
 
@@ -208,13 +208,13 @@ def test_vertex_gets_a_job(compiled: Any) -> None:
 
 def test_vertex_has_no_volumes() -> None:
     check_vertex = lazily("pipeline.kubeflow.compiled", "check_vertex")
-    places = [
+    folders = [
         f"kubeflow.{name}=gs://b/{name}"
         for name in ("pipeline_root", "input_base", "serving_dir")
     ]
     with pytest.raises(UsageError, match=r"kubeflow\.volumes is set"):
-        check_vertex(load((), places))
-    check_vertex(load((), [*places, "kubeflow.volumes=[]"]))
+        check_vertex(load((), folders))
+    check_vertex(load((), [*folders, "kubeflow.volumes=[]"]))
 
 
 def test_the_old_schema_version_is_rejected(compiled: Any) -> None:

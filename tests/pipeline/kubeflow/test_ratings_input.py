@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.kubeflow.ratings_input import check_downloaded
+from pipeline.kubeflow.ratings_input import local_input
 from tests.fixtures.lazy import lazily
 from trainer.errors import UserError
 
@@ -27,11 +27,20 @@ def test_ratings_are_copied_from_where_tensorflow_reads(tmp_path: Path) -> None:
 
 
 def test_an_empty_download_names_the_bucket(tmp_path: Path) -> None:
+    def imported(folder: Path) -> str:
+        ratings = {"artifacts": [{"uri": str(folder)}]}
+        values = {"input_base": "s3://lake/ml"}
+        inputs = {"parameterValues": values, "artifacts": {"ratings": ratings}}
+        found = local_input(inputs, "input_base", "unused")
+        # TFX does not know this input.
+        assert inputs["artifacts"] == {}
+        return found
+
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(UserError, match="s3://lake/ml holds no files"):
-            check_downloaded(str(folder), "s3://lake/ml")
+            imported(folder)
     (tmp_path / "ratings.csv").touch()
-    check_downloaded(str(tmp_path), "s3://lake/ml")
+    assert imported(tmp_path) == str(tmp_path)
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ def test_a_schedule_is_created_once_paused_and_deleted(
 
 @pytest.mark.parametrize("span", ["latest", "2026-03-01", "12", "[[ScheduledTime]]"])
 def test_a_schedule_takes_no_span_that_stays_the_same(span: str) -> None:
-    """tfx#4273, community#349: "latest" would be old data once more."""
+    """tfx#4273, community#349: "latest" would train on old data again."""
     with pytest.raises(UserError, match="Give --span yesterday, today or today-3"):
         schedules.check_span(span)
     schedules.check_span("yesterday")

@@ -220,8 +220,8 @@ def test_parts_of_tfx_that_no_server_runs_are_found() -> None:
         return "\n".join(map(str, check(yaml.safe_dump(spec)).problems))
 
     conditional = problems("conditional_spec")
-    assert "no such key '_Judge.blessing'" in conditional
-    assert "unknown producer 'Judge_task'" in conditional
+    assert "no such key '_Bless.blessing'" in conditional
+    assert "unknown producer 'Bless_task'" in conditional
     assert "latest is a resolver, which is not implemented" in problems("resolver_spec")
     # tfx#5512: ServabilityCheck runs in its place, on every runner.
     with pytest.raises(NotImplementedError, match="InfraValidator.*not supported"):
