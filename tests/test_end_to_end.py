@@ -43,8 +43,8 @@ def test_the_summary_has_steps_times_memory_and_metrics(chain: Chain) -> None:
 
 
 def test_the_log_has_what_was_chosen_and_nothing_that_tfx_dumps(chain: Chain) -> None:
-    assert "Loss full_softmax over a corpus of 61 movies" in chain.first_log
-    assert "History encoder pool" in chain.first_log
+    assert "Loss: full_softmax over a corpus of 61 movies" in chain.first_log
+    assert "History encoder: pool" in chain.first_log
     assert "Embedded 1 movies without ratings by attributes" in chain.first_log
     assert "INFO:absl" not in chain.first_log
 

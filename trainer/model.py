@@ -14,7 +14,7 @@ from trainer.losses import Retrieval, RetrievalLoss
 from trainer.towers import CandidateTower, QueryTower, Timelines
 
 TOWERS: Final = {"query_tower": QueryTower, "candidate_tower": CandidateTower}
-# Share of the events that a view hides; Yao et al. 2021 hide features likewise.
+# Share of the events that a view hides, as Yao et al. 2021 hide features.
 _MASKED_SHARE: Final = 0.3
 
 

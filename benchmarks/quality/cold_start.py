@@ -56,7 +56,7 @@ def new_users(world: World) -> None:
 
 
 def new_movies(world: World) -> None:
-    """Prints how often the right one of the unrated movies is found."""
+    """Prints how often the target is found among the movies without ratings."""
     rng = np.random.default_rng(1)
     num_movies = len(world.corpus.movie_ids)
     fold_of = rng.permutation(num_movies) % _MOVIE_FOLDS
@@ -98,10 +98,10 @@ def _events_of(world: World, is_new: Array, rng: np.random.Generator) -> Windows
     of_new = (windows.movies >= 0) & is_new[np.maximum(windows.movies, 0)]
     rows = np.flatnonzero((of_new & windows.is_target).any(axis=1))
     queries, hidden = windows.take(rows), of_new[rows]
-    place = [
+    position = [
         rng.choice(np.flatnonzero(row)) for row in hidden & windows.is_target[rows]
     ]
-    target = np.arange(world.length) == np.array(place)[:, None]
+    target = np.arange(world.length) == np.array(position)[:, None]
     shown = np.where(hidden & ~target, len(is_new), queries.movies).astype(np.int32)
     return queries._replace(movies=shown, is_target=target)
 

@@ -1,4 +1,4 @@
-"""Models without some users or movies, and what is asked of them."""
+"""Trains models without some users or movies, and ranks for them."""
 
 from __future__ import annotations
 
@@ -130,8 +130,8 @@ def without(columns: Columns, keep: Array) -> Columns:
     """All rows without some events of their timelines; rows left empty go."""
     movies: Ragged = columns[f.MOVIE_INDICES]
     row = np.repeat(np.arange(len(movies.lengths)), movies.lengths)
-    place = np.arange(len(row)) - movies.splits[row]
-    is_context = place < columns[f.NUM_CONTEXT][row]
+    position = np.arange(len(row)) - movies.splits[row]
+    is_context = position < columns[f.NUM_CONTEXT][row]
     counts = np.bincount(row[keep], minlength=len(movies.lengths))
     context = np.bincount(row[keep & is_context], minlength=len(movies.lengths))
     splits = np.append(0, np.cumsum(counts))

@@ -63,7 +63,7 @@ def test_one_of_the_workers_is_the_chief(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("{", "cannot be read"),
         (json.dumps({"cluster": WORKERS}), "cannot be read"),
@@ -79,8 +79,8 @@ def test_one_of_the_workers_is_the_chief(
     ],
 )
 def test_a_cluster_that_cannot_be_is_named(
-    monkeypatch: pytest.MonkeyPatch, text: str, told: str
+    monkeypatch: pytest.MonkeyPatch, text: str, message: str
 ) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         read_cluster()
