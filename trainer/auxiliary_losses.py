@@ -23,7 +23,6 @@ class RatingHead(keras.layers.Layer):
     """
 
     def __init__(self, dim: int) -> None:
-        """See the class docstring."""
         super().__init__(name="rating_head")
         self._hidden = keras.layers.Dense(_HIDDEN_UNITS, activation="gelu")
         self._rating = keras.layers.Dense(1, bias_initializer="ones", dtype="float32")

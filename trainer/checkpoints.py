@@ -64,8 +64,8 @@ class Checkpoint(keras.callbacks.Callback):
         *,
         writes: bool = True,
     ) -> None:
-        """See the class docstring."""
         super().__init__()
+        self.folder = folder
         self._path = os.path.join(folder, _FILE) if folder else ""
         self._writes = bool(folder) and writes
         self._validation = validation

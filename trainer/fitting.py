@@ -7,7 +7,6 @@ import time
 from typing import Any, Final
 
 import keras
-import tensorflow as tf
 
 from trainer.checkpoints import Checkpoint
 from trainer.config import TrainConfig
@@ -65,13 +64,7 @@ def fit(
     started = time.monotonic()
     monitor = None if validation is None else Validation(validation, config.patience)
     checkpoint = Checkpoint(checkpoints, monitor, writes=is_chief)
-    done = checkpoint.restore(model)
-    # The mean of the distances: one worker's epoch may equal the mean of all.
-    if mean_of_workers(abs(done - mean_of_workers(done))) > 0:
-        raise UserError(
-            f"This worker would resume after epoch {done}, others after another one",
-            f"Let all workers see one folder {checkpoints}, or remove it",
-        )
+    done = _resume(checkpoint, model)
     epochs = range(done, config.epochs)
     progress = ProgressCallback(config.epochs, done)
     run_epochs(
@@ -83,12 +76,7 @@ def fit(
     )
     seconds = time.monotonic() - started
     losses = checkpoint.history["loss"]
-    if not tf.math.is_finite(losses[-1]):
-        raise UserError(
-            f"Training diverged: the loss is {losses[-1]} in epoch {len(losses)}",
-            f"Lower train.learning_rate, which is {config.learning_rate}: "
-            "--set train.learning_rate=0.001",
-        )
+    _check_finite(losses, config.learning_rate)
     num_targets = int(windows.is_target.sum())
     return FitReport(
         loss=losses,
@@ -100,6 +88,31 @@ def fit(
         targets_per_second=num_targets * (len(losses) - done) / seconds,
         epoch_seconds=progress.epoch_seconds,
     )
+
+
+def _resume(checkpoint: Checkpoint, model: TwoTowerModel) -> int:
+    """Restores the checkpoint on all workers; returns the epochs that are done.
+
+    Raises:
+      UserError: If workers see different checkpoints.
+    """
+    done = checkpoint.restore(model)
+    # The mean of the distances: one worker's epoch may equal the mean of all.
+    if mean_of_workers(abs(done - mean_of_workers(done))) > 0:
+        raise UserError(
+            f"This worker would resume after epoch {done}, others after another one",
+            f"Let all workers see one folder {checkpoint.folder}, or remove it",
+        )
+    return done
+
+
+def _check_finite(losses: list[float], learning_rate: float) -> None:
+    if not math.isfinite(losses[-1]):
+        raise UserError(
+            f"Training diverged: the loss is {losses[-1]} in epoch {len(losses)}",
+            f"Lower train.learning_rate, which is {learning_rate}: "
+            "--set train.learning_rate=0.001",
+        )
 
 
 def make_optimizer(config: TrainConfig, steps: int) -> keras.optimizers.Optimizer:

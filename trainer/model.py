@@ -39,7 +39,6 @@ class TwoTowerModel(keras.Model):
         rating_weight: float = 0.0,
         self_supervised_weight: float = 0.0,
     ) -> None:
-        """See the class docstring."""
         super().__init__(name="two_tower")
         config = context.config
         self.query_tower, self.candidate_tower = (

@@ -25,7 +25,6 @@ class ProgressCallback(keras.callbacks.Callback):
     """
 
     def __init__(self, epochs: int, done: int = 0) -> None:
-        """See the class docstring."""
         super().__init__()
         self._epochs = epochs
         self._epoch = self._done = done

@@ -40,7 +40,6 @@ class Validation(keras.callbacks.Callback):
     """
 
     def __init__(self, windows: Windows, patience: int | None) -> None:
-        """See the class docstring."""
         super().__init__()
         self._windows = windows
         self._patience = math.inf if patience is None else patience

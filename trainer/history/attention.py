@@ -19,7 +19,6 @@ class AttentionHistory(HistoryEncoder):
     """
 
     def __init__(self, context: ModelContext) -> None:
-        """See the class docstring."""
         super().__init__(context)
         config, dim = context.config, self.embedding_dim
         self._blocks = [

@@ -36,7 +36,6 @@ class HistoryEncoder(keras.layers.Layer):
     num_outputs: int = 1
 
     def __init__(self, context: ModelContext) -> None:
-        """See the class docstring."""
         super().__init__(name="history")
         self.embedding_dim = context.embedding_dim
         self.window_length = context.window_length

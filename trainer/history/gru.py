@@ -17,7 +17,6 @@ class GRUHistory(HistoryEncoder):
     """
 
     def __init__(self, context: ModelContext) -> None:
-        """See the class docstring."""
         super().__init__(context)
         dim = self.embedding_dim
         self._layers_in_order = [

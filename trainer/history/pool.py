@@ -34,7 +34,6 @@ class PooledHistory(HistoryEncoder):
     """
 
     def __init__(self, context: ModelContext) -> None:
-        """See the class docstring."""
         super().__init__(context)
         decays = context.config.recency_decays
         self.num_outputs = 1 + len(decays)

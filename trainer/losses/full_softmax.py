@@ -28,7 +28,6 @@ class FullSoftmax(RetrievalLoss):
     needs_all_movies = True
 
     def __init__(self, context: LossContext) -> None:
-        """See the class docstring."""
         super().__init__(context)
         self._rated = np.flatnonzero(context.num_ratings).astype(np.int32)
 

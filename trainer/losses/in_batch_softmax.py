@@ -26,7 +26,6 @@ class InBatchSoftmax(RetrievalLoss):
     """
 
     def __init__(self, context: LossContext) -> None:
-        """See the class docstring."""
         super().__init__(context)
         config, counts = context.config, context.num_ratings
         self._frequency = (counts / max(counts.sum(), 1)).astype(np.float32)

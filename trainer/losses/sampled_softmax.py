@@ -31,7 +31,6 @@ class SampledSoftmax(RetrievalLoss):
     """
 
     def __init__(self, context: LossContext) -> None:
-        """See the class docstring."""
         super().__init__(context)
         weights = context.num_ratings**_SAMPLING_POWER
         probabilities = weights / weights.sum()

@@ -53,7 +53,6 @@ class CandidateTower(keras.layers.Layer):
     """
 
     def __init__(self, context: ModelContext) -> None:
-        """See the class docstring."""
         super().__init__(name="candidate_tower")
         config, movies = context.config, context.movies
         self.embedding_dim = context.embedding_dim

@@ -20,7 +20,6 @@ class CrossNetwork(keras.layers.Layer):
     """
 
     def __init__(self, num_layers: int, width: int) -> None:
-        """See the class docstring."""
         super().__init__(name="cross")
         rank = max(1, width // _RANK_FRACTION)
         self._down = [

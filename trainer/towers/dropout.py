@@ -23,7 +23,6 @@ class ByteDropout(keras.layers.Layer):
     """
 
     def __init__(self, rate: float, seed: int) -> None:
-        """See the class docstring."""
         super().__init__()
         # Otherwise nothing would be left to scale up.
         self._threshold = min(round(rate * _BYTE_VALUES), _BYTE_VALUES - 1)

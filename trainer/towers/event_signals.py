@@ -22,7 +22,6 @@ class EventSignals(keras.layers.Layer):
     """
 
     def __init__(self, context: ModelContext) -> None:
-        """See the class docstring."""
         super().__init__(name="event_signals")
         sizes = {"rating": _NUM_RATINGS, "gap": _NUM_GAPS}
         self._tables = {

@@ -64,7 +64,6 @@ class QueryTower(keras.layers.Layer):
     """
 
     def __init__(self, context: ModelContext) -> None:
-        """See the class docstring."""
         super().__init__(name="query_tower")
         config, dim = context.config, context.embedding_dim
         self.num_users = context.num_users

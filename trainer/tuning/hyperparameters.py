@@ -13,9 +13,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-# In the artifact `best_hyperparameters`, by TFX's Tuner.
-BEST_FILE: Final = "best_hyperparameters.txt"
-# Its custom property, by `components.tuner`: the best values by section, as JSON.
+# Custom property of the artifact `best_hyperparameters`, written by `components.tuner`:
+# the best values by section, as JSON.
 BEST_VALUES_PROPERTY: Final = "summary"
 # In the artifact `tuner_results`, by `components.tuner`: the best values by key under
 # `best`, and each trial's `trainer.tuning.tuner.Outcome` under `trials`, best first.

@@ -95,7 +95,6 @@ class _StartsAsConfigured(keras_tuner.Oracle):
     """
 
     def __init__(self, first: dict[str, Any] | None, **options: Any) -> None:
-        """See the class docstring."""
         super().__init__(**options)
         self._first = first
 

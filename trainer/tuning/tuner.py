@@ -93,18 +93,16 @@ class RetrievalTuner(keras_tuner.Tuner):
     A trial's score is the recall@10 of the weights that training would keep. Every
     trial has the same seed, hence the same validation slice.
 
+    Args:
+      data: What the models are trained on.
+      config: The search, and the configuration that it starts from.
+      directory: Folder of KerasTuner's own files.
+
     Attributes:
       outcomes: The result of each trial, in the order in which they ran.
     """
 
     def __init__(self, data: TrainingData, config: TunerConfig, directory: str) -> None:
-        """Makes a tuner.
-
-        Args:
-          data: What the models are trained on.
-          config: The search, and the configuration that it starts from.
-          directory: Folder of KerasTuner's own files.
-        """
         self.outcomes: list[Outcome] = []
         self._data = data
         self._trainer_config = config.trainer
