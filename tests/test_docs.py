@@ -22,7 +22,8 @@ PAGES = sorted(
 FOLDERS = "pipeline|components|trainer|tests|kubeflow|docs|requirements|benchmarks"
 # `workspace/...` and other examples are not files of the repository.
 PATH = re.compile(rf"(?:\.ci|\.github|{FOLDERS})/[\w./*-]*")
-DOTTED = re.compile(r"(?:pipeline|components|trainer)(?:\.\w+)+")
+# `pipeline.yaml` is a file that a user writes.
+DOTTED = re.compile(r"(?:pipeline|components|trainer)(?:\.(?!yaml\b)\w+)+")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 pages = pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from trainer.errors import UserError
 
 
 @pytest.mark.parametrize("name", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.slow  # trains until the model has learned
 def test_half_precision_learns_the_same_and_does_not_outlive_the_model(
     name: str, tmp_path: Path
 ) -> None:

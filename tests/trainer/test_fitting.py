@@ -21,7 +21,12 @@ from trainer.windows import hold_out_newest
 
 
 @pytest.mark.parametrize(
-    "loss", ["full_softmax", "sampled_softmax", "in_batch_softmax"]
+    "loss",
+    [
+        "full_softmax",
+        pytest.param("sampled_softmax", marks=pytest.mark.slow),
+        pytest.param("in_batch_softmax", marks=pytest.mark.slow),
+    ],
 )
 def test_every_loss_learns_the_next_event(loss: str, tmp_path: Path) -> None:
     model = small.make_model(loss)
@@ -34,12 +39,14 @@ def test_every_loss_learns_the_next_event(loss: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoder", ["gru", "attention"])
+@pytest.mark.slow  # trains until the model has learned
 def test_every_encoder_learns(encoder: str, tmp_path: Path) -> None:
     model = small.make_model(history_encoder=encoder)
     small.fitted(model, tmp_path, learning_rate=0.02)
     assert small.top_hit_rate(model) > 0.8
 
 
+@pytest.mark.slow  # trains until the model has learned
 def test_the_heads_learn_beside_retrieval(tmp_path: Path) -> None:
     model = small.make_model(weights=(0.1, 0.05), event_features=("rating",))
     untrained = model.total_loss(model(small.batch(), training=True))
@@ -49,6 +56,7 @@ def test_the_heads_learn_beside_retrieval(tmp_path: Path) -> None:
     assert small.top_hit_rate(model) > 0.8
 
 
+@pytest.mark.slow  # trains until the model has learned
 def test_equal_seeds_train_equal_models(tmp_path: Path) -> None:
     losses = [
         small.fitted(small.make_model(), tmp_path, epochs=5).loss for _ in range(2)
