@@ -66,7 +66,6 @@ class HeldOutRanking(tf.Module):
         top_k: int,
         exclude_seen: bool,
     ) -> None:
-        """See the class docstring."""
         super().__init__(name="held_out_ranking")
         self._encoder = encoder
         self._index = index

@@ -23,7 +23,6 @@ class PopularityRanking(tf.Module):
     """
 
     def __init__(self, num_ratings: NDArray[np.int64]) -> None:
-        """See the class docstring."""
         super().__init__(name="popularity")
         counts = np.asarray(num_ratings, np.int32)
         not_smaller = len(counts) - np.searchsorted(np.sort(counts), counts)

@@ -22,7 +22,6 @@ class QueryEncoder(tf.Module):
     def __init__(
         self, model: TwoTowerModel, candidate_embeddings: tf.Variable, max_history: int
     ) -> None:
-        """See the class docstring."""
         super().__init__(name="query_encoder")
         self._tower = model.query_tower
         # SavedModel finds variables in attributes of a tf.Module, not in Keras objects.

@@ -19,7 +19,6 @@ class BruteForceIndex(tf.Module):
     """
 
     def __init__(self, embeddings: NDArray[np.float32], corpus: Corpus) -> None:
-        """See the class docstring."""
         super().__init__(name="index")
         self.num_movies = len(corpus.movie_ids)
         self.embeddings = tf.Variable(embeddings, trainable=False)

@@ -39,7 +39,6 @@ class ServingModel(tf.Module):
         transform: TransformGraph,
         held_out_ranking: HeldOutRanking,
     ) -> None:
-        """See the class docstring."""
         super().__init__(name="two_tower")
         self._encoder = encoder
         self._index = index

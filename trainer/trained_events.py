@@ -35,7 +35,6 @@ class TrainedEvents(tf.Module):
     """
 
     def __init__(self, fingerprints: NDArray[np.int64]) -> None:
-        """See the class docstring."""
         super().__init__(name="trained_events")
         kept = np.unique(fingerprints)[:_MAX_KEPT]
         # Ends in a number that no event has: an empty tensor cannot be searched.

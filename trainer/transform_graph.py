@@ -22,7 +22,6 @@ class TransformGraph(SavedModelLoader, tf.Module):
     """
 
     def __init__(self, tft_output: tft.TFTransformOutput) -> None:
-        """See the class docstring."""
         tf.Module.__init__(self, name="transform")
         SavedModelLoader.__init__(self, tft_output.transform_savedmodel_dir)
 

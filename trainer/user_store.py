@@ -133,7 +133,6 @@ class TimelineLookup(tf.Module):
     """
 
     def __init__(self, store: UserStore) -> None:
-        """See the class docstring."""
         super().__init__(name="timelines")
         self.num_users = len(store.user_ids)
         self._row = tf.lookup.StaticHashTable(

@@ -163,7 +163,7 @@ def _check_candidate(candidate: types.Artifact) -> None:
     if fault := signature_fault(path):
         raise UserError(
             f"The trained model {path} cannot be evaluated: {fault}",
-            "Export it with the signatures of trainer/export.py.",
+            "Export it with the signatures of trainer/serving_contract.py.",
         )
 
 

@@ -1,8 +1,8 @@
 """Features of eval rows to slice metrics by, which no model ever reads.
 
 TFMA slices by exact values of features, so the row must hold what defines a slice.
-Features of held-out movies give the answer away: `trainer.export` lists the features
-that a model may read, and the schema allows these in the eval split only.
+Features of held-out movies give the answer away: `trainer.held_out_ranking` lists the
+features that a model may read, and the schema allows these in the eval split only.
 """
 
 from __future__ import annotations
