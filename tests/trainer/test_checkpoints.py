@@ -82,7 +82,7 @@ def test_a_damaged_checkpoint_is_named_and_training_starts_anew(
     assert len(report.loss) == EPOCHS
 
 
-def test_the_folder_is_that_of_the_same_thing_and_of_no_other() -> None:
+def test_the_folder_depends_on_configuration_and_inputs() -> None:
     config = small.trainer_config()
     first = checkpoint_folder("/runs/Trainer/model_run/7", config, ["x", "y"])
     assert first.startswith("/runs/Trainer/checkpoints/")
@@ -91,7 +91,7 @@ def test_the_folder_is_that_of_the_same_thing_and_of_no_other() -> None:
     assert first != checkpoint_folder("/runs/Trainer/model_run/7", other, ["x", "y"])
 
 
-def test_only_states_are_removed(tmp_path: Path) -> None:
+def test_only_checkpoints_are_removed(tmp_path: Path) -> None:
     precious = tmp_path / "checkpoints" / "notes.txt"
     stale = tmp_path / "checkpoints" / "another fit" / "state.npz.unfinished"
     stale.parent.mkdir(parents=True)

@@ -149,7 +149,7 @@ def test_an_unknown_year_is_similar_to_no_other(name: str) -> None:
     np.testing.assert_array_equal(both, 1)
 
 
-def test_each_is_left_out_of_its_own_prediction() -> None:
+def test_leave_one_out_predictions_equal_those_of_a_refit() -> None:
     """Against fits that lack it, with the penalty of the least such error."""
     rng = np.random.default_rng(2)
     points = rng.normal(size=(12, 2))
@@ -171,7 +171,7 @@ def test_each_is_left_out_of_its_own_prediction() -> None:
     np.testing.assert_allclose(_regress(kernel, values).left_out, best, atol=1e-10)
 
 
-def test_predictions_take_the_share_of_the_softmax_that_the_movies_have() -> None:
+def test_the_correction_gives_predictions_their_share_of_the_softmax() -> None:
     rng = np.random.default_rng(3)
     known = np.append(rng.normal(size=(30, 5)), rng.normal(size=(30, 1)), axis=1)
     queries = np.append(rng.normal(size=(1, 5)), [[1.0]], axis=1)
@@ -181,7 +181,7 @@ def test_predictions_take_the_share_of_the_softmax_that_the_movies_have() -> Non
     assert totals[0] == pytest.approx(totals[1])
 
 
-def test_the_temperature_is_that_of_the_softmax() -> None:
+def test_the_correction_depends_on_the_temperature() -> None:
     results = [embedded(features(), temperature)[UNRATED] for temperature in (1.0, 4.0)]
     np.testing.assert_array_equal(results[0][:, :-1], results[1][:, :-1])
     # The softer the softmax, the less a spread of the logits adds to its sum.

@@ -17,7 +17,7 @@ from trainer.errors import UserError
 
 @pytest.mark.parametrize("name", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.slow  # trains until the model has learned
-def test_half_precision_learns_the_same_and_does_not_outlive_the_model(
+def test_half_precision_learns_and_is_reset_after_the_model(
     name: str, tmp_path: Path
 ) -> None:
     with precision(name):
@@ -79,7 +79,7 @@ def test_one_of_the_workers_is_the_chief(
         ),
     ],
 )
-def test_a_cluster_that_cannot_be_is_named(
+def test_an_invalid_cluster_is_refused(
     monkeypatch: pytest.MonkeyPatch, text: str, message: str
 ) -> None:
     monkeypatch.setenv("TF_CONFIG", text)

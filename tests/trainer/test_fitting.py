@@ -47,7 +47,7 @@ def test_every_encoder_learns(encoder: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow  # trains until the model has learned
-def test_the_heads_learn_beside_retrieval(tmp_path: Path) -> None:
+def test_auxiliary_losses_are_learned_beside_retrieval(tmp_path: Path) -> None:
     model = small.make_model(weights=(0.1, 0.05), event_features=("rating",))
     untrained = model.total_loss(model(small.batch(), training=True))
     small.fitted(model, tmp_path)

@@ -9,14 +9,14 @@ from trainer.input_pipeline import take_rows
 from trainer.ranking import PADDING
 
 
-def test_ragged_rows_are_padded_behind_their_end() -> None:
+def test_ragged_rows_are_padded_after_their_end() -> None:
     rows = ragged([[1, 2, 3], [], [4]])
     expected = [[1, 2, 3], [PADDING] * 3, [4, PADDING, PADDING]]
     np.testing.assert_array_equal(rows.padded(PADDING), expected)
     assert rows.padded(PADDING, width=5).shape == (3, 5)
 
 
-def test_rows_are_taken_of_all_columns() -> None:
+def test_take_rows_selects_from_all_columns() -> None:
     columns = {"list": ragged([[1, 2], [], [3, 4, 5], [6]]), "one": np.arange(4) * 10}
     taken = take_rows(columns, np.array([2, 1, 2, 0]))
     assert taken["list"].values.tolist() == [3, 4, 5, 3, 4, 5, 1, 2]

@@ -42,7 +42,7 @@ def test_every_event_is_a_target_exactly_once() -> None:
     assert counts == Counter([*range(8), 9])
 
 
-def test_what_describes_an_event_is_padded_alike() -> None:
+def test_ratings_and_times_are_padded_like_movies() -> None:
     windows = make_windows(overlapping(), length=7)
     is_event = windows.movies != PADDING
     np.testing.assert_array_equal(windows.ratings, np.where(is_event, 5.0, PADDING))
@@ -51,7 +51,7 @@ def test_what_describes_an_event_is_padded_alike() -> None:
     )
 
 
-def test_validation_takes_each_users_newest_event_out_of_training() -> None:
+def test_validation_holds_out_each_users_newest_event() -> None:
     columns = overlapping()
     train, validation = hold_out_newest(
         make_windows(columns, 7), columns[f.WINDOW_INDEX], num_queries=10, seed=1
@@ -60,7 +60,7 @@ def test_validation_takes_each_users_newest_event_out_of_training() -> None:
     assert sorted(train.movies[train.is_target].tolist()) == [*range(7), 9]
 
 
-def test_validation_is_a_draw_of_the_users() -> None:
+def test_validated_users_are_drawn_by_the_seed() -> None:
     columns = small.train_columns()
     windows = make_windows(columns, small.WINDOW_LENGTH)
 

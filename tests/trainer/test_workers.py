@@ -112,7 +112,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return result(start(folder, folder / "checkpoints" / "key"))
 
 
-def test_two_devices_train_what_one_trains(
+def test_two_devices_train_the_same_model_as_one(
     alone: dict[str, Any], tmp_path: Path
 ) -> None:
     together = result(start(tmp_path, tmp_path / "checkpoints" / "key", 2))
@@ -121,7 +121,7 @@ def test_two_devices_train_what_one_trains(
     assert together["weights"] == pytest.approx(alone["weights"], rel=TOLERANCE)
 
 
-def test_two_workers_train_what_one_trains(
+def test_two_workers_train_the_same_model_as_one(
     alone: dict[str, Any], tmp_path: Path
 ) -> None:
     shared = tmp_path / "checkpoints" / "key"
@@ -134,9 +134,7 @@ def test_two_workers_train_what_one_trains(
     assert written == {"0"}, "only the chief writes"
 
 
-def test_killed_workers_go_on_where_they_were(
-    alone: dict[str, Any], tmp_path: Path
-) -> None:
+def test_killed_workers_resume(alone: dict[str, Any], tmp_path: Path) -> None:
     shared = tmp_path / "checkpoints" / "key"
     kill(start_two(tmp_path, (shared, shared), KILL_AFTER="2"))
     results = [result(one) for one in start_two(tmp_path, (shared, shared))]
@@ -146,7 +144,7 @@ def test_killed_workers_go_on_where_they_were(
     assert results[0]["weights"] == pytest.approx(alone["weights"], rel=TOLERANCE)
 
 
-def test_workers_who_see_different_checkpoints_all_say_so(tmp_path: Path) -> None:
+def test_workers_that_see_different_checkpoints_all_fail(tmp_path: Path) -> None:
     """Each would wait for the other for ever, or train another model."""
     checkpoints = [tmp_path / "checkpoints" / name for name in ("one", "other")]
     kill([start(tmp_path, checkpoints[0], KILL_AFTER="2")])

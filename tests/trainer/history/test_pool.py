@@ -12,7 +12,7 @@ DECAYS = (0.5, 0.8)
 
 
 @pytest.mark.parametrize("length", [1, small.WINDOW_LENGTH, 31, 32, 100])
-def test_pools_are_what_the_docstring_says(length: int) -> None:
+def test_pools_equal_the_formulas_of_the_docstring(length: int) -> None:
     """Of one block of positions, and of several."""
     context = small.context(recency_decays=DECAYS)._replace(window_length=length)
     layer = PooledHistory(context)

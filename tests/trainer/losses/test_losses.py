@@ -69,7 +69,7 @@ def test_full_softmax_is_the_mean_cross_entropy() -> None:
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0, 1000.0])
-def test_the_partition_and_its_gradient_are_those_of_the_formula(scale: float) -> None:
+def test_the_partition_and_its_gradient_equal_the_formula(scale: float) -> None:
     """Of logits that `exp` takes as they are, and of some that need a shift."""
     step = retrieval(make("full_softmax"))
     operands = [scale * step.queries, step.candidates]
@@ -152,7 +152,7 @@ def test_sampled_softmax_estimates_the_full_one() -> None:
     assert float(sampled(retrieval(sampled))) == pytest.approx(exact, abs=0.02)
 
 
-def test_negatives_are_drawn_by_frequency_and_anew() -> None:
+def test_negatives_are_drawn_by_frequency_at_each_step() -> None:
     counts = np.array([600, 100, 10, 0])
     loss = make("sampled_softmax", counts, num_negatives=10_000)
     nothing = tf.zeros([0], tf.int32)
@@ -213,7 +213,7 @@ def test_the_loss_of_a_batch_without_targets_is_zero(name: str) -> None:
     assert float(loss(step)) == 0.0
 
 
-def test_the_choice_goes_by_the_size_of_the_corpus() -> None:
+def test_auto_depends_on_the_size_of_the_corpus() -> None:
     assert isinstance(make("auto", np.ones(4096)), FullSoftmax)
     assert isinstance(make("auto", np.ones(4097)), SampledSoftmax)
     assert isinstance(make("full_softmax", np.ones(9999)), FullSoftmax)

@@ -14,7 +14,7 @@ def space(text: str) -> PipelineConfig:
     return load((), [f"tune.space={text}"])
 
 
-def test_it_is_off_and_its_space_holds_the_defaults() -> None:
+def test_tuning_is_off_and_its_space_has_the_defaults() -> None:
     config = PipelineConfig()
     assert not config.tune.enabled
     defaults: dict[str, Any] = {

@@ -25,7 +25,7 @@ from trainer.tuning.hyperparameters import (
         ([True, 1], ["true", "1"]),
     ],
 )
-def test_values_are_written_for_kerastuner_and_read_back(
+def test_values_are_converted_for_kerastuner_and_back(
     values: list[Any], written: list[Any]
 ) -> None:
     assert to_keras_tuner(values) == written

@@ -46,7 +46,7 @@ def best(tuner: RetrievalTuner) -> dict[str, Any]:
     return values
 
 
-def test_a_search_finds_what_learns_and_tells_of_each_trial(
+def test_a_search_finds_the_better_value_and_reports_each_trial(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     LOGGER.addHandler(caplog.handler)
@@ -75,7 +75,7 @@ def test_a_search_finds_what_learns_and_tells_of_each_trial(
     assert trials[1]["recall"] == first.recall
 
 
-def test_a_trial_that_cannot_be_trained_fails_alone(tmp_path: Path) -> None:
+def test_a_failed_trial_does_not_end_the_search(tmp_path: Path) -> None:
     dims = Dimension(values=(8, 7))  # which two heads do not divide
     tune = TuneConfig(trials=2, epochs=1, space={"model.embedding_dim": dims})
     good, bad = searched(tmp_path, tune).outcomes
@@ -90,7 +90,7 @@ def test_a_search_without_a_success_is_an_error(tmp_path: Path) -> None:
         searched(tmp_path, tune)
 
 
-def test_no_trial_begins_after_the_time(tmp_path: Path) -> None:
+def test_no_trial_starts_after_the_time_limit(tmp_path: Path) -> None:
     tune = TuneConfig(trials=9, epochs=1, max_seconds=0.01, space=RATES)
     assert len(searched(tmp_path, tune).outcomes) == 1
 
@@ -110,7 +110,7 @@ def test_hyperband_trains_the_best_for_longer(tmp_path: Path) -> None:
     assert set(longest[0]) == {"train.learning_rate"}
 
 
-def test_bayesian_search_begins_as_configured(tmp_path: Path) -> None:
+def test_the_first_bayesian_trial_is_the_configuration(tmp_path: Path) -> None:
     tune = TuneConfig(algorithm="bayesian", trials=4, epochs=1, space=RATES)
     assert searched(tmp_path, tune).outcomes[0].values == {"train.learning_rate": 0.05}
 
