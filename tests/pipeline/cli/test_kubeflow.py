@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import subprocess
@@ -10,11 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from pipeline.cli import main
 from tests.fixtures import command
 from tests.fixtures.kfp_server import State, serving
 
-NAME = "two-tower"
+CLICK_MIXES_STREAMS = "mix_stderr" in inspect.signature(CliRunner).parameters
 
 
 @pytest.fixture
@@ -28,14 +31,43 @@ def url(state: State) -> Iterator[str]:
         yield address
 
 
+def settings(cwd: Path, url: str | None, token: str) -> dict[str, str]:
+    """The server and the token, as environment variables."""
+    found = {"TWO_TOWER_KFP_TOKEN": token, "KUBECONFIG": str(cwd / "none")}
+    return found if url is None else {**found, "TWO_TOWER_KFP_ENDPOINT": url}
+
+
 def two_tower(
     *arguments: object, cwd: Path, url: str | None = None, token: str = "s3cr3t"
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a command; the server and the token are in its environment."""
-    extra = {"TWO_TOWER_KFP_TOKEN": token, "KUBECONFIG": str(cwd / "none")}
-    if url is not None:
-        extra["TWO_TOWER_KFP_ENDPOINT"] = url
-    kept = command.environment(**extra)
+    """Runs a command in this process, which saves the start of another one."""
+    separate = {"mix_stderr": False} if CLICK_MIXES_STREAMS else {}
+    environment: dict[str, str | None] = {
+        **settings(cwd, url, token),
+        "COLUMNS": "160",
+        "KUBERNETES_SERVICE_HOST": None,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        # Read from KUBECONFIG when the module is imported.
+        location = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
+        patch.setattr(location, str(cwd / "none"))
+        outcome = CliRunner(**separate).invoke(
+            main, [*map(str, arguments)], env=environment
+        )
+    if not isinstance(outcome.exception, SystemExit | None):
+        raise outcome.exception
+    assert "s3cr3t" not in outcome.stdout + outcome.stderr
+    return subprocess.CompletedProcess(
+        arguments, outcome.exit_code, outcome.stdout, outcome.stderr
+    )
+
+
+def two_tower_process(
+    *arguments: object, cwd: Path, url: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command that imports TFX, in a process of its own."""
+    kept = command.environment(**settings(cwd, url, "s3cr3t"))
     kept.pop("KUBERNETES_SERVICE_HOST", None)
     done = subprocess.run(
         [sys.executable, "-m", "pipeline", *map(str, arguments)],
@@ -153,7 +185,7 @@ def test_from_a_fresh_server_to_a_schedule(
     state: State, url: str, tmp_path: Path
 ) -> None:
     """Deployed once, run to its end, scheduled: always the same version."""
-    deployed = two_tower("deploy", cwd=tmp_path, url=url)
+    deployed = two_tower_process("deploy", cwd=tmp_path, url=url)
     assert deployed.returncode == 0, deployed.stderr
     assert re.search(r"version [0-9a-f]{12} \(uploaded\)", deployed.stdout)
     state.story = [
@@ -170,11 +202,11 @@ def test_from_a_fresh_server_to_a_schedule(
             },
         }
     ]
-    run = two_tower("run", "--kubeflow", "--wait", cwd=tmp_path, url=url)
+    run = two_tower_process("run", "--kubeflow", "--wait", cwd=tmp_path, url=url)
     assert run.returncode == 1
     assert "already on the server" in run.stdout
     assert re.search(r"Trainer +failed: no memory", run.stdout)
-    made = two_tower(
+    made = two_tower_process(
         *("schedule", "create", "--cron", "0 0 3 * * *", "--span", "yesterday"),
         cwd=tmp_path,
         url=url,
@@ -191,7 +223,9 @@ def test_from_a_fresh_server_to_a_schedule(
 def test_a_pinned_span_goes_with_the_run(
     state: State, url: str, tmp_path: Path
 ) -> None:
-    done = two_tower("run", "--kubeflow", "--span", "2026-03-01", cwd=tmp_path, url=url)
+    done = two_tower_process(
+        "run", "--kubeflow", "--span", "2026-03-01", cwd=tmp_path, url=url
+    )
     assert done.returncode == 0, done.stderr
     (run,) = state.runs.values()
     assert run["runtime_config"] == {"parameters": {"span": "2026-03-01"}}
