@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,7 +16,7 @@ from pipeline.runs.workspace import DEFAULT_ROOT, ENV_VAR
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 # Given to the command as `workspace: Path`.
 workspace_option = click.option(
@@ -90,7 +91,7 @@ class ConfigOptions:
         """Loads and checks the configuration.
 
         Args:
-          data_dir: Folder with the user's own files. Its name is the dataset's where
+          data_dir: Folder with the user's own files. Its name is the dataset's if
             no option names one: such files are not ML-100K by default.
           *more: Further assignments, which win over all others.
 
@@ -110,16 +111,31 @@ class ConfigOptions:
         return (f"data.dataset={self.dataset}", *self.assignments)
 
 
-def config_options(function: _Function) -> _Function:
-    """Adds `--dataset`, `--config` and `--set`, passed as `options: ConfigOptions`."""
+def option_group(
+    parameter: str, group: type[Any], options: Sequence[_Decorator]
+) -> _Decorator:
+    """Makes a decorator that adds options whose values arrive as one object.
 
-    @functools.wraps(function)
-    def wrapper(**given: Any) -> Any:
-        names = ("dataset", "files", "assignments")
-        options = ConfigOptions(**{name: given.pop(name) for name in names})
-        return function(**given, options=options)
+    Args:
+      parameter: Name under which the command gets the object.
+      group: Dataclass of the object; its fields are the parameters of the options.
+      options: From `click.option`, in the order of the help text.
+    """
+    names = [field.name for field in dataclasses.fields(group)]
 
-    decorated: Any = wrapper
-    for option in reversed(_CONFIG_OPTIONS):
-        decorated = option(decorated)
-    return decorated
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wrapper(**given: Any) -> Any:
+            given[parameter] = group(**{name: given.pop(name) for name in names})
+            return function(**given)
+
+        decorated: Callable[..., Any] = wrapper
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
+
+
+# Adds `--dataset`, `--config` and `--set`; passed as `options: ConfigOptions`.
+config_options = option_group("options", ConfigOptions, _CONFIG_OPTIONS)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from pipeline.cli.options import option_group
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
@@ -88,19 +89,8 @@ class Server:
         return any((self.endpoint, self.token_file, self.namespace, self.kube_context))
 
 
-def server_options(function: _Function) -> _Function:
-    """Adds the options of the server, passed as `server: Server`."""
-
-    @functools.wraps(function)
-    def wrapper(**options: Any) -> Any:
-        names = ("endpoint", "token_file", "namespace", "kube_context", "timeout")
-        server = Server(**{name: options.pop(name) for name in names})
-        return function(**options, server=server)
-
-    decorated: Any = wrapper
-    for option in reversed(_OPTIONS):
-        decorated = option(decorated)
-    return decorated
+# Adds the options of the server; passed as `server: Server`.
+server_options = option_group("server", Server, _OPTIONS)
 
 
 def experiment_options(function: _Function) -> _Function:
