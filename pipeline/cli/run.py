@@ -52,8 +52,8 @@ def run(
 
     \b
     Examples:
-      two-tower run                              MovieLens-100K, fetched at first
-      two-tower run --data-dir ~/ml-100k         your own copy of the files
+      two-tower run                              MovieLens-100K, downloaded first
+      two-tower run --data-dir ~/ml-100k         your own files
       two-tower run --set train.epochs=5         one value changed
       two-tower run -c mine.yaml -w /data/ws     own configuration and workspace
       two-tower run --kubeflow --wait            on a cluster: see kubeflow/README.md
