@@ -33,14 +33,14 @@ def problems(value: Any, kind: str, path: str) -> Iterator[str]:
     """Walks a resource along the types of Kubernetes' client."""
     if listed := re.fullmatch(r"list\[(.+)\]", kind):
         if not isinstance(value, list):
-            yield f"{path} is no list"
+            yield f"{path} is not a list"
             return
         for number, item in enumerate(value):
             yield from problems(item, listed[1], f"{path}[{number}]")
     elif kind in ("str", "int", "bool"):
         wanted = {"str": str, "int": int, "bool": bool}[kind]
         if not isinstance(value, wanted):
-            yield f"{path} is {value!r}, no {kind}"
+            yield f"{path} is {value!r}, not a {kind}"
     elif hasattr(models, kind):
         model = getattr(models, kind)
         names = {json: name for name, json in model.attribute_map.items()}
@@ -52,17 +52,17 @@ def problems(value: Any, kind: str, path: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("resource", resources(), ids=lambda item: str(item["kind"]))
-def test_every_field_is_kubernetes_own(resource: dict[str, Any]) -> None:
+def test_every_field_is_known_to_kubernetes(resource: dict[str, Any]) -> None:
     kind = f"V1{resource['kind']}"
     assert list(problems(resource, kind, resource["kind"])) == []
 
 
-def test_the_walk_finds_what_is_wrong() -> None:
+def test_unknown_fields_and_wrong_types_are_found() -> None:
     deployment = only("Deployment")
     deployment["spec"]["replica"] = deployment["spec"].pop("replicas")
     deployment["spec"]["template"]["spec"]["containers"][0]["image"] = 1
     assert list(problems(deployment, "V1Deployment", "d")) == [
-        "d.spec.template.spec.containers[0].image is 1, no str",
+        "d.spec.template.spec.containers[0].image is 1, not a str",
         "d.spec has no replica",
     ]
 
@@ -83,7 +83,7 @@ def test_claim_and_paths_are_those_of_the_configuration() -> None:
     assert f"--model_base_path={CONFIG.serving_dir}" in server["args"]
 
 
-def test_nobody_may_more_than_needed() -> None:
+def test_roles_grant_no_more_than_needed() -> None:
     for rule in only("Role")["rules"]:
         assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
         if rule["resources"] == ["secrets"]:

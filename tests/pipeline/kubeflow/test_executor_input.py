@@ -64,7 +64,7 @@ def test_both_forms_are_translated_for_tfx(shaped: dict[str, Any]) -> None:
     assert adapted.output_file == shaped["outputs"]["outputFile"]
 
 
-def test_the_launchers_message_is_left_as_it_was() -> None:
+def test_the_launchers_message_is_not_changed() -> None:
     shaped = message(new=True)
     adapt(shaped, INPUTS_SPEC)
     assert shaped == message(new=True)

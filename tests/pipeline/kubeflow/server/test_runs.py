@@ -74,7 +74,7 @@ def test_a_run_is_followed_step_by_step(
     ]
 
 
-def test_a_run_that_succeeded_is_true(
+def test_following_a_successful_run_returns_true(
     client: Client, state: State, version: Version
 ) -> None:
     run_id = runs.start(client, version, NAME, runs.RunSettings())
