@@ -47,8 +47,8 @@ class _Inputs(NamedTuple):
 class Executor(base_beam_executor.BaseBeamExecutor):
     """Evaluates the candidate, blesses it or not, and explains the decision.
 
-    It does the work of TFX's Evaluator, which gives its extractors no output folder,
-    needs a live model where thresholds name one, and explains nothing.
+    It stands in for the executor of TFX's Evaluator, which passes no output folder to
+    what a user adds to the evaluation, so that the ranks of queries could not be kept.
     """
 
     def Do(  # noqa: N802 - TFX's name

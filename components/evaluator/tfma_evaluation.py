@@ -151,7 +151,9 @@ def add_evaluation(
             eval_shared_model=shared_models,
             eval_config=config,
             evaluators=[
-                *tfma.default_evaluators(shared_models, config),
+                *tfma.default_evaluators(
+                    eval_shared_model=shared_models, eval_config=config
+                ),
                 keep_ranks,
             ],
             output_path=evaluation_uri,
