@@ -118,9 +118,9 @@ class RowRules:
           table: The columns `RATING_COLUMNS`; ids are dictionary-encoded.
         """
         for rule in self.rules:
-            rows = np.flatnonzero(~rule.holds(table[rule.column]))
-            if len(rows):
-                yield rule, rows
+            holds = rule.holds(table[rule.column])
+            if not holds.all():
+                yield rule, np.flatnonzero(~holds)
 
 
 def _not_blank(column: pa.ChunkedArray) -> NDArray[np.bool_]:
@@ -128,7 +128,8 @@ def _not_blank(column: pa.ChunkedArray) -> NDArray[np.bool_]:
     for chunk in column.chunks:
         trimmed = pc.utf8_trim_whitespace(chunk.dictionary)
         is_id = pc.not_equal(trimmed, "").to_numpy(zero_copy_only=False)
-        masks.append(is_id[chunk.indices.to_numpy()])
+        all_good = np.ones(len(chunk), bool)
+        masks.append(all_good if is_id.all() else is_id[chunk.indices.to_numpy()])
     return np.concatenate(masks)
 
 

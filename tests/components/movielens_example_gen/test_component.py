@@ -70,7 +70,7 @@ class Runs:
         return [record.numpy() for record in dataset]
 
 
-def test_component_caches_by_content_and_tells_what_became_of_each_row(
+def test_component_caches_by_content_and_accounts_for_each_row(
     tmp_path: Path,
 ) -> None:
     events = [(u, m, 4, 100 * m + u) for u in range(12) for m in range(1, 6)]

@@ -85,7 +85,7 @@ def test_every_row_read_is_accounted_for(
 
 @settings(max_examples=80, deadline=None)
 @given(row=st.lists(_FIELD, min_size=4, max_size=4).map(",".join))
-def test_a_row_is_judged_alike_in_clean_and_in_dirty_blocks(
+def test_a_row_has_the_same_fault_in_clean_and_in_dirty_blocks(
     tmp_path_factory: pytest.TempPathFactory, row: str
 ) -> None:
     folder = write_csv(tmp_path_factory.mktemp("row"), [])
