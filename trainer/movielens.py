@@ -2,7 +2,7 @@
 
 They are written down because they never change: a vocabulary made from the data would
 cost Transform a pass over it for each. This module imports nothing, so that readers of
-files and made-up data use the same lists as the model.
+files and synthetic data use the same lists as the model.
 
 Sources: the READMEs at https://files.grouplens.org/datasets/movielens/ (ML-25M,
 "Genres"; ML-1M, "USERS FILE DESCRIPTION") and `u.genre`, `u.occupation` of ML-100K.

@@ -1,6 +1,6 @@
 """The rules for a row of a ratings file, and the parser of a single line.
 
-`RowRules` says what a valid user id, movie id, rating and timestamp is. It judges whole
+`RowRules` says what a valid user id, movie id, rating and timestamp is. It checks whole
 columns, whichever parser made them: the one for blocks in `rating_files`, which is fast
 and gives up at the first thing that it cannot read, or `parse_line`, which reports what
 is wrong with a line.

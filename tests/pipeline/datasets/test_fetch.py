@@ -21,7 +21,7 @@ FILES = {"ratings.csv": b"userId,movieId\n", "movies.csv": b"movieId\n"}
 
 
 class Site:
-    """A web server on this machine in GroupLens' place."""
+    """A web server on this machine in place of GroupLens."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.root = root
