@@ -13,7 +13,21 @@ from pipeline.cli.options import (
     no_cache_option,
     workspace_option,
 )
-from pipeline.cli.server_options import Server, experiment_options, server_options
+from pipeline.cli.run_report import report_run
+from pipeline.cli.server_options import (
+    Server,
+    experiment_option,
+    server_options,
+    service_account_option,
+    upload,
+)
+from pipeline.cli.tables import make_console
+from pipeline.config import PipelineConfig
+from pipeline.datasets.source import check
+from pipeline.kubeflow.server import runs
+from pipeline.local.run_view import RunView
+from pipeline.local.session import run_pipeline
+from trainer.errors import UsageError
 
 
 @click.command()
@@ -31,7 +45,8 @@ from pipeline.cli.server_options import Server, experiment_options, server_optio
     "--span",
     help="With --kubeflow: last span to read, such as 12, 2026-03-01 or yesterday.",
 )
-@experiment_options
+@experiment_option
+@service_account_option
 @server_options
 @click.pass_context
 def run(
@@ -62,24 +77,53 @@ def run(
     served model stays. It is 1 if a step failed, 2 if the command line or the
     configuration is wrong.
     """
-    from pipeline.cli.kubeflow_run import (
-        check_not_kubeflow,
-        check_only_kubeflow,
-        run_on_kubeflow,
-    )
-    from pipeline.cli.run_report import run_and_report
-    from pipeline.datasets.source import check
-    from pipeline.kubeflow.server.runs import RunSettings
-    from pipeline.local.session import RunRequest
-
     if kubeflow:
-        check_only_kubeflow(data_dir)
+        if data_dir is not None:
+            raise UsageError(
+                f"--data-dir {data_dir} is on this machine, which the cluster cannot "
+                "read",
+                "Give --set kubeflow.input_base=FOLDER, in a volume or at gs://, s3:// "
+                "or minio://.",
+            )
         config = options.load()
         span = span or config.data.last_span
-        settings = RunSettings(experiment, service_account, span)
-        code = run_on_kubeflow(config, server, settings, wait=wait, no_cache=no_cache)
-        context.exit(code)
-    check_not_kubeflow(wait, span, experiment, service_account, server.is_given)
+        settings = runs.RunSettings(experiment, service_account, span)
+        context.exit(_run_on_kubeflow(config, server, settings, wait, no_cache))
+    if wait or span or experiment or service_account or server.is_given:
+        raise UsageError(
+            "--wait, --span, --experiment, --service-account and the options of the "
+            "server belong to --kubeflow",
+            "Add --kubeflow, or give a local run its span with --set "
+            "data.last_span=SPAN.",
+        )
     config = options.load(data_dir)
     check(config.data, data_dir)
-    context.exit(run_and_report(RunRequest(config, workspace, data_dir, no_cache)))
+    console = make_console()
+    summary, files = run_pipeline(
+        config, workspace, RunView(console), data_dir=data_dir, no_cache=no_cache
+    )
+    context.exit(report_run(console, summary, files))
+
+
+def _run_on_kubeflow(
+    config: PipelineConfig,
+    server: Server,
+    settings: runs.RunSettings,
+    wait: bool,
+    no_cache: bool,
+) -> int:
+    """Uploads the pipeline and starts a run; returns 1 if it is seen to fail."""
+    client = server.connect()
+    if settings.span is not None:
+        runs.check_span(settings.span)
+    pinned = runs.is_pinned(settings.span)
+    version = upload(client, config, pinned_span=pinned, no_cache=no_cache)
+    run_id = runs.start(client, version, config.name, settings)
+    click.echo(f"{'Run':<10}{runs.link(client, run_id)}")
+    if not wait:
+        return 0
+    try:
+        return 0 if runs.follow(client, run_id, click.echo) else 1
+    except KeyboardInterrupt:
+        click.echo("No longer waiting; the run continues.", err=True)
+        raise

@@ -9,11 +9,14 @@ import click
 from pipeline.cli.options import ConfigOptions, config_options
 from pipeline.cli.server_options import (
     Server,
-    experiment_options,
+    experiment_option,
     server_options,
+    service_account_option,
     upload,
 )
 from pipeline.cli.tables import print_table
+from pipeline.kubeflow.server import cron, runs, schedules
+from pipeline.kubeflow.server.client import SCHEDULES
 
 
 @click.group()
@@ -52,7 +55,8 @@ def schedule() -> None:
     help="Most runs at the same time.",
 )
 @click.option("--catch-up", is_flag=True, help="Start the runs that were missed, too.")
-@experiment_options
+@experiment_option
+@service_account_option
 @server_options
 def create(
     *,
@@ -78,8 +82,6 @@ def create(
       two-tower schedule create --cron '0 0 3 * * *' --span yesterday
       two-tower schedule create --cron '0 30 4 * * MON' --span today-2 --name weekly
     """
-    from pipeline.kubeflow.server import cron, runs, schedules
-
     config = options.load()
     schedules.check_span(span)
     wanted = schedules.Schedule(
@@ -105,9 +107,6 @@ def create(
 @server_options
 def list_(*, server: Server) -> None:
     """List the schedules of the namespace."""
-    from pipeline.kubeflow.server import cron
-    from pipeline.kubeflow.server.client import SCHEDULES
-
     found = list(server.connect().items(SCHEDULES))
     if not found:
         click.echo(
@@ -130,11 +129,8 @@ def list_(*, server: Server) -> None:
 @server_options
 def pause(*, name: str, server: Server) -> None:
     """Start no more runs until the schedule NAME is resumed."""
-    from pipeline.kubeflow.server import schedules
-
     client = server.connect()
-    identity = schedules.schedule_id(client, name)
-    schedules.set_enabled(client, identity, enabled=False)
+    schedules.set_enabled(client, schedules.schedule_id(client, name), enabled=False)
     click.echo(f"{name} is paused.")
 
 
@@ -143,11 +139,8 @@ def pause(*, name: str, server: Server) -> None:
 @server_options
 def resume(*, name: str, server: Server) -> None:
     """Start the runs of the schedule NAME again."""
-    from pipeline.kubeflow.server import schedules
-
     client = server.connect()
-    identity = schedules.schedule_id(client, name)
-    schedules.set_enabled(client, identity, enabled=True)
+    schedules.set_enabled(client, schedules.schedule_id(client, name), enabled=True)
     click.echo(f"{name} is resumed.")
 
 
@@ -156,8 +149,6 @@ def resume(*, name: str, server: Server) -> None:
 @server_options
 def delete(*, name: str, server: Server) -> None:
     """Delete the schedule NAME, but not its runs."""
-    from pipeline.kubeflow.server import schedules
-
     client = server.connect()
     schedules.delete(client, schedules.schedule_id(client, name))
     click.echo(f"{name} is deleted.")

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from pipeline.cli.options import option_group
+from pipeline.config import PipelineConfig
+from pipeline.kubeflow.server.client import Client, Version
+from pipeline.kubeflow.server.endpoint import find_endpoint
 
-if TYPE_CHECKING:
-    from pipeline.config import PipelineConfig
-    from pipeline.kubeflow.server.client import Client, Version
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
+# `experiment: str | None`.
+experiment_option = click.option(
+    "--experiment", help="Experiment of the runs.  [default: the pipeline's name]"
+)
+# `service_account: str | None`.
+service_account_option = click.option(
+    "--service-account", help="Kubernetes account of the steps' containers."
+)
 # `pinned_span: bool`.
 pinned_span_option = click.option(
     "--pinned-span",
@@ -70,9 +73,6 @@ class Server:
         Raises:
           UserError: It cannot be reached, rejects us, or is of version 1.
         """
-        from pipeline.kubeflow.server.client import Client
-        from pipeline.kubeflow.server.endpoint import find_endpoint
-
         endpoint = find_endpoint(
             url=self.endpoint,
             token_file=self.token_file,
@@ -93,21 +93,6 @@ class Server:
 server_options = option_group("server", Server, _OPTIONS)
 
 
-def experiment_options(function: _Function) -> _Function:
-    """Adds `--experiment` and `--service-account`."""
-    for option in (
-        click.option(
-            "--service-account", help="Kubernetes account of the steps' containers."
-        ),
-        click.option(
-            "--experiment",
-            help="Experiment of the runs.  [default: the pipeline's name]",
-        ),
-    ):
-        function = option(function)
-    return function
-
-
 def upload(
     client: Client,
     config: PipelineConfig,
@@ -116,7 +101,7 @@ def upload(
     no_cache: bool = False,
 ) -> Version:
     """Compiles the pipeline, and uploads it unless the server has this version."""
-    from pipeline.kubeflow_runner import compile_pipeline
+    from pipeline.kubeflow_runner import compile_pipeline  # imports TFX
 
     click.echo(f"{'Server':<10}{client.url}")
     compiled = compile_pipeline(config, pinned_span=pinned_span, no_cache=no_cache)

@@ -72,6 +72,12 @@ class RunFiles:
         """The whole configuration that the run used."""
         return self.path / "config.yaml"
 
+    def publish(self) -> None:
+        """Points `runs/latest` to the run, atomically."""
+        link = self.path.with_name(f".latest-{self.run_id}")
+        link.symlink_to(self.run_id)
+        link.replace(self.path.with_name("latest"))
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -151,7 +157,7 @@ class Workspace:
         return sorted(found, key=lambda path: int(path.name))
 
     def new_run(self) -> RunFiles:
-        """Makes the folder of a new run; `publish` points `runs/latest` to it."""
+        """Makes the folder of a new run."""
         self.runs_dir.mkdir(exist_ok=True)
         while True:
             now = datetime.datetime.now(datetime.timezone.utc)
@@ -163,12 +169,6 @@ class Workspace:
     def run_files(self, run_id: str) -> RunFiles:
         """The files of a run."""
         return RunFiles(run_id, self.runs_dir / run_id)
-
-    def publish(self, run: RunFiles) -> None:
-        """Points `runs/latest` to a run, atomically."""
-        link = self.runs_dir / f".latest-{run.run_id}"
-        link.symlink_to(run.run_id)
-        link.replace(self.runs_dir / "latest")
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[int]:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pipeline.cli.run_report import report, report_success
-from pipeline.cli.run_view import RunView
-from pipeline.local.session import Session
+from pipeline.cli.run_report import report_run
+from pipeline.local.run_view import RunView
+from pipeline.local.session import follow
 from pipeline.runs.workspace import Workspace
 
 START = """
@@ -69,9 +69,10 @@ def watch(
     )
     with workspace.lock() as lock:
         command = [sys.executable, "-c", START + script, str(run.events)]
-        session = Session(workspace, run, "ml-tiny", "1.16.0")
-        finished = session.follow(command, lock, RunView(console))
-    code = report(console, finished, report_success)
+        ended = follow(
+            command, run, lock, RunView(console), dataset="ml-tiny", tfx_version="1"
+        )
+    code = report_run(console, ended, run)
     assert (workspace.runs_dir / "latest").resolve() == run.path
     assert "third-party noise" in run.log.read_text()
     assert isinstance(console.file, io.StringIO)

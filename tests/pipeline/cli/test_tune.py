@@ -12,11 +12,10 @@ import pytest
 from rich.console import Console
 
 from pipeline.cli.options import ConfigOptions
-from pipeline.cli.run_report import report
-from pipeline.cli.run_view import RunView
-from pipeline.cli.tune_report import TuneReport
+from pipeline.cli.tune import next_command, report_search
 from pipeline.config.loading import load
-from pipeline.local.session import Session
+from pipeline.local.run_view import RunView
+from pipeline.local.session import follow
 from pipeline.runs.workspace import Workspace
 from tests.fixtures.command import error_line, two_tower
 
@@ -42,7 +41,7 @@ BEST = trial(2, 0.0123456, recall=0.25)
 FAILED = trial(3, 1.0, recall=None, standard_error=None, epochs=0, error="it diverged")
 TRIALS = [BEST, trial(1, 0.005, recall=0.23), trial(4, 0.001, recall=0.1), FAILED]
 
-# What the child of a search tells.
+# Emits the events of a search.
 SEARCH = """
 import json, os, sys
 from pathlib import Path
@@ -71,8 +70,8 @@ emit("step", id="Tuner", state="done", seconds=9.5, outputs=outputs)
 
 def search(
     folder: Path, trials: list[dict[str, Any]], terminal: bool = False
-) -> tuple[int, str, dict[str, Any]]:
-    """Exit code, what was shown, and the summary."""
+) -> tuple[str, str, dict[str, Any]]:
+    """State of the run, what was shown, and the summary."""
     workspace = Workspace.open(folder / "ws", create=True)
     run = workspace.new_run()
     console = Console(
@@ -87,24 +86,23 @@ def search(
         ],
     )
     changed = ("train.epochs=3", "train.learning_rate=0.1", "tune.trials=9")
-    tune_report = TuneReport(
-        config.tune,
-        folder / "best.yaml",
-        ConfigOptions(None, (Path("mine.yaml"),), changed),
-        Path("my data"),
-    )
+    keys = list(config.tune.space)
+    output = folder / "best.yaml"
+    options = ConfigOptions(None, (Path("mine.yaml"),), changed)
+    command = next_command(options, Path("my data"), output, keys)
     with workspace.lock() as lock:
-        command = [sys.executable, "-c", SEARCH, str(run.events), json.dumps(trials)]
-        session = Session(workspace, run, "ml-tiny", "1.16.0")
-        finished = session.follow(command, lock, RunView(console))
-    code = report(console, finished, tune_report)
+        script = [sys.executable, "-c", SEARCH, str(run.events), json.dumps(trials)]
+        ended = follow(
+            script, run, lock, RunView(console), dataset="ml-tiny", tfx_version="1"
+        )
+    report_search(console, ended, run, keys=keys, output=output, command=command)
     assert isinstance(console.file, io.StringIO)
-    return code, console.file.getvalue(), json.loads(run.summary.read_text())
+    return ended.state, console.file.getvalue(), json.loads(run.summary.read_text())
 
 
 def test_a_log_has_one_line_for_each_trial(tmp_path: Path) -> None:
-    code, shown, summary = search(tmp_path, TRIALS)
-    assert code == 0
+    state, shown, summary = search(tmp_path, TRIALS)
+    assert state == "succeeded"
     lines = [" ".join(line.split()) for line in shown.splitlines()]
     found = [line for line in lines if line.startswith("trial ")]
     values = "model.recency_decays [0.5,0.8]"

@@ -1,4 +1,4 @@
-"""A session without a command line, and what an interrupted one leaves behind."""
+"""A run without a command line, and what an interrupted one leaves behind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from pipeline.local.live_run import LiveRun
-from pipeline.local.session import Session
+from pipeline.local.run_view import RunView
+from pipeline.local.session import follow
 from pipeline.runs.workspace import Workspace
 from tests.fixtures.command import environment, two_tower
 from tests.fixtures.movielens_files import write_csv
@@ -31,8 +32,8 @@ with record_events(Path(sys.argv[1])):
 """
 
 
-class Observer:
-    """Records what a session calls."""
+class Recorder(RunView):
+    """Records how it is called."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -48,25 +49,27 @@ class Observer:
     def tick(self, run: LiveRun) -> None:
         pass
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Recorder:
         self.calls.append("enter")
+        return self
 
     def __exit__(self, *error: object) -> None:
         self.calls.append("exit")
 
 
-def test_a_session_shows_every_event_and_writes_the_summary(tmp_path: Path) -> None:
+def test_every_event_is_shown_and_the_summary_is_written(tmp_path: Path) -> None:
     workspace = Workspace.open(tmp_path / "ws", create=True)
     files = workspace.new_run()
-    observer = Observer()
+    view = Recorder()
     with workspace.lock() as lock:
-        session = Session(workspace, files, "ml-tiny", "1.16.0")
         command = [sys.executable, "-c", SCRIPT, str(files.events)]
-        finished = session.follow(command, lock, observer)
-    assert observer.calls == ["enter", "pipeline", "step", "step", "exit"]
-    assert (finished.workspace, finished.files) == (workspace, files)
-    assert finished.summary.steps == [{"id": "Gate", "state": "done", "seconds": 1.5}]
-    assert json.loads(files.summary.read_text()) == finished.summary.as_json()
+        summary = follow(
+            command, files, lock, view, dataset="ml-tiny", tfx_version="1.16.0"
+        )
+    assert view.calls == ["enter", "pipeline", "step", "step", "exit"]
+    assert summary.steps == [{"id": "Gate", "state": "done", "seconds": 1.5}]
+    assert json.loads(files.summary.read_text()) == summary.as_json()
+    assert (workspace.runs_dir / "latest").resolve() == files.path
 
 
 @pytest.mark.parametrize(

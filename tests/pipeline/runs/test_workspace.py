@@ -118,7 +118,7 @@ def test_run_ids_sort_by_time_and_latest_is_the_newest(tmp_path: Path) -> None:
     runs = [workspace.new_run() for _ in range(3)]
     assert [run.run_id for run in runs] == sorted({run.run_id for run in runs})
     for run in runs:
-        workspace.publish(run)
+        run.publish()
         assert (workspace.runs_dir / "latest").resolve() == run.path
     names = {path.name for path in workspace.runs_dir.iterdir()}
     assert names == {*(run.run_id for run in runs), "latest"}
