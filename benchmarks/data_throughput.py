@@ -48,8 +48,8 @@ def main() -> None:
 
 
 def _synthesized(scratch: Path, size: str) -> Path:
-    from pipeline.datasets.synthesis_config import config_of_size, parse_count
     from pipeline.datasets.synthesize import synthesize
+    from pipeline.datasets.synthetic_ratings import config_of_size, parse_count
 
     folder = scratch / f"two-tower-benchmark-{size}"
     if not folder.exists():

@@ -20,8 +20,8 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 from pipeline.datasets.split_spans import split_spans
-from pipeline.datasets.synthesis_config import SynthesisConfig
 from pipeline.datasets.synthesize import synthesize
+from pipeline.datasets.synthetic_ratings import SynthesisConfig
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Tests that one process of pytest-xdist runs as a whole, because they share a fixture

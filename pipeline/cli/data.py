@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -57,8 +58,8 @@ def fetch(name: str, archive: Path | None, workspace: Path) -> None:
 
     catalog.entry(name)
     folder = Workspace.open(workspace, create=True).data_dir(name)
-    fetched = fetch_edition(name, folder.parent, _report, archive)
-    click.echo(f"{fetched.folder} ({fetched.source})")
+    source = fetch_edition(name, folder.parent, _report, archive)
+    click.echo(f"{folder} ({source})")
     _report(catalog.LICENCE_NOTE)
 
 
@@ -100,7 +101,7 @@ def info(
     edition = None if data_dir else config.dataset
     summary = dataset_info.describe(folder, config, edition=edition)
     if as_json:
-        click.echo(dataset_info.as_json(summary))
+        click.echo(json.dumps(summary, indent=2, ensure_ascii=False))
     else:
         dataset_info.show(summary)
 
@@ -137,10 +138,7 @@ def split_spans(
     """
     from pipeline.datasets.source import existing_folder
     from pipeline.datasets.split_spans import split_spans as split
-    from trainer.errors import UsageError
 
-    if (spans is None) == (days is None):
-        raise UsageError("split-spans needs --spans or --days", "Give one of them.")
     config = options.load().data
     folder = existing_folder(config, workspace, data_dir)
     made = split(folder, target, num_spans=spans, days=days, config=config)
@@ -182,8 +180,8 @@ def synthesize(
       two-tower data synthesize synthetic --ratings 1m
       two-tower data synthesize tiny --ratings 4k --users 200 --movies 200
     """
-    from pipeline.datasets.synthesis_config import config_of_size, parse_count
     from pipeline.datasets.synthesize import synthesize as write
+    from pipeline.datasets.synthetic_ratings import config_of_size, parse_count
 
     config = config_of_size(
         parse_count(ratings), users=users, movies=movies, family=family, seed=seed

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import pooch
+
 from trainer.errors import UserError
 
 # Called with one line of text about progress.
@@ -71,8 +73,6 @@ def download(url: str, path: Path, report: Report = lambda _: None) -> None:
 def _retrieve(
     url: str, path: Path, events: queue.Queue[str | None | Exception]
 ) -> None:
-    import pooch
-
     def on_answer(response: Any, **_: Any) -> None:
         if response.ok and not response.is_redirect:
             # urllib3 1 does not check by default that the body is complete.
@@ -91,16 +91,13 @@ def _retrieve(
 
 
 def _root_cause(error: BaseException) -> BaseException:
-    """Returns the first of a chain: requests wraps the error of urllib3 and that one's.
+    """Returns the first of a chain, such as "Connection refused".
 
-    The first is the one that a user can read, such as "Connection refused".
+    requests wraps the error of urllib3, which wraps that of the socket.
     """
-    while True:
-        context = None if error.__suppress_context__ else error.__context__
-        cause = error.__cause__ or context
-        if cause is None:
-            return error
-        error = cause
+    context = None if error.__suppress_context__ else error.__context__
+    cause = error.__cause__ or context
+    return error if cause is None else _root_cause(cause)
 
 
 def published_md5(url: str, scratch: Path) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import shutil
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
+
+import pooch
 
 from pipeline.datasets import catalog, download, package_index
 from pipeline.datasets.catalog import CatalogEntry
@@ -18,25 +19,12 @@ from pipeline.datasets.download import Report
 from trainer.errors import UserError
 
 
-@dataclass(frozen=True)
-class Fetched:
-    """An edition on this disk.
-
-    Attributes:
-      folder: The folder with its files.
-      source: Where they came from, for people.
-    """
-
-    folder: Path
-    source: str
-
-
 def fetch(
     name: str,
     root: Path,
     report: Report = lambda _: None,
     archive: Path | None = None,
-) -> Fetched:
+) -> str:
     """Puts an edition's files into `root/name`, unless they are there already.
 
     Args:
@@ -44,6 +32,9 @@ def fetch(
       root: The folder of all editions, normally `workspace/data`.
       report: Called with one line of text about progress.
       archive: The edition's archive, if the user has downloaded it already.
+
+    Returns:
+      Where the files came from, for people.
 
     Raises:
       UsageError: No edition has that name.
@@ -54,14 +45,14 @@ def fetch(
     folder = root / name
     if folder.exists():
         verify(folder, entry)
-        return Fetched(folder, "fetched before")
+        return "fetched before"
     with complete_folder(folder, exist_ok=True) as new:
         if archive is not None:
             source = _unpack_given(archive, entry, new)
         else:
             source = _download(entry, new, report)
         verify(new, entry)
-    return Fetched(folder, source)
+    return source
 
 
 def _unpack_given(archive: Path, entry: CatalogEntry, folder: Path) -> str:
@@ -97,12 +88,7 @@ def _download(entry: CatalogEntry, folder: Path, report: Report) -> str:
 
 
 def _unpack(archive: Path, entry: CatalogEntry, folder: Path) -> None:
-    """Verifies an archive and unpacks the files that are needed.
-
-    Raises:
-      UserError: The checksum is wrong or a file is missing.
-      UnreachableError: The published checksum cannot be fetched.
-    """
+    """Verifies an archive and unpacks the files that are needed."""
     if not archive.is_file():
         raise UserError(
             f"{archive} is not a file", f"Give the path of {entry.archive}."
@@ -120,10 +106,10 @@ def _unpack(archive: Path, entry: CatalogEntry, folder: Path) -> None:
 
 
 def _verify_archive(archive: Path, entry: CatalogEntry, scratch: Path) -> None:
-    if entry.sha256 is not None and _file_hash(archive, "sha256") == entry.sha256:
+    if entry.sha256 and entry.sha256 == pooch.file_hash(str(archive), "sha256"):
         return
     expected = entry.md5 or download.published_md5(entry.url, scratch)
-    found = _file_hash(archive, "md5")
+    found = pooch.file_hash(str(archive), "md5")
     if found != expected:
         raise UserError(
             f"{archive} has md5 {found}, but GroupLens publishes {expected}",
@@ -142,16 +128,9 @@ def verify(folder: Path, entry: CatalogEntry) -> None:
         if not (folder / file).is_file():
             raise UserError(f"{folder} lacks {file} of {entry.name}", remedy)
     for file, expected in entry.file_md5.items():
-        found = _file_hash(folder / file, "md5")
+        found = pooch.file_hash(str(folder / file), "md5")
         if found != expected:
             raise UserError(
                 f"{folder / file} has md5 {found}, but {entry.name} has {expected}",
                 remedy,
             )
-
-
-def _file_hash(path: Path, algorithm: str) -> str:
-    import pooch
-
-    digest: str = pooch.file_hash(str(path), alg=algorithm)
-    return digest

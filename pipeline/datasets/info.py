@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 from pathlib import Path
 
+from rich.console import Console
+from rich.table import Table
+
+from components.movielens_example_gen import ingest
 from components.movielens_example_gen.data_summary import DataSummary
 from pipeline.config import DataConfig
 from pipeline.datasets import catalog
@@ -45,8 +48,6 @@ def describe(
     Raises:
       UserError: The files are missing or cannot be read at all.
     """
-    from components.movielens_example_gen import ingest
-
     tolerant = dataclasses.replace(
         config, on_bad_row="quarantine", max_quarantined_fraction=1.0
     )
@@ -68,16 +69,8 @@ def _published(edition: str | None) -> dict[str, int] | None:
     return {"ratings": entry.ratings, "users": entry.users, "movies": entry.movies}
 
 
-def as_json(summary: Description) -> str:
-    """Formats the summary for other programs."""
-    return json.dumps(summary, indent=2, ensure_ascii=False)
-
-
 def show(summary: Description) -> None:
     """Prints the summary for people."""
-    from rich.console import Console
-    from rich.table import Table
-
     console = Console()
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")

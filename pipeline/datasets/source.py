@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.movielens_example_gen.inputs.spans import content_fingerprint
 from pipeline.config import DataConfig
 from pipeline.datasets import catalog
 from pipeline.datasets.download import Report
@@ -83,13 +84,9 @@ def resolve(
     Raises:
       UserError: It cannot be fetched, a checksum is wrong or a file is missing.
     """
-    from components.movielens_example_gen.inputs.spans import content_fingerprint
-
-    if data_dir is None:
-        root = workspace.data_dir(config.dataset).parent
-        fetched = fetch(config.dataset, root, report)
-        folder, origin = fetched.folder, fetched.source
-    else:
-        folder, origin = data_dir, "--data-dir"
+    folder, origin = data_dir, "--data-dir"
+    if folder is None:
+        folder = workspace.data_dir(config.dataset)
+        origin = fetch(config.dataset, folder.parent, report)
     folder = folder.absolute()
     return DataSource(folder, origin, content_fingerprint(folder, config))

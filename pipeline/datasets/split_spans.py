@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from components.movielens_example_gen import ingest
+from components.movielens_example_gen.inputs.editions import FolderFiles
+from components.movielens_example_gen.readers.movies_and_users import movie_rows
+from components.movielens_example_gen.readers.raw_data import csv_header
 from pipeline.config import DataConfig
 from pipeline.datasets.complete_folder import complete_folder
-from trainer.errors import UserError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from components.movielens_example_gen.ingest import Prepared
-    from components.movielens_example_gen.inputs.editions import FolderFiles
+from trainer.errors import UsageError, UserError
 
 _DAY_SECONDS: Final = 86_400
 
@@ -50,26 +49,24 @@ def split_spans(
       Name and number of ratings of each span, oldest first.
 
     Raises:
+      UsageError: Neither or both of `num_spans` and `days` are given.
       UserError: The input is missing or has bad rows, or the target exists.
     """
-    from components.movielens_example_gen import ingest
-    from components.movielens_example_gen.inputs import spans
-
     if (num_spans is None) == (days is None):
-        raise UserError("give either num_spans or days", "Exactly one of them.")
+        raise UsageError("split-spans needs --spans or --days", "Give one of them.")
     if target.exists():
         raise UserError(f"{target} exists", "Give a new folder, or delete that one.")
     # A row set aside would shift all rows after it against the lines of the file.
     config = dataclasses.replace(config or DataConfig(), on_bad_row="fail")
-    (found,) = spans.resolve(source, config)
     prepared = ingest.prepare(source, config)
+    (found,) = prepared.spans
     names, firsts = _cuts(prepared.data.ratings.timestamps, num_spans, days)
     with complete_folder(target) as new:
         folders = [new / name for name in names]
         for folder in folders:
             folder.mkdir()
-        counts = _write_ratings(found.files, prepared, firsts, folders)
-        _write_movies(found.files, prepared, firsts, folders)
+        counts = _write_ratings(prepared, found.files, firsts, folders)
+        _write_movies(prepared, found.files, firsts, folders)
         for path in found.files.users:
             shutil.copy(path, folders[0] / path.name)
     return list(zip(names, counts, strict=True))
@@ -79,8 +76,6 @@ def _cuts(
     timestamps: NDArray[np.int64], num_spans: int | None, days: int | None
 ) -> tuple[list[str], NDArray[np.int64]]:
     """Returns the names of the spans, and the first second of each."""
-    import numpy as np
-
     if num_spans is not None:
         ordered = np.sort(timestamps)
         starts = np.arange(num_spans) * len(ordered) // num_spans
@@ -95,23 +90,17 @@ def _cuts(
     start = int(timestamps.min()) // _DAY_SECONDS * _DAY_SECONDS
     used = np.unique((timestamps - start) // length)
     ends = start + (used + 1) * length - _DAY_SECONDS
-    return [_day(int(end)) for end in ends], start + used * length
-
-
-def _day(timestamp: int) -> str:
-    moment = datetime.datetime.fromtimestamp(timestamp, datetime.timezone.utc)
-    return moment.date().isoformat()
+    names = np.datetime_as_string(ends.astype("datetime64[s]"), "D").tolist()
+    return names, start + used * length
 
 
 def _write_ratings(
+    prepared: ingest.Prepared,
     files: FolderFiles,
-    prepared: Prepared,
     firsts: NDArray[np.int64],
     folders: Sequence[Path],
 ) -> list[int]:
     """Copies each line of the ratings files into the file of its span."""
-    import numpy as np
-
     # Without bad rows the ratings as read are the lines of the files, in order.
     spans = np.searchsorted(firsts, prepared.data.ratings.timestamps, "right") - 1
     span_of_row = iter(spans.tolist())
@@ -140,31 +129,25 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def _write_movies(
-    found: FolderFiles,
-    prepared: Prepared,
+    prepared: ingest.Prepared,
+    files: FolderFiles,
     firsts: NDArray[np.int64],
     folders: Sequence[Path],
 ) -> None:
     """Lists each movie in the span in which it is first rated."""
-    import numpy as np
-
-    from components.movielens_example_gen.readers.movies_and_users import movie_rows
-    from components.movielens_example_gen.readers.raw_data import csv_header
-
     ratings = prepared.data.ratings
     first_rated = np.full(len(ratings.movie_ids), np.iinfo(np.int64).max)
     np.minimum.at(first_rated, ratings.movies, ratings.timestamps)
     spans = (np.searchsorted(firsts, first_rated, "right") - 1).tolist()
     span_of = dict(zip(ratings.movie_ids.tolist(), spans, strict=True))
     header = csv_header(prepared.config)
-    encoding = found.family.encoding
-    for path in found.movies:
+    for path in files.movies:
         listed: list[list[bytes]] = [[] for _ in folders]
-        for _, fields, content in movie_rows(path, found.family, header):
+        for _, fields, content in movie_rows(path, files.family, header):
             span = span_of.get(fields[0].strip().encode(), 0)
             line = content.decode().rstrip("\r\n") + "\n"
-            listed[span].append(line.encode(encoding))
-        head = next(_lines(path)) if found.family.has_header else b""
+            listed[span].append(line.encode(files.family.encoding))
+        head = next(_lines(path)) if files.family.has_header else b""
         for folder, lines in zip(folders, listed, strict=True):
             if lines:
                 (folder / path.name).write_bytes(head + b"".join(lines))

@@ -11,9 +11,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
 from pipeline.datasets.complete_folder import complete_folder
-from pipeline.datasets.synthesis_config import GENRES, SynthesisConfig
-from pipeline.datasets.synthetic_ratings import group_of, rating_blocks
+from pipeline.datasets.synthetic_ratings import (
+    GENRES,
+    SynthesisConfig,
+    group_of,
+    rating_blocks,
+)
 from trainer.movielens import GENDERS, ML_100K_GENRES
 
 _OCCUPATIONS: Final = ("artist", "engineer", "librarian", "student", "writer")
@@ -35,26 +42,22 @@ def synthesize(folder: Path, config: SynthesisConfig) -> int:
         return _write_ratings(new, config)
 
 
-def _title(movie: int) -> str:
-    # Some titles have a comma, so that readers are tested with quoted titles.
-    suffix = ", The" if movie % 7 == 0 else ""
-    return f"Movie {movie + 1}{suffix} ({1930 + movie % 90})"
-
-
 def _write_movies(folder: Path, config: SynthesisConfig) -> None:
-    name, encoding = (
-        ("u.item", "latin-1") if config.format == "ml-100k" else ("movies.csv", "utf-8")
-    )
-    with open(folder / name, "w", encoding=encoding, newline="") as out:
-        if config.format == "csv":
+    is_csv = config.format == "csv"
+    name = "movies.csv" if is_csv else "u.item"
+    with open(folder / name, "w", encoding="ascii", newline="") as out:
+        if is_csv:
             out.write("movieId,title,genres\r\n")
         for movie in range(config.movies):
             genre = GENRES[group_of(movie, config)]
-            if config.format == "csv":
-                out.write(f'{movie + 1},"{_title(movie)}",{genre}\r\n')
-                continue
-            flags = ["1" if name == genre else "0" for name in ML_100K_GENRES]
-            out.write(f"{movie + 1}|{_title(movie)}|01-Jan-1995|||{'|'.join(flags)}\n")
+            # Some titles have a comma, so that readers are tested with quoted titles.
+            suffix = ", The" if movie % 7 == 0 else ""
+            title = f"Movie {movie + 1}{suffix} ({1930 + movie % 90})"
+            flags = "|".join("1" if name == genre else "0" for name in ML_100K_GENRES)
+            if is_csv:
+                out.write(f'{movie + 1},"{title}",{genre}\r\n')
+            else:
+                out.write(f"{movie + 1}|{title}|01-Jan-1995|||{flags}\n")
 
 
 def _write_users(folder: Path, config: SynthesisConfig) -> None:
@@ -67,9 +70,6 @@ def _write_users(folder: Path, config: SynthesisConfig) -> None:
 
 
 def _write_ratings(folder: Path, config: SynthesisConfig) -> int:
-    import pyarrow as pa
-    import pyarrow.csv as pa_csv
-
     is_csv = config.format == "csv"
     name, delimiter = ("ratings.csv", ",") if is_csv else ("u.data", "\t")
     written = 0

@@ -1,16 +1,24 @@
-"""Draws synthetic ratings: who rates what, when and how, in columns."""
+"""Synthetic ratings: their size and taste, and who rates what, when and how."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
-from pipeline.datasets.synthesis_config import SynthesisConfig
+import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from trainer.errors import UsageError
 
+# One for each group; all are in `trainer.movielens.ML_100K_GENRES`.
+GENRES: Final = (
+    *("Action", "Animation", "Comedy", "Crime", "Documentary"),
+    *("Drama", "Horror", "Musical", "Romance", "Sci-Fi"),
+)
+_UNITS: Final = {"": 1, "k": 1_000, "m": 1_000_000}
+_RATINGS_PER_USER: Final = 150
 _FIRST_SECOND: Final = 874_724_710  # September 1997, as in ML-100K
 _YEAR_SECONDS: Final = 365 * 86_400
 _USERS_PER_BLOCK: Final = 10_000
@@ -22,6 +30,92 @@ _ROUNDS: Final = 4
 _LONG_GAP_SHARE: Final = 0.1
 _SHORT_GAP: Final = 30  # seconds, on average
 _YEARS_ACTIVE: Final = 1.5  # at most, on average
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthesisConfig:
+    """Size and properties of synthetic ratings.
+
+    Attributes:
+      ratings: Number of ratings, about: a user rates no movie twice.
+      users: Number of users.
+      movies: Number of movies; some are never rated.
+      groups: Number of groups of movies with the same fans and the same genre.
+      favourites: Number of groups that a user likes.
+      taste: Share of a user's ratings that go to the favourite groups.
+      popularity_exponent: Of the power law; 0 makes all movies equally popular.
+      format: The edition whose file format is used.
+      seed: Equal seeds give equal files.
+    """
+
+    ratings: int = 100_000
+    users: int = 943
+    movies: int = 1_682
+    groups: int = len(GENRES)
+    favourites: int = 2
+    taste: float = 0.9
+    popularity_exponent: float = 0.8
+    format: Literal["ml-100k", "csv"] = "csv"
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        """Checks that the sizes are possible.
+
+        Raises:
+          UsageError: A size is not positive, or asks for more than there can be.
+        """
+        for name in ("ratings", "users", "movies", "groups", "favourites"):
+            if getattr(self, name) < 1:
+                raise UsageError(
+                    f"{name} is {getattr(self, name)}", "It must be at least 1."
+                )
+        if self.groups > min(self.movies, len(GENRES)):
+            raise UsageError(
+                f"groups is {self.groups}",
+                f"It may be at most {min(self.movies, len(GENRES))}.",
+            )
+        if self.ratings > self.users * self.movies // 2:
+            raise UsageError(
+                f"{self.ratings} ratings are more than half of {self.users} users "
+                f"times {self.movies} movies",
+                "Ask for more users or movies, or for fewer ratings.",
+            )
+
+
+def parse_count(text: str) -> int:
+    """Reads "500", "100k" or "2.5m".
+
+    Raises:
+      UsageError: It has another form.
+    """
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([km]?)", text.strip().lower())
+    if match is None:
+        raise UsageError(f"{text!r} is not a number", "Write it like 500k or 25m.")
+    return int(float(match.group(1)) * _UNITS[match.group(2)])
+
+
+def config_of_size(
+    ratings: int,
+    *,
+    users: int | None = None,
+    movies: int | None = None,
+    family: Literal["ml-100k", "csv"] = "csv",
+    seed: int = 42,
+) -> SynthesisConfig:
+    """Returns a configuration with the sizes of an edition with that many ratings.
+
+    Raises:
+      UsageError: The sizes do not fit together.
+    """
+    # ML-100K has 1,682 movies, ML-25M 62,423.
+    usual_movies = max(60, round(1_700 * (ratings / 100_000) ** 0.65))
+    return SynthesisConfig(
+        ratings=ratings,
+        users=users or max(10, ratings // _RATINGS_PER_USER),
+        movies=movies or usual_movies,
+        format=family,
+        seed=seed,
+    )
 
 
 def group_of(movie: Any, config: SynthesisConfig) -> Any:
@@ -46,8 +140,6 @@ def rating_blocks(
       (user ids, movie ids, ratings in stars, timestamps in seconds), each
       `[num_ratings_of_block]`; ids count from 1.
     """
-    import numpy as np
-
     lengths = _lengths(config)
     for first in range(0, config.users, _USERS_PER_BLOCK):
         rng = np.random.default_rng((config.seed, 1, first))
@@ -61,8 +153,6 @@ def rating_blocks(
 
 def _lengths(config: SynthesisConfig) -> NDArray[np.int64]:
     """Draws the number of ratings of each user: log-normal, scaled to the total."""
-    import numpy as np
-
     rng = np.random.default_rng((config.seed, 0))
     mean = config.ratings / config.users
     least = min(_MIN_RATINGS, mean / 2)
@@ -82,8 +172,6 @@ def _draw(
     Users who have seen most of their favourite groups turn to others: each round draws
     what is still missing, with half the taste of the round before.
     """
-    import numpy as np
-
     pairs = np.zeros(0, np.int64)
     liked = np.zeros(0, bool)
     for round_number in range(_ROUNDS):
@@ -111,8 +199,6 @@ def _draw_movies(
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
     """Draws a movie for each user, of a favourite group where `likes`."""
-    import numpy as np
-
     which = rng.integers(0, config.favourites, len(users))
     favourite = favourite_of(users, which, config)
     other = rng.integers(0, config.groups, len(users))
@@ -123,8 +209,6 @@ def _draw_in_group(
     groups: NDArray[np.int64], config: SynthesisConfig, rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """Draws a movie of each group by popularity."""
-    import numpy as np
-
     sizes = (config.movies - np.arange(config.groups) - 1) // config.groups + 1
     weights = np.arange(1, sizes.max() + 1) ** -config.popularity_exponent
     cumulative = np.cumsum(weights) / weights.sum()
@@ -140,8 +224,6 @@ def _timestamps(
     users: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """Draws sessions of quick ratings, some in one second, with long pauses between."""
-    import numpy as np
-
     lengths = np.bincount(users - users[0]) if len(users) else np.zeros(1, np.int64)
     gaps = np.round(rng.exponential(_SHORT_GAP, len(users)))
     pause = _YEARS_ACTIVE * _YEAR_SECONDS / (1 + lengths * _LONG_GAP_SHARE)

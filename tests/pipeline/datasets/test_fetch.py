@@ -68,12 +68,13 @@ def test_archive_is_verified_and_only_what_is_needed_is_kept(
     tmp_path: Path, site: Site
 ) -> None:
     site.publish("small")
-    fetched = fetch.fetch("small", tmp_path / "data")
-    assert fetched.source == f"{catalog.GROUPLENS_URL}small.zip"
-    found = {path.name: path.read_bytes() for path in fetched.folder.iterdir()}
+    source = fetch.fetch("small", tmp_path / "data")
+    assert source == f"{catalog.GROUPLENS_URL}small.zip"
+    folder = tmp_path / "data" / "small"
+    found = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert found == FILES
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["small"]
-    assert fetch.fetch("small", tmp_path / "data").source == "fetched before"
+    assert fetch.fetch("small", tmp_path / "data") == "fetched before"
 
 
 def test_wrong_checksum_leaves_nothing_behind(tmp_path: Path, site: Site) -> None:
@@ -107,7 +108,8 @@ def test_edition_that_changes_is_verified_by_the_published_checksum(
     site.publish("latest")
     entry = CatalogEntry("latest", None, tuple(FILES))
     site.monkeypatch.setitem(catalog.CATALOG, "latest", entry)  # type: ignore[arg-type]
-    assert fetch.fetch("latest", tmp_path / "data").folder.is_dir()
+    fetch.fetch("latest", tmp_path / "data")
+    assert (tmp_path / "data" / "latest").is_dir()
     (site.root / "latest.zip.md5").write_text("MD5 (latest.zip) = " + "1" * 32)
     with pytest.raises(UserError, match="publishes 1111"):
         fetch.fetch("latest", tmp_path / "other")
@@ -116,8 +118,8 @@ def test_edition_that_changes_is_verified_by_the_published_checksum(
 def test_archive_that_the_user_has_is_verified_too(tmp_path: Path, site: Site) -> None:
     site.publish("small")
     archive = site.root / "small.zip"
-    fetched = fetch.fetch("small", tmp_path / "a", archive=archive)
-    assert (fetched.folder / "movies.csv").is_file()
+    fetch.fetch("small", tmp_path / "a", archive=archive)
+    assert (tmp_path / "a" / "small" / "movies.csv").is_file()
     archive.write_bytes(archive.read_bytes() + b"?")
     with pytest.raises(UserError, match="has md5"):
         fetch.fetch("small", tmp_path / "b", archive=archive)
@@ -127,8 +129,8 @@ def test_archive_that_the_user_has_is_verified_too(tmp_path: Path, site: Site) -
 
 def test_fetched_folder_that_was_damaged_is_noticed(tmp_path: Path, site: Site) -> None:
     site.publish("small")
-    folder = fetch.fetch("small", tmp_path / "data").folder
-    (folder / "movies.csv").unlink()
+    fetch.fetch("small", tmp_path / "data")
+    (tmp_path / "data" / "small" / "movies.csv").unlink()
     with pytest.raises(UserError, match="lacks movies.csv"):
         fetch.fetch("small", tmp_path / "data")
 
@@ -220,8 +222,8 @@ def test_parquet_rows_are_written_as_the_edition_writes_them() -> None:
 
 @pytest.mark.real_data
 def test_real_ml_100k_from_whichever_source_answers(tmp_path: Path) -> None:
-    folder = fetch.fetch("ml-100k", tmp_path).folder
-    fetch.verify(folder, catalog.entry("ml-100k"))
+    fetch.fetch("ml-100k", tmp_path)
+    fetch.verify(tmp_path / "ml-100k", catalog.entry("ml-100k"))
 
 
 def test_without_pip_the_error_says_what_to_install(

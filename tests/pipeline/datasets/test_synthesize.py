@@ -7,13 +7,14 @@ import pytest
 
 from components.movielens_example_gen import ingest
 from pipeline.config import DataConfig
-from pipeline.datasets.synthesis_config import (
+from pipeline.datasets.synthesize import synthesize
+from pipeline.datasets.synthetic_ratings import (
     SynthesisConfig,
     config_of_size,
+    favourite_of,
+    group_of,
     parse_count,
 )
-from pipeline.datasets.synthesize import synthesize
-from pipeline.datasets.synthetic_ratings import favourite_of, group_of
 from trainer.errors import UserError
 
 SMALL = SynthesisConfig(ratings=4_000, users=200, movies=200)
