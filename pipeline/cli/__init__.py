@@ -34,16 +34,6 @@ COMMANDS: Final = {
 }
 
 
-class _Failure(click.ClickException):
-    """A `UserError` in click's terms: one line on standard error and exit code 1."""
-
-
-class _UsageFailure(_Failure):
-    """The same for a `UsageError`: exit code 2."""
-
-    exit_code = 2
-
-
 class _LazyGroup(click.Group):
     """Imports a command when it is called, not when it is listed."""
 
@@ -66,7 +56,8 @@ class _LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            kind = _UsageFailure if isinstance(error, UsageError) else _Failure
+            is_usage = isinstance(error, UsageError)  # exit code 2 and not 1
+            kind = click.UsageError if is_usage else click.ClickException
             raise kind(str(error)) from error
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)

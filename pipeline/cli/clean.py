@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.cli.options import json_option, workspace_option
 from pipeline.cli.tables import print_json, print_table
-
-if TYPE_CHECKING:
-    from pipeline.runs.cleaning import Plan
+from pipeline.runs.cleaning import Plan, carry_out, plan
+from pipeline.runs.workspace import Workspace
 
 
 @click.command()
@@ -44,9 +42,6 @@ def clean(
       two-tower clean
       two-tower clean --keep 10 --versions 3 --yes
     """
-    from pipeline.runs.cleaning import carry_out, plan
-    from pipeline.runs.workspace import Workspace
-
     opened = Workspace.open(workspace)
     with opened.lock():
         found = plan(opened, keep=keep, versions=versions)

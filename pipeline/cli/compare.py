@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.cli.options import json_option, workspace_option
 from pipeline.cli.tables import number, print_json, print_table
-
-if TYPE_CHECKING:
-    from pipeline.runs.comparison import CommonUsers, MetricChange
+from pipeline.runs import comparison
+from pipeline.runs.metadata_store import MetadataStoreReader
 
 
 @click.command()
@@ -36,13 +35,10 @@ def compare(
       two-tower compare 20260301T0300 20260308T0300
       two-tower compare 20260301T0300 --json | jq '.config'
     """
-    from pipeline.runs.comparison import compare as compare_runs
-    from pipeline.runs.metadata_store import MetadataStoreReader
-
     reader = MetadataStoreReader.open(workspace)
-    found = compare_runs(reader.run(first), reader.run(second))
+    found = comparison.compare(reader.run(first), reader.run(second))
     if as_json:
-        print_json(found.as_json())
+        print_json(dataclasses.asdict(found))
         return
     click.echo(f"first   {found.runs[0]}\nsecond  {found.runs[1]}\n")
     changes = [*found.config, *found.data]
@@ -62,7 +58,7 @@ def compare(
     )
 
 
-def _pairing(common: CommonUsers | None) -> str:
+def _pairing(common: comparison.CommonUsers | None) -> str:
     """Which users the differences are computed over."""
     if common is None:
         return (
@@ -83,17 +79,16 @@ def _pairing(common: CommonUsers | None) -> str:
     )
 
 
-def _cells(change: MetricChange) -> tuple[str, ...]:
-    difference = change.difference
-    is_known = difference is not None
+def _cells(change: comparison.MetricChange) -> tuple[str, ...]:
+    values = (change.metric, number(change.first), number(change.second))
+    if change.difference is None:
+        return (*values, "-", number(change.noise), "-", "-")
     return (
-        change.metric,
-        number(change.first),
-        number(change.second),
-        f"{difference:+.4f}" if difference is not None else "-",
+        *values,
+        f"{change.difference:+.4f}",
         number(change.noise),
-        ("yes" if change.is_paired else "no") if is_known else "-",
-        change.verdict or ("no different" if is_known else "-"),
+        "yes" if change.is_paired else "no",
+        change.verdict or "no different",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from pipeline.cli.options import ConfigOptions, config_options
+from pipeline.config.loading import dump
 
 
 @click.command()
@@ -18,6 +19,4 @@ def config(*, options: ConfigOptions) -> None:
       two-tower config --set train.epochs=5     checked, with one value changed
       two-tower config > mine.yaml              a file for --config
     """
-    from pipeline.config.loading import dump
-
     click.echo(dump(options.load()), nl=False)

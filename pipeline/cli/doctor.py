@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import click
+from rich.text import Text
 
 from pipeline.cli.options import json_option, workspace_option
 from pipeline.cli.tables import print_json, print_table
-from pipeline.local.doctor import Check, examine
+from pipeline.local.doctor import examine
 
 _COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -30,22 +30,15 @@ def doctor(ctx: click.Context, workspace: Path, as_json: bool) -> None:
     """
     checks = examine(workspace)
     if as_json:
-        rows = [dataclasses.asdict(check) for check in checks]
-        print_json({"checks": rows})
+        print_json({"checks": [dataclasses.asdict(check) for check in checks]})
     else:
-        _print_table(checks)
+        rows = [
+            (
+                Text(check.state, _COLOURS[check.state]),
+                check.name,
+                f"{check.value}\n{check.remedy}" if check.remedy else check.value,
+            )
+            for check in checks
+        ]
+        print_table(("state", "check", "value"), rows, header=False)
     ctx.exit(int(any(check.state == "fail" for check in checks)))
-
-
-def _print_table(checks: Sequence[Check]) -> None:
-    from rich.text import Text
-
-    rows = [
-        (
-            Text(check.state, _COLOURS[check.state]),
-            check.name,
-            f"{check.value}\n{check.remedy}" if check.remedy else check.value,
-        )
-        for check in checks
-    ]
-    print_table(("state", "check", "value"), rows, header=False)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
 from components.movielens_example_gen.data_summary import SUMMARY_PROPERTY
 from pipeline.cli.options import json_option, workspace_option
 from pipeline.cli.tables import print_json, print_table
-
-if TYPE_CHECKING:
-    from pipeline.runs.metadata_store import MetadataStoreReader
-    from pipeline.runs.run_record import Step
+from pipeline.runs.metadata_store import MetadataStoreReader
+from pipeline.runs.run_record import Step
 
 # The parameters that identify the data, settings and code of a step.
 _SHOWN: Final = (
@@ -39,12 +37,22 @@ def lineage(version: str, as_json: bool, workspace: Path) -> None:
       two-tower lineage 1795583486
       two-tower lineage 1795583486 --json | jq '.steps[].artifacts'
     """
-    from pipeline.runs.metadata_store import MetadataStoreReader
-
     reader = MetadataStoreReader.open(workspace)
     upstream = reader.upstream(version)
-    tuned = _tuned(upstream)
-    steps = [_row(step, reader, tuned) for step in upstream]
+    # The settings that a Tuner chose: the Trainer used them in place of its own.
+    tuned: dict[str, Any] = {}
+    for step in upstream:
+        if "best_hyperparameters" in step.outputs:
+            tuned |= _artifact_summaries(step)
+    steps: list[dict[str, Any]] = [
+        {
+            "step": step.id,
+            "runs": reader.runs_with(step),
+            "made_of": _made_of(step, tuned if "model_run" in step.outputs else {}),
+            "artifacts": {key: a.uri for key, a in step.outputs.items()},
+        }
+        for step in upstream
+    ]
     if as_json:
         print_json({"version": version, "steps": steps})
         return
@@ -62,32 +70,9 @@ def lineage(version: str, as_json: bool, workspace: Path) -> None:
     )
 
 
-def _tuned(steps: Sequence[Step]) -> dict[str, Any]:
-    """The settings that a Tuner chose; the Trainer used them in place of its own."""
-    found: dict[str, Any] = {}
-    for step in steps:
-        if "best_hyperparameters" in step.outputs:
-            found |= _artifact_summaries(step)
-    return {name: found[name] for name in _SHOWN if name in found}
-
-
-def _row(
-    step: Step, reader: MetadataStoreReader, tuned: Mapping[str, Any]
-) -> dict[str, Any]:
-    made_of = _made_of(step)
-    if "model_run" in step.outputs:
-        made_of |= tuned
-    return {
-        "step": step.id,
-        "runs": reader.runs_with(step),
-        "made_of": made_of,
-        "artifacts": {key: a.uri for key, a in step.outputs.items()},
-    }
-
-
-def _made_of(step: Step) -> dict[str, Any]:
+def _made_of(step: Step, tuned: Mapping[str, Any]) -> dict[str, Any]:
     """Data, settings and code that the result of a step depends on."""
-    found = dict(_leaves(step.parameters)) | _artifact_summaries(step)
+    found = {**dict(_leaves(step.parameters)), **_artifact_summaries(step), **tuned}
     return {name: found[name] for name in _SHOWN if found.get(name) is not None}
 
 

@@ -10,16 +10,19 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import Final, TextIO
 
 import click
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.text import Text
 
 from pipeline.cli.options import json_option, workspace_option
 from pipeline.cli.tables import print_table
+from pipeline.runs.workspace import Workspace
+from pipeline.serving.client import ModelInfo, PushedModel, Recommendation
 from trainer.errors import UserError
-
-if TYPE_CHECKING:
-    from pipeline.serving.client import ModelInfo, Recommendation
 
 _STDERR: Final = 2  # file descriptor
 
@@ -52,15 +55,17 @@ def recommend(
     movie_ids = [part.strip() for part in (history or "").split(",") if part.strip()]
     if history is not None and not movie_ids:
         raise click.UsageError("--history names no movie.")
-
-    from pipeline.runs.workspace import Workspace
-    from pipeline.serving.client import ModelInfo
-
     info = ModelInfo.read(Workspace.open(workspace).newest_model())
     info.check_k(k)
     found = _ask(info, user, movie_ids, k)
     if as_json:
-        click.echo(_as_json(info, user, movie_ids, found))
+        content = {
+            "model": str(info.path),
+            "user": user,
+            "history": movie_ids or None,
+            "recommendations": [dataclasses.asdict(movie) for movie in found],
+        }
+        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
     else:
         _print_table(info, found, k)
 
@@ -69,12 +74,6 @@ def _ask(
     info: ModelInfo, user: str | None, movie_ids: list[str], k: int
 ) -> list[Recommendation]:
     """Loads the model and asks it, with a spinner on the terminal meanwhile."""
-    from rich.console import Console
-    from rich.live import Live
-    from rich.spinner import Spinner
-
-    from pipeline.serving.client import PushedModel
-
     spinner = Spinner("dots", "starting TensorFlow and loading the model ...")
     with (
         _captured_stderr() as terminal,
@@ -121,24 +120,7 @@ def _captured_stderr() -> Iterator[TextIO]:
         sys.stderr = terminal
 
 
-def _as_json(
-    info: ModelInfo,
-    user: str | None,
-    movie_ids: list[str],
-    found: list[Recommendation],
-) -> str:
-    content = {
-        "model": str(info.path),
-        "user": user,
-        "history": movie_ids or None,
-        "recommendations": [dataclasses.asdict(movie) for movie in found],
-    }
-    return json.dumps(content, indent=2, ensure_ascii=False)
-
-
 def _print_table(info: ModelInfo, found: list[Recommendation], k: int) -> None:
-    from rich.text import Text
-
     print_table(
         ("rank>", "movie>", "title", "genres", "score>"),
         [

@@ -10,6 +10,7 @@ import click
 
 from pipeline.cli.options import json_option, workspace_option
 from pipeline.cli.tables import make_console, print_facts, print_json
+from pipeline.runs.metadata_store import MetadataStoreReader
 from trainer.errors import UserError
 
 _WHY_NO_PAGE: Final = {
@@ -35,8 +36,6 @@ def report(run: str, opens: bool, as_json: bool, workspace: Path) -> None:
       two-tower report --open
       two-tower report 20260301
     """
-    from pipeline.runs.metadata_store import MetadataStoreReader
-
     record = MetadataStoreReader.open(workspace).run(run)
     page = record.report_page
     if page is None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from pipeline.cli.options import json_option, workspace_option
 from pipeline.cli.tables import number, print_json, print_table
-
-if TYPE_CHECKING:
-    from pipeline.runs.run_record import RunRecord
+from pipeline.runs.metadata_store import MetadataStoreReader
+from pipeline.runs.run_record import RunRecord
 
 _COLUMNS = (
     *("run", "state", "data", "hit_rate@10>", "ndcg@10>"),
@@ -30,8 +29,6 @@ def runs(as_json: bool, workspace: Path) -> None:
       two-tower runs
       two-tower runs --json | jq '.runs[] | select(.blessed) | .run'
     """
-    from pipeline.runs.metadata_store import MetadataStoreReader
-
     found = [_row(run) for run in MetadataStoreReader.open(workspace).runs()]
     if as_json:
         print_json({"runs": found})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from components.evaluator.query_ranks import Pairs, QueryRanks
@@ -92,10 +92,6 @@ class Comparison:
     common: CommonUsers | None
     metrics: list[MetricChange]
 
-    def as_json(self) -> dict[str, Any]:
-        """As values that `json.dumps` takes."""
-        return asdict(self)
-
 
 def compare(first: RunRecord, second: RunRecord) -> Comparison:
     """Compares two runs."""
@@ -147,31 +143,18 @@ def _metrics(
     for name in {**of_first, **of_second}:
         one, other = of_first.get(name), of_second.get(name)
         difference = noise = math.nan
-        if name in paired:
-            paired_difference = paired[name]
-            difference = paired_difference.mean
-            noise = quantile * paired_difference.adjusted_error
+        if is_paired := name in paired:
+            difference = paired[name].mean
+            noise = quantile * paired[name].adjusted_error
         elif one is not None and other is not None:
             difference = other - one
             noise = math.hypot(_half(first, name), _half(second, name))
-        is_paired = name in paired
-        changes.append(_change(name, (one, other), difference, noise, is_paired))
+        verdict: Literal["better", "worse", ""] = ""
+        if abs(difference) > noise:  # false if either is NaN
+            verdict = "better" if difference > 0 else "worse"
+        finite = _or_none(difference), _or_none(noise)
+        changes.append(MetricChange(name, one, other, *finite, is_paired, verdict))
     return changes
-
-
-def _change(
-    name: str,
-    values: tuple[float | None, float | None],
-    difference: float,
-    noise: float,
-    is_paired: bool,
-) -> MetricChange:
-    verdict: Literal["better", "worse", ""] = ""
-    if abs(difference) > noise:  # false if either is NaN
-        verdict = "better" if difference > 0 else "worse"
-    return MetricChange(
-        name, *values, _or_none(difference), _or_none(noise), is_paired, verdict
-    )
 
 
 def _or_none(value: float) -> float | None:
