@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from trainer.ranking import Queries, rank_in_blocks
+from trainer.ranking import rank_in_blocks
 
 DIM, TOP_K, SEEN = 64, 100, 100
 
@@ -33,9 +33,11 @@ def ours(queries: tf.Tensor, movies: tf.Tensor, held_out: tf.Tensor) -> tf.Tenso
     seen = tf.random.uniform(shape, maxval=size, dtype=tf.int32, seed=3)
     ranking = rank_in_blocks(
         lambda block: tf.matmul(block, movies, transpose_b=True),
-        Queries(queries, seen, held_out[:, tf.newaxis]),
-        size,
-        TOP_K,
+        queries,
+        seen,
+        held_out[:, tf.newaxis],
+        num_candidates=size,
+        top_k=TOP_K,
     )
     return tf.reduce_mean(tf.cast(ranking.rank <= 10, tf.float32))  # noqa: PLR2004
 

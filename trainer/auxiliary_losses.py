@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import keras
 import tensorflow as tf
+
+from trainer.losses.base import mean
 
 _HIDDEN_UNITS: Final = 64
 # Chen et al. 2020, "SimCLR", arXiv:2002.05709: 0.1 to 0.5 do equally well.
@@ -34,7 +36,9 @@ class RatingHead(keras.layers.Layer):
     ) -> tf.Tensor:
         """Returns the scalar loss of `[n, dim]`, `[n, dim]` and `[n]` in stars."""
         hidden = self._hidden(tf.concat([queries, movies], axis=1))
-        return mean(tf.square(self._rating(hidden)[:, 0] - ratings))
+        # Keras casts the ratings to half precision; the prediction is float32.
+        errors = self._rating(hidden)[:, 0] - tf.cast(ratings, tf.float32)
+        return mean(tf.square(errors))
 
 
 def view_loss(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
@@ -56,9 +60,3 @@ def view_loss(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     logits = tf.matmul(first, second, transpose_b=True) / _VIEW_TEMPERATURE
     labels = tf.range(tf.shape(logits)[0])
     return mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-
-
-def mean(values: tf.Tensor) -> Any:
-    """Returns the mean of `[n]`, 0 for an empty batch."""
-    count = tf.cast(tf.size(values), values.dtype)
-    return tf.math.divide_no_nan(tf.reduce_sum(values), count)

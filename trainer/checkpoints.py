@@ -23,8 +23,6 @@ _FILE: Final = "state.npz"
 _FOLDER: Final = "checkpoints"
 _UNREADABLE: Final = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
-Arrays = dict[str, NDArray[Any]]
-
 
 def checkpoint_folder(
     model_run_dir: str, config: TrainerConfig, inputs: Sequence[str]
@@ -85,20 +83,38 @@ class Checkpoint(keras.callbacks.Callback):
         self.set_model(model)
         if not self._path or not tf.io.gfile.exists(self._path):
             return 0
+        variables = self._variables()
         try:
-            return self._restore_arrays(_read(self._path))
+            with tf.io.gfile.GFile(self._path, "rb") as file:
+                arrays = dict(np.load(io.BytesIO(file.read()), allow_pickle=False))
+            values = [arrays[f"variable_{i}"] for i in range(len(variables))]
+            history = {
+                name: arrays[f"history_{name}"].tolist() for name in self.history
+            }
+            if self._validation:
+                self._validation.restore(arrays)
         except _UNREADABLE as error:
             logging.warning(
                 "%s cannot be read (%s): training starts anew", self._path, error
             )
             return 0
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        self.history = history
+        return len(history["loss"])
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Saves, unless training ends here."""
         for name, values in self.history.items():
             values.append(float((logs or {})[name]))
         if self._writes and not self.model.stop_training:
-            _write(self._path, self._arrays())
+            content = io.BytesIO()
+            np.savez(content, **self._arrays())
+            tf.io.gfile.makedirs(os.path.dirname(self._path))
+            unfinished = f"{self._path}.unfinished"
+            with tf.io.gfile.GFile(unfinished, "wb") as file:
+                file.write(content.getvalue())
+            tf.io.gfile.rename(unfinished, self._path, overwrite=True)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Removes the checkpoint, and those of other fits that were never resumed."""
@@ -110,47 +126,12 @@ class Checkpoint(keras.callbacks.Callback):
         optimizer.build(self.model.trainable_variables)
         return [*self.model.variables, *optimizer.variables]
 
-    def _arrays(self) -> Arrays:
+    def _arrays(self) -> dict[str, NDArray[Any]]:
         to_numpy = keras.ops.convert_to_numpy
         variables = enumerate(self._variables())
         arrays = {f"variable_{i}": to_numpy(each) for i, each in variables}
         arrays |= {f"history_{k}": np.array(v) for k, v in self.history.items()}
         return arrays | (self._validation.state() if self._validation else {})
-
-    def _restore_arrays(self, arrays: Arrays) -> int:
-        """Checks all arrays before it changes anything; returns the epochs done."""
-        variables = self._variables()
-        values = [arrays[f"variable_{i}"] for i in range(len(variables))]
-        for variable, value in zip(variables, values, strict=True):
-            if value.shape != tuple(variable.shape):
-                raise ValueError(
-                    f"{variable.path} has shape {tuple(variable.shape)}, but "
-                    f"{value.shape} in the checkpoint"
-                )
-        history = {name: arrays[f"history_{name}"].tolist() for name in self.history}
-        if self._validation:
-            self._validation.restore(arrays)
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
-        self.history = history
-        return len(history["loss"])
-
-
-def _read(path: str) -> Arrays:
-    with tf.io.gfile.GFile(path, "rb") as file:
-        content = io.BytesIO(file.read())
-    with np.load(content, allow_pickle=False) as arrays:
-        return dict(arrays)
-
-
-def _write(path: str, arrays: Arrays) -> None:
-    content = io.BytesIO()
-    np.savez(content, **arrays)
-    tf.io.gfile.makedirs(os.path.dirname(path))
-    unfinished = f"{path}.unfinished"
-    with tf.io.gfile.GFile(unfinished, "wb") as file:
-        file.write(content.getvalue())
-    tf.io.gfile.rename(unfinished, path, overwrite=True)
 
 
 def _remove_all(root: str) -> None:

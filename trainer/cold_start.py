@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from trainer import features as f
 from trainer.config import ModelConfig, TrainerConfig
 from trainer.context import CandidateFeatures
-from trainer.input_pipeline import Columns, take_rows
+from trainer.input_pipeline import Columns
 from trainer.model import TwoTowerModel
 from trainer.windows import make_windows
 
@@ -70,14 +69,14 @@ def embed_corpus(
     if not similarities.any():
         return embeddings
     known = embeddings[rated].astype(np.float64)
-    regression = _regress(similarities, known)
+    weights, left_out = _regress(similarities, known)
     for start in range(0, len(unrated), _CHUNK):
         rows = unrated[start : start + _CHUNK]
         similar = similarity(movies, attributes, rows, rated)
-        embeddings[rows] = similar @ regression.weights + known.mean(axis=0)
+        embeddings[rows] = similar @ weights + known.mean(axis=0)
     temperature = config.train.temperature
     queries = _sample_queries(model, train, config.window_length, rng)
-    correction = _logit_correction(queries / temperature, known, regression.left_out)
+    correction = _logit_correction(queries / temperature, known, left_out)
     embeddings[unrated, -1] += temperature * correction
     logging.info("Embedded %d movies without ratings by attributes", len(unrated))
     return embeddings
@@ -140,19 +139,7 @@ def _tf_idf(movies: CandidateFeatures, rows: NDArray[Any]) -> Floats:
     return found * np.log(movies.num_movies / frequency)
 
 
-class _Regression(NamedTuple):
-    """A fitted kernel ridge regression.
-
-    Attributes:
-      weights: `[n, width]`; a prediction is the mean plus similarities times these.
-      left_out: `[n, width]`, the prediction for each movie from all the others.
-    """
-
-    weights: Floats
-    left_out: Floats
-
-
-def _regress(similarities: Floats, values: Floats) -> _Regression:
+def _regress(similarities: Floats, values: Floats) -> tuple[Floats, Floats]:
     """Fits with the penalty that has the least leave-one-out error.
 
     With `A = (K + penalty I)^-1` and weights `A y`, the leave-one-out error of movie
@@ -161,6 +148,10 @@ def _regress(similarities: Floats, values: Floats) -> _Regression:
     Args:
       similarities: Kernel matrix, `[n, n]`.
       values: `[n, width]`.
+
+    Returns:
+      Weights `[n, width]`: a prediction is the mean plus similarities times these; and
+      `[n, width]`, the prediction for each movie from all the others.
     """
     centred = values - values.mean(axis=0)
     eigenvalues, vectors = np.linalg.eigh(similarities)
@@ -173,16 +164,16 @@ def _regress(similarities: Floats, values: Floats) -> _Regression:
 
     fits = [fit(penalty) for penalty in _PENALTIES]
     weights, errors = min(fits, key=lambda pair: float(np.square(pair[1]).sum()))
-    return _Regression(weights, left_out=values - errors)
+    return weights, values - errors
 
 
 def _sample_queries(
     model: TwoTowerModel, train: Columns, length: int, rng: np.random.Generator
 ) -> Floats:
     """Embeds the queries of a random sample of windows: `[n, width]`."""
-    drawn = rng.permutation(len(train[f.NUM_CONTEXT]))[:_MAX_WINDOWS]
-    windows = make_windows(take_rows(train, drawn), length)
-    batch = {name: tf.constant(column) for name, column in windows._asdict().items()}
+    windows = make_windows(train, length)
+    drawn = rng.permutation(len(windows.movies))[:_MAX_WINDOWS]
+    batch = windows.take(drawn).tensors()
     queries = np.array(model(batch, training=False).queries, np.float64)
     return rng.permutation(queries)[:_MAX_QUERIES]
 

@@ -4,89 +4,82 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from typing import Any, Final
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
-from numpy.typing import NDArray
+from tfx.utils import io_utils
 
+from trainer import features as f
+from trainer.cold_start import embed_corpus
 from trainer.config import TrainerConfig
-from trainer.held_out_ranking import (
-    EVALUATED_FEATURES,
-    EvaluationReferences,
-    HeldOutRanking,
-)
-from trainer.input_pipeline import Corpus
+from trainer.held_out_ranking import HeldOutRanking
+from trainer.input_pipeline import TrainingData, read_columns
 from trainer.model import TwoTowerModel
 from trainer.popularity import PopularityRanking
+from trainer.preprocessing import TransformGraph
 from trainer.query_encoder import QueryEncoder
 from trainer.retrieval_index import BruteForceIndex
 from trainer.serving_contract import MODEL_INFO_FILE
 from trainer.serving_model import ServingModel
 from trainer.trained_events import TrainedEvents
-from trainer.transform_graph import TransformGraph
-from trainer.user_store import TimelineLookup, UserStore
+from trainer.user_store import TimelineLookup, build_user_store
+
+_HELD_OUT_COLUMNS: Final = (
+    f.USER_ID,
+    f.USER_INDEX,
+    f.USER_ATTRIBUTE_INDICES,
+    f.HELD_OUT_MOVIE_INDICES,
+    f.HELD_OUT_RATINGS,
+    f.HELD_OUT_TIMESTAMPS,
+)
 
 
 def export_model(
-    model: TwoTowerModel,
-    embeddings: NDArray[np.float32],
-    corpus: Corpus,
-    store: UserStore,
-    trained_events: TrainedEvents,
-    *,
-    tft_output: tft.TFTransformOutput,
-    config: TrainerConfig,
-    path: str,
+    model: TwoTowerModel, data: TrainingData, config: TrainerConfig, fn_args: Any
 ) -> None:
     """Exports a trained model with all that it needs to serve.
 
     Args:
       model: The trained towers.
-      embeddings: Of the corpus, see `trainer.cold_start.embed_corpus`.
-      corpus: The movies.
-      store: The users' timelines.
-      trained_events: What the model was trained on.
-      tft_output: The Transform graph.
+      data: What the model was trained on.
       config: What the Trainer was given.
-      path: Folder of the SavedModel.
+      fn_args: TFX's `FnArgs`: the Transform graph, the eval split, whose events the
+        served timelines include, and `serving_model_dir`.
     """
-    raw_spec = tft_output.raw_feature_spec()
-    index = BruteForceIndex(embeddings, corpus)
+    corpus, train = data.corpus, data.train
+    tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
+    spec = tft_output.transformed_feature_spec()
+    held_out = read_columns(fn_args.eval_files, spec, _HELD_OUT_COLUMNS)
+    store = build_user_store(train, held_out, unknown_user=data.num_users)
+    index = BruteForceIndex(embed_corpus(model, corpus.features, train, config), corpus)
     encoder = QueryEncoder(model, index.embeddings, config.window_length)
     transform = TransformGraph(tft_output)
+    top_k = max(config.top_k)
     held_out_ranking = HeldOutRanking(
         encoder,
         index,
         transform,
-        {name: raw_spec[name] for name in EVALUATED_FEATURES},
-        EvaluationReferences(PopularityRanking(corpus.num_ratings), trained_events),
-        top_k=max(config.top_k),
+        raw_spec=tft_output.raw_feature_spec(),
+        popularity=PopularityRanking(corpus.num_ratings),
+        trained_events=TrainedEvents.of(train, corpus),
+        top_k=top_k,
         exclude_seen=config.exclude_seen,
     )
     serving = ServingModel(
         encoder, index, TimelineLookup(store), transform, held_out_ranking
     )
+    path = fn_args.serving_model_dir
     tf.saved_model.save(serving, path, signatures=serving.signatures())
-    _write_info(
-        path,
-        {
-            "dataset": config.dataset,
-            "corpus_size": len(corpus.movie_ids),
-            "num_users": len(store.user_ids),
-            "embedding_dim": model.width,
-            "max_history": config.window_length,
-            "top_k": max(config.top_k),
-            "exclude_seen": config.exclude_seen,
-            "tensorflow_version": tf.__version__,
-        },
-    )
-
-
-def _write_info(path: str, info: dict[str, Any]) -> None:
-    """Writes the description of the model, for readers without TensorFlow."""
-    file_path = f"{path}/{MODEL_INFO_FILE}"
-    tf.io.gfile.makedirs(os.path.dirname(file_path))
-    with tf.io.gfile.GFile(file_path, "w") as file:
-        json.dump(info, file, indent=2)
+    info = {
+        "dataset": config.dataset,
+        "corpus_size": len(corpus.movie_ids),
+        "num_users": len(store.user_ids),
+        "embedding_dim": model.width,
+        "max_history": config.window_length,
+        "top_k": top_k,
+        "exclude_seen": config.exclude_seen,
+        "tensorflow_version": tf.__version__,
+    }
+    info_path = os.path.join(path, MODEL_INFO_FILE)
+    io_utils.write_string_file(info_path, json.dumps(info, indent=2))

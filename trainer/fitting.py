@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import keras
+import tensorflow as tf
 
+from trainer import progress
 from trainer.checkpoints import Checkpoint
 from trainer.config import TrainConfig
 from trainer.devices import mean_of_workers
 from trainer.dotted_paths import find_class
 from trainer.errors import UserError
 from trainer.model import TwoTowerModel
-from trainer.progress_callback import ProgressCallback
 from trainer.train_report import FitReport
-from trainer.training_loop import run_epochs
 from trainer.validation import MONITORED, Validation
 from trainer.windows import Windows, window_dataset
 
@@ -27,6 +28,7 @@ OPTIMIZERS: Final = {
     "sgd": keras.optimizers.SGD,
 }
 _FINAL_LEARNING_RATE: Final = 0.05  # as a fraction of the first
+_SECONDS_BETWEEN_EVENTS: Final = 0.5
 
 
 def fit(
@@ -66,13 +68,22 @@ def fit(
     checkpoint = Checkpoint(checkpoints, monitor, writes=is_chief)
     done = _resume(checkpoint, model)
     epochs = range(done, config.epochs)
-    progress = ProgressCallback(config.epochs, done)
-    run_epochs(
+    reporter = ProgressCallback(config.epochs, done)
+    board = keras.callbacks.TensorBoard(log_dir, write_graph=False)
+    # In this order: recall must be in the logs before it is read.
+    callbacks = [
+        keras.callbacks.TerminateOnNaN(),
+        *([monitor] if monitor else []),
+        checkpoint,
+        *([board] if is_chief else []),
+        reporter,
+    ]
+    _run_epochs(
         model,
         window_dataset(windows, config.batch_size, config.seed, epochs),
         epochs,
         steps,
-        _callbacks(monitor, checkpoint, progress, log_dir if is_chief else ""),
+        callbacks,
     )
     seconds = time.monotonic() - started
     losses = checkpoint.history["loss"]
@@ -86,7 +97,7 @@ def fit(
         num_targets=num_targets,
         train_seconds=seconds,
         targets_per_second=num_targets * (len(losses) - done) / seconds,
-        epoch_seconds=progress.epoch_seconds,
+        epoch_seconds=reporter.epoch_seconds,
     )
 
 
@@ -132,18 +143,99 @@ def make_optimizer(config: TrainConfig, steps: int) -> keras.optimizers.Optimize
     return kind(learning_rate=rate, **({"weight_decay": decay} if decay else {}))
 
 
-def _callbacks(
-    validation: Validation | None,
-    checkpoint: Checkpoint,
-    progress: ProgressCallback,
-    log_dir: str,
-) -> list[keras.callbacks.Callback]:
-    """Returns the callbacks in order: recall must be in the logs before it is read."""
-    board = [keras.callbacks.TensorBoard(log_dir, write_graph=False)] if log_dir else []
-    return [
-        keras.callbacks.TerminateOnNaN(),
-        *([validation] if validation else []),
-        checkpoint,
-        *board,
-        progress,
-    ]
+def _run_epochs(
+    model: TwoTowerModel,
+    dataset: tf.data.Dataset,
+    epochs: range,
+    steps: int,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> None:
+    """Trains a compiled model on `steps` batches an epoch.
+
+    `keras.Model.fit` is not used: in Keras 3 it fails with
+    `MultiWorkerMirroredStrategy` (https://github.com/keras-team/keras/issues/20585) and
+    traces the training step twice.
+    """
+    strategy = tf.distribute.get_strategy()
+
+    # Without AutoGraph, which takes seconds and finds nothing to convert.
+    @tf.function(autograph=False, reduce_retracing=True)
+    def step(batches: Iterator[dict[str, tf.Tensor]]) -> tf.Tensor:
+        losses = strategy.run(model.train_step, args=(next(batches),))
+        return strategy.reduce(tf.distribute.ReduceOp.MEAN, losses, axis=None)
+
+    called = keras.callbacks.CallbackList(
+        callbacks, model=model, epochs=epochs.stop, steps=steps
+    )
+    batches = iter(strategy.experimental_distribute_dataset(dataset))
+    model.stop_training = False
+    logs: dict[str, Any] = {}
+    called.on_train_begin()
+    for epoch in epochs:
+        called.on_epoch_begin(epoch)
+        total = tf.constant(0.0)
+        for batch in range(steps):
+            called.on_train_batch_begin(batch)
+            total += step(batches)
+            # The tensor is not read here, which would wait for the device.
+            called.on_train_batch_end(batch, {"loss": total / (batch + 1)})
+        logs = {"loss": float(total / steps)}
+        called.on_epoch_end(epoch, logs)
+        if model.stop_training:
+            break
+    called.on_train_end(logs)
+
+
+class ProgressCallback(keras.callbacks.Callback):
+    """Emits progress events, which the command line shows.
+
+    Args:
+      epochs: Epochs of the whole fit.
+      done: Epochs that an earlier process has done, if this one resumes its fit.
+
+    Attributes:
+      epoch_seconds: Seconds of each epoch, with the callbacks before this one.
+    """
+
+    def __init__(self, epochs: int, done: int = 0) -> None:
+        super().__init__()
+        self._epochs = epochs
+        self._epoch = self._done = done
+        self._started = self._last = self._epoch_started = time.monotonic()
+        self.epoch_seconds: list[float] = []
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Starts the clock."""
+        self._started = time.monotonic()
+        if self._done:
+            text = f"resumes at epoch {self._done + 1} of {self._epochs}"
+            progress.emit("train", text=text)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Starts the clock of the epoch."""
+        self._epoch = epoch
+        self._epoch_started = time.monotonic()
+
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        """Reports at most twice a second: reading the loss waits for the device."""
+        if time.monotonic() - self._last >= _SECONDS_BETWEEN_EVENTS:
+            done = self._epoch + (batch + 1) / self.params["steps"]
+            self._emit(round(done, 3), logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Reports the epoch."""
+        self.epoch_seconds.append(time.monotonic() - self._epoch_started)
+        self._emit(epoch + 1, logs, recall=(logs or {}).get(MONITORED))
+
+    def _emit(self, done: float, logs: dict[str, Any] | None, **ended: Any) -> None:
+        self._last = time.monotonic()
+        progress.emit(
+            "train",
+            epoch=done,
+            epochs=self._epochs,
+            loss=float((logs or {}).get("loss", float("nan"))),
+            seconds=round(self._last - self._started, 1),
+            **ended,
+        )

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import tensorflow as tf
 
 from trainer import features as f
 from trainer.popularity import PopularityRanking
+from trainer.preprocessing import TransformGraph
 from trainer.query_encoder import QueryEncoder
-from trainer.ranking import PADDING, Queries, rank_in_blocks
+from trainer.ranking import PADDING, rank_in_blocks
 from trainer.retrieval_index import BruteForceIndex
 from trainer.trained_events import TrainedEvents
-from trainer.transform_graph import TransformGraph
 from trainer.user_store import EventLists
 
 # The features of an eval row that a model may see. What queries are sliced by is not
@@ -30,18 +30,6 @@ EVALUATED_FEATURES: Final = (
 )
 
 
-class EvaluationReferences(NamedTuple):
-    """What an evaluation compares the model with.
-
-    Attributes:
-      popularity: The baseline that every model must beat.
-      trained_events: Events that must not be among the held-out ones.
-    """
-
-    popularity: PopularityRanking
-    trained_events: TrainedEvents
-
-
 class HeldOutRanking(tf.Module):
     """Ranks held-out movies among the whole corpus.
 
@@ -49,8 +37,9 @@ class HeldOutRanking(tf.Module):
       encoder: Embeds the queries.
       index: The embedded corpus.
       transform: The Transform graph.
-      raw_spec: Parsing specification of `EVALUATED_FEATURES`.
-      references: What the model is compared with.
+      raw_spec: Parsing specification of raw rows.
+      popularity: The baseline that every model must beat.
+      trained_events: Events that must not be among the held-out ones.
       top_k: Length of the top lists.
       exclude_seen: Whether seen movies are taken out of the candidates.
     """
@@ -60,9 +49,10 @@ class HeldOutRanking(tf.Module):
         encoder: QueryEncoder,
         index: BruteForceIndex,
         transform: TransformGraph,
-        raw_spec: dict[str, Any],
-        references: EvaluationReferences,
         *,
+        raw_spec: dict[str, Any],
+        popularity: PopularityRanking,
+        trained_events: TrainedEvents,
         top_k: int,
         exclude_seen: bool,
     ) -> None:
@@ -70,8 +60,8 @@ class HeldOutRanking(tf.Module):
         self._encoder = encoder
         self._index = index
         self._transform = transform
-        self._raw_spec = raw_spec
-        self._popularity, self._trained_events = references
+        self._raw_spec = {name: raw_spec[name] for name in EVALUATED_FEATURES}
+        self._popularity, self._trained_events = popularity, trained_events
         self._top_k = top_k
         self._exclude_seen = exclude_seen
 
@@ -104,10 +94,12 @@ class HeldOutRanking(tf.Module):
         )
         ranking = rank_in_blocks(
             self._index.scores,
-            Queries(query, seen, held_out),
-            self._index.num_movies,
-            self._top_k,
-            self._exclude_seen,
+            query,
+            seen,
+            held_out,
+            num_candidates=self._index.num_movies,
+            top_k=self._top_k,
+            exclude_seen=self._exclude_seen,
         )
         held_out_ids = raw[f.HELD_OUT_MOVIE_IDS].to_tensor("")
         return {

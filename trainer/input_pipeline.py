@@ -1,20 +1,33 @@
-"""Reads transformed Examples into arrays."""
+"""Reads transformed Examples into arrays: the data that models are trained on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_transform as tft
 from numpy.typing import NDArray
 
 from trainer import features as f
+from trainer.config import ModelConfig
 from trainer.context import CandidateFeatures
 from trainer.errors import UserError
+from trainer.preprocessing import TITLE_VOCABULARY, USER_VOCABULARY
 from trainer.ranking import PADDING
 
-_READ_ROWS = 4096
+_READ_ROWS: Final = 4096
+_TRAIN_COLUMNS: Final = (
+    f.USER_ID,
+    f.USER_INDEX,
+    f.USER_ATTRIBUTE_INDICES,
+    f.MOVIE_INDICES,
+    f.RATINGS,
+    f.TIMESTAMPS,
+    f.NUM_CONTEXT,
+    f.WINDOW_INDEX,
+)
 
 
 class Ragged(NamedTuple):
@@ -35,15 +48,6 @@ class Ragged(NamedTuple):
         matrix = np.full((len(lengths), width), value, self.values.dtype)
         matrix[np.arange(width) < lengths[:, None]] = self.values
         return matrix
-
-    def take(self, rows: NDArray[Any]) -> Ragged:
-        """Returns some of the rows."""
-        lengths = self.lengths[rows]
-        splits = np.append(0, np.cumsum(lengths))
-        within = np.arange(splits[-1]) - np.repeat(splits[:-1], lengths)
-        return Ragged(
-            self.values[np.repeat(self.splits[rows], lengths) + within], splits
-        )
 
 
 Columns = dict[str, Any]
@@ -67,12 +71,43 @@ class Corpus(NamedTuple):
     features: CandidateFeatures
 
 
-def take_rows(columns: Columns, rows: NDArray[Any]) -> Columns:
-    """Returns some of the rows of all columns."""
-    return {
-        name: column.take(rows) if isinstance(column, Ragged) else column[rows]
-        for name, column in columns.items()
-    }
+class TrainingData(NamedTuple):
+    """The data that a model is trained on.
+
+    Attributes:
+      train: Transformed rows of the train split.
+      corpus: The movies.
+      num_users: Users of the vocabulary.
+    """
+
+    train: Columns
+    corpus: Corpus
+    num_users: int
+
+
+def read_training_data(fn_args: Any, model: ModelConfig) -> TrainingData:
+    """Reads the splits `train` and `corpus`; nothing of the eval split.
+
+    Args:
+      fn_args: TFX's `FnArgs`.
+      model: The section `model` of the configuration.
+
+    Raises:
+      UserError: If a split is empty.
+    """
+    tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
+    spec = tft_output.transformed_feature_spec()
+    num_title_tokens = 1  # the out-of-vocabulary bucket
+    if model.title_tokens:
+        num_title_tokens += tft_output.vocabulary_size_by_name(TITLE_VOCABULARY)
+    files = fn_args.train_files
+    corpus_files = [file for file in files if f"Split-{f.CORPUS_SPLIT}" in file]
+    train_files = [file for file in files if file not in corpus_files]
+    return TrainingData(
+        train=read_columns(train_files, spec, _TRAIN_COLUMNS),
+        corpus=read_corpus(corpus_files, spec, num_title_tokens),
+        num_users=tft_output.vocabulary_size_by_name(USER_VOCABULARY),
+    )
 
 
 def read_columns(

@@ -44,20 +44,6 @@ class Ranking(NamedTuple):
     top_ids: tf.Tensor
 
 
-class Queries(NamedTuple):
-    """A batch of queries to rank in blocks.
-
-    Attributes:
-      inputs: `[batch, ...]`, inputs of the scoring function, e.g. query embeddings.
-      seen: integer `[batch, seen]`, see `rank_held_out`.
-      held_out: integer `[batch, held_out]`, see `rank_held_out`.
-    """
-
-    inputs: tf.Tensor
-    seen: tf.Tensor
-    held_out: tf.Tensor
-
-
 def rank_held_out(
     scores: tf.Tensor,
     seen: tf.Tensor,
@@ -90,7 +76,10 @@ def rank_held_out(
 
 def rank_in_blocks(
     score: Callable[[tf.Tensor], tf.Tensor],
-    queries: Queries,
+    queries: tf.Tensor,
+    seen: tf.Tensor,
+    held_out: tf.Tensor,
+    *,
     num_candidates: int | tf.Tensor,
     top_k: int,
     exclude_seen: bool = True,
@@ -101,8 +90,10 @@ def rank_in_blocks(
     batch: there is never a score matrix of the whole batch.
 
     Args:
-      score: Maps a block of `queries.inputs` to float32 `[block, num_candidates]`.
-      queries: The queries and their held-out movies.
+      score: Maps a block of `queries` to float32 `[block, num_candidates]`.
+      queries: `[batch, ...]`, inputs of the scoring function, e.g. query embeddings.
+      seen: integer `[batch, seen]`, see `rank_held_out`.
+      held_out: integer `[batch, held_out]`, see `rank_held_out`.
       num_candidates: Size of the corpus.
       top_k: Length of `top_ids`.
       exclude_seen: Whether seen movies are taken out of the candidates.
@@ -110,7 +101,6 @@ def rank_in_blocks(
     Returns:
       The ranks and the best candidates of every query.
     """
-    inputs, seen, held_out = queries
     batch, num_held_out = tf.shape(held_out)[0], tf.shape(held_out)[1]
     block = _queries_per_block(num_candidates, num_held_out)
     # The last block may be shorter, so the elements have no common shape.
@@ -124,7 +114,7 @@ def rank_in_blocks(
     ) -> tuple[tf.Tensor, tf.TensorArray, tf.TensorArray]:
         rows = slice(start, tf.minimum(start + block, batch))
         ranking = rank_held_out(
-            score(inputs[rows]), seen[rows], held_out[rows], top_k, exclude_seen
+            score(queries[rows]), seen[rows], held_out[rows], top_k, exclude_seen
         )
         index = start // block
         return (
@@ -152,9 +142,7 @@ def _queries_per_block(
     """Queries whose scores, masks and comparisons fill a block."""
     bytes_per_candidate = 24 + 5 * tf.cast(num_held_out, tf.int64)
     bytes_per_query = tf.cast(num_candidates, tf.int64) * bytes_per_candidate
-    block = tf.constant(_BLOCK_BYTES, tf.int64) // tf.maximum(
-        bytes_per_query, tf.constant(1, tf.int64)
-    )
+    block = _BLOCK_BYTES // tf.maximum(bytes_per_query, 1)
     return tf.cast(tf.clip_by_value(block, 1, 1 << 20), tf.int32)
 
 

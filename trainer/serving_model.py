@@ -13,10 +13,10 @@ import tensorflow as tf
 from trainer import features as f
 from trainer import serving_contract as contract
 from trainer.held_out_ranking import HeldOutRanking
+from trainer.preprocessing import TransformGraph
 from trainer.query_encoder import QueryEncoder
 from trainer.ranking import PADDING
 from trainer.retrieval_index import BruteForceIndex
-from trainer.transform_graph import TransformGraph
 from trainer.user_store import EventLists, TimelineLookup
 
 

@@ -10,7 +10,6 @@ random sample that is the same on every machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -48,10 +47,14 @@ class TrainedEvents(tf.Module):
           train: Transformed train rows.
           corpus: The movies.
         """
+        movies: Ragged = train[f.MOVIE_INDICES]
+        user_ids = np.repeat(train[f.USER_ID], movies.lengths)
+        movie_ids = np.append(corpus.movie_ids, b"")
         kept = np.empty(0, np.int64)
-        for events in _chunks(train, np.append(corpus.movie_ids, b"")):
-            new = np.concatenate([kept, fingerprints(events)])
-            kept = np.unique(new)[:_MAX_KEPT]
+        for start in range(0, len(user_ids), _EVENTS_PER_CHUNK):
+            chunk = slice(start, start + _EVENTS_PER_CHUNK)
+            new = fingerprints(user_ids[chunk], movie_ids[movies.values[chunk]])
+            kept = np.unique(np.append(kept, new))[:_MAX_KEPT]
         return cls(kept)
 
     def contains(self, user_id: tf.Tensor, movie_ids: tf.Tensor) -> tf.Tensor:
@@ -65,33 +68,21 @@ class TrainedEvents(tf.Module):
           int32 `[batch, n]`: 1 for an event of the sample, else 0.
         """
         users = tf.broadcast_to(user_id[:, tf.newaxis], tf.shape(movie_ids))
-        wanted = _fingerprint(users, movie_ids)
+        wanted = fingerprints(users, movie_ids)
         position = tf.searchsorted(self._kept, tf.reshape(wanted, [-1]))
         found = tf.reshape(tf.gather(self._kept, position), tf.shape(wanted))
         return tf.cast(tf.equal(found, wanted), tf.int32)
 
 
-def _fingerprint(user_ids: Any, movie_ids: Any) -> tf.Tensor:
-    """Returns int64 from 0 to `_NUM_BUCKETS` - 1."""
+def fingerprints(user_ids: Any, movie_ids: Any) -> tf.Tensor:
+    """Returns the fingerprint of each pair of ids, from 0 to `_NUM_BUCKETS` - 1.
+
+    Args:
+      user_ids: string or bytes, of any shape.
+      movie_ids: string or bytes, of the same shape.
+
+    Returns:
+      int64, of the same shape.
+    """
     events = tf.strings.join([user_ids, movie_ids], separator="\0")
     return tf.strings.to_hash_bucket_fast(events, _NUM_BUCKETS)
-
-
-def fingerprints(events: Sequence[tuple[bytes, bytes]]) -> NDArray[np.int64]:
-    """Returns the fingerprints `[events]` of pairs of user id and movie id."""
-    users, movies = zip(*events, strict=True) if events else ((), ())
-    found: NDArray[np.int64] = _fingerprint(
-        tf.constant(users, tf.string), tf.constant(movies, tf.string)
-    ).numpy()
-    return found
-
-
-def _chunks(
-    train: Columns, movie_ids: NDArray[Any]
-) -> Iterator[list[tuple[bytes, bytes]]]:
-    movies: Ragged = train[f.MOVIE_INDICES]
-    row = np.repeat(np.arange(len(movies.lengths)), movies.lengths)
-    for start in range(0, len(row), _EVENTS_PER_CHUNK):
-        chunk = slice(start, start + _EVENTS_PER_CHUNK)
-        users = train[f.USER_ID][row[chunk]].tolist()
-        yield list(zip(users, movie_ids[movies.values[chunk]].tolist(), strict=True))

@@ -5,44 +5,31 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import os
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
-import tensorflow_transform as tft
 from numpy.typing import NDArray
+from tfx.utils import io_utils
 
 from trainer import features as f
 from trainer.checkpoints import checkpoint_folder
-from trainer.cold_start import embed_corpus
 from trainer.config import TrainerConfig, from_json
 from trainer.context import ModelContext
 from trainer.devices import make_strategy, precision, read_cluster
 from trainer.export import export_model
 from trainer.fitting import fit
-from trainer.input_pipeline import Corpus, read_columns
+from trainer.input_pipeline import TrainingData, read_training_data
 from trainer.losses import LossContext, make_loss
 from trainer.model import TwoTowerModel
 from trainer.movielens import AGE_BOUNDS, GENDERS, OCCUPATIONS
 from trainer.train_report import TRAIN_REPORT_FILE, FitReport, TrainReport
-from trainer.trained_events import TrainedEvents
-from trainer.training_data import TrainingData, read_training_data
 from trainer.tuning.hyperparameters import format_values, from_keras_tuner
-from trainer.user_store import build_user_store
 from trainer.windows import Windows, hold_out_newest, make_windows
 
 # Values of age bucket, gender and occupation; 0 is "unknown" in each.
 ATTRIBUTE_SIZES = (len(AGE_BOUNDS) + 2, len(GENDERS) + 1, len(OCCUPATIONS) + 1)
-
-_HELD_OUT_COLUMNS = (
-    f.USER_ID,
-    f.USER_INDEX,
-    f.USER_ATTRIBUTE_INDICES,
-    f.HELD_OUT_MOVIE_INDICES,
-    f.HELD_OUT_RATINGS,
-    f.HELD_OUT_TIMESTAMPS,
-)
 
 
 def run_fn(fn_args: Any) -> None:
@@ -68,7 +55,7 @@ def run_fn(fn_args: Any) -> None:
     log_dir = fn_args.model_run_dir
     inputs = [fn_args.transform_graph_path, *fn_args.train_files]
     with strategy.scope():
-        model, report = train_model(
+        model, fit_report = train_model(
             data,
             config,
             log_dir,
@@ -78,8 +65,14 @@ def run_fn(fn_args: Any) -> None:
     if not cluster.is_chief:
         logging.info("This worker has finished; the chief exports the model")
         return
-    _export(fn_args, config, data, model)
-    _write_report(report, data.corpus, tuned, log_dir)
+    export_model(model, data, config, fn_args)
+    report = TrainReport(
+        **dataclasses.asdict(fit_report),
+        corpus_size=len(data.corpus.movie_ids),
+        tuned=tuned,
+    )
+    path = os.path.join(log_dir, TRAIN_REPORT_FILE)
+    io_utils.write_string_file(path, json.dumps(dataclasses.asdict(report), indent=2))
 
 
 def train_model(
@@ -105,7 +98,15 @@ def train_model(
     train = config.train
     keras.utils.set_random_seed(train.seed)
     windows = make_windows(data.train, config.window_length)
-    context = _model_context(data, config, windows)
+    context = ModelContext(
+        config=config.model,
+        movies=data.corpus.features,
+        num_users=data.num_users,
+        attribute_sizes=ATTRIBUTE_SIZES,
+        window_length=config.window_length,
+        time_boundaries=time_boundaries(windows, config.model.time_buckets),
+        seed=train.seed,
+    )
     validation: Windows | None = None
     if train.validation_queries:
         windows, validation = hold_out_newest(
@@ -126,20 +127,6 @@ def train_model(
     )
 
 
-def _model_context(
-    data: TrainingData, config: TrainerConfig, windows: Windows
-) -> ModelContext:
-    return ModelContext(
-        config=config.model,
-        movies=data.corpus.features,
-        num_users=data.num_users,
-        attribute_sizes=ATTRIBUTE_SIZES,
-        window_length=config.window_length,
-        time_boundaries=time_boundaries(windows, config.model.time_buckets),
-        seed=config.train.seed,
-    )
-
-
 def time_boundaries(windows: Windows, num_buckets: int) -> NDArray[np.int64]:
     """Divides time into buckets of equally many training events.
 
@@ -150,34 +137,3 @@ def time_boundaries(windows: Windows, num_buckets: int) -> NDArray[np.int64]:
     times = windows.timestamps[windows.is_target]
     shares = np.linspace(0, 1, num_buckets + 1)[1:-1]
     return np.unique(np.quantile(times, shares).astype(np.int64))
-
-
-def _export(
-    fn_args: Any, config: TrainerConfig, data: TrainingData, model: TwoTowerModel
-) -> None:
-    tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
-    spec = tft_output.transformed_feature_spec()
-    held_out = read_columns(fn_args.eval_files, spec, _HELD_OUT_COLUMNS)
-    export_model(
-        model,
-        embed_corpus(model, data.corpus.features, data.train, config),
-        data.corpus,
-        build_user_store(data.train, held_out, unknown_user=data.num_users),
-        TrainedEvents.of(data.train, data.corpus),
-        tft_output=tft_output,
-        config=config,
-        path=fn_args.serving_model_dir,
-    )
-
-
-def _write_report(
-    fit_report: FitReport, corpus: Corpus, tuned: dict[str, Any], folder: str
-) -> None:
-    report = TrainReport(
-        **dataclasses.asdict(fit_report),
-        corpus_size=len(corpus.movie_ids),
-        tuned=tuned,
-    )
-    tf.io.gfile.makedirs(folder)
-    with tf.io.gfile.GFile(f"{folder}/{TRAIN_REPORT_FILE}", "w") as file:
-        json.dump(dataclasses.asdict(report), file, indent=2)

@@ -52,15 +52,6 @@ class EventLists(NamedTuple):
     timestamps: tf.RaggedTensor
 
 
-class _Events(NamedTuple):
-    """Events of all users, one element each."""
-
-    user_id: NDArray[Any]
-    movie_index: NDArray[Any]
-    rating: NDArray[Any]
-    timestamp: NDArray[Any]
-
-
 def build_user_store(train: Columns, held_out: Columns, unknown_user: int) -> UserStore:
     """Joins the windows of the train split and the held-out events by user.
 
@@ -73,10 +64,19 @@ def build_user_store(train: Columns, held_out: Columns, unknown_user: int) -> Us
       The store. The events of a user are in order of time. Events of the same second
       keep the order of the timeline, held-out events last.
     """
-    parts = [_train_events(train), _held_out_events(held_out)]
-    events = _Events(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-    user_ids, user = np.unique(events.user_id, return_inverse=True)
-    order = np.lexsort((events.timestamp, user))
+    held_out_movies: Ragged = held_out[f.HELD_OUT_MOVIE_INDICES]
+    held_out_events = (
+        np.repeat(held_out[f.USER_ID], held_out_movies.lengths),
+        held_out_movies.values,
+        held_out[f.HELD_OUT_RATINGS].values,
+        held_out[f.HELD_OUT_TIMESTAMPS].values,
+    )
+    users, movies, ratings, timestamps = (
+        np.concatenate(columns)
+        for columns in zip(_train_events(train), held_out_events, strict=True)
+    )
+    user_ids, user = np.unique(users, return_inverse=True)
+    order = np.lexsort((timestamps, user))
     lengths = np.append(np.bincount(user, minlength=len(user_ids)), 0)
 
     row_ids = np.concatenate([train[f.USER_ID], held_out[f.USER_ID]])
@@ -92,36 +92,30 @@ def build_user_store(train: Columns, held_out: Columns, unknown_user: int) -> Us
         user_index=per_user(f.USER_INDEX, unknown_user),
         attribute_indices=per_user(f.USER_ATTRIBUTE_INDICES, 0),
         movies=Ragged(
-            events.movie_index[order].astype(np.int32),
+            movies[order].astype(np.int32),
             np.concatenate([[0], np.cumsum(lengths)]),
         ),
-        ratings=events.rating[order].astype(np.float32),
-        timestamps=events.timestamp[order],
+        ratings=ratings[order].astype(np.float32),
+        timestamps=timestamps[order],
     )
 
 
-def _train_events(train: Columns) -> _Events:
-    """Returns every training event once, those of a user in chronological order."""
+def _train_events(train: Columns) -> tuple[NDArray[Any], ...]:
+    """Returns every training event once, those of a user in chronological order.
+
+    Returns:
+      User ids, movie indices, ratings and timestamps, `[events]` each.
+    """
     movies: Ragged = train[f.MOVIE_INDICES]
     row = np.repeat(np.arange(len(movies.lengths)), movies.lengths)
     position = np.arange(len(row)) - movies.splits[row]
     kept = np.flatnonzero(position >= train[f.NUM_CONTEXT][row])
     kept = kept[np.argsort(train[f.WINDOW_INDEX][row[kept]], kind="stable")]
-    return _Events(
+    return (
         train[f.USER_ID][row[kept]],
         movies.values[kept],
         train[f.RATINGS].values[kept],
         train[f.TIMESTAMPS].values[kept],
-    )
-
-
-def _held_out_events(held_out: Columns) -> _Events:
-    movies: Ragged = held_out[f.HELD_OUT_MOVIE_INDICES]
-    return _Events(
-        np.repeat(held_out[f.USER_ID], movies.lengths),
-        movies.values,
-        held_out[f.HELD_OUT_RATINGS].values,
-        held_out[f.HELD_OUT_TIMESTAMPS].values,
     )
 
 

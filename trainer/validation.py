@@ -21,6 +21,11 @@ _CUTOFF: Final = 10
 _BATCH_SIZE: Final = 256
 
 
+def standard_error(share: float, count: int) -> float:
+    """Returns the standard error of a share of `count` queries."""
+    return math.sqrt(share * (1 - share) / count)
+
+
 class Validation(keras.callbacks.Callback):
     """Measures recall@10 after each epoch, stops early and keeps the best weights.
 
@@ -56,7 +61,8 @@ class Validation(keras.callbacks.Callback):
         if logs is not None:
             logs[MONITORED] = recall
         self.highest = max(self.highest, recall)
-        if recall >= self.highest - self._standard_error():
+        error = standard_error(self.highest, len(self._windows.movies))
+        if recall >= self.highest - error:
             self.best_epoch = epoch + 1
             self._best_weights = self.model.get_weights()
         elif epoch + 1 - self.best_epoch >= self._patience:
@@ -83,23 +89,17 @@ class Validation(keras.callbacks.Callback):
         self._best_weights = [state[f"best_{i}"] for i in range(count)]
         self.highest, self.best_epoch = float(highest), int(best_epoch)
 
-    def _standard_error(self) -> float:
-        share = self.highest
-        return math.sqrt(share * (1 - share) / len(self._windows.movies))
-
     def ranks(self) -> NDArray[np.int32]:
         """Ranks each window's target among the corpus: `[windows]`, from 1."""
         embeddings = self.model.embed_all_movies()
         ranks = [
-            self._rank_batch(self._batch(start), embeddings)
+            self._rank_batch(
+                self._windows.take(slice(start, start + _BATCH_SIZE)).tensors(),
+                embeddings,
+            )
             for start in range(0, len(self._windows.movies), _BATCH_SIZE)
         ]
         return np.concatenate(ranks)
-
-    def _batch(self, start: int) -> dict[str, tf.Tensor]:
-        rows = slice(start, start + _BATCH_SIZE)
-        columns = self._windows._asdict().items()
-        return {name: tf.constant(column[rows]) for name, column in columns}
 
     def _rank(self, batch: dict[str, tf.Tensor], embeddings: tf.Tensor) -> tf.Tensor:
         model: TwoTowerModel = self.model

@@ -35,10 +35,14 @@ class Windows(NamedTuple):
     timestamps: NDArray[np.int64]
     is_target: NDArray[np.bool_]
 
-    def take(self, rows: NDArray[np.int64]) -> Windows:
+    def take(self, rows: NDArray[np.int64] | slice) -> Windows:
         """Returns some of the windows."""
         taken: Any = (column[rows] for column in self)
         return Windows(*taken)
+
+    def tensors(self) -> dict[str, tf.Tensor]:
+        """Returns the windows as input of `trainer.model.TwoTowerModel`."""
+        return {name: tf.constant(column) for name, column in self._asdict().items()}
 
 
 def make_windows(columns: Columns, length: int) -> Windows:
@@ -86,9 +90,8 @@ def hold_out_newest(
     held_out[drawn, lengths[drawn] - 1] = True
     train = windows._replace(is_target=windows.is_target & ~held_out)
     validation = windows._replace(is_target=held_out)
-    return train.take(np.flatnonzero(train.is_target.any(axis=1))), validation.take(
-        drawn
-    )
+    has_target = np.flatnonzero(train.is_target.any(axis=1))
+    return train.take(has_target), validation.take(drawn)
 
 
 def window_dataset(
@@ -106,7 +109,7 @@ def window_dataset(
     Returns:
       Batches of the inputs of `trainer.model.TwoTowerModel`.
     """
-    columns = {name: tf.constant(column) for name, column in windows._asdict().items()}
+    columns = windows.tensors()
     rows = tf.range(len(windows.is_target))
 
     def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -116,12 +119,6 @@ def window_dataset(
     def batch(order: tf.Tensor) -> dict[str, tf.Tensor]:
         return {name: tf.gather(column, order) for name, column in columns.items()}
 
-    dataset = tf.data.Dataset.range(epochs.start, epochs.stop, output_type=tf.int32)
-    dataset = dataset.flat_map(shuffled).map(batch)
-    return dataset.prefetch(2).with_options(_options())
-
-
-def _options() -> tf.data.Options:
     options = tf.data.Options()
     # There is nothing to tune, and the tuning thread can delay the end of the iterator
     # by ten seconds.
@@ -129,4 +126,6 @@ def _options() -> tf.data.Options:
     # All workers make the same batches, and each takes its part of every batch.
     policy = tf.data.experimental.AutoShardPolicy.DATA
     options.experimental_distribute.auto_shard_policy = policy
-    return options
+    dataset = tf.data.Dataset.range(epochs.start, epochs.stop, output_type=tf.int32)
+    dataset = dataset.flat_map(shuffled).map(batch)
+    return dataset.prefetch(2).with_options(options)

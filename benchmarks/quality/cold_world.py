@@ -18,15 +18,14 @@ from trainer.input_pipeline import (
     Columns,
     Corpus,
     Ragged,
+    TrainingData,
     read_columns,
     read_corpus,
-    take_rows,
 )
 from trainer.model import TwoTowerModel
 from trainer.preprocessing import USER_VOCABULARY
 from trainer.ranking import rank_held_out
 from trainer.training import train_model
-from trainer.training_data import TrainingData
 from trainer.windows import Windows, make_windows
 
 _BATCH: Final = 128
@@ -103,8 +102,7 @@ def ranks(
     found = []
     for start in range(0, len(seen), _BATCH):
         part = slice(start, start + _BATCH)
-        batch = {n: tf.constant(c[part]) for n, c in windows._asdict().items()}
-        retrieval = trained.model(batch)
+        retrieval = trained.model(windows.take(part).tensors())
         scores = tf.matmul(retrieval.queries, corpus, transpose_b=True)
         if only is not None:
             scores = tf.where(only, scores, -np.inf)
@@ -124,6 +122,21 @@ def _newest(lists: Ragged, last: Ragged, rows: Array, length: int) -> Ragged:
     ]
     lengths = [len(part) for part in parts]
     return Ragged(np.concatenate(parts), np.append(0, np.cumsum(lengths)))
+
+
+def take_rows(columns: Columns, rows: Array) -> Columns:
+    """Returns some of the rows of all columns."""
+    return {
+        name: _take(column, rows) if isinstance(column, Ragged) else column[rows]
+        for name, column in columns.items()
+    }
+
+
+def _take(lists: Ragged, rows: Array) -> Ragged:
+    lengths = lists.lengths[rows]
+    splits = np.append(0, np.cumsum(lengths))
+    within = np.arange(splits[-1]) - np.repeat(splits[:-1], lengths)
+    return Ragged(lists.values[np.repeat(lists.splits[rows], lengths) + within], splits)
 
 
 def without(columns: Columns, keep: Array) -> Columns:

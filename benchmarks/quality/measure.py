@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from benchmarks.quality.split import Array, Queries
 from components.metrics import MeanMetric, Ranks, metric_named
-from trainer.ranking import Queries as RankedQueries
 from trainer.ranking import rank_in_blocks
 
 
@@ -26,12 +25,10 @@ def ranks_of(scores: Path, queries: Queries) -> Array:
     values = np.load(scores)
     ranking = rank_in_blocks(
         lambda block: block,
-        RankedQueries(
-            tf.constant(values),
-            tf.constant(queries.seen),
-            tf.constant(queries.held_out),
-        ),
-        values.shape[1],
+        tf.constant(values),
+        tf.constant(queries.seen),
+        tf.constant(queries.held_out),
+        num_candidates=values.shape[1],
         top_k=1,
     )
     return np.asarray(ranking.rank)

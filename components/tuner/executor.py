@@ -22,7 +22,7 @@ from trainer.tuning.hyperparameters import (
     by_section,
     from_keras_tuner,
 )
-from trainer.tuning.tuner import Outcome, RetrievalTuner
+from trainer.tuning.tuner import RetrievalTuner
 
 
 class Executor(executor.Executor):
@@ -40,12 +40,9 @@ class Executor(executor.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Searches, and writes the best values and the list of trials.
+        """Searches, and writes the best values and the list of trials: see the class.
 
-        Args:
-          input_dict: `examples`, `transform_graph`, `schema`.
-          output_dict: `best_hyperparameters`, `tuner_results`.
-          exec_properties: Those of the stock Tuner.
+        Inputs, outputs and properties are those of the stock Tuner.
         """
         tuner: RetrievalTuner = executor.search(
             input_dict,
@@ -55,18 +52,19 @@ class Executor(executor.Executor):
         )
         executor.write_best_hyperparameters(tuner, output_dict)
         best = from_keras_tuner(tuner.get_best_hyperparameters()[0].values)
-        content = {"best": best, "trials": _ranked(tuner.outcomes)}
+        # Best first, failed ones last, ties as they ran: as KerasTuner ranks them.
+        ranked = sorted(
+            tuner.outcomes,
+            key=lambda trial: -1 if trial.recall is None else trial.recall,
+            reverse=True,
+        )
+        content = {
+            "best": best,
+            "trials": [dataclasses.asdict(trial) for trial in ranked],
+        }
         folder = artifact_utils.get_single_uri(output_dict[TUNER_RESULTS_KEY])
         path = os.path.join(folder, SEARCH_FILE)
         io_utils.write_string_file(path, json.dumps(content, indent=2))
         artifact = output_dict[BEST_HYPERPARAMETERS_KEY][0]
         summary = json.dumps(by_section(best))
         artifact.set_string_custom_property(BEST_VALUES_PROPERTY, summary)
-
-
-def _ranked(outcomes: list[Outcome]) -> list[dict[str, Any]]:
-    """Sorts trials: best first, failed ones last, ties as they ran (as KerasTuner)."""
-    ranked = sorted(
-        outcomes, key=lambda o: -1.0 if o.recall is None else o.recall, reverse=True
-    )
-    return [dataclasses.asdict(outcome) for outcome in ranked]

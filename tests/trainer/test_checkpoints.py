@@ -12,9 +12,8 @@ import pytest
 from tests.fixtures import small_model as small
 from trainer import features as f
 from trainer.checkpoints import checkpoint_folder
-from trainer.fitting import fit
+from trainer.fitting import ProgressCallback, fit
 from trainer.model import TwoTowerModel
-from trainer.progress_callback import ProgressCallback
 from trainer.train_report import FitReport
 from trainer.windows import hold_out_newest, make_windows
 

@@ -32,6 +32,14 @@ def test_half_precision_learns_and_is_reset_after_the_model(
     assert small.top_hit_rate(model) > 0.8
 
 
+@pytest.mark.parametrize("name", ["mixed_bfloat16", "mixed_float16"])
+def test_auxiliary_losses_work_in_half_precision(name: str) -> None:
+    with precision(name):
+        model = small.make_model(weights=(1, 1))
+    loss = model.total_loss(model(small.batch(), training=True))
+    assert loss.dtype == tf.float32 and np.isfinite(loss)
+
+
 def test_without_a_gpu_the_automatic_precision_is_the_usual_one() -> None:
     with precision("auto"):
         model = small.make_model()

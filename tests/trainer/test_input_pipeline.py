@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from benchmarks.quality.cold_world import take_rows
 from tests.fixtures.small_model import ragged
-from trainer.input_pipeline import take_rows
 from trainer.ranking import PADDING
 
 

@@ -23,7 +23,7 @@ def transform(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def apply(transform: Any, **raw: Any) -> dict[str, Any]:
-    from trainer.transform_graph import TransformGraph  # noqa: PLC0415 - see above
+    from trainer.preprocessing import TransformGraph  # noqa: PLC0415 - see above
 
     return TransformGraph(transform)(raw)
 
@@ -84,7 +84,7 @@ def test_years_and_attributes_have_an_index_for_unknown(transform: Any) -> None:
 def test_the_graph_needs_nothing_of_the_workspace(
     transform: Any, tmp_path: Path
 ) -> None:
-    from trainer.transform_graph import TransformGraph  # noqa: PLC0415 - see above
+    from trainer.preprocessing import TransformGraph  # noqa: PLC0415 - see above
 
     class Lookup(tf.Module):
         def __init__(self) -> None:

@@ -16,7 +16,6 @@ from trainer import ranking
 from trainer.ranking import (
     OUT_OF_CORPUS,
     PADDING,
-    Queries,
     rank_held_out,
     rank_in_blocks,
 )
@@ -139,8 +138,10 @@ def test_blocks_give_the_same_as_the_whole_batch(batch, monkeypatch):
     def traced(queries, seen, held_out):
         return rank_in_blocks(
             lambda block: tf.matmul(block, movies, transpose_b=True),
-            Queries(queries, seen, held_out),
-            len(movies),
+            queries,
+            seen,
+            held_out,
+            num_candidates=len(movies),
             top_k=40,
         )
 

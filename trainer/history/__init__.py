@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from trainer.history.attention import AttentionHistory
 from trainer.history.base import HistoryEncoder, NoHistory
-from trainer.history.gru import GRUHistory
 from trainer.history.pool import BagHistory, PooledHistory
+from trainer.history.sequential import AttentionHistory, GRUHistory
 
 ENCODERS: Final[dict[str, type[HistoryEncoder]]] = {
     "pool": PooledHistory,

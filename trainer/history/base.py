@@ -67,17 +67,3 @@ class NoHistory(HistoryEncoder):
     ) -> tf.Tensor:
         """Returns no code: `[n, 0, dim]`."""
         return tf.zeros([tf.shape(positions)[0], 0, self.embedding_dim], events.dtype)
-
-
-def states_at(states: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-    """Looks up the state after the event before each position, zero for position 0.
-
-    Args:
-      states: `[batch, L, dim]`, the state after each event.
-      positions: int32 `[n, 2]`, row and position in `0 .. L`.
-
-    Returns:
-      `[n, 1, dim]`.
-    """
-    states = tf.pad(states, [[0, 0], [1, 0], [0, 0]])
-    return tf.gather_nd(states, positions)[:, None, :]

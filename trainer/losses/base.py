@@ -143,18 +143,19 @@ class RetrievalLoss(keras.layers.Layer):
     ) -> tf.Tensor:
         """Mean or sum of `total - right`, with label smoothing; all are `[n]`."""
         share = self._label_smoothing
-        losses = (
-            total - (1 - share) * right - share * mean_logit
-            if share
-            else (total - right)
-        )
-        if self._sums:
-            return tf.reduce_sum(losses)
-        count = tf.cast(tf.size(losses), losses.dtype)
-        return tf.math.divide_no_nan(tf.reduce_sum(losses), count)
+        losses = total - right
+        if share:
+            losses = total - (1 - share) * right - share * mean_logit
+        return tf.reduce_sum(losses) if self._sums else mean(losses)
 
 
 def wide(values: tf.Tensor) -> tf.Tensor:
     """Casts half precision, too coarse for sums over the corpus, to float32."""
     is_half = values.dtype in (tf.float16, tf.bfloat16)
     return tf.cast(values, tf.float32) if is_half else values
+
+
+def mean(values: tf.Tensor) -> Any:
+    """Returns the mean of `[n]`, 0 for an empty batch."""
+    count = tf.cast(tf.size(values), values.dtype)
+    return tf.math.divide_no_nan(tf.reduce_sum(values), count)

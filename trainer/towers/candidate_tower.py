@@ -10,7 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainer.context import ModelContext
-from trainer.towers.cross import CrossNetwork
+from trainer.towers.layers import CrossNetwork
 
 # As in Keras' own embeddings: small against the sums that the query tower forms.
 INITIALIZER: Final = "uniform"

@@ -12,9 +12,7 @@ from trainer.context import ModelContext
 from trainer.dotted_paths import find_class
 from trainer.history import ENCODERS
 from trainer.towers.candidate_tower import INITIALIZER
-from trainer.towers.cross import CrossNetwork
-from trainer.towers.dropout import ByteDropout
-from trainer.towers.event_signals import EventSignals
+from trainer.towers.layers import ByteDropout, CrossNetwork, EventSignals
 
 
 class Timelines(NamedTuple):

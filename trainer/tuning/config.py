@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
-import functools
 import json
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Final, Literal, get_type_hints
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import (
-    Field,
-    TypeAdapter,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from trainer.config import (
@@ -23,6 +17,7 @@ from trainer.config import (
     PositiveInt,
     TrainConfig,
     TrainerConfig,
+    from_json,
 )
 
 _SECTIONS: Final[dict[str, type]] = {"model": ModelConfig, "train": TrainConfig}
@@ -124,8 +119,11 @@ class TuneConfig:
         for key, dimension in space.items():
             _check_key(key)
             _check_shape(key, dimension)
-            for name, value in _values(dimension):
-                _check_value(key, name, value)
+            for value in dimension.values:
+                _check_value(key, "values", value)
+            if not dimension.values:
+                _check_value(key, "min", dimension.min)
+                _check_value(key, "max", dimension.max)
         return space
 
     @model_validator(mode="after")
@@ -150,13 +148,14 @@ class TunerConfig:
 
 
 def _check_key(key: str) -> None:
-    section, _, field = key.partition(".")
     if key in _FIXED:
         raise SearchSpaceError(f"{key} cannot be tuned: {_FIXED[key]}", "Remove it.")
     names = [
-        f"{name}.{known}" for name, kind in _SECTIONS.items() for known in _hints(kind)
+        f"{section}.{field.name}"
+        for section, kind in _SECTIONS.items()
+        for field in dataclasses.fields(kind)
     ]
-    if section not in _SECTIONS or field not in _hints(_SECTIONS[section]):
+    if key not in names:
         near = difflib.get_close_matches(key, names, n=1)
         remedy = f"Did you mean {near[0]}?" if near else f"Allowed: {', '.join(names)}."
         raise SearchSpaceError(f"there is no key {key!r}", remedy)
@@ -189,34 +188,17 @@ def _check_shape(key: str, dimension: Dimension) -> None:
         )
 
 
-def _values(dimension: Dimension) -> Iterator[tuple[str, Any]]:
-    """Yields each value of a dimension, after the name of its field."""
-    if dimension.values:
-        yield from (("values", value) for value in dimension.values)
-    else:
-        yield from (("min", dimension.min), ("max", dimension.max))
-
-
 def _check_value(key: str, name: str, value: Any) -> None:
     """Checks that the configuration allows the value under that key."""
     section, _, field = key.partition(".")
     try:
-        _adapter(_SECTIONS[section], field).validate_json(
-            json.dumps(value), strict=True
-        )
+        from_json(_SECTIONS[section], {field: value})
     except ValidationError as error:
-        reason = error.errors()[0]["msg"].replace("Input should", "must", 1)
+        first = error.errors()[0]
+        if not first["loc"]:  # of several keys, which a trial may set together
+            return
+        reason = first["msg"].replace("Input should", "must", 1)
         raise SearchSpaceError(
             f"{key} has {json.dumps(value)} under {name}, but it {reason}",
             "Change its value.",
         ) from error
-
-
-@functools.cache
-def _hints(section: type) -> dict[str, Any]:
-    return get_type_hints(section, include_extras=True)
-
-
-@functools.cache
-def _adapter(section: type, field: str) -> TypeAdapter[Any]:
-    return TypeAdapter(_hints(section)[field])

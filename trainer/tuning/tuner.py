@@ -18,13 +18,13 @@ from trainer import progress
 from trainer.config import from_json
 from trainer.devices import read_cluster
 from trainer.errors import UserError
+from trainer.input_pipeline import TrainingData, read_training_data
 from trainer.train_report import FitReport
 from trainer.training import train_model
-from trainer.training_data import TrainingData, read_training_data
 from trainer.tuning.config import TunerConfig
 from trainer.tuning.hyperparameters import from_keras_tuner
 from trainer.tuning.search_space import make_oracle
-from trainer.validation import MONITORED
+from trainer.validation import MONITORED, standard_error
 
 # The value by which KerasTuner's Hyperband sets the epochs of a trial.
 _HYPERBAND_EPOCHS: Final = "tuner/epochs"
@@ -141,7 +141,14 @@ class RetrievalTuner(keras_tuner.Tuner):
             outcome = dataclasses.replace(outcome, error=reason)
             raise keras_tuner.errors.FailedTrialError(reason) from error
         else:
-            outcome = _with_report(outcome, report)
+            recall, queries = report.recall[report.best_epoch - 1], report.num_queries
+            outcome = dataclasses.replace(
+                outcome,
+                recall=recall,
+                standard_error=standard_error(recall, queries),
+                queries=queries,
+                epochs=len(report.recall),
+            )
         finally:
             seconds = round(time.monotonic() - started, 2)
             outcome = dataclasses.replace(outcome, seconds=seconds)
@@ -189,14 +196,3 @@ class RetrievalTuner(keras_tuner.Tuner):
         progress.emit("trial", state=state, trials=trials, **content)
         if state != "running":
             logging.info("Trial %d of at most %d: %s", outcome.trial, trials, content)
-
-
-def _with_report(outcome: Outcome, report: FitReport) -> Outcome:
-    recall = report.recall[report.best_epoch - 1]
-    return dataclasses.replace(
-        outcome,
-        recall=recall,
-        standard_error=math.sqrt(recall * (1 - recall) / report.num_queries),
-        queries=report.num_queries,
-        epochs=len(report.recall),
-    )

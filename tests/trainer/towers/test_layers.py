@@ -1,11 +1,11 @@
-"""Dropout by bytes."""
+"""Layers of the towers: dropout by bytes."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from trainer.towers.dropout import ByteDropout
+from trainer.towers.layers import ByteDropout
 
 # A width that is no multiple of the bytes of one draw.
 INPUTS = np.ones((4000, 7), np.float32)

@@ -1,4 +1,4 @@
-"""A history encoder by self-attention."""
+"""History encoders that learn from the order of events: recurrent, self-attention."""
 
 from __future__ import annotations
 
@@ -6,7 +6,34 @@ import keras
 import tensorflow as tf
 
 from trainer.context import ModelContext
-from trainer.history.base import HistoryEncoder, states_at
+from trainer.history.base import HistoryEncoder
+
+
+class GRUHistory(HistoryEncoder):
+    """Gated recurrent units over the events, as in GRU4Rec.
+
+    Hidasi et al. 2016, "Session-based Recommendations with Recurrent Neural Networks",
+    arXiv:1511.06939. The code of a position is the state after the event before it.
+    """
+
+    def __init__(self, context: ModelContext) -> None:
+        super().__init__(context)
+        dim = self.embedding_dim
+        self._layers_in_order = [
+            keras.layers.GRU(dim, return_sequences=True, name=f"gru_{i}")
+            for i in range(context.config.encoder_layers)
+        ]
+        for layer in self._layers_in_order:
+            layer.build((None, context.window_length, dim))
+
+    def call(
+        self, events: tf.Tensor, positions: tf.Tensor, training: bool = False
+    ) -> tf.Tensor:
+        """Runs over the timelines: see `HistoryEncoder.call`."""
+        states = events
+        for layer in self._layers_in_order:
+            states = layer(states, training=training)
+        return _states_at(states, positions)
 
 
 class AttentionHistory(HistoryEncoder):
@@ -40,7 +67,7 @@ class AttentionHistory(HistoryEncoder):
         states = events * self.embedding_dim**0.5 + self._position
         for block in self._blocks:
             states = block(states, training=training)
-        return states_at(self._norm(states), positions)
+        return _states_at(self._norm(states), positions)
 
 
 class _Block(keras.layers.Layer):
@@ -73,3 +100,9 @@ class _Block(keras.layers.Layer):
         states += self._dropout(attended, training=training)
         hidden = self._hidden(self._norms[1](states))
         return states + self._dropout(self._output(hidden), training=training)
+
+
+def _states_at(states: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    """Looks up the state `[n, 1, dim]` before each position, zero for position 0."""
+    states = tf.pad(states, [[0, 0], [1, 0], [0, 0]])
+    return tf.gather_nd(states, positions)[:, None, :]
