@@ -97,7 +97,12 @@ def precision(name: str) -> Iterator[None]:
         tensor cores, else float32.
     """
     if name == "auto":
-        name = "mixed_float16" if _has_tensor_cores() else "float32"
+        has_tensor_cores = any(
+            tf.config.experimental.get_device_details(gpu).get("compute_capability", ())
+            >= _FAST_HALF_PRECISION
+            for gpu in tf.config.list_physical_devices("GPU")
+        )
+        name = "mixed_float16" if has_tensor_cores else "float32"
     before = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy(name)
     logging.info("Precision of training: %s", name)
@@ -105,11 +110,3 @@ def precision(name: str) -> Iterator[None]:
         yield
     finally:
         keras.mixed_precision.set_dtype_policy(before)
-
-
-def _has_tensor_cores() -> bool:
-    return any(
-        tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))
-        >= _FAST_HALF_PRECISION
-        for gpu in tf.config.list_physical_devices("GPU")
-    )

@@ -7,7 +7,6 @@ from typing import Final
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from trainer.context import ModelContext
 from trainer.towers.layers import CrossNetwork
@@ -60,9 +59,11 @@ class CandidateTower(keras.layers.Layer):
         num_rows, num_genres = movies.genre_weights.shape
         self.movie = self._table("movie", num_rows, INITIALIZER)
         self.genre = self._table("genre", num_genres)
-        decades = _decades(movies.year_index)
+        years = movies.year_index
+        # Since 1900, from 1. A year with few movies learns little; its decade more.
+        decades = np.where(years > 0, (years - 1) // _YEARS_OF_A_DECADE + 1, 0)
         self.decade = self._table("decade", int(decades.max()) + 1)
-        self.year = self._table("year", int(movies.year_index.max()) + 1)
+        self.year = self._table("year", int(years.max()) + 1)
         self.title = self._table("title", movies.num_title_tokens)
         self.time = self.add_weight(
             (num_rows, config.time_dim),
@@ -83,7 +84,7 @@ class CandidateTower(keras.layers.Layer):
             movies.is_rated, np.arange(num_rows), num_rows - 1
         ).astype(np.int32)
         self._genre_weights = movies.genre_weights.astype("float32")
-        self._year_index, self._decade_index = movies.year_index, decades
+        self._year_index, self._decade_index = years, decades
         # Flat, since most titles are much shorter than the longest.
         is_word = movies.title_tokens >= 0
         self._words = movies.title_tokens[is_word]
@@ -169,11 +170,3 @@ class CandidateTower(keras.layers.Layer):
         )
         lengths = tf.cast(tf.maximum(words.row_lengths(), 1), sums.dtype)
         return sums / lengths[:, None]
-
-
-def _decades(years: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Returns 1 + decades since 1900 for each year index, 0 where unknown.
-
-    A year with few movies has little to learn from; its decade has more.
-    """
-    return np.where(years > 0, (years - 1) // _YEARS_OF_A_DECADE + 1, 0)

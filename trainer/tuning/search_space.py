@@ -17,6 +17,12 @@ from trainer.tuning.config import Dimension, TunerConfig
 from trainer.tuning.hyperparameters import to_keras_tuner
 from trainer.validation import MONITORED
 
+_ORACLES: Final = {
+    "random": RandomSearchOracle,
+    "bayesian": BayesianOptimizationOracle,
+    "hyperband": HyperbandOracle,
+}
+
 
 def hyperparameters(space: Mapping[str, Dimension]) -> keras_tuner.HyperParameters:
     """Declares the search space.
@@ -81,45 +87,24 @@ def make_oracle(config: TunerConfig) -> keras_tuner.Oracle:
     if tune.algorithm == "hyperband":
         options["max_epochs"] = tune.epochs or trainer.train.epochs
     first = configured_point(tune.space, trainer)
-    oracle = _ORACLES[tune.algorithm](first, **options)
+    oracle = _starting_with(first, _ORACLES[tune.algorithm])(**options)
     oracle.max_trials = tune.trials  # Hyperband's constructor has no such argument
     return oracle
 
 
-class _StartsAsConfigured(keras_tuner.Oracle):
-    """Makes the configuration as it is the first trial, for comparison with the others.
+def _starting_with(first: dict[str, Any] | None, oracle: Any) -> Any:
+    """Makes an oracle class whose first trial is fixed, to compare the others with it.
 
     Args:
-      first: Its values; None if they are outside the search space.
-      **options: Arguments of KerasTuner's oracle.
+      first: The values of that trial; None for one that the oracle draws.
+      oracle: A class of KerasTuner.
     """
 
-    def __init__(self, first: dict[str, Any] | None, **options: Any) -> None:
-        super().__init__(**options)
-        self._first = first
+    class Oracle(oracle):
+        def _random_values(self) -> Any:
+            """Overrides the draw that all of KerasTuner's oracles start with."""
+            if first is not None and not self.trials:
+                return dict(first)
+            return super()._random_values()
 
-    def _random_values(self) -> dict[str, Any] | None:
-        """Overrides the draw that all of KerasTuner's oracles start with."""
-        if self._first is not None and not self.trials:
-            return dict(self._first)
-        values: dict[str, Any] | None = super()._random_values()
-        return values
-
-
-class _Random(_StartsAsConfigured, RandomSearchOracle):
-    """Independent draws."""
-
-
-class _Bayesian(_StartsAsConfigured, BayesianOptimizationOracle):
-    """Draws where a Gaussian process expects much or is uncertain."""
-
-
-class _Hyperband(_StartsAsConfigured, HyperbandOracle):
-    """Many short trials, of which the best are repeated for longer."""
-
-
-_ORACLES: Final = {
-    "random": _Random,
-    "bayesian": _Bayesian,
-    "hyperband": _Hyperband,
-}
+    return Oracle
