@@ -19,16 +19,19 @@ from pipeline.config import PipelineConfig
 from pipeline.config.loading import load
 from pipeline.local.events import record_events
 from pipeline.local.failures import explain
-from pipeline.runs.workspace import Workspace
+from pipeline.runs.workspace import RunFiles, Workspace
 from trainer import progress
 
 
 def main(options: argparse.Namespace) -> int:
     """Runs the pipeline; returns the exit code."""
-    _configure_logging()
+    # Logs the decisions of the steps, but not the protos that TFX and Beam log.
+    logging.basicConfig(level=logging.INFO)
+    for noisy in ("absl", "apache_beam"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     _end_with_parent()
     workspace = Workspace.open(options.workspace)
-    files = workspace.run_files(options.run_id)
+    files = RunFiles(workspace.runs_dir / options.run_id)
     with record_events(files.events):
         progress.emit("phase", text="starting TensorFlow and TFX")
         try:
@@ -37,17 +40,10 @@ def main(options: argparse.Namespace) -> int:
             logging.exception("The run failed")
             failure = explain(error)
             progress.emit(
-                "error", step=None, cause=failure.cause, remedy=failure.remedy
+                "error", step=None, cause=failure.message, remedy=failure.remedy
             )
             return 1
     return 0
-
-
-def _configure_logging() -> None:
-    """Logs the decisions of the steps, but not the protos that TFX and Beam log."""
-    logging.basicConfig(level=logging.INFO)
-    for noisy in ("absl", "apache_beam"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def _run(

@@ -57,7 +57,7 @@ def fetch(name: str, archive: Path | None, workspace: Path) -> None:
     from pipeline.runs.workspace import Workspace
 
     catalog.entry(name)
-    folder = Workspace.open(workspace, create=True).data_dir(name)
+    folder = Workspace.open(workspace, create=True).data_dir / name
     source = fetch_edition(name, folder.parent, _report, archive)
     click.echo(f"{folder} ({source})")
     _report(catalog.LICENCE_NOTE)

@@ -58,7 +58,7 @@ def existing_folder(config: DataConfig, workspace: Path, data_dir: Path | None) 
       UserError: The edition was not fetched yet.
     """
     check(config, data_dir)
-    folder = data_dir or Workspace.open(workspace).data_dir(config.dataset)
+    folder = data_dir or Workspace.open(workspace).data_dir / config.dataset
     if not folder.is_dir():
         raise UserError(
             f"{config.dataset} is not in the workspace {workspace}",
@@ -86,7 +86,7 @@ def resolve(
     """
     folder, origin = data_dir, "--data-dir"
     if folder is None:
-        folder = workspace.data_dir(config.dataset)
+        folder = workspace.data_dir / config.dataset
         origin = fetch(config.dataset, folder.parent, report)
     folder = folder.absolute()
     return DataSource(folder, origin, content_fingerprint(folder, config))

@@ -43,9 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _run(options, beam_args)
     except Exception as error:
         traceback.print_exc()
-        failure = explain(error)
-        cause = f"{failure.cause.rstrip('.')}. {failure.remedy}".rstrip()
-        line = f"{options.step} failed: {cause}"
+        line = f"{options.step} failed: {explain(error)}".rstrip()
         print(line, file=sys.stderr, flush=True)
         with contextlib.suppress(OSError):
             if _TERMINATION_LOG.exists():

@@ -105,18 +105,16 @@ def check_line(python: str, glibc: str | None, tfx: str | None) -> list[Check]:
     expected = "1.21" if Version(glibc) >= NEW_LINE_GLIBC else "1.16"
     line = ".".join((tfx or expected).split(".")[:2])
     rows = [_check_python(python, line), Check("glibc", "ok", glibc)]
-    value = f"{tfx or 'not installed'} (glibc {glibc}: the {expected} line)"
+    state: State = "fail"
+    remedy = f"Its wheels need a newer glibc. {_REINSTALL}"
     if tfx is None:
-        rows.append(Check("tfx", "fail", value, "Run `make setup`."))
+        remedy = "Run `make setup`."
     elif line == expected:
-        rows.append(Check("tfx", "ok", value))
+        state, remedy = "ok", ""
     elif line == "1.16":
-        rows.append(Check("tfx", "warn", value, f"1.21 runs here too. {_REINSTALL}"))
-    else:
-        rows.append(
-            Check("tfx", "fail", value, f"Its wheels need a newer glibc. {_REINSTALL}")
-        )
-    return rows
+        state, remedy = "warn", f"1.21 runs here too. {_REINSTALL}"
+    value = f"{tfx or 'not installed'} (glibc {glibc}: the {expected} line)"
+    return [*rows, Check("tfx", state, value, remedy)]
 
 
 def _check_python(python: str, line: str) -> Check:
@@ -216,8 +214,8 @@ def check_workspace(root: Path) -> Iterator[Check]:
         yield Check("workspace", "fail", error.message, error.remedy)
         return
     yield Check("workspace", "ok", str(workspace.root))
-    data = workspace.data_dir("_").parent
-    editions = sorted(path.name for path in data.glob("[!.]*") if path.is_dir())
+    folders = workspace.data_dir.glob("[!.]*")
+    editions = sorted(path.name for path in folders if path.is_dir())
     if editions:
         yield Check("data", "ok", ", ".join(editions))
     else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from trainer.errors import UserError
@@ -19,31 +18,23 @@ _RAISED = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why something failed.
+def explain(error: BaseException) -> UserError:
+    """Finds the innermost `UserError`, else the innermost exception.
 
-    Attributes:
-      cause: What went wrong, in one line.
-      remedy: What to do about it; empty if the error does not say.
+    Returns:
+      What to show of it: a message of one line, and a remedy, which is empty if the
+      error names none.
     """
-
-    cause: str
-    remedy: str = ""
-
-
-def explain(error: BaseException) -> Failure:
-    """Finds the innermost `UserError`, else the innermost exception."""
     chain = list(_chain(error))
     for link in reversed(chain):
         if isinstance(link, UserError):
-            return Failure(_one_line(link.message), _one_line(link.remedy))
+            return UserError(_one_line(link.message), _one_line(link.remedy))
     for link in reversed(chain):
-        failure = _from_traceback_text(str(link))
-        if failure:
-            return failure
+        cause = _from_traceback_text(str(link))
+        if cause:
+            return UserError(cause, "")
     root = chain[-1]
-    return Failure(_typed(type(root).__name__, str(root)))
+    return UserError(_typed(type(root).__name__, str(root)), "")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -57,19 +48,18 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         )
 
 
-def _from_traceback_text(text: str) -> Failure | None:
-    """Finds the cause in an exception whose message contains a traceback."""
+def _from_traceback_text(text: str) -> str:
+    """The cause in a message that contains a traceback; empty if there is none."""
     if "Traceback (most recent call last)" not in text:
-        return None
+        return ""
     raised = [(m["type"], m["message"]) for m in _RAISED.finditer(text)]
-    if not raised:
-        return None
     for type_name, message in raised:
         if _is_user_error(type_name):
-            return Failure(_one_line(message))
+            return _one_line(message)
     # The first traceback of a chain is the innermost exception's.
-    type_name, message = raised[0]
-    return Failure(_typed(type_name.rpartition(".")[2], message))
+    for type_name, message in raised[:1]:
+        return _typed(type_name.rpartition(".")[2], message)
+    return ""
 
 
 def _is_user_error(type_name: str) -> bool:

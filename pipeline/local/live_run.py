@@ -10,10 +10,6 @@ from pipeline.runs.run_record import Artifact, RunRecord, Step
 from trainer.progress import Event
 
 
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.timezone.utc)
-
-
 @dataclass
 class LiveRun(RunRecord):
     """Grows with each event of the run.
@@ -23,7 +19,9 @@ class LiveRun(RunRecord):
       remedy: What to do about it; may be empty.
     """
 
-    started: datetime.datetime = field(default_factory=_now)
+    started: datetime.datetime = field(
+        default_factory=lambda: datetime.datetime.now(datetime.timezone.utc)
+    )
     cause: str = ""
     remedy: str = ""
 

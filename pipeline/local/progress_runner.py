@@ -99,7 +99,9 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
             seconds = time.monotonic() - start
             progress.emit("step", id=id_, state="failed", seconds=seconds)
             failure = explain(error)
-            progress.emit("error", step=id_, cause=failure.cause, remedy=failure.remedy)
+            progress.emit(
+                "error", step=id_, cause=failure.message, remedy=failure.remedy
+            )
             raise
         progress.emit(
             "step",
@@ -123,7 +125,8 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
             deployment.metadata_connection_config.WhichOneof("connection_config"),
         )
         id_ = node.node_info.id
-        if _pushes(node):
+        outputs = node.outputs.outputs.values()
+        if any(out.artifact_spec.type.name == _PUSHED_MODEL for out in outputs):
             with metadata.Metadata(connection) as handle:
                 if _newest_push_is_gone(handle.store):
                     node.execution_options.caching_options.enable_cache = False
@@ -141,11 +144,6 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
         properties = step_properties(id_, time.monotonic() - start, self._run_id)
         with metadata.Metadata(connection) as handle:
             return _ended_step(handle.store, execution.execution_id, properties)
-
-
-def _pushes(node: pipeline_pb2.PipelineNode) -> bool:
-    specs = node.outputs.outputs.values()
-    return any(spec.artifact_spec.type.name == _PUSHED_MODEL for spec in specs)
 
 
 def _newest_push_is_gone(store: Any) -> bool:

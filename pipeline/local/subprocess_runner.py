@@ -81,14 +81,8 @@ class SubprocessRunner:
 
     @property
     def exit_code(self) -> int:
-        """Exit code of the process; negative: the signal that ended it.
-
-        Raises:
-          RuntimeError: The process still runs.
-        """
-        if self._process.returncode is None:
-            raise RuntimeError("the subprocess still runs")
-        return self._process.returncode
+        """Waits for the process; returns its exit code, negative for a signal."""
+        return self._process.wait()
 
     def __enter__(self) -> SubprocessRunner:
         """Returns itself."""

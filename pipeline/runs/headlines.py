@@ -15,7 +15,8 @@ from components.live_model import EXISTS, VERSION
 from components.movielens_example_gen.data_summary import SUMMARY_PROPERTY
 from components.pusher import PUSHED_VERSION
 from components.report_gen import REPORT_FILE
-from pipeline.runs.run_record import Artifact, Artifacts, serving_faults
+from components.servability_check import REASONS
+from pipeline.runs.run_record import Artifact, Artifacts
 from trainer.train_report import TRAIN_REPORT_FILE
 from trainer.tuning.hyperparameters import SEARCH_FILE, format_values
 
@@ -62,10 +63,6 @@ def _anomalies(output: Artifact) -> str:
     return _count(count, "anomaly", "anomalies")
 
 
-def _report(output: Artifact) -> str:
-    return _count(output.properties[NUM_FINDINGS], "problem", "problems")
-
-
 def _transform_graph(output: Artifact) -> str:
     files = (Path(output.uri) / "transform_fn" / "assets").glob("*")
     sizes = {file.name: len(file.read_bytes().splitlines()) for file in files}
@@ -81,7 +78,7 @@ def _model_run(output: Artifact) -> str:
 def _tuner_results(output: Artifact) -> str:
     search = output.read_json(SEARCH_FILE)
     best = search["trials"][0]
-    trials = _count(len(search["trials"]), "trial", "trials")
+    trials = _count(len(search["trials"]), "trial")
     values = format_values(search["best"])
     return f"best of {trials}: recall@10 {best['recall']:.3f} by {values}"
 
@@ -94,7 +91,7 @@ def _evaluation(output: Artifact) -> str:
 
 
 def _blessing(output: Artifact) -> str:
-    faults = serving_faults(output)
+    faults = output.json_property(REASONS)
     return f"not servable: {faults[0]}" if faults else "servable"
 
 
@@ -109,8 +106,8 @@ def _model(output: Artifact) -> str:
     return f"version {version}" if output.properties.get(EXISTS) else "none yet"
 
 
-def _count(count: int, one: str, many: str) -> str:
-    return f"{count or 'no'} {one if count == 1 else many}"
+def _count(count: int, one: str, many: str = "") -> str:
+    return f"{count or 'no'} {one if count == 1 else many or one + 's'}"
 
 
 def _run_report(output: Artifact) -> str:
@@ -126,7 +123,7 @@ _DESCRIBE: Final[Mapping[str, Callable[[Artifact], str]]] = {
     "model_run": _model_run,
     "tuner_results": _tuner_results,
     "transform_graph": _transform_graph,
-    "report": _report,
+    "report": lambda output: _count(output.properties[NUM_FINDINGS], "problem"),
     "anomalies": _anomalies,
     "schema": _schema,
     "statistics": _statistics,

@@ -133,13 +133,24 @@ class MetadataStoreReader:
                 f"No run of {self._location} pushed version {version!r}",
                 f"Versions that were pushed: {known}.",
             )
-        return self._makers([ids[version]])
+        found: dict[Any, Step] = {}  # by execution id
+        wanted: set[Any] = {ids[version]}
+        while wanted:
+            events = self._store.get_events_by_artifact_ids(sorted(wanted))
+            makers = {e.execution_id for e in events if _is(e, _OUTPUT)} - set(found)
+            executions = [
+                execution
+                for execution in self._store.get_executions_by_id(sorted(makers))
+                if _state(execution) == "done"
+            ]
+            found |= {step.execution_id: step for step in self._steps(executions)}
+            events = self._store.get_events_by_execution_ids([e.id for e in executions])
+            wanted = {event.artifact_id for event in events if _is(event, _INPUT)}
+        return [found[execution_id] for execution_id in sorted(found)]
 
     def runs_with(self, step: Step) -> list[str]:
         """Returns the ids of the runs that ran a step and did not take it cached."""
-        contexts = self._store.get_contexts_by_execution(step.execution_id)
-        names = self._context_types
-        return [c.name for c in contexts if names[c.type_id] == "pipeline_run"]
+        return self._contexts(step.execution_id, "pipeline_run")
 
     @functools.cached_property
     def _context_types(self) -> dict[int, str]:
@@ -155,24 +166,6 @@ class MetadataStoreReader:
             context.create_time_since_epoch / 1000, datetime.timezone.utc
         )
         return RunRecord(context.name, started, {step.id: step for step in steps})
-
-    def _makers(self, artifact_ids: Iterable[Any]) -> list[Step]:
-        """The steps that made artifacts, and those that made these steps' inputs."""
-        found: dict[int, Step] = {}
-        wanted = set(artifact_ids)
-        while wanted:
-            events = self._store.get_events_by_artifact_ids(sorted(wanted))
-            makers = {e.execution_id for e in events if _is(e, _OUTPUT)} - set(found)
-            executions = [
-                execution
-                for execution in self._store.get_executions_by_id(sorted(makers))
-                if _state(execution) == "done"
-            ]
-            ids = [execution.id for execution in executions]
-            found |= dict(zip(sorted(ids), self._steps(executions), strict=True))
-            events = self._store.get_events_by_execution_ids(ids)
-            wanted = {event.artifact_id for event in events if _is(event, _INPUT)}
-        return [found[execution_id] for execution_id in sorted(found)]
 
     def _steps(self, executions: Iterable[Any]) -> list[Step]:
         """Steps in the order in which they began."""
@@ -194,8 +187,9 @@ class MetadataStoreReader:
 
     def _step(self, execution: Any, outputs: Mapping[str, Artifact]) -> Step:
         started = execution.create_time_since_epoch / 1000
+        [node] = self._contexts(execution.id, "node") or ["?"]
         return Step(
-            id=self._node(execution.id),
+            id=node.rpartition(".")[2],  # of `<pipeline>.<node>`
             state=_state(execution),
             started=started,
             seconds=execution.last_update_time_since_epoch / 1000 - started,
@@ -204,12 +198,11 @@ class MetadataStoreReader:
             execution_id=execution.id,
         )
 
-    def _node(self, execution_id: int) -> str:
-        """Node id: its context is named `<pipeline>.<node>`."""
-        for context in self._store.get_contexts_by_execution(execution_id):
-            if self._context_types[context.type_id] == "node":
-                return str(context.name).rpartition(".")[2]
-        return "?"
+    def _contexts(self, execution_id: int | None, type_name: str) -> list[str]:
+        """Names of the contexts of a type that an execution belongs to."""
+        contexts = self._store.get_contexts_by_execution(execution_id)
+        types = self._context_types
+        return [c.name for c in contexts if types[c.type_id] == type_name]
 
 
 def _state(execution: Any) -> str:

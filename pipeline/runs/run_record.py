@@ -149,7 +149,7 @@ class RunRecord:
     def serving_faults(self) -> list[str]:
         """Why ServabilityCheck refused the model; empty if it did not."""
         found = (step.outputs.get("blessing") for step in self.steps.values())
-        return [f for blessing in found if blessing for f in serving_faults(blessing)]
+        return [f for b in found if b for f in b.json_property(REASONS) or ()]
 
     @property
     def report_page(self) -> Path | None:
@@ -175,8 +175,3 @@ class RunRecord:
     def _json(self, key: str, name: str) -> dict[str, Any]:
         output = self.output(key)
         return (output and output.read_json(name)) or {}
-
-
-def serving_faults(blessing: Artifact) -> list[str]:
-    """Why ServabilityCheck refused a model; empty if it did not."""
-    return blessing.json_property(REASONS) or []

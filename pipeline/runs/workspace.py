@@ -45,12 +45,15 @@ class RunFiles:
     """The files of one run.
 
     Attributes:
-      run_id: UTC start time, so that ids sort as the runs were started.
       path: Folder of the run.
     """
 
-    run_id: str
     path: Path
+
+    @property
+    def run_id(self) -> str:
+        """UTC start time, so that ids sort as the runs were started."""
+        return self.path.name
 
     @property
     def log(self) -> Path:
@@ -101,10 +104,7 @@ class Workspace:
         if create:
             _create(workspace.root)
         elif not workspace.root.is_dir():
-            raise UserError(
-                f"There is no workspace at {workspace.root}",
-                _RUN_FIRST,
-            )
+            raise UserError(f"There is no workspace at {workspace.root}", _RUN_FIRST)
         _check_format(workspace.root)
         return workspace
 
@@ -128,9 +128,10 @@ class Workspace:
         """One folder a run."""
         return self.root / "runs"
 
-    def data_dir(self, dataset: str) -> Path:
-        """Folder of the fetched files of an edition."""
-        return self.root / "data" / dataset
+    @property
+    def data_dir(self) -> Path:
+        """Fetched files, one folder an edition."""
+        return self.root / "data"
 
     def newest_model(self) -> Path:
         """Folder of the newest pushed model.
@@ -161,14 +162,10 @@ class Workspace:
         self.runs_dir.mkdir(exist_ok=True)
         while True:
             now = datetime.datetime.now(datetime.timezone.utc)
-            run_id = now.strftime("%Y%m%dT%H%M%S.%fZ")
+            folder = self.runs_dir / now.strftime("%Y%m%dT%H%M%S.%fZ")
             with contextlib.suppress(FileExistsError):
-                (self.runs_dir / run_id).mkdir()
-                return self.run_files(run_id)
-
-    def run_files(self, run_id: str) -> RunFiles:
-        """The files of a run."""
-        return RunFiles(run_id, self.runs_dir / run_id)
+                folder.mkdir()
+                return RunFiles(folder)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[int]:
@@ -206,7 +203,13 @@ def _create(root: Path) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
         if not (root / _MARKER).exists():
-            _refuse_foreign_files(root)
+            foreign = sorted({path.name for path in root.iterdir()} - _NAMES)
+            if foreign:
+                raise UserError(
+                    f"{root} is not a workspace: it holds other files, such as "
+                    f"{foreign[0]}, and no {_MARKER}",
+                    "Choose an empty or a new folder with --workspace.",
+                )
             write_json(root / _MARKER, {"format": FORMAT})
         with tempfile.TemporaryFile(dir=root):
             pass  # only writing detects a read-only mount
@@ -223,10 +226,8 @@ def _check_format(root: Path) -> None:
     try:
         found = json.loads(marker.read_text(encoding="utf-8"))["format"]
     except FileNotFoundError as error:
-        raise UserError(
-            f"{root} is not a workspace: it has no {_MARKER}",
-            _RUN_FIRST,
-        ) from error
+        message = f"{root} is not a workspace: it has no {_MARKER}"
+        raise UserError(message, _RUN_FIRST) from error
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise UserError(
             f'{marker} is damaged: it must contain {{"format": {FORMAT}}}',
@@ -238,14 +239,4 @@ def _check_format(root: Path) -> None:
             f"reads format {FORMAT}",
             "Choose another folder with --workspace, or use the version of "
             "two-tower that made it.",
-        )
-
-
-def _refuse_foreign_files(root: Path) -> None:
-    foreign = sorted({p.name for p in root.iterdir()} - _NAMES)
-    if foreign:
-        raise UserError(
-            f"{root} is not a workspace: it holds other files, such as {foreign[0]}, "
-            f"and no {_MARKER}",
-            "Choose an empty or a new folder with --workspace.",
         )

@@ -18,13 +18,13 @@ def caught(raise_it: Callable[[], None]) -> BaseException:
 def test_the_innermost_user_error_is_the_cause() -> None:
     def wrapped() -> None:
         try:
-            raise UserError("u.data line 3: rating is 99", "Mend the line.")
+            raise UserError("u.data line 3: rating is 99", "Correct the line.")
         except UserError as error:
             raise RuntimeError("Execution 7 failed") from error
 
     failure = explain(caught(wrapped))
-    assert failure.cause == "u.data line 3: rating is 99"
-    assert failure.remedy == "Mend the line."
+    assert failure.message == "u.data line 3: rating is 99"
+    assert failure.remedy == "Correct the line."
 
 
 def test_otherwise_the_innermost_exception_is_the_cause() -> None:
@@ -34,7 +34,7 @@ def test_otherwise_the_innermost_exception_is_the_cause() -> None:
         except KeyError as error:
             raise RuntimeError("Execution 7 failed") from error
 
-    assert explain(caught(wrapped)).cause == "KeyError: 'a'"
+    assert explain(caught(wrapped)).message == "KeyError: 'a'"
 
 
 def worker_text(error: BaseException) -> str:
@@ -44,10 +44,10 @@ def worker_text(error: BaseException) -> str:
 
 def test_a_user_error_is_found_in_the_text_of_a_traceback() -> None:
     def wrong() -> None:
-        raise UserError("rating is 99", "Mend it. [while running 'Read']")
+        raise UserError("rating is 99", "Correct it. [while running 'Read']")
 
     text = worker_text(caught(wrong))
-    assert explain(RuntimeError(text)).cause == "rating is 99. Mend it."
+    assert explain(RuntimeError(text)).message == "rating is 99. Correct it."
 
 
 def test_another_error_is_found_in_the_text_of_a_traceback() -> None:
@@ -58,10 +58,10 @@ def test_another_error_is_found_in_the_text_of_a_traceback() -> None:
             raise TypeError("outer") from error
 
     text = worker_text(caught(wrapped))
-    assert explain(RuntimeError(text)).cause == "ValueError: bad shape"
+    assert explain(RuntimeError(text)).message == "ValueError: bad shape"
 
 
 def test_a_cause_is_one_line_of_limited_length() -> None:
-    cause = explain(ValueError("graph node\n\n" + "detail " * 1000)).cause
+    cause = explain(ValueError("graph node\n\n" + "detail " * 1000)).message
     assert cause.startswith("ValueError: graph node detail")
     assert "\n" not in cause and len(cause) <= 500
