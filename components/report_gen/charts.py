@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -42,16 +42,6 @@ _STYLE: Final[dict[str, Any]] = {
     "legend.frameon": False,
 }
 _MARKERS: Final = {"candidate": "o", "popularity": "s", "baseline": "D"}
-_NAMES: Final = {"baseline": "live model"}
-
-
-class Point(NamedTuple):
-    """A value with its confidence interval, at a position on the other axis."""
-
-    position: float
-    value: float
-    low: float
-    high: float
 
 
 def training_curve(report: Mapping[str, Any]) -> str:
@@ -89,12 +79,7 @@ def metric_by_cutoff(metric: str, summary: Mapping[str, Any]) -> str:
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(6.4, 2.9), layout="constrained")
         axes = figure.subplots()
-        for ranker, offset in _rankers(summary):
-            points = [
-                _point(summary, ranker, name, position + offset * 0.13)
-                for position, name in enumerate(names)
-            ]
-            _draw(axes, ranker, points, is_horizontal=False)
+        _draw(axes, [(summary, name) for name in names], 0.13, is_horizontal=False)
         axes.set_xticks(range(len(names)), [n.partition("@")[2] for n in names])
         axes.set_xlabel("k")
         axes.set_ylabel(f"{metric}@k")
@@ -119,12 +104,7 @@ def slices(
         height = 0.75 + 0.34 * len(parts)
         figure = Figure(figsize=(6.4, height), layout="constrained")
         axes = figure.subplots()
-        for ranker, offset in _rankers(parts[0]):
-            points = [
-                _point(part, ranker, metric, position + offset * 0.2)
-                for position, part in enumerate(parts)
-            ]
-            _draw(axes, ranker, points, is_horizontal=True)
+        _draw(axes, [(part, metric) for part in parts], 0.2, is_horizontal=True)
         labels = [
             f"{part['features'][feature]}  n={part['queries']:,}" for part in parts
         ]
@@ -136,46 +116,44 @@ def slices(
         return _svg(figure, feature, f"{metric} in each slice by {feature}")
 
 
-def _rankers(summary: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Returns the rankers that have values, each with its offset on the chart."""
-    if summary["baseline"] is None:
-        return [("candidate", -0.5), ("popularity", 0.5)]
-    return [("candidate", -1.0), ("baseline", 0.0), ("popularity", 1.0)]
-
-
-def _point(
-    part: Mapping[str, Any], ranker: str, metric: str, position: float
-) -> Point | None:
-    value = part[ranker].get(metric)
-    if value is None:
-        return None
-    low, high = part["intervals"][ranker][metric]
-    return Point(position, value, low, high)
-
-
 def _draw(
-    axes: Axes, ranker: str, points: Sequence[Point | None], *, is_horizontal: bool
+    axes: Axes,
+    groups: Sequence[tuple[Mapping[str, Any], str]],
+    spacing: float,
+    *,
+    is_horizontal: bool,
 ) -> None:
-    drawn = [point for point in points if point]
-    positions = [point.position for point in drawn]
-    values = [point.value for point in drawn]
-    error = [
-        [max(point.value - point.low, 0.0) for point in drawn],  # -1e-18 is an error
-        [max(point.high - point.value, 0.0) for point in drawn],
-    ]
-    x, y = (values, positions) if is_horizontal else (positions, values)
-    axes.errorbar(
-        x,
-        y,
-        xerr=error if is_horizontal else None,
-        yerr=None if is_horizontal else error,
-        fmt=_MARKERS[ranker],
-        color=_COLOURS[ranker],
-        markersize=5,
-        linewidth=1.4,
-        clip_on=False,  # else half of what is 0 is cut off
-        label=_NAMES.get(ranker, ranker),
-    )
+    """Draws each ranker's values with their intervals, those of a group side by side.
+
+    Args:
+      axes: Where to draw; group i is around position i.
+      groups: Summary of a slice or of all queries, and the metric to show of it.
+      spacing: Between the rankers of a group.
+      is_horizontal: Whether the values are on the x axis.
+    """
+    has_baseline = groups[0][0]["baseline"] is not None
+    rankers = ("candidate", *(["baseline"] if has_baseline else []), "popularity")
+    for index, ranker in enumerate(rankers):
+        positions, values, below, above = [], [], [], []
+        for position, (part, metric) in enumerate(groups):
+            value = part[ranker].get(metric)
+            if value is not None:
+                low, high = part["intervals"][ranker][metric]
+                offset = index - (len(rankers) - 1) / 2
+                positions.append(position + offset * spacing)
+                values.append(value)
+                below.append(max(value - low, 0.0))  # matplotlib refuses -1e-18
+                above.append(max(high - value, 0.0))
+        axes.errorbar(
+            *((values, positions) if is_horizontal else (positions, values)),
+            **{"xerr" if is_horizontal else "yerr": [below, above]},
+            fmt=_MARKERS[ranker],
+            color=_COLOURS[ranker],
+            markersize=5,
+            linewidth=1.4,
+            clip_on=False,  # else half of what is 0 is cut off
+            label="live model" if ranker == "baseline" else ranker,
+        )
 
 
 def _svg(figure: Figure, name: str, description: str) -> str:

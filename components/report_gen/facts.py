@@ -10,19 +10,6 @@ from components.movielens_example_gen.data_summary import DataSummary
 
 
 @dataclasses.dataclass(frozen=True)
-class Watched:
-    """A movie that a user has rated.
-
-    Attributes:
-      title: Title of the movie.
-      rating: Stars.
-    """
-
-    title: str
-    rating: float
-
-
-@dataclasses.dataclass(frozen=True)
 class Recommended:
     """A recommended movie.
 
@@ -44,14 +31,14 @@ class UserSample:
     Attributes:
       user_id: As in the edition.
       num_events: Movies that the user has seen.
-      recent: Its newest events, the newest first.
+      recent: Titles and stars of its newest events, the newest first.
       held_out: The movies that the user watched next.
       recommended: The recommended movies, best first.
     """
 
     user_id: str
     num_events: int
-    recent: list[Watched]
+    recent: list[tuple[str, float]]
     held_out: list[str]
     recommended: list[Recommended]
 

@@ -13,9 +13,7 @@ import yaml
 from components.report_gen import charts
 from components.report_gen.facts import Facts
 
-_TEMPLATE: Final = "report.html.jinja"
 HEADLINE: Final = ("hit_rate@10", "ndcg@10", "mrr", "coverage@10")
-_SLICE_METRIC: Final = "ndcg@10"
 # Height of a chart's title and axis, in slices.
 _CHART_FRAME: Final = 4
 # Slices by who a user is: a difference between these is a matter of fairness.
@@ -34,13 +32,15 @@ def render(facts: Facts) -> str:
     environment.filters |= {"number": _number, "date": _date}
     summary = facts.evaluation
     rows = _metric_rows(summary)
-    return environment.get_template(_TEMPLATE).render(
+    return environment.get_template("report.html.jinja").render(
         facts=facts,
         summary=summary,
         headline=[name for name in HEADLINE if name in summary["candidate"]],
         rows=rows,
         headline_rows=[row for row in rows if row["name"].endswith(("mrr", "@10"))],
-        charts=_charts(facts),
+        training_chart=charts.training_curve(facts.training),
+        cutoff_charts=_cutoff_charts(summary),
+        slice_charts=_slice_charts(summary),
         slice_metric=_slice_metric(summary),
         fairness=_fairness(summary),
         tail=_tail(summary),
@@ -71,46 +71,34 @@ def headline_values(summary: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _charts(facts: Facts) -> dict[str, Any]:
-    """Returns name -> SVG or SVGs; `slices` has two columns of feature and SVG."""
-    summary = facts.evaluation
+def _cutoff_charts(summary: Mapping[str, Any]) -> list[str]:
+    """Returns the SVGs of the metrics by cut-off, of those that were computed."""
     if not summary["queries"]:
-        cutoffs, by_slice = [], []
-    else:
-        cutoffs = [
-            charts.metric_by_cutoff(metric, summary)
-            for metric in ("hit_rate", "ndcg")
-            if any(name.startswith(f"{metric}@") for name in summary["candidate"])
-        ]
-        by_slice = _slice_charts(summary)
-    return {
-        "training": charts.training_curve(facts.training),
-        "cutoffs": cutoffs,
-        "slices": by_slice,
-    }
+        return []
+    return [
+        charts.metric_by_cutoff(metric, summary)
+        for metric in ("hit_rate", "ndcg")
+        if any(name.startswith(f"{metric}@") for name in summary["candidate"])
+    ]
 
 
 def _slice_charts(summary: Mapping[str, Any]) -> list[list[tuple[str, str]]]:
     """Returns feature and SVG of each chart, in two columns of about equal height."""
     metric = _slice_metric(summary)
     groups: dict[str, list[Mapping[str, Any]]] = {}
+    axis_end = 0.0
     for part in summary["slices"]:
         if part["queries"]:
             (feature,) = part["features"]
             groups.setdefault(feature, []).append(part)
-    ends = [
-        part["intervals"]["candidate"][metric][1]
-        for parts in groups.values()
-        for part in parts
-    ]
-    axis_end = min(max(ends, default=1.0) * 1.03, 1.0)
-    columns: tuple[list[tuple[str, str]], ...] = ([], [])
+            axis_end = max(axis_end, part["intervals"]["candidate"][metric][1])
+    columns: list[list[tuple[str, str]]] = [[], []]
     heights = [0, 0]
     for feature, parts in sorted(groups.items(), key=lambda item: -len(item[1])):
         if len(parts) > 1:
             shorter = heights.index(min(heights))
             heights[shorter] += len(parts) + _CHART_FRAME
-            chart = charts.slices(feature, metric, parts, axis_end)
+            chart = charts.slices(feature, metric, parts, min(axis_end * 1.03, 1.0))
             columns[shorter].append((feature, chart))
     return [column for column in columns if column]
 
@@ -118,7 +106,7 @@ def _slice_charts(summary: Mapping[str, Any]) -> list[list[tuple[str, str]]]:
 def _slice_metric(summary: Mapping[str, Any]) -> str:
     """Returns NDCG@10, or the first metric where that is not computed."""
     names = list(summary["candidate"])
-    return _SLICE_METRIC if _SLICE_METRIC in names or not names else names[0]
+    return "ndcg@10" if "ndcg@10" in names or not names else names[0]
 
 
 def _metric_rows(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -140,42 +128,35 @@ def _cell(summary: Mapping[str, Any], group: str, name: str) -> dict[str, Any] |
 
 def _fairness(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Compares the best and the worst slice by each attribute of users."""
-    metric = _slice_metric(summary)
-    found = []
+    rows = []
     for feature in _FAIRNESS:
-        parts = [
-            part
-            for part in summary["slices"]
-            if feature in part["features"] and part["queries"]
-        ]
+        parts = _parts(summary, feature)
         if len(parts) > 1:
-            worst, *_, best = sorted(parts, key=lambda part: part["candidate"][metric])
-            found.append({"feature": feature, **_compare(feature, metric, worst, best)})
-    return found
+            worst, *_, best = sorted(parts, key=lambda part: part["value"])
+            is_apart = worst["high"] < best["low"]
+            row = {"feature": feature, "worst": worst, "best": best}
+            rows.append({**row, "is_apart": is_apart})
+    return rows
 
 
 def _tail(summary: Mapping[str, Any]) -> dict[str, Any] | None:
     """Returns the metric for held-out movies of tail and head, if both exist."""
-    parts = {
-        part["features"]["held_out_popularity"]: part
-        for part in summary["slices"]
-        if "held_out_popularity" in part["features"] and part["queries"]
-    }
-    if not {"tail", "head"} <= set(parts):
-        return None
+    parts = {part["name"]: part for part in _parts(summary, "held_out_popularity")}
+    return parts if {"tail", "head"} <= set(parts) else None
+
+
+def _parts(summary: Mapping[str, Any], feature: str) -> list[dict[str, Any]]:
+    """Returns the slices by the feature that have queries: name, number and metric."""
     metric = _slice_metric(summary)
-    return {name: _cell(parts[name], "candidate", metric) for name in ("tail", "head")}
-
-
-def _compare(
-    feature: str, metric: str, worst: Mapping[str, Any], best: Mapping[str, Any]
-) -> dict[str, Any]:
-    def described(part: Mapping[str, Any]) -> dict[str, Any]:
-        name, queries = part["features"][feature], part["queries"]
-        return {"name": name, "queries": queries, **_cell(part, "candidate", metric)}  # type: ignore[dict-item]
-
-    low, high = described(worst), described(best)
-    return {"worst": low, "best": high, "is_apart": low["high"] < high["low"]}
+    return [
+        {
+            "name": part["features"][feature],
+            "queries": part["queries"],
+            **(_cell(part, "candidate", metric) or {}),
+        }
+        for part in summary["slices"]
+        if feature in part["features"] and part["queries"]
+    ]
 
 
 def _number(value: float | None, digits: int = 4, sign: str = "") -> str:
@@ -185,6 +166,5 @@ def _number(value: float | None, digits: int = 4, sign: str = "") -> str:
 def _date(seconds: int | None) -> str:
     if seconds is None:
         return "–"
-    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime(
-        "%Y-%m-%d %H:%M UTC"
-    )
+    date = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    return f"{date:%Y-%m-%d %H:%M UTC}"

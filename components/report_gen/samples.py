@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ import tensorflow as tf
 from tfx import types
 
 from components.example_rows import serialized_rows
-from components.report_gen.facts import Recommended, UserSample, Watched
+from components.report_gen.facts import Recommended, UserSample
 from trainer import features as f
 from trainer.serving_contract import RECOMMEND_FROM_HISTORY
 
@@ -33,36 +34,19 @@ def sample_users(
       model_path: Folder of the exported model.
       corpus_size: Number of movies in the corpus.
     """
-    rows = [
-        _row(serialized)
-        for serialized in islice(
-            serialized_rows(examples, f.EVAL_SPLIT).as_numpy_iterator(), _NUM_ROWS
-        )
-    ]
+    rows = list(islice(_rows(examples, f.EVAL_SPLIT), _NUM_ROWS))
     rows.sort(key=lambda row: (len(row[f.SEEN_MOVIE_IDS]), row[f.USER_ID]))
     chosen = [rows[int(q * len(rows))] for q in _QUANTILES] if rows else []
-    titles = _titles(examples)
+    titles = {
+        movie[f.MOVIE_ID][0]: movie[f.TITLE][0].decode(errors="replace")
+        for movie in _rows(examples, f.CORPUS_SPLIT)
+    }
     model = tf.saved_model.load(model_path)
     k = min(_TOP, corpus_size)
     return [_sample(row, titles, model, k) for row in chosen]
 
 
 def _sample(row: _Row, titles: dict[bytes, str], model: Any, k: int) -> UserSample:
-    events = list(zip(row[f.MOVIE_IDS], row[f.RATINGS], strict=True))
-    recent = [Watched(titles.get(m, "?"), r) for m, r in reversed(events[-_RECENT:])]
-    held_out = set(row[f.HELD_OUT_MOVIE_IDS])
-    return UserSample(
-        user_id=row[f.USER_ID][0].decode(errors="replace"),
-        num_events=len(row[f.SEEN_MOVIE_IDS]),
-        recent=recent,
-        held_out=[titles.get(m, "?") for m in row[f.HELD_OUT_MOVIE_IDS]],
-        recommended=_recommended(row, held_out, model, k),
-    )
-
-
-def _recommended(
-    row: _Row, held_out: set[bytes], model: Any, k: int
-) -> list[Recommended]:
     """Recommends from the row's history: the served one has the held-out events."""
     answer = RECOMMEND_FROM_HISTORY.call(
         model,
@@ -73,27 +57,32 @@ def _recommended(
         k=k,
     )
     columns = [answer[name][0] for name in ("movie_ids", "titles", "genres")]
-    return [
-        Recommended(
-            title.decode(errors="replace"),
-            genres.decode(errors="replace").replace("|", ", "),
-            movie_id in held_out,
-        )
-        for movie_id, title, genres in zip(*columns, strict=True)
-        if movie_id
-    ]
+    events = list(zip(row[f.MOVIE_IDS], row[f.RATINGS], strict=True))
+    held_out = row[f.HELD_OUT_MOVIE_IDS]
+    return UserSample(
+        user_id=row[f.USER_ID][0].decode(errors="replace"),
+        num_events=len(row[f.SEEN_MOVIE_IDS]),
+        recent=[(titles.get(m, "?"), r) for m, r in reversed(events[-_RECENT:])],
+        held_out=[titles.get(m, "?") for m in held_out],
+        recommended=[
+            Recommended(
+                title.decode(errors="replace"),
+                genres.decode(errors="replace").replace("|", ", "),
+                movie_id in held_out,
+            )
+            for movie_id, title, genres in zip(*columns, strict=True)
+            if movie_id
+        ],
+    )
 
 
-def _titles(examples: types.Artifact) -> dict[bytes, str]:
-    rows = serialized_rows(examples, f.CORPUS_SPLIT).as_numpy_iterator()
-    movies = (_row(serialized) for serialized in rows)
-    return {m[f.MOVIE_ID][0]: m[f.TITLE][0].decode(errors="replace") for m in movies}
-
-
-def _row(serialized: bytes) -> _Row:
-    features = tf.train.Example.FromString(serialized).features.feature
-    lists = {
-        name: getattr(feature, feature.WhichOneof("kind") or "bytes_list").value
-        for name, feature in features.items()
-    }
-    return {name: list(values) for name, values in lists.items()}
+def _rows(examples: types.Artifact, split: str) -> Iterator[_Row]:
+    """Yields the rows of the split as feature -> values."""
+    for serialized in serialized_rows(examples, split).as_numpy_iterator():
+        features = tf.train.Example.FromString(serialized).features.feature
+        yield {
+            name: list(
+                getattr(feature, feature.WhichOneof("kind") or "bytes_list").value
+            )
+            for name, feature in features.items()
+        }
