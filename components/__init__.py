@@ -30,7 +30,7 @@ from typing import Any, Final
 # Name -> module in this package.
 _EXPORTS: Final = {
     "DataGate": "data_gate.component",
-    "DataReport": "data_gate.data_report",
+    "DataReport": "data_gate.component",
     "LiveModel": "live_model.component",
     "MovieLensExampleGen": "movielens_example_gen.component",
     "ReportGen": "report_gen.component",

@@ -43,3 +43,11 @@ def arrow_batches(examples: types.Artifact, split: str) -> Iterator[pa.RecordBat
     rows = serialized_rows(examples, split).batch(_ROWS_PER_BATCH).prefetch(1)
     for batch in rows.as_numpy_iterator():
         yield decoder.DecodeBatch(batch.tolist())
+
+
+def list_column(batch: pa.RecordBatch, name: str) -> pa.Array | None:
+    """Returns a feature's lists, `[rows]`; None where no row has any."""
+    if name not in batch.schema.names:
+        return None
+    column = batch.column(name)
+    return None if pa.types.is_null(column.type) else column

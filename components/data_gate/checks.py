@@ -2,56 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import pyarrow as pa
-from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
+from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx import types
 from tfx.components.example_validator import executor as example_validator
-from tfx.components.statistics_gen import stats_artifact_utils
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
-from components.data_gate.config import DataGateConfig
-from components.data_gate.distributions import Comparison, Statistics, compare
+from components.data_gate.drift import check_drift, check_skew
 from components.data_gate.findings import Finding, FindingCounter
+from components.data_gate.inputs import GateInputs
 from components.data_gate.integrity import check_corpus, check_timelines
 from components.data_gate.schema_violations import count_violations
-from components.example_rows import arrow_batches
-from components.serving_directory import latest_version, train_statistics
 from trainer import features
-
-
-@dataclasses.dataclass(frozen=True)
-class GateInputs:
-    """What the checks read.
-
-    Attributes:
-      examples: `Examples` with the three splits.
-      statistics: `ExampleStatistics` of them.
-      anomalies: `ExampleAnomalies` of the statistics.
-      schema: The curated schema.
-      config: The bounds.
-      serving_dir: Folder with the live version.
-    """
-
-    examples: types.Artifact
-    statistics: types.Artifact
-    anomalies: types.Artifact
-    schema: schema_pb2.Schema
-    config: DataGateConfig
-    serving_dir: str
-
-    def rows(self, split: str) -> Iterator[pa.RecordBatch]:
-        """Yields the rows of the split, batch by batch."""
-        return arrow_batches(self.examples, split)
-
-    def split_statistics(self, split: str) -> Statistics:
-        """Reads the statistics of the split."""
-        return stats_artifact_utils.load_statistics(self.statistics, split).proto()
 
 
 def check_all(inputs: GateInputs) -> tuple[dict[str, Any], list[Finding]]:
@@ -139,50 +105,6 @@ def check_integrity(inputs: GateInputs) -> list[Finding]:
         check_timelines(inputs.rows(split), split, corpus, counter)
         findings += counter.findings()
     return findings
-
-
-def check_drift(inputs: GateInputs) -> tuple[dict[str, Any], list[Finding]]:
-    """Compares the train split with what the live model was trained on.
-
-    As for LiveModel, the serving directory decides what is live.
-
-    Returns:
-      The entry of the report, and the features beyond their bounds.
-    """
-    version = latest_version(inputs.serving_dir)
-    if version is None:
-        return {"note": "no version is live yet"}, []
-    reference = train_statistics(os.path.join(inputs.serving_dir, version))
-    if reference is None:
-        return {"note": f"the live version {version} came without statistics"}, []
-    comparison = Comparison(
-        setting="data.max_drift",
-        split=features.TRAIN_SPLIT,
-        statistics=inputs.split_statistics(features.TRAIN_SPLIT),
-        reference_name=f"the live version {version}",
-        reference=reference,
-        bounds=dict[str, float](inputs.config.max_drift.items()),
-    )
-    divergences, findings = compare(comparison, inputs.schema)
-    return {"live_version": version, "divergences": divergences}, findings
-
-
-def check_skew(inputs: GateInputs) -> tuple[dict[str, Any], list[Finding]]:
-    """Compares the histories of the eval split with those of the train split.
-
-    Returns:
-      The entry of the report, and the features beyond their bounds.
-    """
-    comparison = Comparison(
-        setting="data.max_skew",
-        split=features.EVAL_SPLIT,
-        statistics=inputs.split_statistics(features.EVAL_SPLIT),
-        reference_name="the split train",
-        reference=inputs.split_statistics(features.TRAIN_SPLIT),
-        bounds=dict[str, float](inputs.config.max_skew.items()),
-    )
-    divergences, findings = compare(comparison, inputs.schema)
-    return {"divergences": divergences}, findings
 
 
 def load_anomalies(artifact: types.Artifact, split: str) -> anomalies_pb2.Anomalies:

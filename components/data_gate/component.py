@@ -5,9 +5,9 @@ import dataclasses
 import json
 import logging
 import os
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
+from tfx import types
 from tfx.dsl.component.experimental.annotations import (
     InputArtifact,
     OutputArtifact,
@@ -19,11 +19,22 @@ from tfx.utils import io_utils
 
 from components.data_gate import DATA_REPORT_FILE, NUM_FINDINGS, checks
 from components.data_gate.config import DataGateConfig
-from components.data_gate.data_report import DataReport
-from components.data_gate.findings import Finding, gate_error
+from components.data_gate.findings import gate_error
+from components.data_gate.inputs import GateInputs
 from components.parameters import from_parameter
 
 _LOG: Final = logging.getLogger(__name__)
+
+
+class DataReport(types.Artifact):
+    """What DataGate found, in the file `data_report.json`.
+
+    The file has `rows` (split -> number), `findings` (the fields of `Finding`), their
+    number as `anomalies` and, where there was no finding before, `drift` and `skew`.
+    """
+
+    # Kubeflow's runner finds the class again by this name: see `components`.
+    TYPE_NAME = "components.DataReport"
 
 
 @component
@@ -58,7 +69,7 @@ def DataGate(  # noqa: PLR0917 - TFX takes no keyword-only ones
       DataGateError: The data is not fit.
       UserError: A bound names a feature that this data does not have.
     """
-    inputs = checks.GateInputs(
+    inputs = GateInputs(
         examples=examples,
         statistics=statistics,
         anomalies=anomalies,
@@ -68,16 +79,6 @@ def DataGate(  # noqa: PLR0917 - TFX takes no keyword-only ones
     )
     results, findings = checks.check_all(inputs)
     _LOG.info("Checked: %s", results)
-    _write_report(report, results, findings)
-    if findings:
-        for finding in findings:
-            _LOG.error("DataGate: %s. %s", finding, finding.remedy)
-        raise gate_error(findings)
-
-
-def _write_report(
-    report: DataReport, results: dict[str, Any], findings: Sequence[Finding]
-) -> None:
     content = {
         **results,
         "anomalies": len(findings),
@@ -86,3 +87,7 @@ def _write_report(
     path = os.path.join(report.uri, DATA_REPORT_FILE)
     io_utils.write_string_file(path, json.dumps(content, indent=2))
     report.set_int_custom_property(NUM_FINDINGS, len(findings))
+    for finding in findings:
+        _LOG.error("DataGate: %s. %s", finding, finding.remedy)
+    if findings:
+        raise gate_error(findings)

@@ -13,7 +13,6 @@ those that share no value. TFDV computes it too, but over bins that depend on th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -22,6 +21,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from trainer.errors import UserError
 
+Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
 FeatureStatistics: TypeAlias = statistics_pb2.FeatureNameStatistics
 Counts: TypeAlias = NDArray[np.float64]
 
@@ -89,28 +89,26 @@ def _by_value(
     statistics: FeatureStatistics, reference: FeatureStatistics
 ) -> tuple[Counts, Counts]:
     """Counts the values that are frequent on either side, and all others as one."""
-    sides = [_frequencies(statistics), _frequencies(reference)]
-    values = sorted({value for side in sides for value in _most_frequent(side)})
+    sides = [
+        {b.label: b.sample_count for b in side.string_stats.rank_histogram.buckets}
+        for side in (statistics, reference)
+    ]
+    frequent: set[str] = set()
+    for side in sides:
+        frequent.update(sorted(side, key=lambda v: (-side[v], v))[:_FREQUENT])
     own, other = (
-        np.array([side.get(value, 0.0) for value in values]) for side in sides
+        np.array([side.get(value, 0.0) for value in sorted(frequent)]) for side in sides
     )
     return (
-        np.append(own, _num_values(statistics) - own.sum()),
-        np.append(other, _num_values(reference) - other.sum()),
+        np.append(own, num_values(statistics) - own.sum()),
+        np.append(other, num_values(reference) - other.sum()),
     )
 
 
-def _frequencies(statistics: FeatureStatistics) -> dict[str, float]:
-    buckets = statistics.string_stats.rank_histogram.buckets
-    return {bucket.label: bucket.sample_count for bucket in buckets}
-
-
-def _most_frequent(frequencies: Mapping[str, float]) -> list[str]:
-    return sorted(frequencies, key=lambda v: (-frequencies[v], v))[:_FREQUENT]
-
-
-def _num_values(statistics: FeatureStatistics) -> int:
-    return int(statistics.string_stats.common_stats.tot_num_values)
+def num_values(statistics: FeatureStatistics) -> int:
+    """Returns the number of values of the feature in all rows together."""
+    by_type = getattr(statistics, statistics.WhichOneof("stats"))
+    return int(by_type.common_stats.tot_num_values)
 
 
 def _jensen_shannon(counts: Counts, reference: Counts) -> float:

@@ -53,8 +53,8 @@ class Finding:
 
 @dataclasses.dataclass
 class _Entry:
+    unit: str
     count: int = 0
-    unit: str = "value"
     found: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -73,8 +73,7 @@ class FindingCounter:
         """Counts values that break the expectation; does nothing without any."""
         if not len(values):
             return
-        entry = self._entry(feature, expected, "value")
-        entry.count += len(values)
+        entry = self._count(feature, expected, "value", len(values))
         for value in pc.unique(values).to_pylist():
             if len(entry.found) > _SAMPLES:
                 break
@@ -83,11 +82,8 @@ class FindingCounter:
 
     def add_rows(self, feature: str, expected: str, found: str, count: int) -> None:
         """Counts rows that break the expectation; does nothing without any."""
-        if not count:
-            return
-        entry = self._entry(feature, expected, "row")
-        entry.count += count
-        entry.found = [found]
+        if count:
+            self._count(feature, expected, "row", count).found = [found]
 
     def findings(self) -> list[Finding]:
         """Returns one finding for each expectation that was broken."""
@@ -104,8 +100,10 @@ class FindingCounter:
             for (feature, expected), entry in self._entries.items()
         ]
 
-    def _entry(self, feature: str, expected: str, unit: str) -> _Entry:
-        return self._entries.setdefault((feature, expected), _Entry(unit=unit))
+    def _count(self, feature: str, expected: str, unit: str, count: int) -> _Entry:
+        entry = self._entries.setdefault((feature, expected), _Entry(unit))
+        entry.count += count
+        return entry
 
 
 def _format_value(value: bytes | float | int) -> str:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from components.data_gate.findings import FindingCounter
+from components.example_rows import list_column
 from trainer import features
+
+_NO_IDS: Final = pa.array([], pa.large_binary())
 
 
 def check_corpus(
@@ -24,12 +29,8 @@ def check_corpus(
     Returns:
       The distinct movie ids, as large binary.
     """
-    chunks = [
-        ids
-        for batch in batches
-        if (ids := _values(batch, features.MOVIE_ID)) is not None
-    ]
-    ids = pa.concat_arrays(chunks) if chunks else pa.array([], pa.large_binary())
+    chunks = [_ids(batch, features.MOVIE_ID) for batch in batches]
+    ids = pa.concat_arrays([_NO_IDS, *chunks])
     _check_blank(features.MOVIE_ID, ids, counter)
     counts = pc.value_counts(ids)
     twice = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
@@ -53,13 +54,12 @@ def check_timelines(
     """
     for batch in batches:
         for name in (features.MOVIE_IDS, features.HELD_OUT_MOVIE_IDS):
-            if (ids := _values(batch, name)) is not None:
-                _check_blank(name, ids, counter)
-                filled = ids.filter(pc.greater(pc.binary_length(ids), 0))
-                unknown = filled.filter(pc.invert(pc.is_in(filled, value_set=corpus)))
-                counter.add_values(name, "be in the corpus", unknown)
-        if (users := _values(batch, features.USER_ID)) is not None:
-            _check_blank(features.USER_ID, users, counter)
+            ids = _ids(batch, name)
+            _check_blank(name, ids, counter)
+            filled = ids.filter(pc.greater(pc.binary_length(ids), 0))
+            unknown = filled.filter(pc.invert(pc.is_in(filled, value_set=corpus)))
+            counter.add_values(name, "be in the corpus", unknown)
+        _check_blank(features.USER_ID, _ids(batch, features.USER_ID), counter)
         _check_aligned(batch, counter)
         if split == features.TRAIN_SPLIT:
             _check_targets(batch, counter)
@@ -84,7 +84,8 @@ def _check_aligned(batch: pa.RecordBatch, counter: FindingCounter) -> None:
 def _check_targets(batch: pa.RecordBatch, counter: FindingCounter) -> None:
     """Counts train rows without a target, which would train nothing."""
     lengths = _lengths(batch, features.MOVIE_IDS)
-    context = _values(batch, features.NUM_CONTEXT)
+    column = list_column(batch, features.NUM_CONTEXT)
+    context = None if column is None else pc.list_flatten(column)
     if lengths is None or context is None or len(context) != len(lengths):
         return
     empty = int(np.count_nonzero(lengths <= context.to_numpy(zero_copy_only=False)))
@@ -106,42 +107,27 @@ def _check_held_out(
 
 def _row_and_movie(
     batch: pa.RecordBatch, name: str, corpus: pa.Array
-) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+) -> NDArray[np.int64]:
     """Returns row * corpus size + movie's index in the corpus, for known movies."""
-    column = _column(batch, name)
+    column = list_column(batch, name)
     if column is None:
         return np.empty(0, np.int64)
     indices = pc.index_in(pc.list_flatten(column), value_set=corpus)
     rows = pc.list_parent_indices(column).to_numpy(zero_copy_only=False)
     known = pc.is_valid(indices).to_numpy(zero_copy_only=False)
     index = pc.fill_null(indices, 0).to_numpy(zero_copy_only=False).astype(np.int64)
-    keys: np.ndarray[tuple[int], np.dtype[np.int64]] = (rows * len(corpus) + index)[
-        known
-    ]
-    return keys
+    return np.asarray((rows * len(corpus) + index)[known])
 
 
-def _column(batch: pa.RecordBatch, name: str) -> pa.Array | None:
-    if name not in batch.schema.names:
-        return None
-    column = batch.column(name)
-    return None if pa.types.is_null(column.type) else column
+def _ids(batch: pa.RecordBatch, name: str) -> pa.Array:
+    column = list_column(batch, name)
+    return _NO_IDS if column is None else pc.list_flatten(column)
 
 
-def _values(batch: pa.RecordBatch, name: str) -> pa.Array | None:
-    column = _column(batch, name)
-    return None if column is None else pc.list_flatten(column)
-
-
-def _lengths(
-    batch: pa.RecordBatch, name: str
-) -> np.ndarray[tuple[int], np.dtype[np.int64]] | None:
+def _lengths(batch: pa.RecordBatch, name: str) -> NDArray[np.int64] | None:
     """Returns the number of values in each row, 0 where the feature is missing."""
-    column = _column(batch, name)
+    column = list_column(batch, name)
     if column is None:
         return None
     lengths = pc.fill_null(pc.list_value_length(column), 0)
-    as_int: np.ndarray[tuple[int], np.dtype[np.int64]] = lengths.to_numpy(
-        zero_copy_only=False
-    )
-    return as_int
+    return np.asarray(lengths.to_numpy(zero_copy_only=False))

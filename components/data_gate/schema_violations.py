@@ -14,11 +14,13 @@ import pyarrow.compute as pc
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.data_gate.findings import FindingCounter
+from components.example_rows import list_column
 
-_TYPE_NAMES: Final = {
-    schema_pb2.BYTES: "bytes",
-    schema_pb2.INT: "integers",
-    schema_pb2.FLOAT: "floats",
+# Type in the schema -> what its values are called, and their type in Arrow.
+_TYPES: Final = {
+    schema_pb2.BYTES: ("bytes", pa.large_binary()),
+    schema_pb2.INT: ("integers", pa.int64()),
+    schema_pb2.FLOAT: ("floats", pa.float32()),
 }
 
 
@@ -41,18 +43,13 @@ def count_violations(
     by_name = {feature.name: feature for feature in schema.feature}
     for batch in batches:
         for name in features:
-            column = batch.column(name) if name in batch.schema.names else None
+            column = list_column(batch, name)
             feature = by_name.get(name)
-            if feature is None or split in feature.not_in_environment:
-                _count_foreign(name, column, counter)
-            else:
+            if feature is not None and split not in feature.not_in_environment:
                 _count_feature(feature, column, batch.num_rows, counter)
-
-
-def _count_foreign(name: str, column: pa.Array | None, counter: FindingCounter) -> None:
-    if column is not None:
-        present = len(column) - column.null_count
-        counter.add_rows(name, "not be in this split", "it", present)
+            elif column is not None:
+                present = len(column) - column.null_count
+                counter.add_rows(name, "not be in this split", "it", present)
 
 
 def _count_feature(
@@ -61,19 +58,18 @@ def _count_feature(
     num_rows: int,
     counter: FindingCounter,
 ) -> None:
-    name = feature.name
     missing = num_rows if column is None else column.null_count
     if feature.presence.min_fraction == 1:
-        counter.add_rows(name, "be in every row", "none", missing)
-    if column is None or pa.types.is_null(column.type):
+        counter.add_rows(feature.name, "be in every row", "none", missing)
+    if column is None:
         return
     _count_lengths(feature, column, counter)
     values = pc.list_flatten(column)
-    if _schema_type(values.type) == feature.type:
+    type_name, arrow_type = _TYPES[feature.type]
+    if values.type == arrow_type:
         _count_domain(feature, values, counter)
     else:
-        expected = f"hold {_TYPE_NAMES[feature.type]}"
-        counter.add_values(name, expected, values)
+        counter.add_values(feature.name, f"hold {type_name}", values)
 
 
 def _count_lengths(
@@ -102,27 +98,15 @@ def _count_domain(
         counter.add_values(feature.name, f"be one of {', '.join(allowed)}", bad)
     elif kind in ("float_domain", "int_domain"):
         domain = getattr(feature, kind)
-        low = domain.min if domain.HasField("min") else None
-        high = domain.max if domain.HasField("max") else None
         # A NaN is neither below nor above, so it must be inside to pass.
         inside = pc.is_valid(values)
-        if low is not None:
-            inside = pc.and_(inside, pc.greater_equal(values, low))
-        if high is not None:
-            inside = pc.and_(inside, pc.less_equal(values, high))
-        expected = _bounds(low, high)
+        if has_min := domain.HasField("min"):
+            inside = pc.and_(inside, pc.greater_equal(values, domain.min))
+        if has_max := domain.HasField("max"):
+            inside = pc.and_(inside, pc.less_equal(values, domain.max))
+        if has_min and has_max:
+            expected = f"be between {domain.min} and {domain.max}"
+        else:
+            low, high = f"at least {domain.min}", f"at most {domain.max}"
+            expected = f"be {low if has_min else high}"
         counter.add_values(feature.name, expected, values.filter(pc.invert(inside)))
-
-
-def _bounds(low: float | None, high: float | None) -> str:
-    if high is None:
-        return f"be at least {low}"
-    return f"be at most {high}" if low is None else f"be between {low} and {high}"
-
-
-def _schema_type(arrow_type: pa.DataType) -> int:
-    if pa.types.is_integer(arrow_type):
-        return int(schema_pb2.INT)
-    if pa.types.is_floating(arrow_type):
-        return int(schema_pb2.FLOAT)
-    return int(schema_pb2.BYTES)

@@ -144,9 +144,12 @@ def _draw(
                 values.append(value)
                 below.append(max(value - low, 0.0))  # matplotlib refuses -1e-18
                 above.append(max(high - value, 0.0))
+        x, y = (values, positions) if is_horizontal else (positions, values)
         axes.errorbar(
-            *((values, positions) if is_horizontal else (positions, values)),
-            **{"xerr" if is_horizontal else "yerr": [below, above]},
+            x,
+            y,
+            xerr=[below, above] if is_horizontal else None,
+            yerr=None if is_horizontal else [below, above],
             fmt=_MARKERS[ranker],
             color=_COLOURS[ranker],
             markersize=5,

@@ -57,15 +57,11 @@ class ReportGen(base_component.BaseComponent):
           code_hashes: JSON of node id -> fingerprint of its code, for the lineage.
           **inputs: The channels that `executor.INPUTS` names.
         """
-        super().__init__(
-            spec=ReportGenSpec(
-                **{
-                    key: channel
-                    for key, channel in inputs.items()
-                    if channel is not None
-                },
-                config=config,
-                code_hashes=code_hashes,
-                run_report=types.Channel(type=RunReport),
-            )
+        channels = {key: channel for key, channel in inputs.items() if channel}
+        spec = ReportGenSpec(
+            **channels,
+            config=config,
+            code_hashes=code_hashes,
+            run_report=types.Channel(type=RunReport),
         )
+        super().__init__(spec=spec)

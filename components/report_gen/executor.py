@@ -17,7 +17,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import io_utils, path_utils
 
 from components.data_gate import DATA_REPORT_FILE
-from components.data_gate.data_report import DataReport
+from components.data_gate.component import DataReport
 from components.evaluator.retrieval_summary import read_summary
 from components.live_model import VERSION
 from components.movielens_example_gen.data_summary import (
@@ -83,52 +83,48 @@ class Executor(base_executor.BaseExecutor):
             if input_dict.get(key)
         }
         report = artifact_utils.get_single_instance(output_dict["run_report"])
-        facts = self._facts(inputs, exec_properties, self._run_id(report))
+        # Local runners pass the id of the run in the context, Kubeflow's on the output.
+        run_id = self._context and self._context.pipeline_run_id
+        run_id = run_id or report.get_string_custom_property(RUN_PROPERTY)
+        facts = _collect_facts(inputs, exec_properties, run_id)
         path = os.path.join(report.uri, REPORT_FILE)
         io_utils.write_string_file(path, page.render(facts))
         report.set_int_custom_property(BLESSED, int(facts.evaluation["blessed"]))
         for name, value in page.headline_values(facts.evaluation).items():
             report.set_float_custom_property(name, value)
 
-    def _run_id(self, report: types.Artifact) -> str:
-        """Returns the id of this run, which local runners pass in the context."""
-        from_context = self._context and self._context.pipeline_run_id
-        return from_context or report.get_string_custom_property(RUN_PROPERTY)
 
-    def _facts(
-        self, inputs: _Artifacts, parameters: Mapping[str, Any], run_id: str
-    ) -> Facts:
-        model_path = path_utils.serving_model_path(inputs["model"].uri)
-        model_info = _read_json(model_path, MODEL_INFO_FILE)
-        pushed, live = inputs["pushed_model"], inputs["baseline_model"]
-        reasons = inputs["infra_blessing"].get_string_custom_property(REASONS)
-        now = datetime.datetime.now(datetime.timezone.utc)
-        summary = inputs["examples"].get_string_custom_property(SUMMARY_PROPERTY)
-        training = _read_json(inputs["model_run"].uri, TRAIN_REPORT_FILE)
-        return Facts(
-            run_id=run_id,
-            made_at=now.strftime("%Y-%m-%d %H:%M UTC"),
-            config=override(json.loads(parameters["config"]), training["tuned"]),
-            data=parse_summary(summary),
-            gate=_read_json(inputs["data_report"].uri, DATA_REPORT_FILE),
-            training=training,
-            evaluation=read_summary(inputs["evaluation"].uri),
-            model_info=model_info,
-            not_servable=json.loads(reasons or "[]"),
-            pushed_version=pushed.get_string_custom_property(PUSHED_VERSION) or None,
-            live_version=live.get_string_custom_property(VERSION) or None,
-            users=sample_users(
-                inputs["examples"], model_path, int(model_info["corpus_size"])
-            ),
-            steps=read_step_times(inputs.values(), run_id),
-            lineage=_lineage(inputs, json.loads(parameters["code_hashes"])),
-        )
+def _collect_facts(
+    inputs: _Artifacts, parameters: Mapping[str, Any], run_id: str
+) -> Facts:
+    examples = inputs["examples"]
+    model_path = path_utils.serving_model_path(inputs["model"].uri)
+    model_info = _read_json(model_path, MODEL_INFO_FILE)
+    pushed, live = inputs["pushed_model"], inputs["baseline_model"]
+    reasons = inputs["infra_blessing"].get_string_custom_property(REASONS)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    training = _read_json(inputs["model_run"].uri, TRAIN_REPORT_FILE)
+    return Facts(
+        run_id=run_id,
+        made_at=now.strftime("%Y-%m-%d %H:%M UTC"),
+        config=override(json.loads(parameters["config"]), training["tuned"]),
+        data=parse_summary(examples.get_string_custom_property(SUMMARY_PROPERTY)),
+        gate=_read_json(inputs["data_report"].uri, DATA_REPORT_FILE),
+        training=training,
+        evaluation=read_summary(inputs["evaluation"].uri),
+        model_info=model_info,
+        not_servable=json.loads(reasons or "[]"),
+        pushed_version=pushed.get_string_custom_property(PUSHED_VERSION) or None,
+        live_version=live.get_string_custom_property(VERSION) or None,
+        users=sample_users(examples, model_path, int(model_info["corpus_size"])),
+        steps=read_step_times(inputs.values(), run_id),
+        lineage=_lineage(inputs, json.loads(parameters["code_hashes"])),
+    )
 
 
 def _read_json(folder: str, name: str) -> dict[str, Any]:
-    path = os.path.join(folder, name)
-    content: dict[str, Any] = json.loads(io_utils.read_string_file(path))
-    return content
+    content = io_utils.read_string_file(os.path.join(folder, name))
+    return dict(json.loads(content))
 
 
 def _lineage(
@@ -136,20 +132,17 @@ def _lineage(
 ) -> list[tuple[str, str]]:
     """Returns what the model was made of, as rows of name and value."""
     ratings = inputs["examples"].get_string_custom_property(FINGERPRINT_PROPERTY)
-    versions = [
-        ("fingerprint of the ratings", ratings),
-        ("digest of the schema", _schema_digest(inputs["schema"])),
+    schema_file = io_utils.get_only_uri_in_dir(inputs["schema"].uri)
+    with fileio.open(schema_file, "rb") as file:
+        schema_digest = hashlib.sha256(file.read()).hexdigest()
+    return [
+        *([("fingerprint of the ratings", ratings)] if ratings else []),
+        ("digest of the schema", schema_digest),
         *((f"version of {name}", metadata.version(name)) for name in _PACKAGES),
+        *((f"code of {node}", digest) for node, digest in code_hashes.items()),
+        *(
+            (f"{artifact.type_name} ({name})", artifact.uri)
+            for name, artifact in inputs.items()
+            if fileio.exists(artifact.uri)
+        ),
     ]
-    code = [(f"code of {node}", digest) for node, digest in code_hashes.items()]
-    artifacts = [
-        (f"{artifact.type_name} ({name})", artifact.uri)
-        for name, artifact in inputs.items()
-        if fileio.exists(artifact.uri)
-    ]
-    return [item for item in versions if item[1]] + code + artifacts
-
-
-def _schema_digest(schema: types.Artifact) -> str:
-    with fileio.open(io_utils.get_only_uri_in_dir(schema.uri), "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()

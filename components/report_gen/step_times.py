@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from components.report_gen.facts import StepTime
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a step on Kubeflow sets TensorFlow's environment before the import
     from tfx import types
 
 STEP_PROPERTY: Final = "step"
@@ -41,11 +41,8 @@ def read_step_times(artifacts: Iterable[types.Artifact], run_id: str) -> list[St
     steps = {}
     for artifact in artifacts:
         if step := artifact.get_string_custom_property(STEP_PROPERTY):
-            is_cached = artifact.get_string_custom_property(RUN_PROPERTY) != run_id
             seconds = artifact.get_float_custom_property(SECONDS_PROPERTY)
-            steps[step] = (
-                StepTime(step, "cached", 0.0)
-                if is_cached
-                else StepTime(step, "done", seconds)
-            )
+            is_cached = artifact.get_string_custom_property(RUN_PROPERTY) != run_id
+            state, seconds = ("cached", 0.0) if is_cached else ("done", seconds)
+            steps[step] = StepTime(step, state, seconds)
     return list(steps.values())
