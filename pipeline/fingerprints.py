@@ -40,23 +40,21 @@ def code_fingerprints(nodes: Iterable[Any], config: PipelineConfig) -> dict[str,
     """
     sources = Sources()
     own = _own_modules(config)
-    modules = {node.id: list(modules_of(node)) for node in nodes}
     return {
-        node: sources.fingerprint([*names, *own.get(node, ())])
-        for node, names in modules.items()
-        if names
+        node.id: sources.fingerprint([*modules, *own.get(node.id, ())])
+        for node in nodes
+        if (modules := modules_of(node))
     }
 
 
-def modules_of(node: Any) -> Iterator[str]:
-    """Yields the modules of this project that a node runs."""
-    names = [type(node).__module__, node.driver_class.__module__]
+def modules_of(node: Any) -> list[str]:
+    """Returns the modules of this project that a node runs."""
     executor = getattr(node.executor_spec, "executor_class", None)
-    if executor is not None:
-        names.append(executor.__module__)
-    for key in _FUNCTION_PARAMETERS:
-        names.append(str(node.exec_properties.get(key)).rpartition(".")[0])
-    yield from (name for name in names if _top(name) in _PACKAGES)
+    classes = filter(None, (type(node), node.driver_class, executor))
+    functions = map(node.exec_properties.get, _FUNCTION_PARAMETERS)
+    names = [item.__module__ for item in classes]
+    names += [str(function).rpartition(".")[0] for function in functions]
+    return [name for name in names if _top(name) in _PACKAGES]
 
 
 def _own_modules(config: PipelineConfig) -> dict[str, list[str]]:
@@ -89,9 +87,14 @@ class Sources:
         packages, with the data files beside the project's, and the versions of the
         libraries that decide on results.
         """
+        files = self.imported(modules)
+        ours = {path.parent for name, path in files.items() if _top(name) in _PACKAGES}
+        for path in (path for folder in ours for path in folder.iterdir()):
+            if path.is_file() and path.suffix not in (".py", ".pyc"):
+                files[path.relative_to(_ROOT).as_posix()] = path
         libraries = [f"{name}=={metadata.version(name)}" for name in _LIBRARIES]
         digest = hashlib.sha256("\n".join(libraries).encode())
-        for name, path in sorted(self._files(modules)):
+        for name, path in sorted(files.items()):
             content = self._content(path)
             digest.update(f"\n{name} {len(content)}\n".encode())
             digest.update(content)
@@ -108,78 +111,56 @@ class Sources:
         pending = list(modules)
         packages = _PACKAGES | set(map(_top, pending))
         found: dict[str, Path] = {}
-        looked_at = set()
+        visited = set()
         while pending:
             name = pending.pop()
-            if name in looked_at or _top(name) not in packages:
+            if name in visited or _top(name) not in packages:
                 continue
-            looked_at.add(name)
+            visited.add(name)
             if path := self._path(name):
                 found[name] = path
-                pending += self._imports(name)
+                pending += self._imports(name, path)
             # Its package is imported with it; or it is an attribute, not a module.
             pending.append(name.rpartition(".")[0])
         return found
 
-    def _files(self, modules: Iterable[str]) -> Iterator[tuple[str, Path]]:
-        """Yields name and path of each file that counts."""
-        imported = self.imported(modules)
-        yield from imported.items()
-        ours = {path for name, path in imported.items() if _top(name) in _PACKAGES}
-        for folder in {path.parent for path in ours}:
-            for path in folder.iterdir():
-                if path.is_file() and path.suffix not in (".py", ".pyc"):
-                    yield path.relative_to(_ROOT).as_posix(), path
-
-    def _read_imports(self, module: str) -> list[str]:
+    def _read_imports(self, module: str, path: Path) -> list[str]:
         """Dotted names of modules, or of something in them, that a module imports."""
-        path = self._path(module)
-        source = self._content(path) if path else b""
-        is_package = path is not None and path.name == "__init__.py"
+        source = self._content(path)
         names = _DOTTED_PATH.findall(source.decode())
-        if is_package:
+        package = module.rpartition(".")[0]
+        if path.name == "__init__.py":
+            package = module
             names.append(f"{module}.__main__")  # run in a process of its own
-        package = module if is_package else module.rpartition(".")[0]
-        for node in _statements(ast.parse(source)):
+        for node in _statements(ast.parse(source).body):
             if isinstance(node, ast.Import):
                 names += [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
-                base = importlib.util.resolve_name(
-                    "." * node.level + (node.module or ""), package
-                )
+                relative = "." * node.level + (node.module or "")
+                base = importlib.util.resolve_name(relative, package)
                 names += [f"{base}.{alias.name}" for alias in node.names]
         return names
 
 
-def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
     """Yields all statements, nested ones too, but not those for type checkers."""
-    pending: list[ast.AST] = [tree]
-    while pending:
-        node = pending.pop()
+    for node in body:
         yield node
-        is_for_types = (
-            isinstance(node, ast.If)
-            and isinstance(node.test, ast.Name)
-            and node.test.id == "TYPE_CHECKING"
-        )
+        test = getattr(node, "test", None)
+        is_for_types = isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
         for name in ("orelse",) if is_for_types else _STATEMENT_LISTS:
-            value = getattr(node, name, ())
-            pending += value if isinstance(value, list) else ()
+            yield from _statements(getattr(node, name, ()))
 
 
 def _source(module: str) -> Path | None:
     """Finds a module's file without importing anything."""
-    top, *rest = module.split(".")
-    folder = _ROOT / top
+    top, root = _top(module), _ROOT
     if top not in _PACKAGES:
         spec = importlib.util.find_spec(top) if top else None
-        if spec is None or spec.origin is None:
+        if spec is None or not spec.origin or not spec.has_location:
             return None
-        origin = Path(spec.origin)
-        if not spec.submodule_search_locations:
-            return origin if origin.suffix == ".py" and not rest else None
-        folder = origin.parent
-    path = folder.joinpath(*rest)
+        root = Path(spec.origin).parents[1 if spec.submodule_search_locations else 0]
+    path = root.joinpath(*module.split("."))
     candidates = (path / "__init__.py", path.with_name(f"{path.name}.py"))
     return next((file for file in candidates if file.is_file()), None)
 

@@ -93,11 +93,9 @@ def create_pipeline(
     """
     if input_base is None:
         input_base = os.path.join("data", config.data.dataset)
-    if content_fingerprint is None:
-        is_here = isinstance(input_base, str) and os.path.isdir(input_base)
-        content_fingerprint = (
-            spans.content_fingerprint(input_base, config.data) if is_here else ""
-        )
+    is_here = isinstance(input_base, str) and os.path.isdir(input_base)
+    if content_fingerprint is None and is_here:
+        content_fingerprint = spans.content_fingerprint(input_base, config.data)
     if serving_dir is None:
         serving_dir = os.path.join(pipeline_root, "serving")
     is_local = pipeline_root and "://" not in pipeline_root
@@ -105,7 +103,7 @@ def create_pipeline(
         database = os.path.join(pipeline_root, "metadata.sqlite")
         metadata_connection_config = sqlite_metadata_connection_config(database)
     example_gen = MovieLensExampleGen(
-        input_base, config.data, content_fingerprint, span
+        input_base, config.data, content_fingerprint or "", span
     )
     nodes = [example_gen, *_steps(config, example_gen, serving_dir)]
     _add_fingerprints(nodes, config)
@@ -149,7 +147,10 @@ def _steps(
         "transform_graph": transform.outputs["transform_graph"],
         "schema": schema,
     }
-    tuner = _tuner(config, training_data) if config.tune.enabled else None
+    tuner = None
+    if config.tune.enabled:
+        search = TunerConfig(trainer=config.trainer_config(), tune=config.tune)
+        tuner = SearchTuner(**training_data, config=search)
     trainer = _trainer(config, training_data, tuner)
     model = trainer.outputs["model"]
 
@@ -190,11 +191,9 @@ def _steps(
         pushed_model=pusher.outputs["pushed_model"],
         config=json.dumps(config.computed(), sort_keys=True),
     )
-    return [
-        *(statistics_gen, schema_importer, validator, data_gate, transform),
-        *([tuner] if tuner else []),
-        *(trainer, live_model, evaluator, servability, pusher, report_gen),
-    ]
+    nodes = [statistics_gen, schema_importer, validator, data_gate, transform, tuner]
+    nodes += [trainer, live_model, evaluator, servability, pusher, report_gen]
+    return [node for node in nodes if node is not None]
 
 
 def _transform(
@@ -214,11 +213,6 @@ def _transform(
         # No run reads it, and writing it takes a sixth of the step's CPU time.
         disable_analyzer_cache=True,
     )
-
-
-def _tuner(config: PipelineConfig, data: dict[str, BaseChannel]) -> SearchTuner:
-    trainer = config.trainer_config()
-    return SearchTuner(**data, config=TunerConfig(trainer=trainer, tune=config.tune))
 
 
 def _trainer(

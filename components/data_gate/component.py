@@ -5,7 +5,7 @@ import dataclasses
 import json
 import logging
 import os
-from typing import Final
+from typing import Any, Final
 
 from tfx import types
 from tfx.dsl.component.experimental.annotations import (
@@ -14,14 +14,18 @@ from tfx.dsl.component.experimental.annotations import (
     Parameter,
 )
 from tfx.dsl.component.experimental.decorators import component
-from tfx.types import standard_artifacts
+from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import io_utils
 
-from components.data_gate import DATA_REPORT_FILE, NUM_FINDINGS, checks
+from components.data_gate import DATA_REPORT_FILE, NUM_FINDINGS
 from components.data_gate.config import DataGateConfig
-from components.data_gate.findings import gate_error
+from components.data_gate.drift import check_drift, check_skew
+from components.data_gate.findings import Finding, gate_error
 from components.data_gate.inputs import GateInputs
+from components.data_gate.integrity import check_integrity
+from components.data_gate.schema_violations import check_anomalies
 from components.parameters import from_parameter
+from trainer import features
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -77,7 +81,7 @@ def DataGate(  # noqa: PLR0917 - TFX takes no keyword-only ones
         config=from_parameter(DataGateConfig, config),
         serving_dir=serving_dir,
     )
-    results, findings = checks.check_all(inputs)
+    results, findings = check_all(inputs)
     _LOG.info("Checked: %s", results)
     content = {
         **results,
@@ -91,3 +95,50 @@ def DataGate(  # noqa: PLR0917 - TFX takes no keyword-only ones
         _LOG.error("DataGate: %s. %s", finding, finding.remedy)
     if findings:
         raise gate_error(findings)
+
+
+def check_all(inputs: GateInputs) -> tuple[dict[str, Any], list[Finding]]:
+    """Runs all checks that make sense for the data.
+
+    Returns:
+      `rows`, `drift` and `skew` for the report, and everything that is wrong.
+
+    Raises:
+      UserError: A bound names a feature that this data does not have.
+    """
+    rows, findings = check_row_counts(inputs)
+    results: dict[str, Any] = {"rows": rows}
+    filled = [split for split in features.SPLITS if rows[split]]
+    for split in filled:
+        findings += check_anomalies(inputs, split)
+    # While a split is missing, ids that are not in the corpus are no news.
+    if len(filled) == len(features.SPLITS):
+        findings += check_integrity(inputs)
+    # Wrong rows are distributed wrongly, which would report them twice.
+    if not findings:
+        results["drift"], drifted = check_drift(inputs)
+        results["skew"], skewed = check_skew(inputs)
+        findings = drifted + skewed
+    return results, findings
+
+
+def check_row_counts(inputs: GateInputs) -> tuple[dict[str, int], list[Finding]]:
+    """Returns split -> rows, and which splits are empty or too small."""
+    written = artifact_utils.decode_split_names(inputs.statistics.split_names)
+    rows = dict.fromkeys(features.SPLITS, 0)
+    findings = []
+    for split in features.SPLITS:
+        if split in written:
+            datasets = inputs.split_statistics(split).datasets
+            rows[split] = int(sum(dataset.num_examples for dataset in datasets))
+        min_rows = inputs.config.min_rows.get(split, 1)
+        if rows[split] < min_rows:
+            finding = Finding(
+                split=split,
+                feature="the split",
+                expected=f"have at least {min_rows:,} rows",
+                found=f"{rows[split]:,}",
+                remedy="Bring more ratings, hold out less, or lower data.min_rows.",
+            )
+            findings.append(finding)
+    return rows, findings

@@ -25,7 +25,7 @@ class Finding:
 
     Attributes:
       split: Name of the split.
-      feature: Name of the feature, or `rows` where the split as a whole is meant.
+      feature: Name of the feature, or `the split` where all of it is meant.
       expected: What it must be, as the end of "must ...".
       found: What was there: values or an amount, in words.
       count: How many `unit`s are wrong, or make up the distribution that is; None

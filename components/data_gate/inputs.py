@@ -17,7 +17,7 @@ from components.example_rows import arrow_batches
 
 @dataclasses.dataclass(frozen=True)
 class GateInputs:
-    """What the checks read.
+    """The artifacts, the bounds and the live version, for all checks.
 
     Attributes:
       examples: `Examples` with the three splits.

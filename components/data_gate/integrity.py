@@ -10,27 +10,39 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from components.data_gate.findings import FindingCounter
+from components.data_gate.findings import Finding, FindingCounter
+from components.data_gate.inputs import GateInputs
 from components.example_rows import list_column
 from trainer import features
 
 _NO_IDS: Final = pa.array([], pa.large_binary())
 
 
-def check_corpus(
+def check_integrity(inputs: GateInputs) -> list[Finding]:
+    """Finds what a schema cannot express: blank, duplicate, unknown and leaked ids."""
+    counter = FindingCounter(features.CORPUS_SPLIT)
+    corpus = _check_corpus(inputs.rows(features.CORPUS_SPLIT), counter)
+    findings = counter.findings()
+    for split in (features.TRAIN_SPLIT, features.EVAL_SPLIT):
+        counter = FindingCounter(split)
+        for batch in inputs.rows(split):
+            _check_ids(batch, corpus, counter)
+            _check_aligned(batch, counter)
+            if split == features.TRAIN_SPLIT:
+                _check_targets(batch, counter)
+            else:
+                _check_held_out(batch, corpus, counter)
+        findings += counter.findings()
+    return findings
+
+
+def _check_corpus(
     batches: Iterable[pa.RecordBatch], counter: FindingCounter
 ) -> pa.Array:
-    """Checks the movies: no id is blank or there twice.
-
-    Args:
-      batches: Rows of the corpus split.
-      counter: Receives what is wrong.
-
-    Returns:
-      The distinct movie ids, as large binary.
-    """
-    chunks = [_ids(batch, features.MOVIE_ID) for batch in batches]
-    ids = pa.concat_arrays([_NO_IDS, *chunks])
+    """Checks that no movie id is blank or there twice; returns the distinct ones."""
+    ids = pa.concat_arrays(
+        [_NO_IDS, *(_ids(batch, features.MOVIE_ID) for batch in batches)]
+    )
     _check_blank(features.MOVIE_ID, ids, counter)
     counts = pc.value_counts(ids)
     twice = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
@@ -38,33 +50,16 @@ def check_corpus(
     return pc.unique(ids)
 
 
-def check_timelines(
-    batches: Iterable[pa.RecordBatch],
-    split: str,
-    corpus: pa.Array,
-    counter: FindingCounter,
+def _check_ids(
+    batch: pa.RecordBatch, corpus: pa.Array, counter: FindingCounter
 ) -> None:
-    """Checks the rows of the train or eval split.
-
-    Args:
-      batches: Rows of the split.
-      split: `train` or `eval`.
-      corpus: The distinct movie ids of the corpus.
-      counter: Receives what is wrong.
-    """
-    for batch in batches:
-        for name in (features.MOVIE_IDS, features.HELD_OUT_MOVIE_IDS):
-            ids = _ids(batch, name)
-            _check_blank(name, ids, counter)
-            filled = ids.filter(pc.greater(pc.binary_length(ids), 0))
-            unknown = filled.filter(pc.invert(pc.is_in(filled, value_set=corpus)))
-            counter.add_values(name, "be in the corpus", unknown)
-        _check_blank(features.USER_ID, _ids(batch, features.USER_ID), counter)
-        _check_aligned(batch, counter)
-        if split == features.TRAIN_SPLIT:
-            _check_targets(batch, counter)
-        else:
-            _check_held_out(batch, corpus, counter)
+    for name in (features.MOVIE_IDS, features.HELD_OUT_MOVIE_IDS):
+        ids = _ids(batch, name)
+        _check_blank(name, ids, counter)
+        filled = ids.filter(pc.greater(pc.binary_length(ids), 0))
+        unknown = filled.filter(pc.invert(pc.is_in(filled, value_set=corpus)))
+        counter.add_values(name, "be in the corpus", unknown)
+    _check_blank(features.USER_ID, _ids(batch, features.USER_ID), counter)
 
 
 def _check_blank(name: str, ids: pa.Array, counter: FindingCounter) -> None:

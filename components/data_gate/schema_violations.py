@@ -1,4 +1,4 @@
-"""Counts the values that violate the schema, to explain an anomaly.
+"""Explains anomalies by the values that violate the schema.
 
 TFDV works on statistics: it reports that a rating was too high, but not how many were.
 These counts come from the rows themselves, and are only made if something is wrong.
@@ -6,14 +6,19 @@ These counts come from the rows themselves, and are only made if something is wr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
+from tfx import types
+from tfx.components.example_validator import executor as example_validator
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
 
-from components.data_gate.findings import FindingCounter
+from components.data_gate.findings import Finding, FindingCounter
+from components.data_gate.inputs import GateInputs
 from components.example_rows import list_column
 
 # Type in the schema -> what its values are called, and their type in Arrow.
@@ -24,25 +29,17 @@ _TYPES: Final = {
 }
 
 
-def count_violations(
-    batches: Iterable[pa.RecordBatch],
-    schema: schema_pb2.Schema,
-    counter: FindingCounter,
-    split: str,
-    features: Sequence[str],
-) -> None:
-    """Counts the values and rows that violate the schema.
-
-    Args:
-      batches: Rows of the split, a column of lists for each feature.
-      schema: Schema whose environments are the splits' names.
-      counter: Receives the counts.
-      split: Name of the split.
-      features: Names of the features to look at.
-    """
-    by_name = {feature.name: feature for feature in schema.feature}
-    for batch in batches:
-        for name in features:
+def check_anomalies(inputs: GateInputs, split: str) -> list[Finding]:
+    """Explains the anomalies that the validator found in a split, with counts."""
+    anomalies = load_anomalies(inputs.anomalies, split)
+    # TFDV names a feature by its path, in quotes where it is not a plain word.
+    reported = {name.strip("'"): info for name, info in anomalies.anomaly_info.items()}
+    if not reported:
+        return []
+    counter = FindingCounter(split)
+    by_name = {feature.name: feature for feature in inputs.schema.feature}
+    for batch in inputs.rows(split):
+        for name in sorted(reported):
             column = list_column(batch, name)
             feature = by_name.get(name)
             if feature is not None and split not in feature.not_in_environment:
@@ -50,6 +47,23 @@ def count_violations(
             elif column is not None:
                 present = len(column) - column.null_count
                 counter.add_rows(name, "not be in this split", "it", present)
+    findings = counter.findings()
+    explained = {finding.feature for finding in findings}
+    # Anomalies that only the statistics show.
+    findings += [
+        Finding(split, name, "fit the schema", info.description)
+        for name, info in sorted(reported.items())
+        if name not in explained
+    ]
+    return findings
+
+
+def load_anomalies(artifact: types.Artifact, split: str) -> anomalies_pb2.Anomalies:
+    """Reads a split's anomalies; `tfdv.load_anomalies_binary` is not in TFDV 1.16."""
+    folder = artifact_utils.get_split_uri([artifact], split)
+    path = os.path.join(folder, example_validator.DEFAULT_FILE_NAME)
+    with fileio.open(path, "rb") as file:
+        return anomalies_pb2.Anomalies.FromString(file.read())
 
 
 def _count_feature(

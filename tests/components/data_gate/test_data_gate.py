@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tfx.types import standard_artifacts
 
-from components.data_gate.checks import load_anomalies
+from components.data_gate.schema_violations import load_anomalies
 from components.schema_importer.component import SchemaImporter
 from tests.fixtures.example_rows import (
     Row,
