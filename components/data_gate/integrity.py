@@ -80,12 +80,13 @@ def _check_targets(batch: pa.RecordBatch, counter: FindingCounter) -> None:
     """Counts train rows without a target, which would train nothing."""
     lengths = _lengths(batch, features.MOVIE_IDS)
     column = list_column(batch, features.NUM_CONTEXT)
-    context = None if column is None else pc.list_flatten(column)
-    if lengths is None or context is None or len(context) != len(lengths):
+    if lengths is None or column is None:
         return
-    empty = int(np.count_nonzero(lengths <= context.to_numpy(zero_copy_only=False)))
-    expected = "hold more events than num_context"
-    counter.add_rows(features.MOVIE_IDS, expected, "no target", empty)
+    context = pc.list_flatten(column).to_numpy(zero_copy_only=False)
+    if len(context) == len(lengths):
+        empty = int(np.count_nonzero(lengths <= context))
+        expected = "hold more events than num_context"
+        counter.add_rows(features.MOVIE_IDS, expected, "no target", empty)
 
 
 def _check_held_out(

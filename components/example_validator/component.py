@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Final
+from typing import Any
 
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2
@@ -13,8 +13,6 @@ from tfx.components.example_validator.component import ExampleValidator
 from tfx.dsl.components.base import executor_spec
 from tfx.types import standard_component_specs as specs
 from tfx.utils import writer_utils
-
-_SPLIT_FOLDER_PREFIX: Final = "Split-"
 
 
 class Executor(executor.Executor):
@@ -28,7 +26,7 @@ class Executor(executor.Executor):
         self, inputs: dict[str, Any], outputs: dict[str, Any]
     ) -> anomalies_pb2.Anomalies:
         folder: str = outputs[labels.SCHEMA_DIFF_PATH]
-        split = os.path.basename(folder).removeprefix(_SPLIT_FOLDER_PREFIX)
+        split = os.path.basename(folder).removeprefix("Split-")
         anomalies = tfdv.validate_statistics(
             statistics=inputs[specs.STATISTICS_KEY],
             schema=inputs[specs.SCHEMA_KEY],

@@ -41,7 +41,8 @@ _STYLE: Final[dict[str, Any]] = {
     "ytick.color": _COLOURS["muted"],
     "legend.frameon": False,
 }
-_MARKERS: Final = {"candidate": "o", "popularity": "s", "baseline": "D"}
+# By ranker, in the order in which they are drawn side by side.
+_MARKERS: Final = {"candidate": "o", "baseline": "D", "popularity": "s"}
 
 
 def training_curve(report: Mapping[str, Any]) -> str:
@@ -131,8 +132,7 @@ def _draw(
       spacing: Between the rankers of a group.
       is_horizontal: Whether the values are on the x axis.
     """
-    has_baseline = groups[0][0]["baseline"] is not None
-    rankers = ("candidate", *(["baseline"] if has_baseline else []), "popularity")
+    rankers = [name for name in _MARKERS if groups[0][0][name] is not None]
     for index, ranker in enumerate(rankers):
         positions, values, below, above = [], [], [], []
         for position, (part, metric) in enumerate(groups):

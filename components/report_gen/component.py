@@ -57,9 +57,8 @@ class ReportGen(base_component.BaseComponent):
           code_hashes: JSON of node id -> fingerprint of its code, for the lineage.
           **inputs: The channels that `executor.INPUTS` names.
         """
-        channels = {key: channel for key, channel in inputs.items() if channel}
         spec = ReportGenSpec(
-            **channels,
+            **inputs,
             config=config,
             code_hashes=code_hashes,
             run_report=types.Channel(type=RunReport),
