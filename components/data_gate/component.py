@@ -20,7 +20,7 @@ from tfx.utils import io_utils
 from components.data_gate import DATA_REPORT_FILE, NUM_FINDINGS
 from components.data_gate.config import DataGateConfig
 from components.data_gate.drift import check_drift, check_skew
-from components.data_gate.findings import Finding, gate_error
+from components.data_gate.findings import DataGateError, Finding
 from components.data_gate.inputs import GateInputs
 from components.data_gate.integrity import check_integrity
 from components.data_gate.schema_violations import check_anomalies
@@ -28,6 +28,7 @@ from components.parameters import from_parameter
 from trainer import features
 
 _LOG: Final = logging.getLogger(__name__)
+_FINDINGS_IN_MESSAGE: Final = 3
 
 
 class DataReport(types.Artifact):
@@ -94,7 +95,12 @@ def DataGate(  # noqa: PLR0917 - TFX takes no keyword-only ones
     for finding in findings:
         _LOG.error("DataGate: %s. %s", finding, finding.remedy)
     if findings:
-        raise gate_error(findings)
+        listed = "; ".join(map(str, findings[:_FINDINGS_IN_MESSAGE]))
+        more = len(findings) - _FINDINGS_IN_MESSAGE
+        if more > 0:
+            listed += f"; and {more} more, all of them in the log"
+        message = f"The data is not fit for training: {listed}"
+        raise DataGateError(message, findings[0].remedy)
 
 
 def check_all(inputs: GateInputs) -> tuple[dict[str, Any], list[Finding]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -15,7 +14,6 @@ _FIX_INPUT: Final = (
     "Fix the input and run again; if the data is right, correct "
     "components/schema_importer/schema.pbtxt."
 )
-_FINDINGS_IN_MESSAGE: Final = 3
 _SAMPLES: Final = 3
 
 
@@ -114,14 +112,3 @@ def _format_value(value: bytes | float | int) -> str:
 
 class DataGateError(UserError):
     """The data is not fit for training."""
-
-
-def gate_error(findings: Sequence[Finding]) -> DataGateError:
-    """Returns the error with the first findings and the number of the others."""
-    listed = "; ".join(map(str, findings[:_FINDINGS_IN_MESSAGE]))
-    more = len(findings) - _FINDINGS_IN_MESSAGE
-    if more > 0:
-        listed += f"; and {more} more, all of them in the log"
-    return DataGateError(
-        f"The data is not fit for training: {listed}", findings[0].remedy
-    )

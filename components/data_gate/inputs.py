@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
-import pyarrow as pa
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
 from tfx.components.statistics_gen import stats_artifact_utils
 
 from components.data_gate.config import DataGateConfig
 from components.data_gate.divergence import Statistics
-from components.example_rows import arrow_batches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,10 +31,6 @@ class GateInputs:
     schema: schema_pb2.Schema
     config: DataGateConfig
     serving_dir: str
-
-    def rows(self, split: str) -> Iterator[pa.RecordBatch]:
-        """Yields the rows of the split, batch by batch."""
-        return arrow_batches(self.examples, split)
 
     def split_statistics(self, split: str) -> Statistics:
         """Reads the statistics of the split."""

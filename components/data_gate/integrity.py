@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from components.data_gate.findings import Finding, FindingCounter
 from components.data_gate.inputs import GateInputs
-from components.example_rows import list_column
+from components.example_rows import arrow_batches, list_column
 from trainer import features
 
 _NO_IDS: Final = pa.array([], pa.large_binary())
@@ -21,11 +21,13 @@ _NO_IDS: Final = pa.array([], pa.large_binary())
 def check_integrity(inputs: GateInputs) -> list[Finding]:
     """Finds what a schema cannot express: blank, duplicate, unknown and leaked ids."""
     counter = FindingCounter(features.CORPUS_SPLIT)
-    corpus = _check_corpus(inputs.rows(features.CORPUS_SPLIT), counter)
+    corpus = _check_corpus(
+        arrow_batches(inputs.examples, features.CORPUS_SPLIT), counter
+    )
     findings = counter.findings()
     for split in (features.TRAIN_SPLIT, features.EVAL_SPLIT):
         counter = FindingCounter(split)
-        for batch in inputs.rows(split):
+        for batch in arrow_batches(inputs.examples, split):
             _check_ids(batch, corpus, counter)
             _check_aligned(batch, counter)
             if split == features.TRAIN_SPLIT:

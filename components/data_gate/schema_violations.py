@@ -19,7 +19,7 @@ from tfx.types import artifact_utils
 
 from components.data_gate.findings import Finding, FindingCounter
 from components.data_gate.inputs import GateInputs
-from components.example_rows import list_column
+from components.example_rows import arrow_batches, list_column
 
 # Type in the schema -> what its values are called, and their type in Arrow.
 _TYPES: Final = {
@@ -38,7 +38,7 @@ def check_anomalies(inputs: GateInputs, split: str) -> list[Finding]:
         return []
     counter = FindingCounter(split)
     by_name = {feature.name: feature for feature in inputs.schema.feature}
-    for batch in inputs.rows(split):
+    for batch in arrow_batches(inputs.examples, split):
         for name in sorted(reported):
             column = list_column(batch, name)
             feature = by_name.get(name)

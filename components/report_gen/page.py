@@ -14,8 +14,6 @@ from components.report_gen import charts
 from components.report_gen.facts import Facts
 
 HEADLINE: Final = ("hit_rate@10", "ndcg@10", "mrr", "coverage@10")
-# Height of a chart's title and axis, in slices.
-_CHART_FRAME: Final = 4
 # Slices by who a user is: a difference between these is a matter of fairness.
 _FAIRNESS: Final = ("gender", "age_group", "occupation", "activity", "user_kind")
 
@@ -97,7 +95,7 @@ def _slice_charts(summary: Mapping[str, Any]) -> list[list[tuple[str, str]]]:
     for feature, parts in sorted(groups.items(), key=lambda item: -len(item[1])):
         if len(parts) > 1:
             shorter = heights.index(min(heights))
-            heights[shorter] += len(parts) + _CHART_FRAME
+            heights[shorter] += len(parts) + 4  # title and axis are as high as 4 slices
             chart = charts.slices(feature, metric, parts, min(axis_end * 1.03, 1.0))
             columns[shorter].append((feature, chart))
     return [column for column in columns if column]
