@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from trainer.config import ModelConfig, TrainerConfig
+from trainer.config import TrainerConfig
 from trainer.context import CandidateFeatures
 from trainer.input_pipeline import Columns
 from trainer.model import TwoTowerModel
@@ -59,8 +59,10 @@ def embed_corpus(
     embeddings: NDArray[np.float32] = np.array(model.embed_all_movies(), np.float32)
     is_rated = movies.is_rated[: movies.num_movies]
     rated, unrated = np.flatnonzero(is_rated), np.flatnonzero(~is_rated)
-    too_few = len(rated) < _MIN_RATED or not len(unrated)
-    if too_few or not _uses_regression(config.model):
+    # By default not with a custom tower, which may embed unrated movies better.
+    chosen, tower = config.model.unrated_movies, config.model.candidate_tower
+    by_tower = chosen == "tower" or (chosen == "auto" and tower != "default")
+    if by_tower or len(rated) < _MIN_RATED or not len(unrated):
         return embeddings
     rng = np.random.default_rng(0)
     rated = np.sort(rng.permutation(rated)[:_MAX_RATED])
@@ -80,14 +82,6 @@ def embed_corpus(
     embeddings[unrated, -1] += temperature * correction
     logging.info("Embedded %d movies without ratings by attributes", len(unrated))
     return embeddings
-
-
-def _uses_regression(config: ModelConfig) -> bool:
-    """By default not with a custom tower, which may embed unrated movies better."""
-    chosen = config.unrated_movies
-    return chosen == "regression" or (
-        chosen == "auto" and config.candidate_tower == "default"
-    )
 
 
 def similarity(
