@@ -69,17 +69,6 @@ def _run(
     ProgressDagRunner(options.run_id, options.until).run(pipeline)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pipeline.local_runner", description=__doc__)
-    parser.add_argument("--workspace", type=Path, required=True)
-    parser.add_argument("--run-id", required=True)
-    parser.add_argument("--input-base", required=True)
-    parser.add_argument("--content-fingerprint", required=True)
-    parser.add_argument("--no-cache", action="store_true")
-    parser.add_argument("--until")
-    return parser
-
-
 def _end_with_parent() -> None:
     """Ends this process when its parent ends, even if that was killed.
 
@@ -96,7 +85,14 @@ def _end_with_parent() -> None:
 
 def _main_and_exit() -> None:
     """Runs `main`, then ends without destroying thousands of modules (2 seconds)."""
-    options = _parser().parse_args()
+    parser = argparse.ArgumentParser(prog="pipeline.local_runner", description=__doc__)
+    parser.add_argument("--workspace", type=Path, required=True)
+    parser.add_argument("--run-id", required=True)
+    parser.add_argument("--input-base", required=True)
+    parser.add_argument("--content-fingerprint", required=True)
+    parser.add_argument("--no-cache", action="store_true")
+    parser.add_argument("--until")
+    options = parser.parse_args()
     code = 1
 
     def leave() -> None:

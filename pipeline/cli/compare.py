@@ -43,7 +43,10 @@ def compare(
     click.echo(f"first   {found.runs[0]}\nsecond  {found.runs[1]}\n")
     changes = [*found.config, *found.data]
     if changes:
-        rows = [(c.key, _text(c.first), _text(c.second)) for c in changes]
+        shown = [(c.key, c.first, c.second) for c in changes]
+        rows = [
+            ["-" if value is None else str(value) for value in row] for row in shown
+        ]
         print_table(("what differs", "first", "second"), rows)
     else:
         click.echo("Neither configuration nor data differ.")
@@ -90,7 +93,3 @@ def _cells(change: comparison.MetricChange) -> tuple[str, ...]:
         "yes" if change.is_paired else "no",
         change.verdict or "no different",
     )
-
-
-def _text(value: object) -> str:
-    return "-" if value is None else str(value)

@@ -7,8 +7,11 @@ from typing import Literal
 
 import click
 
+from pipeline.atomic_files import write_text
 from pipeline.cli.options import ConfigOptions, config_options
 from pipeline.cli.server_options import pinned_span_option
+from pipeline.kubeflow.compiled import check_vertex
+from pipeline.kubeflow.validation.rules import check
 from trainer.errors import UsageError, UserError
 
 
@@ -63,9 +66,7 @@ def compile(
             )
         _check(checked)
         return
-    from pipeline.atomic_files import write_text
-    from pipeline.kubeflow.compiled import check_vertex
-    from pipeline.kubeflow_runner import compile_pipeline
+    from pipeline.kubeflow_runner import compile_pipeline  # imports TFX
 
     config = options.load()
     if target == "vertex":
@@ -92,8 +93,6 @@ def compile(
 
 
 def _check(path: Path) -> None:
-    from pipeline.kubeflow.validation.rules import check
-
     report = check(path.read_text(encoding="utf-8", errors="replace"), given=("span",))
     for problem in report.problems:
         click.echo(str(problem))

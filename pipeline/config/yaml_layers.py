@@ -66,8 +66,9 @@ def read_layer(path: Path) -> Layer:
     if values is None:
         return Layer({})
     if not isinstance(node, yaml.MappingNode):
+        found = "a list" if isinstance(values, list) else "a single value"
         raise UsageError(
-            f"{path} has {_kind(values)} at its top level, not sections with keys",
+            f"{path} has {found} at its top level, not sections with keys",
             "`two-tower config` prints an example.",
         )
     return Layer(values, _origins(node, path))
@@ -129,10 +130,6 @@ def _walk(
 def _check_finite(value: Any, name: str) -> None:
     if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(f"{name} is {value}", "Give a finite number.")
-
-
-def _kind(value: Any) -> str:
-    return "a list" if isinstance(value, list) else "a single value"
 
 
 def _reason(error: yaml.YAMLError) -> str:

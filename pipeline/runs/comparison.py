@@ -95,10 +95,13 @@ class Comparison:
 
 def compare(first: RunRecord, second: RunRecord) -> Comparison:
     """Compares two runs."""
-    pairs = _pairs(first, second)
-    common = None
-    if pairs is not None:
-        common = CommonUsers(pairs.users, pairs.same_rows, *pairs.of_each)
+    evaluations = first.output("evaluation"), second.output("evaluation")
+    ranks = [QueryRanks.read(output.uri) for output in evaluations if output]
+    pairs = common = None
+    match ranks:
+        case [QueryRanks() as one, QueryRanks() as other]:
+            pairs = Pairs.of(one, other)
+            common = CommonUsers(pairs.users, pairs.same_rows, *pairs.of_each)
     return Comparison(
         (first.run_id, second.run_id),
         list(_changes(first.config, second.config)),
@@ -106,16 +109,6 @@ def compare(first: RunRecord, second: RunRecord) -> Comparison:
         common,
         _metrics(first.evaluation, second.evaluation, pairs),
     )
-
-
-def _pairs(first: RunRecord, second: RunRecord) -> Pairs | None:
-    evaluations = first.output("evaluation"), second.output("evaluation")
-    ranks = [QueryRanks.read(output.uri) for output in evaluations if output]
-    match ranks:
-        case [QueryRanks() as one, QueryRanks() as other]:
-            return Pairs.of(one, other)
-        case _:
-            return None
 
 
 def _changes(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[Change]:

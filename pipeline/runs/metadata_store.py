@@ -17,7 +17,6 @@ from pipeline.runs.run_record import Artifact, RunRecord, Step
 from pipeline.runs.workspace import Workspace
 from trainer.errors import UsageError, UserError
 
-LATEST: Final = "latest"
 # ML Metadata's Execution.State -> state of a step.
 _STATES: Final = {
     "RUNNING": "running",
@@ -94,7 +93,7 @@ class MetadataStoreReader:
           UsageError: No run, or more than one, has that name.
         """
         contexts = self._run_contexts()
-        if name == LATEST:
+        if name == "latest":
             found = contexts[-1:]
         else:
             found = [c for c in contexts if c.name.startswith(name)]

@@ -154,7 +154,7 @@ def test_a_terminal_shows_the_trial_that_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--set", "tune.space={train.epohs: {values: [1]}}"], "Did you mean train.ep"),
         (["--set", "train.validation_queries=0"], "train.validation_queries is 0"),
@@ -163,8 +163,8 @@ def test_a_terminal_shows_the_trial_that_runs(tmp_path: Path) -> None:
     ],
 )
 def test_usage_errors_create_no_file(
-    tmp_path: Path, arguments: list[str], told: str
+    tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     done = two_tower("tune", *arguments, cwd=tmp_path)
-    assert told in error_line(done, exit_code=2)
+    assert message in error_line(done, exit_code=2)
     assert list(tmp_path.iterdir()) == []

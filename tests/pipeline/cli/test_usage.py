@@ -1,4 +1,4 @@
-"""Help, exit codes and what bad input is told: real processes, without TensorFlow."""
+"""Help, exit codes and messages for wrong input: real processes, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_config_prints_what_it_reads_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["run", "--dataset", "ml-2m"], "unknown dataset 'ml-2m'. Known: ml-100k"),
         (["run", "--set", "train.epohs=3"], "Did you mean train.epochs?"),
@@ -79,9 +79,9 @@ def test_config_prints_what_it_reads_back(tmp_path: Path) -> None:
     ],
 )
 def test_usage_errors_create_no_file(
-    tmp_path: Path, arguments: list[str], told: str
+    tmp_path: Path, arguments: list[str], message: str
 ) -> None:
-    assert told in error_line(two_tower(*arguments, cwd=tmp_path), exit_code=2)
+    assert message in error_line(two_tower(*arguments, cwd=tmp_path), exit_code=2)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -118,9 +118,9 @@ def test_fetched_data_that_was_changed_is_refused(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     for name in ("u.data", "u.item", "u.user"):
         (folder / name).write_text("1\t1\t5\t881250949\n")
-    told = error_line(two_tower("run", cwd=tmp_path), exit_code=1)
-    assert "u.data has md5" in told
-    assert "Delete" in told
+    message = error_line(two_tower("run", cwd=tmp_path), exit_code=1)
+    assert "u.data has md5" in message
+    assert "Delete" in message
 
 
 @pytest.mark.parametrize("command", [["run"], ["recommend", "--user", "1"]])
@@ -136,8 +136,8 @@ def test_a_workspace_of_another_version_is_refused(
 
 def test_a_workspace_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
-    for place in ("file", "file/below"):
-        done = two_tower("run", "--workspace", place, cwd=tmp_path)
+    for path in ("file", "file/below"):
+        done = two_tower("run", "--workspace", path, cwd=tmp_path)
         assert "--workspace" in error_line(done, exit_code=1)
     assert (tmp_path / "file").read_text() == "precious"
 

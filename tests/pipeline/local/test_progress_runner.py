@@ -24,7 +24,7 @@ def noted(artifact: Artifact | None) -> list[Any]:
 
 
 class Workshop:
-    """Runs the toy pipeline and keeps what was told of the last run."""
+    """Runs the toy pipeline and keeps the events of the last run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
