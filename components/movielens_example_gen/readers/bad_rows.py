@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,9 +19,9 @@ _SHOWN_CHARACTERS = 120
 _MAX_KEPT = 1_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class BadRow:
-    """One refused row.
+    """One refused row; sorted by file and line.
 
     Attributes:
       file: Path of the file as the user would type it.
@@ -103,15 +102,13 @@ class BadRows:
 
     def write(self, path: Path | str) -> None:
         """Writes the rows as JSON lines, in order of file and line."""
-        ordered: Iterable[BadRow] = sorted(self.rows, key=lambda r: (r.file, r.line))
         with open(path, "w", encoding="utf-8") as out:
-            for row in ordered:
+            for row in sorted(self.rows):
                 out.write(json.dumps(row.__dict__, ensure_ascii=False) + "\n")
 
     def _refuse(self, how_many: str) -> None:
-        first = min(self.rows, key=lambda r: (r.file, r.line))
         kinds = ", ".join(f"{reason}: {n}" for reason, n in self.counts().items())
         raise BadRowsError(
-            f"{first}; {how_many} ({kinds})",
+            f"{min(self.rows)}; {how_many} ({kinds})",
             "Fix the file, or set data.on_bad_row=quarantine to set such rows aside.",
         )

@@ -57,11 +57,13 @@ class RatingsBlock:
     """The good rows of one block.
 
     Attributes:
+      path: File that the block is from.
       table: Columns `RATING_COLUMNS`; the ids are dictionary-encoded strings.
       lines: `[num_rows]` line number of each row; a range where they are consecutive.
       num_read: Rows in the block, bad ones included.
     """
 
+    path: Path
     table: pa.Table
     lines: range | NDArray[np.int64]
     num_read: int
@@ -173,29 +175,26 @@ def read_block(
     """
     lines: range | NDArray[np.int64]
     faults: dict[int, Fault] = {}
-    table = parse_fast(block, layout)
-    if (
-        table is not None
-        and block.endswith(b"\n")
-        and table.num_rows == block.count(b"\n")
-    ):
+    is_whole = block.endswith(b"\n")
+    table = parse_fast(block, layout) if is_whole else None
+    if table is not None and table.num_rows == block.count(b"\n"):
         lines = range(line, line + table.num_rows)
     else:
-        min_digits = 0 if block.endswith(b"\n") else min_digits
+        min_digits = 0 if is_whole else min_digits
         table, lines, faults = parse_lines(line, block, layout, min_digits)
     num_read = table.num_rows + len(faults)
     is_good = np.ones(table.num_rows, bool)
     for rule, rows in layout.rules.broken(table):
         for row in rows[is_good[rows]]:
-            value = table[rule.column][int(row)].as_py()
-            faults[int(lines[row])] = rule.fault(value)
+            detail = rule.message.format(value=table[rule.column][int(row)].as_py())
+            faults[int(lines[row])] = Fault(rule.column, detail)
         is_good[rows] = False
     if faults:
         content = block.split(b"\n")
         for number, fault in sorted(faults.items()):
             bad.add(path, number, fault.reason, fault.detail, content[number - line])
         table, lines = table.filter(pa.array(is_good)), np.array(lines)[is_good]
-    return RatingsBlock(table, lines, num_read)
+    return RatingsBlock(path, table, lines, num_read)
 
 
 def parse_fast(block: bytes, layout: RatingsFormat) -> pa.Table | None:
@@ -252,13 +251,11 @@ def parse_lines(
         else:
             rows.append(row)
             lines.append(number)
-    columns = zip(*rows, strict=True) if rows else ((),) * len(RATING_COLUMNS)
-    users, movies, ratings, timestamps = (list(column) for column in columns)
     arrays = [
-        pa.array(users, pa.string()).dictionary_encode(),
-        pa.array(movies, pa.string()).dictionary_encode(),
-        pa.array(np.array(ratings, np.float32)),
-        pa.array([int(t) for t in timestamps], pa.int64()),
+        pa.array([row[0] for row in rows], pa.string()).dictionary_encode(),
+        pa.array([row[1] for row in rows], pa.string()).dictionary_encode(),
+        pa.array(np.array([row[2] for row in rows], np.float32)),
+        pa.array([int(row[3]) for row in rows], pa.int64()),
     ]
     table = pa.table(arrays, names=list(RATING_COLUMNS))
     return table, np.array(lines, np.int64), faults

@@ -12,7 +12,7 @@ import csv
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -70,10 +70,6 @@ class Rule:
     column: str
     holds: Callable[[pa.ChunkedArray], NDArray[np.bool_]]
     message: str
-
-    def fault(self, value: Any) -> Fault:
-        """Describes a value that breaks the rule."""
-        return Fault(self.column, self.message.format(value=value))
 
 
 class RowRules:

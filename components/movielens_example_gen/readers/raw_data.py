@@ -1,34 +1,43 @@
-"""Reads the files of an edition, or of a window of spans, into `RawData`."""
+"""Reads the files of an edition, or of a window of spans, into tables."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
 
 from components.movielens_example_gen.config import ExampleGenConfig
 from components.movielens_example_gen.inputs.editions import (
     CSV_HEADER,
-    FolderFiles,
+    MOVIE,
+    RATING,
+    TIMESTAMP,
+    USER,
     RatingScale,
 )
 from components.movielens_example_gen.inputs.spans import SpanFiles
 from components.movielens_example_gen.readers.bad_rows import BadRows
-from components.movielens_example_gen.readers.joining import (
-    Source,
-    compact,
-    join_blocks,
-)
 from components.movielens_example_gen.readers.movies_and_users import (
     read_movies,
     read_users,
 )
-from components.movielens_example_gen.readers.rating_files import read_ratings_file
+from components.movielens_example_gen.readers.rating_files import (
+    RatingsBlock,
+    read_ratings_file,
+)
 from components.movielens_example_gen.readers.rating_rows import RowRules
-from components.movielens_example_gen.tables import Movie, Ratings, User
+from components.movielens_example_gen.tables import (
+    Codes,
+    Ids,
+    Movie,
+    Ratings,
+    User,
+    sorted_unique,
+)
 from trainer.errors import UserError
 
 _DAY_SECONDS: Final = 86_400
@@ -75,20 +84,23 @@ def read(spans: Sequence[SpanFiles], config: ExampleGenConfig, bad: BadRows) -> 
     header = csv_header(config)
     movies: dict[bytes, Movie] = {}
     users: dict[bytes, User] = {}
-    sources: list[Source] = []
+    blocks: list[RatingsBlock] = []
+    span_of_block: list[int] = []
     for span in spans:
         files = span.files
         for path in files.movies:
             movies.update(read_movies(path, files.family, header, bad))
         for path in files.users:
             users.update(read_users(path, files.family, bad))
-        rules = RowRules(_scale(files, config), int(time.time()) + _DAY_SECONDS)
+        own_scale = config.rating_scale
+        scale = RatingScale(*own_scale) if own_scale else files.scale
+        rules = RowRules(scale, int(time.time()) + _DAY_SECONDS)
         for path in files.ratings:
-            blocks = read_ratings_file(path, files.family, rules, header, bad)
-            sources += [Source(path, span.span, block) for block in blocks]
-    num_read = sum(source.block.num_read for source in sources)
+            blocks += read_ratings_file(path, files.family, rules, header, bad)
+        span_of_block += [span.span] * (len(blocks) - len(span_of_block))
+    num_read = sum(block.num_read for block in blocks)
     _check_found(spans, movies, num_read)
-    ratings = _drop_unlisted(join_blocks(sources), sources, movies, bad)
+    ratings = _drop_unlisted(join_blocks(blocks, span_of_block), blocks, movies, bad)
     bad.apply(num_read)
     odd = {
         "empty_titles": sum(not movie.title for movie in movies.values()),
@@ -97,12 +109,6 @@ def read(spans: Sequence[SpanFiles], config: ExampleGenConfig, bad: BadRows) -> 
         "titles_under_two_ids": len(movies) - len({m.title for m in movies.values()}),
     }
     return RawData(ratings, movies, users, num_read, num_read - len(ratings), odd)
-
-
-def _scale(files: FolderFiles, config: ExampleGenConfig) -> RatingScale:
-    if config.rating_scale is None:
-        return files.scale
-    return RatingScale(*config.rating_scale)
 
 
 def _check_found(
@@ -119,9 +125,39 @@ def _check_found(
             )
 
 
+def join_blocks(blocks: Sequence[RatingsBlock], spans: Sequence[int]) -> Ratings:
+    """Joins all blocks to one table, with ids as codes into sorted arrays.
+
+    Since the ids are sorted, the codes do not depend on the order of rows and files.
+
+    Args:
+      blocks: The rows, of any number of files.
+      spans: The span that each block is from.
+    """
+    table = pa.concat_tables([b.table for b in blocks]).unify_dictionaries()
+    users, user_ids = _codes(table[USER])
+    movies, movie_ids = _codes(table[MOVIE])
+    return Ratings(
+        users,
+        movies,
+        table[RATING].to_numpy(),
+        table[TIMESTAMP].to_numpy(),
+        np.repeat(np.array(spans, np.int32), [b.table.num_rows for b in blocks]),
+        user_ids,
+        movie_ids,
+    )
+
+
+def _codes(column: pa.ChunkedArray) -> tuple[Codes, Ids]:
+    joined = column.combine_chunks()
+    stripped = [str(v).strip().encode() for v in joined.dictionary.to_pylist()]
+    sorted_ids, new_code = sorted_unique(stripped)
+    return new_code[joined.indices.to_numpy()], sorted_ids
+
+
 def _drop_unlisted(
     ratings: Ratings,
-    sources: Sequence[Source],
+    blocks: Sequence[RatingsBlock],
     movies: dict[bytes, Movie],
     bad: BadRows,
 ) -> Ratings:
@@ -130,10 +166,10 @@ def _drop_unlisted(
     if listed.all():
         return ratings
     unlisted_rows = np.flatnonzero(~listed[ratings.movies])
-    starts = np.cumsum([0] + [source.block.table.num_rows for source in sources])
+    starts = np.cumsum([0] + [block.table.num_rows for block in blocks])
     owners = np.searchsorted(starts, unlisted_rows, side="right") - 1
     for row, owner in zip(unlisted_rows, owners, strict=True):
-        source, block = sources[owner], sources[owner].block
+        block = blocks[owner]
         movie = ratings.movie_ids[ratings.movies[row]]
         row_in_block = int(row - starts[owner])
         content = b",".join(
@@ -141,10 +177,19 @@ def _drop_unlisted(
             for name in block.table.column_names
         )
         bad.add(
-            source.path,
+            block.path,
             int(block.lines[row_in_block]),
             "movie not listed",
             f"movie {movie.decode()} is in no movies file",
             content,
         )
-    return compact(ratings.take(listed[ratings.movies]))
+    kept = ratings.take(listed[ratings.movies])
+    used_users, user_codes = np.unique(kept.users, return_inverse=True)
+    used_movies, movie_codes = np.unique(kept.movies, return_inverse=True)
+    return replace(
+        kept,
+        users=user_codes.astype(np.int32),
+        user_ids=kept.user_ids[used_users],
+        movies=movie_codes.astype(np.int32),
+        movie_ids=kept.movie_ids[used_movies],
+    )
