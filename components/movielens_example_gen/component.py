@@ -1,16 +1,49 @@
-"""The TFX component that turns MovieLens files into `Examples`."""
+"""The TFX component that turns MovieLens files into `Examples`, and its driver."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from google.protobuf import struct_pb2
+from tfx.components.example_gen import driver, utils
 from tfx.components.example_gen.component import FileBasedExampleGen
 from tfx.dsl.components.base import executor_spec
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import example_gen_pb2
+from tfx.types import standard_component_specs
 
-from components.movielens_example_gen import driver, executor, parameters
+from components.movielens_example_gen import executor, parameters
 from components.movielens_example_gen.config import ExampleGenConfig
+from components.movielens_example_gen.inputs import spans
 from trainer.features import SPLITS
+
+
+class Driver(driver.FileBasedDriver):
+    """Fingerprints the contents of all spans of the window.
+
+    TFX's driver fingerprints a single span by size and modification time: a copied
+    folder would be a cache miss, and a changed older span of the window a hit.
+    """
+
+    def resolve_exec_properties(
+        self, exec_properties: dict[str, Any], pipeline_info: Any, component_info: Any
+    ) -> dict[str, Any]:
+        """Adds span, version and fingerprint to the properties, the cache key.
+
+        Raises:
+          UserError: The folder, a file or a span is missing.
+        """
+        del pipeline_info, component_info
+        given = parameters.from_exec_properties(exec_properties)
+        base = Path(exec_properties[standard_component_specs.INPUT_BASE_KEY])
+        newest = spans.resolve(base, given.data)[-1]
+        exec_properties[utils.SPAN_PROPERTY_NAME] = newest.span
+        exec_properties[utils.VERSION_PROPERTY_NAME] = newest.version
+        exec_properties[utils.FINGERPRINT_PROPERTY_NAME] = (
+            given.content_fingerprint or spans.content_fingerprint(base, given.data)
+        )
+        return exec_properties
 
 
 class MovieLensExampleGen(FileBasedExampleGen):
@@ -26,7 +59,7 @@ class MovieLensExampleGen(FileBasedExampleGen):
     """
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
-    DRIVER_CLASS = driver.Driver
+    DRIVER_CLASS = Driver
 
     def __init__(
         self,
@@ -50,25 +83,15 @@ class MovieLensExampleGen(FileBasedExampleGen):
         struct[parameters.KEY] = parameters.to_json(values)
         custom_config = example_gen_pb2.CustomConfig()
         custom_config.custom_config.Pack(struct)
+        files = example_gen_pb2.Input.Split(name="movielens", pattern="*")
+        # Only the names count: the executor decides what goes where.
+        split_config = example_gen_pb2.SplitConfig(
+            splits=[{"name": name, "hash_buckets": 1} for name in SPLITS]
+        )
         super().__init__(
             input_base=input_base,
-            input_config=_one_input(),
-            output_config=_three_splits(),
+            input_config=example_gen_pb2.Input(splits=[files]),
+            output_config=example_gen_pb2.Output(split_config=split_config),
             custom_config=custom_config,
             range_config=span,
         )
-
-
-def _one_input() -> example_gen_pb2.Input:
-    split = example_gen_pb2.Input.Split(name="movielens", pattern="*")
-    return example_gen_pb2.Input(splits=[split])
-
-
-def _three_splits() -> example_gen_pb2.Output:
-    # Only the names count: the executor decides what goes where.
-    splits = [
-        example_gen_pb2.SplitConfig.Split(name=name, hash_buckets=1) for name in SPLITS
-    ]
-    return example_gen_pb2.Output(
-        split_config=example_gen_pb2.SplitConfig(splits=splits)
-    )

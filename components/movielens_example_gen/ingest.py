@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,6 +98,5 @@ def prepare(base: Path | str, config: ExampleGenConfig) -> Prepared:
 
 def stage(prepared: Prepared, folder: str) -> staging.Staged:
     """Writes the tables that Beam distributes into `folder`."""
-    os.makedirs(folder, exist_ok=True)
     data = prepared.data
     return staging.stage(prepared.timelines, data.movies, data.users, folder)

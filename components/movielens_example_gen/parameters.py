@@ -8,6 +8,7 @@ relative to the day of the run, in UTC: `today`, `yesterday` or `today-3`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -22,9 +23,7 @@ from components.movielens_example_gen.config import ExampleGenConfig
 from trainer.errors import UserError
 
 KEY: Final = "parameters"
-LATEST: Final = "latest"
 _RELATIVE: Final = re.compile(r"(?P<name>today|yesterday)(-(?P<back>[0-9]{1,4}))?")
-_NUMBER: Final = re.compile(r"[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,8 @@ def from_exec_properties(exec_properties: Mapping[str, Any]) -> Parameters:
     span = exec_properties.get(standard_component_specs.RANGE_CONFIG_KEY)
     if not span:
         return given
-    data = dataclasses.replace(given.data, last_span=last_span(span, _today()))
+    today = datetime.datetime.now(datetime.timezone.utc).date()
+    data = dataclasses.replace(given.data, last_span=last_span(span, today))
     return dataclasses.replace(given, data=data)
 
 
@@ -90,27 +90,19 @@ def last_span(span: str, today: datetime.date) -> str | None:
     Raises:
       UserError: It has none of these forms.
     """
-    if span == LATEST:
+    if span == "latest":
         return None
     if relative := _RELATIVE.fullmatch(span):
         days = 1 if relative["name"] == "yesterday" else 0
         days += int(relative["back"] or 0)
         return (today - datetime.timedelta(days=days)).isoformat()
-    if _NUMBER.fullmatch(span) or _is_date(span):
+    if re.fullmatch("[0-9]+", span):
         return span
+    with contextlib.suppress(ValueError):
+        if datetime.date.fromisoformat(span).isoformat() == span:
+            return span
     hint = " (this server does not expand such macros)" if "[[" in span else ""
     raise UserError(
         f"The span {span!r} is neither a number nor a date{hint}",
         "Give 12, 2026-03-01, latest, today, yesterday or today-3.",
     )
-
-
-def _is_date(text: str) -> bool:
-    try:
-        return datetime.date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
-
-
-def _today() -> datetime.date:
-    return datetime.datetime.now(datetime.timezone.utc).date()

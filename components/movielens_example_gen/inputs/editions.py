@@ -107,6 +107,8 @@ CSV: Final = Family(
     True,
 )
 FAMILIES: Final = (TAB, DOUBLE_COLON, CSV)
+# The file names that are looked for, for error messages.
+EXPECTED_FILES: Final = "; ".join(family.name for family in FAMILIES)
 
 
 @dataclass(frozen=True)
@@ -158,8 +160,3 @@ def find_files(folder: Path) -> FolderFiles | None:
             "Keep the files of one edition only in the folder.",
         )
     return found[0] if found else None
-
-
-def expected_files() -> str:
-    """Returns the file names that are looked for, for error messages."""
-    return "; ".join(family.name for family in FAMILIES)

@@ -15,8 +15,12 @@ from trainer.errors import UserError
 NUMBERED: Final = "span-{SPAN}"
 DATED: Final = "{YYYY}-{MM}-{DD}"
 # Recognised without configuration; a span may have a subfolder for each version.
-_VERSIONS: Final = ("", "/version-{VERSION}", "/v{VERSION}")
-KNOWN_PATTERNS: Final = tuple(p + v for p in (NUMBERED, DATED) for v in _VERSIONS)
+# A folder with versions also matches the pattern without, which therefore comes last.
+_VERSIONS: Final = ("/version-{VERSION}", "/v{VERSION}")
+KNOWN_PATTERNS: Final = (
+    *(span + version for span in (NUMBERED, DATED) for version in _VERSIONS),
+    *(NUMBERED, DATED),
+)
 
 _PLACEHOLDERS: Final = {
     "{SPAN}": r"(?P<span>[0-9]+)",
@@ -140,15 +144,12 @@ def choose(
     Raises:
       UserError: A requested span, or a number within the window, is missing.
     """
-    by_number = {folder.span: folder for folder in found}
     end = found[-1].span if last is None else last
     _check_exist(found, [s for s in (first, end) if s is not None], pattern)
     before = [folder.span for folder in found if folder.span <= end]
     if "{SPAN}" in pattern:
         # Numbers are consecutive: a missing one was lost.
-        start = before[0]
-        if length is not None:
-            start = max(start, end - length + 1)
+        start = before[0] if length is None else max(before[0], end - length + 1)
         wanted = list(range(start if first is None else first, end + 1))
         _check_exist(found, wanted, pattern)
     else:
@@ -161,7 +162,7 @@ def choose(
             f"{span_name(end, pattern)}",
             "Swap data.first_span and data.last_span.",
         )
-    return tuple(by_number[span] for span in wanted)
+    return tuple(folder for folder in found if folder.span in wanted)
 
 
 def _check_exist(
@@ -171,7 +172,8 @@ def _check_exist(
     missing = [span for span in wanted if span not in existing]
     if missing:
         raise UserError(
-            f"{_names(missing, pattern)} is missing in {_base(found[0], pattern)}",
+            f"{_names(missing, pattern)} is missing in "
+            f"{found[0].path.parents[pattern.count('/')]}",
             f"Found {_names(sorted(existing), pattern)}. Add it, or change "
             "data.first_span, last_span or span_window.",
         )
@@ -182,7 +184,3 @@ def _names(spans: Sequence[int], pattern: str) -> str:
     names = [span_name(span, pattern) for span in spans[-_MAX_NAMED:]]
     earlier = len(spans) - len(names)
     return ", ".join(([f"{earlier} earlier"] if earlier else []) + names)
-
-
-def _base(folder: SpanFolder, pattern: str) -> Path:
-    return folder.path.parents[pattern.count("/")]

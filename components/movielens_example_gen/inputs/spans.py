@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -93,16 +93,16 @@ def resolve(base: Path, config: ExampleGenConfig) -> tuple[SpanFiles, ...]:
     top = editions.find_files(base)
     if config.span_pattern is None and top is not None and top.ratings:
         _check_no_span_requested(base, config)
-        _check_complete(base, top.ratings, top.movies, top)
-        return (SpanFiles(0, top),)
+        found = [SpanFiles(0, top)]
+        _check_complete(base, found)
+        return tuple(found)
     pattern, folders = _find_spans(base, config)
     if not folders:
         if top is not None:
-            _check_complete(base, top.ratings, top.movies, top)
+            _check_complete(base, [SpanFiles(0, top)])
         raise UserError(
             f"{base} holds no MovieLens files and no spans",
-            f"Looked for {editions.expected_files()}; "
-            f"{' and '.join(_patterns(config))}.",
+            f"Looked for {editions.EXPECTED_FILES}; {' and '.join(_patterns(config))}.",
         )
     return _window(top, folders, pattern, config)
 
@@ -129,8 +129,7 @@ def _find_spans(base: Path, config: ExampleGenConfig) -> tuple[str, list[SpanFol
     """Returns the pattern, recognised unless it is configured, and its folders."""
     if config.span_pattern is not None:
         return config.span_pattern, span_folders.find(base, config.span_pattern)
-    # A folder with versions also matches the pattern without: try the longer first.
-    for pattern in sorted(span_folders.KNOWN_PATTERNS, key=lambda p: -p.count("/")):
+    for pattern in span_folders.KNOWN_PATTERNS:
         folders = span_folders.find(base, pattern)
         if folders:
             return pattern, folders
@@ -158,31 +157,22 @@ def _window(
         if folder in chosen and (files is None or not files.ratings):
             raise UserError(
                 f"{folder.path} holds no ratings",
-                f"Add the file ({editions.expected_files()}), or remove the folder.",
+                f"Add the file ({editions.EXPECTED_FILES}), or remove the folder.",
             )
         if files is not None:
             found.append(SpanFiles(folder.span, files, folder.version))
-    _check_complete(
-        folders[0].path.parent,
-        [path for span in found for path in span.files.ratings],
-        [path for span in found for path in span.files.movies],
-        found[-1].files,
-    )
+    _check_complete(folders[0].path.parent, found)
     return tuple(found)
 
 
-def _check_complete(
-    base: Path,
-    ratings: Collection[Path],
-    movies: Collection[Path],
-    files: FolderFiles,
-) -> None:
-    for found, patterns in (
-        (ratings, files.family.ratings),
-        (movies, files.family.movies),
+def _check_complete(base: Path, found: Sequence[SpanFiles]) -> None:
+    family = found[-1].files.family
+    for has_files, patterns in (
+        (any(span.files.ratings for span in found), family.ratings),
+        (any(span.files.movies for span in found), family.movies),
     ):
-        if not found:
+        if not has_files:
             raise UserError(
                 f"{base} has no {' or '.join(patterns)}",
-                f"Add the missing file: the format is {files.family.name}.",
+                f"Add the missing file: the format is {family.name}.",
             )

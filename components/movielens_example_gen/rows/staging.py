@@ -64,7 +64,7 @@ def stage(
     users: Mapping[bytes, User],
     folder: str,
 ) -> Staged:
-    """Writes both tables into `folder`, which must exist."""
+    """Writes both tables into `folder`, which is made if it is absent."""
     corpus_ids = sorted(movies)
     index = {movie_id: row for row, movie_id in enumerate(corpus_ids)}
     rows = np.array([index[m] for m in timelines.movie_ids], np.int32)
@@ -90,20 +90,18 @@ def _shard_starts(timelines: Timelines) -> Any:
 
 
 def _write(batch: pa.RecordBatch, starts: Any, path: str) -> int:
+    # Imported here: it takes seconds, and `two-tower data` does not stage.
+    from apache_beam.io.filesystems import FileSystems
+
     # At least one: an empty split is a file without rows, which DataGate reports.
     bounds = [0, *(int(s) for s in starts if 0 < s < batch.num_rows), batch.num_rows]
-    with _create(path) as sink, pa.ipc.new_file(sink, batch.schema) as out:
+    with (
+        FileSystems.create(path) as sink,
+        pa.ipc.new_file(sink, batch.schema) as out,
+    ):
         for start, end in zip(bounds[:-1], bounds[1:], strict=True):
             out.write_batch(batch.slice(start, end - start))
     return len(bounds) - 1
-
-
-def _create(path: str) -> Any:
-    if "://" not in path:
-        return pa.OSFile(path, "wb")
-    from apache_beam.io.filesystems import FileSystems
-
-    return FileSystems.create(path)
 
 
 def _corpus_batch(
