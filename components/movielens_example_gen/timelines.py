@@ -9,13 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.movielens_example_gen.config import ExampleGenConfig
-from components.movielens_example_gen.tables import (
-    Codes,
-    Ids,
-    Ratings,
-    hash_ids,
-    mix,
-)
+from components.movielens_example_gen.tables import Codes, Ids, Ratings, hash_ids, mix
 
 Mask = NDArray[np.bool_]
 _HASH_BITS: Final = 64
@@ -86,7 +80,7 @@ def build(ratings: Ratings, config: ExampleGenConfig) -> Timelines:
     events = liked.keep(long_enough[liked.users])
     counts["filtered_short_timelines"] = len(liked) - len(events)
     events, hashes, order = _in_order(events)
-    starts = _starts(events.users, len(events.user_ids), order)
+    starts = _starts(events, order)
     held_out = hold_out(events, starts, hashes, config)
     return _divide(events, order, held_out, counts)
 
@@ -131,8 +125,8 @@ def _in_order(events: Ratings) -> tuple[Ratings, NDArray[np.uint64], Codes]:
     return events.take(index), hashes[index], order
 
 
-def _starts(users: Codes, num_users: int, order: Codes) -> NDArray[np.int64]:
-    lengths = np.bincount(users, minlength=num_users)[order]
+def _starts(events: Ratings, order: Codes) -> NDArray[np.int64]:
+    lengths = np.bincount(events.users, minlength=len(events.user_ids))[order]
     return np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
 
 
@@ -156,14 +150,13 @@ def hold_out(
     if config.split == "leave_last_n":
         lengths = np.diff(starts)
         from_the_end = np.repeat(starts[1:], lengths) - np.arange(len(events))
-        last: Mask = from_the_end <= config.holdout
-        return last
-    if config.split == "temporal_global":
-        after: Mask = events.timestamps >= temporal_cut(events.timestamps, config)
-        return after
-    seeded = mix(hashes, np.zeros_like(hashes), config.seed)
-    drawn: Mask = seeded < np.uint64(int(config.holdout_fraction * 2**_HASH_BITS))
-    return drawn
+        held_out: Mask = from_the_end <= config.holdout
+    elif config.split == "temporal_global":
+        held_out = events.timestamps >= temporal_cut(events.timestamps, config)
+    else:
+        seeded = mix(hashes, np.zeros_like(hashes), config.seed)
+        held_out = seeded < np.uint64(int(config.holdout_fraction * 2**_HASH_BITS))
+    return held_out
 
 
 def temporal_cut(timestamps: NDArray[np.int64], config: ExampleGenConfig) -> int:
@@ -188,8 +181,10 @@ def _divide(
     in_all = np.bincount(events.users, minlength=num_users)
     counts["cold_users"] = int(((in_all > 0) & (in_train == 0)).sum())
     rows = order[in_all[order] > 0]
-    train = _events(events.take(~held_out), num_users, rows)
-    eval_events = _events(events.take(held_out), num_users, rows)
+    train, eval_events = (
+        Events(_starts(part, rows), part.movies, part.ratings, part.timestamps)
+        for part in (events.take(~held_out), events.take(held_out))
+    )
     in_corpus = np.bincount(train.movies, minlength=len(events.movie_ids)) > 0
     counts["cold_movie_holdouts"] = int((~in_corpus[eval_events.movies]).sum())
     counts["train"], counts["eval"] = len(train), len(eval_events)
@@ -199,8 +194,3 @@ def _divide(
     return Timelines(
         events.user_ids[rows], events.movie_ids, train, eval_events, counts
     )
-
-
-def _events(part: Ratings, num_users: int, rows: Codes) -> Events:
-    starts = _starts(part.users, num_users, rows)
-    return Events(starts, part.movies, part.ratings, part.timestamps)

@@ -5,10 +5,9 @@ See `trainer.features` for what each feature means.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -79,15 +78,13 @@ class Corpus:
     @classmethod
     def read(cls, staged: staging.Staged) -> Corpus:
         """Reads the staged corpus."""
-        batches = [
+        corpus = pa.Table.from_batches(
             staging.read_shard(staged.corpus_path, index)
             for index in range(staged.corpus_shards)
-        ]
-        movie_ids = [
-            movie for batch in batches for movie in batch.column(f.MOVIE_ID).to_pylist()
-        ]
+        )
+        movie_ids = corpus[f.MOVIE_ID].to_pylist()
         encoded = as_ids([encoding.bytes_value(movie_id) for movie_id in movie_ids])
-        return cls(encoded, MovieSlices.of(batches))
+        return cls(encoded, MovieSlices.of(corpus))
 
 
 @dataclass(frozen=True)
@@ -178,27 +175,20 @@ def _user_features(
     lengths = np.diff(events.starts).tolist()
     for user_id, known, length in zip(user_ids, attributes, lengths, strict=True):
         activity = bucket(length, config.activity_bounds)
-        yield {
+        features = {
             f.USER_ID: bytes_feature([user_id]),
             f.ACTIVITY: bytes_feature([activity.encode()]),
-            **_attribute_features(known),
         }
-
-
-def _attribute_features(known: Mapping[str, Any] | None) -> dict[str, bytes]:
-    if known is None:
-        return {}
-    return {
-        f.AGE: int_feature([known["age"]]),
-        f.GENDER: bytes_feature([known["gender"].encode()]),
-        f.OCCUPATION: bytes_feature([known["occupation"].encode()]),
-        f.ZIP_CODE: bytes_feature([known["zip_code"].encode()]),
-    }
+        if known is not None:
+            features[f.AGE] = int_feature([known[f.AGE]])
+            for name in (f.GENDER, f.OCCUPATION, f.ZIP_CODE):
+                features[name] = bytes_feature([known[name].encode()])
+        yield features
 
 
 def corpus_rows(shard: pa.RecordBatch) -> Iterator[bytes]:
     """Yields one row for each movie of a shard."""
-    columns = (shard.column(i).to_pylist() for i in range(shard.num_columns))
+    columns = (column.to_pylist() for column in shard.columns)
     for movie_id, title, genres, year, num_ratings in zip(*columns, strict=True):
         yield encoding.example(
             {

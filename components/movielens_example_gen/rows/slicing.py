@@ -7,11 +7,11 @@ features that a model may read, and the schema allows these in the eval split on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from components.movielens_example_gen.rows import encoding
@@ -76,19 +76,17 @@ class MovieSlices:
     decades: list[bytes]
 
     @classmethod
-    def of(cls, corpus: Sequence[Any]) -> MovieSlices:
-        """Reads them from the record batches of the staged corpus."""
-        columns = {
-            name: [
-                value for batch in corpus for value in batch.column(name).to_pylist()
-            ]
-            for name in (f.GENRES, f.YEAR, f.NUM_RATINGS)
-        }
-        classes = popularity_classes(np.array(columns[f.NUM_RATINGS], np.int64))
+    def of(cls, corpus: pa.Table) -> MovieSlices:
+        """Reads them from the staged corpus."""
+        classes = popularity_classes(corpus[f.NUM_RATINGS].to_numpy())
+        genres = corpus[f.GENRES].to_pylist()
         return cls(
             [POPULARITY[index] for index in classes],
-            [[genre.encode() for genre in genres] for genres in columns[f.GENRES]],
-            [_decade(year) for year in columns[f.YEAR]],
+            [[genre.encode() for genre in listed] for listed in genres],
+            [
+                b"unknown" if year is None else b"%ds" % (year // 10 * 10)
+                for year in corpus[f.YEAR].to_pylist()
+            ],
         )
 
     def features(self, movies: list[int]) -> dict[str, bytes]:
@@ -116,10 +114,6 @@ def user_features(num_events: int, age: int | None) -> dict[str, bytes]:
     if age is not None:
         features[f.AGE_GROUP] = _strings({bucket(age, AGE_BOUNDS).encode()})
     return features
-
-
-def _decade(year: int | None) -> bytes:
-    return b"unknown" if year is None else b"%ds" % (year // 10 * 10)
 
 
 def _strings(values: set[bytes]) -> bytes:

@@ -18,8 +18,6 @@ from components.movielens_example_gen.tables import Movie, User
 from components.movielens_example_gen.timelines import Events, Timelines
 from trainer.features import CORPUS_SPLIT
 
-TIMELINES_FILE: Final = "timelines.arrow"
-CORPUS_FILE: Final = "corpus.arrow"
 # A shard is about 10 MB of rows: small enough for a worker, large enough for a file.
 EVENTS_PER_SHARD: Final = 500_000
 MOVIES_PER_SHARD: Final = 100_000
@@ -37,21 +35,12 @@ _USER_TYPE = pa.struct(
 
 @dataclass(frozen=True)
 class Staged:
-    """The folder of the staged tables, and how many shards each has."""
+    """The Arrow files of the staged tables, and how many shards each has."""
 
-    folder: str
+    timelines_path: str
     timeline_shards: int
+    corpus_path: str
     corpus_shards: int
-
-    @property
-    def timelines_path(self) -> str:
-        """Path of the Arrow file of the users' timelines."""
-        return os.path.join(self.folder, TIMELINES_FILE)
-
-    @property
-    def corpus_path(self) -> str:
-        """Path of the Arrow file of the movies."""
-        return os.path.join(self.folder, CORPUS_FILE)
 
     def num_shards(self, split: str) -> int:
         """Returns the number of shards of a split."""
@@ -70,23 +59,16 @@ def stage(
     rows = np.array([index[m] for m in timelines.movie_ids], np.int32)
     num_ratings = np.bincount(rows[timelines.train.movies], minlength=len(corpus_ids))
     corpus = _corpus_batch(corpus_ids, movies, num_ratings.tolist())
-    corpus_shards = _write(
-        corpus,
-        range(0, max(len(corpus_ids), 1), MOVIES_PER_SHARD),
-        os.path.join(folder, CORPUS_FILE),
-    )
+    corpus_path = os.path.join(folder, "corpus.arrow")
+    first_movies = range(0, len(corpus_ids), MOVIES_PER_SHARD)
+    corpus_shards = _write(corpus, first_movies, corpus_path)
     batch = _timeline_batch(timelines, users, rows)
-    timeline_shards = _write(
-        batch, _shard_starts(timelines), os.path.join(folder, TIMELINES_FILE)
-    )
-    return Staged(folder, timeline_shards, corpus_shards)
-
-
-def _shard_starts(timelines: Timelines) -> Any:
-    """Returns the first user of each shard, for shards of about equal size."""
-    total = len(timelines.train)
-    cuts = np.arange(0, max(total, 1), EVENTS_PER_SHARD)
-    return np.unique(np.searchsorted(timelines.train.starts[:-1], cuts))
+    timelines_path = os.path.join(folder, "timelines.arrow")
+    # The first user of each shard, for shards of about equally many events.
+    cuts = range(0, len(timelines.train), EVENTS_PER_SHARD)
+    first_users = np.unique(np.searchsorted(timelines.train.starts[:-1], cuts))
+    timeline_shards = _write(batch, first_users, timelines_path)
+    return Staged(timelines_path, timeline_shards, corpus_path, corpus_shards)
 
 
 def _write(batch: pa.RecordBatch, starts: Any, path: str) -> int:
