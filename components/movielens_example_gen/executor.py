@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
@@ -32,31 +33,28 @@ from trainer.features import CORPUS_SPLIT, SPLITS
 _COMPRESSION = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=1)
 
 
+@dataclass(eq=False)
 class _WriteShard(beam.DoFn):
     """Encodes the rows of a shard and writes them as one file, atomically."""
 
-    def __init__(
-        self, split: str, staged: Staged, config: ExampleGenConfig, folder: str
-    ) -> None:
-        self._split = split
-        self._staged = staged
-        self._config = config
-        self._folder = folder
-        self._corpus: Corpus | None = None
+    split: str
+    staged: Staged
+    config: ExampleGenConfig
+    folder: str
+    corpus: Corpus | None = None
 
     def setup(self) -> None:
-        if self._split != CORPUS_SPLIT:
-            self._corpus = Corpus.read(self._staged)
+        if self.split != CORPUS_SPLIT:
+            self.corpus = Corpus.read(self.staged)
 
     def process(self, index: int) -> None:
-        num_shards = self._staged.num_shards(self._split)
+        num_shards = self.staged.num_shards(self.split)
         name = f"{DEFAULT_FILE_NAME}-{index:05d}-of-{num_shards:05d}.gz"
-        path = os.path.join(self._folder, name)
+        path = os.path.join(self.folder, name)
+        rows = encode_shard(self.split, self.staged, index, self.corpus, self.config)
         with tf.io.TFRecordWriter(path + ".part", _COMPRESSION) as out:
-            for record in encode_shard(
-                self._split, self._staged, index, self._corpus, self._config
-            ):
-                out.write(record)
+            for row in rows:
+                out.write(row)
         fileio.rename(path + ".part", path, overwrite=True)
 
 

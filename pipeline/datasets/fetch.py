@@ -47,10 +47,10 @@ def fetch(
         verify(folder, entry)
         return "fetched before"
     with complete_folder(folder, exist_ok=True) as new:
-        if archive is not None:
-            source = _unpack_given(archive, entry, new)
-        else:
+        if archive is None:
             source = _download(entry, new, report)
+        else:
+            source = _unpack_given(archive, entry, new)
         verify(new, entry)
     return source
 

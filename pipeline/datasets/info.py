@@ -52,21 +52,19 @@ def describe(
         config, on_bad_row="quarantine", max_quarantined_fraction=1.0
     )
     prepared = ingest.prepare(folder, tolerant)
+    entry = catalog.CATALOG.get(edition or "")
+    published = None
+    if entry is not None and entry.ratings:
+        counts = (entry.ratings, entry.users, entry.movies)
+        published = dict(zip(("ratings", "users", "movies"), counts, strict=True))
     return {
         "folder": str(folder),
         "dataset": edition,
         "split": config.split,
         **prepared.summary(),
-        "published": _published(edition),
+        "published": published,
         "first_bad_rows": [str(row) for row in prepared.bad.rows[:_SHOWN_BAD_ROWS]],
     }
-
-
-def _published(edition: str | None) -> dict[str, int] | None:
-    entry = catalog.CATALOG.get(edition or "")
-    if entry is None or not entry.ratings:
-        return None
-    return {"ratings": entry.ratings, "users": entry.users, "movies": entry.movies}
 
 
 def show(summary: Description) -> None:

@@ -198,17 +198,11 @@ def _draw_movies(
     config: SynthesisConfig,
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Draws a movie for each user, of a favourite group where `likes`."""
+    """Draws a movie for each user by popularity, of a favourite group where `likes`."""
     which = rng.integers(0, config.favourites, len(users))
     favourite = favourite_of(users, which, config)
     other = rng.integers(0, config.groups, len(users))
-    return _draw_in_group(np.where(likes, favourite, other), config, rng)
-
-
-def _draw_in_group(
-    groups: NDArray[np.int64], config: SynthesisConfig, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Draws a movie of each group by popularity."""
+    groups = np.where(likes, favourite, other)
     sizes = (config.movies - np.arange(config.groups) - 1) // config.groups + 1
     weights = np.arange(1, sizes.max() + 1) ** -config.popularity_exponent
     cumulative = np.cumsum(weights) / weights.sum()

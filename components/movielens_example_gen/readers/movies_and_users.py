@@ -20,17 +20,10 @@ from trainer.movielens import GENDERS, ML_1M_OCCUPATIONS, ML_100K_GENRES
 _NO_GENRES: Final = ("", "unknown", "(no genres listed)")
 # Stands for the fields of a row whose quotes make it unreadable.
 _BAD_QUOTES: Final = "\0"
-_ITEM_FIELDS: Final = 5 + len(ML_100K_GENRES)
 _MOVIE_FIELDS: Final = 3
 _USER_FIELDS: Final = 5
 # "(1995)" or a series' first year, "(2006-2007)" or "(2006–)", at the title's end.
 _YEAR: Final = re.compile(r"\((\d{4})(?:[-\u2013]\d{0,4})?\)\s*$")
-
-
-def year_of(title: str) -> int | None:
-    """Returns the year at the title's end (a series' first), or None."""
-    match = _YEAR.search(title)
-    return int(match.group(1)) if match else None
 
 
 def read_movies(
@@ -56,25 +49,28 @@ def read_movies(
     return movies
 
 
+def _num_fields(family: Family) -> int:
+    return 5 + len(ML_100K_GENRES) if family is editions.TAB else _MOVIE_FIELDS
+
+
 def _movie(fields: list[str], family: Family) -> Movie | None:
+    if len(fields) != _num_fields(family):
+        return None
     if family is editions.TAB:
-        if len(fields) != _ITEM_FIELDS:
-            return None
         flags = zip(ML_100K_GENRES, fields[5:], strict=True)
         genres = [name for name, flag in flags if flag.strip() == "1"]
     else:
-        if len(fields) != _MOVIE_FIELDS:
-            return None
         genres = fields[2].strip().split("|")
     title = fields[1].strip()
     kept = tuple(g.strip() for g in genres if g.strip() not in _NO_GENRES)
-    return Movie(title, kept, year_of(title))
+    year = _YEAR.search(title)
+    return Movie(title, kept, int(year.group(1)) if year else None)
 
 
 def _field_detail(fields: list[str], family: Family) -> str:
     if fields == [_BAD_QUOTES]:
         return "a double quote in the wrong place: double it within a title"
-    expected = _ITEM_FIELDS if family is editions.TAB else _MOVIE_FIELDS
+    expected = _num_fields(family)
     detail = f"{len(fields)} fields instead of {expected}"
     if family.has_header and len(fields) > expected:
         detail += ": a title with a comma must be in double quotes"

@@ -133,10 +133,8 @@ def _on_scale(ratings: NDArray[np.float32], scale: RatingScale) -> NDArray[np.bo
     with np.errstate(invalid="ignore"):
         steps = (ratings - scale.lowest) / scale.step
         is_step = np.abs(steps - np.round(steps)) < _STEP_TOLERANCE
-    on_scale: NDArray[np.bool_] = (
-        (ratings >= scale.lowest) & (ratings <= scale.highest) & is_step
-    )
-    return on_scale
+        is_step &= (ratings >= scale.lowest) & (ratings <= scale.highest)
+    return is_step
 
 
 def parse_line(

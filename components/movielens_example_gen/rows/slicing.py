@@ -95,12 +95,12 @@ class MovieSlices:
         Args:
           movies: The movies held out, as indices into the corpus.
         """
-        genres = {genre for movie in movies for genre in self.genres[movie]}
-        return {
-            f.HELD_OUT_POPULARITY: _strings({self.popularity[m] for m in movies}),
-            f.HELD_OUT_GENRES: _strings(genres),
-            f.HELD_OUT_DECADES: _strings({self.decades[m] for m in movies}),
+        values = {
+            f.HELD_OUT_POPULARITY: {self.popularity[movie] for movie in movies},
+            f.HELD_OUT_GENRES: {g for movie in movies for g in self.genres[movie]},
+            f.HELD_OUT_DECADES: {self.decades[movie] for movie in movies},
         }
+        return {name: encoding.bytes_feature(sorted(v)) for name, v in values.items()}
 
 
 def user_features(num_events: int, age: int | None) -> dict[str, bytes]:
@@ -110,11 +110,8 @@ def user_features(num_events: int, age: int | None) -> dict[str, bytes]:
       num_events: Length of the user's whole training timeline.
       age: Years; None if the edition has no ages.
     """
-    features = {f.USER_KIND: _strings({WARM if num_events else COLD})}
+    features = {f.USER_KIND: encoding.bytes_feature([WARM if num_events else COLD])}
     if age is not None:
-        features[f.AGE_GROUP] = _strings({bucket(age, AGE_BOUNDS).encode()})
+        group = bucket(age, AGE_BOUNDS)
+        features[f.AGE_GROUP] = encoding.bytes_feature([group.encode()])
     return features
-
-
-def _strings(values: set[bytes]) -> bytes:
-    return encoding.bytes_feature(sorted(values))
