@@ -80,26 +80,18 @@ class ExampleGenConfig:
     seed: int = 42
 
     @model_validator(mode="after")
-    def _check_holdout(self) -> ExampleGenConfig:
+    def _check_combinations(self) -> ExampleGenConfig:
         if self.split == "leave_last_n" and self.min_user_ratings <= self.holdout:
             raise ValueError(
                 f"min_user_ratings is {self.min_user_ratings}, but it must be more "
                 f"than holdout ({self.holdout}), else a user would have nothing to "
                 "train on"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _check_spans(self) -> ExampleGenConfig:
         if self.first_span is not None and self.span_window is not None:
             raise ValueError(
                 f"first_span is {self.first_span} and span_window "
                 f"{self.span_window}: give a range or a window, not both"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _check_windows(self) -> ExampleGenConfig:
         if self.window_stride > self.window_length:
             raise ValueError(
                 f"window_stride is {self.window_stride}, but it may be at most "

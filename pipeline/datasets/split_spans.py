@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.movielens_example_gen import ingest
-from components.movielens_example_gen.inputs.editions import FolderFiles
 from components.movielens_example_gen.readers.movies_and_users import movie_rows
 from components.movielens_example_gen.readers.raw_data import csv_header
 from pipeline.config import DataConfig
@@ -59,15 +58,18 @@ def split_spans(
     # A row set aside would shift all rows after it against the lines of the file.
     config = dataclasses.replace(config or DataConfig(), on_bad_row="fail")
     prepared = ingest.prepare(source, config)
-    (found,) = prepared.spans
+    if len(prepared.spans) > 1:
+        raise UserError(
+            f"{source} holds spans already", "Give the folder of an edition."
+        )
     names, firsts = _cuts(prepared.data.ratings.timestamps, num_spans, days)
     with complete_folder(target) as new:
         folders = [new / name for name in names]
         for folder in folders:
             folder.mkdir()
-        counts = _write_ratings(prepared, found.files, firsts, folders)
-        _write_movies(prepared, found.files, firsts, folders)
-        for path in found.files.users:
+        counts = _write_ratings(prepared, firsts, folders)
+        _write_movies(prepared, firsts, folders)
+        for path in prepared.spans[0].files.users:
             shutil.copy(path, folders[0] / path.name)
     return list(zip(names, counts, strict=True))
 
@@ -96,11 +98,11 @@ def _cuts(
 
 def _write_ratings(
     prepared: ingest.Prepared,
-    files: FolderFiles,
     firsts: NDArray[np.int64],
     folders: Sequence[Path],
 ) -> list[int]:
     """Copies each line of the ratings files into the file of its span."""
+    files = prepared.spans[0].files
     # Without bad rows the ratings as read are the lines of the files, in order.
     spans = np.searchsorted(firsts, prepared.data.ratings.timestamps, "right") - 1
     span_of_row = iter(spans.tolist())
@@ -130,12 +132,11 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 def _write_movies(
     prepared: ingest.Prepared,
-    files: FolderFiles,
     firsts: NDArray[np.int64],
     folders: Sequence[Path],
 ) -> None:
     """Lists each movie in the span in which it is first rated."""
-    ratings = prepared.data.ratings
+    files, ratings = prepared.spans[0].files, prepared.data.ratings
     first_rated = np.full(len(ratings.movie_ids), np.iinfo(np.int64).max)
     np.minimum.at(first_rated, ratings.movies, ratings.timestamps)
     spans = (np.searchsorted(firsts, first_rated, "right") - 1).tolist()

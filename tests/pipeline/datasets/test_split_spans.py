@@ -71,6 +71,13 @@ def test_impossible_cuts_are_refused(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 
 
+def test_spans_are_not_split_again(tmp_path: Path) -> None:
+    rows = [(u, 1, 4, 10 * u) for u in range(1, 5)]
+    split_spans(write_csv(tmp_path / "in", rows), tmp_path / "out", num_spans=2)
+    with pytest.raises(UserError, match="holds spans already"):
+        split_spans(tmp_path / "out", tmp_path / "again", num_spans=2)
+
+
 def test_bad_rows_are_refused_under_every_policy(tmp_path: Path) -> None:
     folder = write_csv(tmp_path / "in", [(1, 1, 4, 7), (1, 2, 99, 8), (1, 3, 4, 9)])
     config = DataConfig(on_bad_row="quarantine", max_quarantined_fraction=0.9)
