@@ -210,8 +210,7 @@ def _draw_movies(
     # Shuffled, so that a small id does not mean a popular movie.
     shuffled = np.random.default_rng((config.seed, 2)).permutation(sizes.max())
     ranks = shuffled[np.minimum(ranks, sizes.max() - 1)] % sizes[groups]
-    movies: NDArray[np.int64] = ranks * config.groups + groups
-    return movies
+    return ranks * config.groups + groups
 
 
 def _timestamps(
@@ -226,5 +225,4 @@ def _timestamps(
     total = np.cumsum(gaps)
     starts = np.cumsum(lengths) - lengths
     begin = rng.uniform(0, 2 * _YEAR_SECONDS, len(lengths)) - total[starts]
-    moments: NDArray[np.float64] = total + np.repeat(begin, lengths)
-    return _FIRST_SECOND + moments.astype(np.int64)
+    return _FIRST_SECOND + (total + np.repeat(begin, lengths)).astype(np.int64)
