@@ -49,7 +49,7 @@ def _write_movies(folder: Path, config: SynthesisConfig) -> None:
         if is_csv:
             out.write("movieId,title,genres\r\n")
         for movie in range(config.movies):
-            genre = GENRES[group_of(movie, config)]
+            genre = GENRES[group_of(movie)]
             # Some titles have a comma, so that readers are tested with quoted titles.
             suffix = ", The" if movie % 7 == 0 else ""
             title = f"Movie {movie + 1}{suffix} ({1930 + movie % 90})"

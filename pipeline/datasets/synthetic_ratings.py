@@ -12,11 +12,17 @@ from numpy.typing import NDArray
 
 from trainer.errors import UsageError
 
-# One for each group; all are in `trainer.movielens.ML_100K_GENRES`.
+# One for each group of movies with the same fans: see `ML_100K_GENRES`.
 GENRES: Final = (
     *("Action", "Animation", "Comedy", "Crime", "Documentary"),
     *("Drama", "Horror", "Musical", "Romance", "Sci-Fi"),
 )
+# Number of groups that a user likes.
+FAVOURITES: Final = 2
+# Share of a user's ratings that go to the favourite groups.
+_TASTE: Final = 0.9
+# Of the power law.
+_POPULARITY_EXPONENT: Final = 0.8
 _UNITS: Final = {"": 1, "k": 1_000, "m": 1_000_000}
 _RATINGS_PER_USER: Final = 150
 _FIRST_SECOND: Final = 874_724_710  # September 1997, as in ML-100K
@@ -40,10 +46,6 @@ class SynthesisConfig:
       ratings: Number of ratings, about: a user rates no movie twice.
       users: Number of users.
       movies: Number of movies; some are never rated.
-      groups: Number of groups of movies with the same fans and the same genre.
-      favourites: Number of groups that a user likes.
-      taste: Share of a user's ratings that go to the favourite groups.
-      popularity_exponent: Of the power law; 0 makes all movies equally popular.
       format: The edition whose file format is used.
       seed: Equal seeds give equal files.
     """
@@ -51,10 +53,6 @@ class SynthesisConfig:
     ratings: int = 100_000
     users: int = 943
     movies: int = 1_682
-    groups: int = len(GENRES)
-    favourites: int = 2
-    taste: float = 0.9
-    popularity_exponent: float = 0.8
     format: Literal["ml-100k", "csv"] = "csv"
     seed: int = 42
 
@@ -62,18 +60,15 @@ class SynthesisConfig:
         """Checks that the sizes are possible.
 
         Raises:
-          UsageError: A size is not positive, or asks for more than there can be.
+          UsageError: A size is too small, or asks for more than there can be.
         """
-        for name in ("ratings", "users", "movies", "groups", "favourites"):
-            if getattr(self, name) < 1:
+        least = {"ratings": 1, "users": 1, "movies": len(GENRES)}
+        for name, minimum in least.items():
+            if getattr(self, name) < minimum:
                 raise UsageError(
-                    f"{name} is {getattr(self, name)}", "It must be at least 1."
+                    f"{name} is {getattr(self, name)}",
+                    f"It must be at least {minimum}.",
                 )
-        if self.groups > min(self.movies, len(GENRES)):
-            raise UsageError(
-                f"groups is {self.groups}",
-                f"It may be at most {min(self.movies, len(GENRES))}.",
-            )
         if self.ratings > self.users * self.movies // 2:
             raise UsageError(
                 f"{self.ratings} ratings are more than half of {self.users} users "
@@ -118,15 +113,15 @@ def config_of_size(
     )
 
 
-def group_of(movie: Any, config: SynthesisConfig) -> Any:
+def group_of(movie: Any) -> Any:
     """Returns the group of a movie, by its number from 0; also for arrays."""
-    return movie % config.groups
+    return movie % len(GENRES)
 
 
-def favourite_of(user: Any, which: Any, config: SynthesisConfig) -> Any:
+def favourite_of(user: Any, which: Any) -> Any:
     """Returns the `which`-th favourite group of a user, by number from 0."""
-    step = 1 + user // config.groups % max(config.groups - 1, 1)
-    return (user + which * step) % config.groups
+    step = 1 + user // len(GENRES) % (len(GENRES) - 1)
+    return (user + which * step) % len(GENRES)
 
 
 def rating_blocks(
@@ -179,7 +174,7 @@ def _draw(
         missing = np.maximum(wanted - have, 0)
         drawn = np.ceil(missing * _EXCESS).astype(np.int64)
         users = np.repeat(np.arange(len(wanted)), drawn)
-        likes = rng.random(len(users)) < config.taste / 2**round_number
+        likes = rng.random(len(users)) < _TASTE / 2**round_number
         movies = _draw_movies(users + first, likes, config, rng)
         pairs = np.concatenate([pairs, users * config.movies + movies])
         liked = np.concatenate([liked, likes])
@@ -199,18 +194,18 @@ def _draw_movies(
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
     """Draws a movie for each user by popularity, of a favourite group where `likes`."""
-    which = rng.integers(0, config.favourites, len(users))
-    favourite = favourite_of(users, which, config)
-    other = rng.integers(0, config.groups, len(users))
+    which = rng.integers(0, FAVOURITES, len(users))
+    favourite = favourite_of(users, which)
+    other = rng.integers(0, len(GENRES), len(users))
     groups = np.where(likes, favourite, other)
-    sizes = (config.movies - np.arange(config.groups) - 1) // config.groups + 1
-    weights = np.arange(1, sizes.max() + 1) ** -config.popularity_exponent
+    sizes = (config.movies - np.arange(len(GENRES)) - 1) // len(GENRES) + 1
+    weights = np.arange(1, sizes.max() + 1) ** -_POPULARITY_EXPONENT
     cumulative = np.cumsum(weights) / weights.sum()
     ranks = np.searchsorted(cumulative, rng.random(len(groups)))
     # Shuffled, so that a small id does not mean a popular movie.
     shuffled = np.random.default_rng((config.seed, 2)).permutation(sizes.max())
     ranks = shuffled[np.minimum(ranks, sizes.max() - 1)] % sizes[groups]
-    return ranks * config.groups + groups
+    return ranks * len(GENRES) + groups
 
 
 def _timestamps(

@@ -9,6 +9,7 @@ from components.movielens_example_gen import ingest
 from pipeline.config import DataConfig
 from pipeline.datasets.synthesize import synthesize
 from pipeline.datasets.synthetic_ratings import (
+    FAVOURITES,
     SynthesisConfig,
     config_of_size,
     favourite_of,
@@ -35,10 +36,10 @@ def test_files_are_read_back_and_hold_the_planted_taste(
 
     users = np.array([int(u) - 1 for u in ratings.user_ids])[ratings.users]
     movies = np.array([int(m) - 1 for m in ratings.movie_ids])[ratings.movies]
-    groups = group_of(movies, config)
+    groups = group_of(movies)
     liked = np.zeros(len(users), bool)
-    for which in range(config.favourites):
-        liked |= groups == favourite_of(users, which, config)
+    for which in range(FAVOURITES):
+        liked |= groups == favourite_of(users, which)
     assert liked.mean() > 0.7  # by chance it would be .2
     assert ratings.ratings[liked].mean() > ratings.ratings[~liked].mean() + 0.5
 
