@@ -11,14 +11,16 @@ _Config = TypeVar("_Config")
 
 
 def to_parameter(kind: type[_Config], config: _Config) -> str:
-    """Returns the fields that `kind` has, as JSON: equal texts for equal values.
+    """Returns the fields that `kind` has, as JSON.
+
+    Mappings keep the order of the configuration: the Evaluator reports thresholds in it.
 
     Args:
       kind: Class of the configuration, a pydantic dataclass.
       config: An object of this class or of one derived from it.
     """
     content = TypeAdapter(kind).dump_python(config, mode="json")
-    return json.dumps(content, sort_keys=True)
+    return json.dumps(content)
 
 
 def from_parameter(kind: type[_Config], text: str) -> _Config:

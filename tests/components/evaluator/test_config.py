@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from components.evaluator.config import EvalConfig
+from components.parameters import from_parameter, to_parameter
 
 
 @pytest.mark.parametrize("group", ["floors", "min_lift"])
@@ -44,3 +45,9 @@ def test_the_metrics_that_are_measured_may_have_thresholds():
         max_drop={"recall@10": 0.0},
     )
     assert config.ignore_broken_live_model is False
+
+
+def test_thresholds_keep_the_order_of_the_configuration():
+    config = EvalConfig(floors={"ndcg@10": 0.1, "hit_rate@5": 0.2, "map@10": 0.1})
+    read = from_parameter(EvalConfig, to_parameter(EvalConfig, config))
+    assert list(read.floors) == ["ndcg@10", "hit_rate@5", "map@10"]
