@@ -13,7 +13,7 @@ _Config = TypeVar("_Config")
 def to_parameter(kind: type[_Config], config: _Config) -> str:
     """Returns the fields that `kind` has, as JSON.
 
-    Mappings keep the order of the configuration: the Evaluator reports thresholds in it.
+    Mappings keep their order, in which the Evaluator reports thresholds.
 
     Args:
       kind: Class of the configuration, a pydantic dataclass.

@@ -6,11 +6,13 @@ import logging
 import os
 from typing import Any, Final, NamedTuple
 
+import tensorflow_model_analysis as tfma
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
 from tfx.components.evaluator import constants
 from tfx.dsl.components.base import base_beam_executor
-from tfx.types import artifact_utils, standard_component_specs
+from tfx.types import standard_component_specs as specs
+from tfx.types.artifact_utils import get_single_instance
 from tfx.utils import io_utils, path_utils
 
 from components.evaluator import retrieval_summary, tfma_evaluation
@@ -20,10 +22,8 @@ from components.evaluator.model_faults import (
     run_fault,
     signature_fault,
 )
-from components.evaluator.thresholds import thresholds_of
 from components.example_rows import serialized_rows
 from components.live_model import EXISTS, SOURCE
-from components.metrics import metric_named
 from components.parameters import from_parameter
 from trainer.errors import UserError
 from trainer.features import EVAL_SPLIT, USER_ID
@@ -65,23 +65,27 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         config = from_parameter(EvalConfig, exec_properties[CONFIG])
+        schema = get_single_instance(input_dict[specs.SCHEMA_KEY])
         inputs = _Inputs(
             config=config,
-            examples=_only(input_dict, standard_component_specs.EXAMPLES_KEY),
-            schema=_slicing_schema(
-                _only(input_dict, standard_component_specs.SCHEMA_KEY), config
-            ),
-            candidate=_only(input_dict, standard_component_specs.MODEL_KEY),
-            evaluation_uri=_only(
-                output_dict, standard_component_specs.EVALUATION_KEY
-            ).uri,
+            examples=get_single_instance(input_dict[specs.EXAMPLES_KEY]),
+            schema=_slicing_schema(schema, config),
+            candidate=get_single_instance(input_dict[specs.MODEL_KEY]),
+            evaluation_uri=get_single_instance(output_dict[specs.EVALUATION_KEY]).uri,
         )
-        _check_candidate(inputs.candidate)
-        baseline = _baseline(input_dict)
+        path = path_utils.serving_model_path(inputs.candidate.uri)
+        # Beam would fail on it only later, and at length.
+        if fault := signature_fault(path):
+            raise UserError(
+                f"The trained model {path} cannot be evaluated: {fault}",
+                "Export it with the signatures of trainer/serving_contract.py.",
+            )
+        baseline = _live_model(input_dict.get(specs.BASELINE_MODEL_KEY))
         fault = self._evaluate_with(baseline, inputs) if baseline else None
         if baseline and fault and not config.ignore_broken_live_model:
+            source = baseline.get_string_custom_property(SOURCE) or baseline.uri
             raise UserError(
-                f"The live model {_source(baseline)} cannot be evaluated: {fault}",
+                f"The live model {source} cannot be evaluated: {fault}",
                 "Remove it from the serving directory, or set "
                 "eval.ignore_broken_live_model=true to replace it by a model that "
                 "only meets the floors and beats popularity.",
@@ -89,9 +93,16 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         baseline = None if fault else baseline
         if baseline is None:
             self._evaluate(inputs, None)
-        is_blessed = _write_summary(inputs, baseline is not None, fault)
-        blessing = _only(output_dict, standard_component_specs.BLESSING_KEY)
-        _write_blessing(blessing, is_blessed, inputs.candidate, baseline)
+        summary = retrieval_summary.summarize(
+            config,
+            tfma_evaluation.read_slices(inputs.evaluation_uri),
+            is_valid=tfma.load_validation_result(inputs.evaluation_uri).validation_ok,
+            has_baseline=baseline is not None,
+            ignored_fault=fault,
+        )
+        retrieval_summary.write_summary(summary, inputs.evaluation_uri)
+        blessing = get_single_instance(output_dict[specs.BLESSING_KEY])
+        _write_blessing(blessing, summary["blessed"], inputs.candidate, baseline)
 
     def _evaluate_with(self, baseline: types.Artifact, inputs: _Inputs) -> str | None:
         """Evaluates against `baseline`; returns its fault where that is impossible."""
@@ -131,10 +142,6 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             )
 
 
-def _only(artifacts: dict[str, list[types.Artifact]], key: str) -> types.Artifact:
-    return artifact_utils.get_single_instance(artifacts[key])
-
-
 def _slicing_schema(schema: types.Artifact, config: EvalConfig) -> schema_pb2.Schema:
     """Returns a schema of only those features that TFMA itself needs to see.
 
@@ -157,48 +164,15 @@ def _slicing_schema(schema: types.Artifact, config: EvalConfig) -> schema_pb2.Sc
     return schema_pb2.Schema(feature=[features[name] for name in wanted])
 
 
-def _check_candidate(candidate: types.Artifact) -> None:
-    """Refuses a candidate without the signature, before Beam fails on it at length."""
-    path = path_utils.serving_model_path(candidate.uri)
-    if fault := signature_fault(path):
-        raise UserError(
-            f"The trained model {path} cannot be evaluated: {fault}",
-            "Export it with the signatures of trainer/serving_contract.py.",
-        )
-
-
-def _baseline(input_dict: dict[str, list[types.Artifact]]) -> types.Artifact | None:
+def _live_model(found: list[types.Artifact] | None) -> types.Artifact | None:
     """Returns the live model; None where nothing is live yet."""
-    if not input_dict.get(standard_component_specs.BASELINE_MODEL_KEY):
+    if not found:
         return None
-    artifact = _only(input_dict, standard_component_specs.BASELINE_MODEL_KEY)
-    is_absent = (
-        artifact.has_custom_property(EXISTS)
-        # Kubeflow passes numbers as doubles, which only this getter reads.
-        and artifact.get_int_custom_property(EXISTS) == 0
-    )
-    return None if is_absent else artifact
-
-
-def _source(baseline: types.Artifact) -> str:
-    """Returns where the live model was found, or at least its copy."""
-    return baseline.get_string_custom_property(SOURCE) or baseline.uri
-
-
-def _write_summary(inputs: _Inputs, has_baseline: bool, fault: str | None) -> bool:
-    """Writes `retrieval_summary.json`; returns whether all thresholds are met."""
-    names = tfma_evaluation.metric_names(inputs.config)
-    is_valid = tfma_evaluation.is_valid(inputs.evaluation_uri)
-    summary = retrieval_summary.summarize(
-        tfma_evaluation.read_slices(inputs.evaluation_uri),
-        [metric_named(name) for name in names],
-        thresholds_of(inputs.config, has_baseline),
-        confidence=inputs.config.confidence,
-        is_valid=is_valid,
-        ignored_fault=fault,
-    )
-    retrieval_summary.write_summary(summary, inputs.evaluation_uri)
-    return is_valid
+    model = get_single_instance(found)
+    # Kubeflow passes numbers as doubles, which only this getter reads.
+    if model.has_custom_property(EXISTS) and not model.get_int_custom_property(EXISTS):
+        return None
+    return model
 
 
 def _write_blessing(

@@ -1,15 +1,14 @@
-"""What an evaluation measures in one slice: names, values and confidence intervals."""
+"""What an evaluation measures in one slice: names and values."""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from typing import Final
 
-from components.metrics import AccuracyMetric, MeanMetric, uncertainty
-from components.metrics.base import Metric
+from components.evaluator.config import EvalConfig
+from components.metrics import default_metric_names
 
 # Counts of a slice: measured queries, queries left out because they have no held-out
 # movie, and held-out events that the model was trained on.
@@ -18,10 +17,6 @@ QUERIES_WITHOUT_HELD_OUT: Final = "queries_without_held_out"
 TRAINED_ON: Final = "held_out_events_trained_on"
 COUNTS: Final = (QUERIES, QUERIES_WITHOUT_HELD_OUT, TRAINED_ON)
 
-Values = Mapping[str, float]
-# Feature -> value; empty for all users together.
-Features = Mapping[str, str | int | float]
-
 
 class Ranker(enum.IntEnum):
     """Who ranks the queries: their index in `PairedSums`."""
@@ -29,6 +24,12 @@ class Ranker(enum.IntEnum):
     CANDIDATE = 0
     POPULARITY = 1
     BASELINE = 2
+
+
+def metric_names(config: EvalConfig) -> list[str]:
+    """Returns the names of all metrics of an evaluation, each once."""
+    names = [*default_metric_names(config.top_k), *config.metrics]
+    return list(dict.fromkeys(names))
 
 
 def popularity_of(metric: str) -> str:
@@ -61,103 +62,11 @@ class SliceResult:
       baseline: The same of the live model; None where there is none.
     """
 
-    features: Features
-    candidate: Values
-    baseline: Values | None
+    features: Mapping[str, str | int | float]
+    candidate: Mapping[str, float]
+    baseline: Mapping[str, float] | None
 
     @property
     def name(self) -> str:
         """`feature=value`, as in the configuration; empty for all users."""
         return ", ".join(f"{n}={value}" for n, value in sorted(self.features.items()))
-
-
-class Estimate(NamedTuple):
-    """A value and its confidence interval; NaN where something is not defined."""
-
-    value: float
-    low: float
-    high: float
-
-
-Estimates = dict[str, Estimate]
-
-
-def estimates(
-    result: SliceResult, metrics: Sequence[Metric], confidence: float
-) -> dict[str, Estimates | None]:
-    """Returns every metric of a slice with its interval.
-
-    Args:
-      result: The slice.
-      metrics: What was measured.
-      confidence: Of the two-sided intervals.
-
-    Returns:
-      `candidate`, `baseline`, `popularity`, `popularity_lift`, `popularity_gain`
-      (candidate - popularity) and `live_gain` (candidate - live model), each metric ->
-      estimate; `baseline` and `live_gain` are None where there is no live model.
-    """
-    own, live = result.candidate, result.baseline
-    quantile = uncertainty.two_sided(confidence)
-    # Nothing is measured in an evaluation without rows.
-    measured = [metric for metric in metrics if metric.name in own]
-    measured.sort(key=lambda metric: not isinstance(metric, MeanMetric))
-    means = [metric for metric in measured if isinstance(metric, MeanMetric)]
-    accuracy = [metric for metric in means if isinstance(metric, AccuracyMetric)]
-
-    def of_model(values: Values) -> Estimates:
-        return {m.name: _of_metric(m, m.name, values, quantile) for m in measured}
-
-    def gains(names: Iterable[str], over: Ranker, other: Values) -> Estimates:
-        differences = {
-            name: (own[name] - other[name], gain_of(name, over)) for name in names
-        }
-        return {
-            name: _normal(value, own[error_of(gain)], quantile)
-            for name, (value, gain) in differences.items()
-        }
-
-    popularity = {
-        m.name: _of_metric(m, popularity_of(m.name), own, quantile) for m in accuracy
-    }
-    return {
-        "candidate": of_model(own),
-        "baseline": None if live is None else of_model(live),
-        "popularity": popularity,
-        "popularity_lift": {
-            m.name: _clipped(
-                _normal(own[lift_of(m.name)], own[error_of(lift_of(m.name))], quantile)
-            )
-            for m in accuracy
-        },
-        "popularity_gain": gains(
-            popularity,
-            Ranker.POPULARITY,
-            {name: e.value for name, e in popularity.items()},
-        ),
-        "live_gain": None
-        if live is None
-        else gains([m.name for m in means], Ranker.BASELINE, live),
-    }
-
-
-def _normal(value: float, error: float, quantile: float) -> Estimate:
-    return Estimate(value, *uncertainty.normal_interval(value, error, quantile))
-
-
-def _clipped(estimate: Estimate, most: float = math.inf) -> Estimate:
-    """Limits an interval to values from 0."""
-    return estimate._replace(low=max(estimate.low, 0.0), high=min(estimate.high, most))
-
-
-def _of_metric(
-    metric: Metric, statistic: str, values: Values, quantile: float
-) -> Estimate:
-    value, error = values[statistic], values[error_of(statistic)]
-    if isinstance(metric, MeanMetric) and metric.is_fraction:
-        count = int(values[QUERIES])
-        interval = uncertainty.fraction_interval(value, error, count, quantile)
-        return Estimate(value, *interval)
-    # Aggregate metrics are shares, at most 1; novelty has no upper limit.
-    most = math.inf if isinstance(metric, MeanMetric) else 1.0
-    return _clipped(_normal(value, error, quantile), most)

@@ -23,15 +23,23 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypedDict, cast
 
+from components.evaluator.config import EvalConfig
 from components.evaluator.reasons import reasons
 from components.evaluator.results import (
     COUNTS,
     QUERIES,
+    Ranker,
     SliceResult,
-    estimates,
+    error_of,
+    gain_of,
+    lift_of,
+    metric_names,
+    popularity_of,
 )
-from components.evaluator.thresholds import Threshold, outcomes
+from components.evaluator.thresholds import Outcome, thresholds_of
+from components.metrics import AccuracyMetric, MeanMetric, metric_named, uncertainty
 from components.metrics.base import Metric
+from components.metrics.uncertainty import Interval
 
 # In the evaluation artifact, beside TFMA's files.
 SUMMARY_FILE: Final = "retrieval_summary.json"
@@ -73,42 +81,44 @@ class RetrievalSummary(Numbers):
 
 
 def summarize(
+    config: EvalConfig,
     slices: Sequence[SliceResult],
-    metrics: Sequence[Metric],
-    thresholds: Sequence[Threshold],
     *,
-    confidence: float,
+    has_baseline: bool,
     is_valid: bool,
     ignored_fault: str | None,
 ) -> RetrievalSummary:
     """Returns the summary of an evaluation.
 
     Args:
+      config: Metrics and thresholds.
       slices: What TFMA measured, all users together first.
-      metrics: Those that were measured.
-      thresholds: Those that were checked.
-      confidence: Of the intervals.
+      has_baseline: Whether there is a live model.
       is_valid: TFMA's decision.
       ignored_fault: Why the live model was left out, where it is broken and ignored.
     """
     if not slices or slices[0].features:  # there was no row
         slices = [SliceResult({}, dict.fromkeys(COUNTS, 0.0), None), *slices]
     overall, *parts = slices
-    checked = outcomes(thresholds, slices)
-    missing = {
-        item.slice: None
-        for item in thresholds
-        if not any(item.applies_to(result) for result in slices)
-    }
+    checked: list[Outcome] = []
+    missing: dict[str, None] = {}
+    for threshold in thresholds_of(config, has_baseline):
+        found = [result for result in slices if threshold.applies_to(result)]
+        checked += map(threshold.outcome, found)
+        if not found:
+            missing[threshold.slice] = None
     summary = {
-        **_numbers(overall, metrics, confidence),
+        **_numbers(overall, config),
         **{name: int(overall.candidate[name]) for name in COUNTS},
-        "slices": [
-            {"features": part.features, **_numbers(part, metrics, confidence)}
-            for part in parts
+        "slices": [{"features": p.features, **_numbers(p, config)} for p in parts],
+        "thresholds": [
+            {
+                name: _or_none(value)
+                for name, value in dataclasses.asdict(outcome).items()
+            }
+            for outcome in checked
         ],
-        "thresholds": [_finite(dataclasses.asdict(item)) for item in checked],
-        "confidence": confidence,
+        "confidence": config.confidence,
         "blessed": is_valid,
         "reasons": reasons(overall, checked, list(missing), ignored_fault),
     }
@@ -135,18 +145,16 @@ def read_summary(evaluation_uri: str) -> RetrievalSummary:
         return cast(RetrievalSummary, json.loads(file.read()))
 
 
-def _numbers(
-    result: SliceResult, metrics: Sequence[Metric], confidence: float
-) -> dict[str, Any]:
-    """Returns values and, beside them, their intervals."""
-    values: dict[str, Any] = {}
-    intervals: dict[str, Any] = {}
-    for group, found in estimates(result, metrics, confidence).items():
+def _numbers(result: SliceResult, config: EvalConfig) -> dict[str, Any]:
+    """Returns the fields of `Numbers`."""
+    values: dict[str, Values | None] = {}
+    intervals: dict[str, Intervals | None] = {}
+    for group, found in _estimates(result, config).items():
         values[group] = intervals[group] = None
         if found is not None:
-            values[group] = _finite({m: e.value for m, e in found.items()})
+            values[group] = {m: _or_none(value) for m, (value, _) in found.items()}
             intervals[group] = {
-                m: [_or_none(e.low), _or_none(e.high)] for m, e in found.items()
+                m: [_or_none(end) for end in ends] for m, (_, ends) in found.items()
             }
     return {
         **values,
@@ -155,8 +163,59 @@ def _numbers(
     }
 
 
-def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _or_none(value) for name, value in values.items()}
+# Metric -> value and interval; NaN where something is not defined.
+_Estimates = dict[str, tuple[float, Interval]]
+
+
+def _estimates(result: SliceResult, config: EvalConfig) -> dict[str, _Estimates | None]:
+    """Returns each group of `Numbers`."""
+    own, live = result.candidate, result.baseline
+    quantile = uncertainty.two_sided(config.confidence)
+    metrics = [metric_named(name) for name in metric_names(config)]
+    # Nothing is measured in an evaluation without rows.
+    measured = [metric for metric in metrics if metric.name in own]
+    measured.sort(key=lambda metric: not isinstance(metric, MeanMetric))
+    means = [m.name for m in measured if isinstance(m, MeanMetric)]
+    accuracy = [m for m in measured if isinstance(m, AccuracyMetric)]
+
+    def of_model(values: Mapping[str, float]) -> _Estimates:
+        return {m.name: _estimate(m, m.name, values, quantile) for m in measured}
+
+    def lift(metric: str) -> tuple[float, Interval]:
+        value, error = own[lift_of(metric)], own[error_of(lift_of(metric))]
+        return value, uncertainty.normal_interval(value, error, quantile, lowest=0.0)
+
+    def gain(metric: str, over: Ranker, other: float) -> tuple[float, Interval]:
+        value, error = own[metric] - other, own[error_of(gain_of(metric, over))]
+        return value, uncertainty.normal_interval(value, error, quantile)
+
+    return {
+        "candidate": of_model(own),
+        "baseline": None if live is None else of_model(live),
+        "popularity": {
+            m.name: _estimate(m, popularity_of(m.name), own, quantile) for m in accuracy
+        },
+        "popularity_lift": {m.name: lift(m.name) for m in accuracy},
+        "popularity_gain": {
+            m.name: gain(m.name, Ranker.POPULARITY, own[popularity_of(m.name)])
+            for m in accuracy
+        },
+        "live_gain": None
+        if live is None
+        else {name: gain(name, Ranker.BASELINE, live[name]) for name in means},
+    }
+
+
+def _estimate(
+    metric: Metric, statistic: str, values: Mapping[str, float], quantile: float
+) -> tuple[float, Interval]:
+    value, error = values[statistic], values[error_of(statistic)]
+    if isinstance(metric, MeanMetric) and metric.is_fraction:
+        count = int(values[QUERIES])
+        return value, uncertainty.fraction_interval(value, error, count, quantile)
+    # Aggregate metrics are shares, at most 1; novelty has no upper limit.
+    highest = math.inf if isinstance(metric, MeanMetric) else 1.0
+    return value, uncertainty.normal_interval(value, error, quantile, 0.0, highest)
 
 
 def _or_none(value: Any) -> Any:

@@ -24,21 +24,14 @@ from components.evaluator.query_ranks import (
     row_fingerprint,
     write_query_ranks,
 )
-from components.evaluator.results import TRAINED_ON, SliceResult
+from components.evaluator.results import TRAINED_ON, SliceResult, metric_names
 from components.evaluator.tfma_metric import RetrievalMetrics
 from components.evaluator.thresholds import thresholds_of
-from components.metrics import default_metric_names
 from trainer.features import EVAL_SPLIT, USER_ID
 from trainer.serving_contract import EVALUATE
 
 CANDIDATE: Final = tfma.CANDIDATE_KEY
 BASELINE: Final = tfma.BASELINE_KEY
-
-
-def metric_names(config: EvalConfig) -> list[str]:
-    """Returns the names of all metrics of an evaluation, each once."""
-    names = [*default_metric_names(config.top_k), *config.metrics]
-    return list(dict.fromkeys(names))
 
 
 def to_tfma(config: EvalConfig, has_baseline: bool) -> config_pb2.EvalConfig:
@@ -200,11 +193,6 @@ def read_slices(evaluation_uri: str) -> list[SliceResult]:
     """Returns all slices, all users together first, then by feature and value."""
     slices = [_slice(record) for record in tfma.load_metrics(evaluation_uri)]
     return sorted(slices, key=lambda result: sorted(map(str, result.features.items())))
-
-
-def is_valid(evaluation_uri: str) -> bool:
-    """Returns TFMA's decision: whether all thresholds are met."""
-    return bool(tfma.load_validation_result(evaluation_uri).validation_ok)
 
 
 def _slice(record: Any) -> SliceResult:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, Literal
 
 from components.evaluator.config import EvalConfig, SliceThresholds
@@ -36,6 +36,36 @@ from components.metrics.paired import PairedSums
 
 Kind = Literal["floor", "lift", "change"]
 _NAN: Final = math.nan
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """Result of one threshold in one slice, as in `retrieval_summary.json`.
+
+    Attributes:
+      metric: Name of the metric, e.g. "ndcg@10".
+      kind: See `Threshold`.
+      slice: `feature=value`; empty for all users together.
+      queries: Number of queries of the slice.
+      value: The candidate's metric.
+      compared: What `bound` applies to: the value, the lift or the difference.
+      reference: Popularity's or the live model's metric; NaN for a floor.
+      bound: The least accepted value of `compared`, apart from noise.
+      noise: How much of a difference noise explains, in units of the metric; 0 where
+        noise does not count.
+      passed: Whether the margin is not negative, as TFMA decides.
+    """
+
+    metric: str
+    kind: Kind
+    slice: str
+    queries: int
+    value: float
+    compared: float
+    reference: float
+    bound: float
+    noise: float
+    passed: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +133,36 @@ class Threshold:
         gain = sums.difference(metric, Ranker.CANDIDATE, Ranker.POPULARITY)
         return min(surplus.mean, gain.mean - quantile * gain.adjusted_error)
 
+    def outcome(self, result: SliceResult) -> Outcome:
+        """Returns whether and how it is met in a slice that it applies to."""
+        own, metric = result.candidate, self.metric
+        value, margin = own.get(metric, _NAN), own.get(self.name, _NAN)
+        reference, compared, bound = _NAN, value, self.bound
+        # The margin is a difference with an allowance for noise: the rest of it.
+        noise = margin - (value - bound)
+        if self.kind == "lift":
+            reference = own.get(popularity_of(metric), _NAN)
+            compared = own.get(lift_of(metric), _NAN)
+            noise = margin - (value - bound * reference)
+            if not self.slice:
+                noise = (value - reference) - margin
+        if self.kind == "change":
+            reference = (result.baseline or {}).get(metric, _NAN)
+            compared, bound = value - reference, -self.bound
+            noise = margin - compared
+        return Outcome(
+            metric=metric,
+            kind=self.kind,
+            slice=result.name,
+            queries=int(own[QUERIES]),
+            value=value,
+            compared=compared,
+            reference=reference,
+            bound=bound,
+            noise=noise,
+            passed=margin >= 0,
+        )
+
 
 def thresholds_of(config: EvalConfig, has_baseline: bool) -> list[Threshold]:
     """Returns the thresholds of a configuration.
@@ -111,103 +171,17 @@ def thresholds_of(config: EvalConfig, has_baseline: bool) -> list[Threshold]:
       config: The configuration.
       has_baseline: Whether there is a live model, without which `max_drop` is void.
     """
-    groups: list[tuple[str, float, EvalConfig | SliceThresholds]]
-    groups = [("", config.confidence, config)]
-    groups += [
-        (name, config.slice_confidence, thresholds)
-        for name, thresholds in config.slice_thresholds.items()
-    ]
-    return [
-        Threshold(kind, metric, bound, confidence, name)
-        for name, confidence, thresholds in groups
-        for kind, bounds in _bounds(thresholds).items()
-        for metric, bound in bounds.items()
-        if has_baseline or kind != "change"
-    ]
-
-
-def _bounds(
-    thresholds: EvalConfig | SliceThresholds,
-) -> dict[Kind, Mapping[str, float]]:
-    return {
-        "floor": thresholds.floors,
-        "lift": thresholds.min_lift,
-        "change": thresholds.max_drop,
-    }
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """Result of one threshold in one slice, as in `retrieval_summary.json`.
-
-    Attributes:
-      metric: Name of the metric, e.g. "ndcg@10".
-      kind: See `Threshold`.
-      slice: `feature=value`; empty for all users together.
-      queries: Number of queries of the slice.
-      value: The candidate's metric.
-      compared: What `bound` applies to: the value, the lift or the difference.
-      reference: Popularity's or the live model's metric; NaN for a floor.
-      bound: The least accepted value of `compared`, apart from noise.
-      noise: How much of a difference noise explains, in units of the metric; 0 where
-        noise does not count.
-      passed: Whether the margin is not negative, as TFMA decides.
-    """
-
-    metric: str
-    kind: Kind
-    slice: str
-    queries: int
-    value: float
-    compared: float
-    reference: float
-    bound: float
-    noise: float
-    passed: bool
-
-
-def outcomes(
-    thresholds: Sequence[Threshold], slices: Sequence[SliceResult]
-) -> list[Outcome]:
-    """Returns the outcome of each threshold in each slice that it applies to.
-
-    Args:
-      thresholds: Those that TFMA checked.
-      slices: All slices, all users together included.
-    """
-    return [
-        _outcome(threshold, result)
-        for threshold in thresholds
-        for result in slices
-        if threshold.applies_to(result)
-    ]
-
-
-def _outcome(threshold: Threshold, result: SliceResult) -> Outcome:
-    own, metric = result.candidate, threshold.metric
-    value, margin = own.get(metric, _NAN), own.get(threshold.name, _NAN)
-    reference, compared, bound = _NAN, value, threshold.bound
-    # The margin is a difference with an allowance for noise, which is the rest of it.
-    noise = margin - (value - bound)
-    if threshold.kind == "lift":
-        reference = own.get(popularity_of(metric), _NAN)
-        compared = own.get(lift_of(metric), _NAN)
-        noise = margin - (value - bound * reference)
-        if not threshold.slice:
-            noise = (value - reference) - margin
-    if threshold.kind == "change":
-        reference = (result.baseline or {}).get(metric, _NAN)
-        compared, bound = value - reference, -threshold.bound
-        noise = margin - compared
-    return Outcome(
-        metric=metric,
-        kind=threshold.kind,
-        slice=result.name,
-        queries=int(own[QUERIES]),
-        value=value,
-        compared=compared,
-        reference=reference,
-        bound=bound,
-        noise=noise,
-        passed=margin >= 0,
-    )
+    found: list[Threshold] = []
+    groups: dict[str, EvalConfig | SliceThresholds] = {"": config}
+    for name, group in {**groups, **config.slice_thresholds}.items():
+        confidence = config.slice_confidence if name else config.confidence
+        bounds: dict[Kind, Mapping[str, float]]
+        bounds = {"floor": group.floors, "lift": group.min_lift}
+        if has_baseline:
+            bounds["change"] = group.max_drop
+        found += [
+            Threshold(kind, metric, bound, confidence, name)
+            for kind, of_metrics in bounds.items()
+            for metric, bound in of_metrics.items()
+        ]
+    return found

@@ -22,9 +22,15 @@ def two_sided(confidence: float) -> float:
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
-def normal_interval(mean: float, error: float, quantile: float) -> Interval:
-    """Returns the normal interval of a mean, a difference or a ratio."""
-    return mean - quantile * error, mean + quantile * error
+def normal_interval(
+    mean: float,
+    error: float,
+    quantile: float,
+    lowest: float = -math.inf,
+    highest: float = math.inf,
+) -> Interval:
+    """Returns the normal interval of a value between two limits."""
+    return max(mean - quantile * error, lowest), min(mean + quantile * error, highest)
 
 
 def fraction_interval(
