@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import tensorflow_model_analysis as tfma
 from tensorflow_metadata.proto.v0 import schema_pb2
@@ -15,12 +15,17 @@ from tfx.types import standard_component_specs as specs
 from tfx.types.artifact_utils import get_single_instance
 from tfx.utils import io_utils, path_utils
 
-from components.evaluator import retrieval_summary, tfma_evaluation
+from components.evaluator import retrieval_summary
 from components.evaluator.config import EvalConfig
 from components.evaluator.model_faults import (
     ranking_fault,
     run_fault,
     signature_fault,
+)
+from components.evaluator.tfma_evaluation import (
+    Evaluation,
+    add_evaluation,
+    read_slices,
 )
 from components.example_rows import serialized_rows
 from components.live_model import EXISTS, SOURCE
@@ -32,16 +37,6 @@ from trainer.features import EVAL_SPLIT, USER_ID
 CONFIG: Final = "config"
 
 _LOG = logging.getLogger(__name__)
-
-
-class _Inputs(NamedTuple):
-    """What every evaluation of the candidate reads, and where it writes."""
-
-    config: EvalConfig
-    examples: types.Artifact
-    schema: schema_pb2.Schema
-    candidate: types.Artifact
-    evaluation_uri: str
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -66,14 +61,15 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         self._log_startup(input_dict, output_dict, exec_properties)
         config = from_parameter(EvalConfig, exec_properties[CONFIG])
         schema = get_single_instance(input_dict[specs.SCHEMA_KEY])
-        inputs = _Inputs(
+        candidate = get_single_instance(input_dict[specs.MODEL_KEY])
+        path = path_utils.serving_model_path(candidate.uri)
+        evaluation = Evaluation(
             config=config,
             examples=get_single_instance(input_dict[specs.EXAMPLES_KEY]),
             schema=_slicing_schema(schema, config),
-            candidate=get_single_instance(input_dict[specs.MODEL_KEY]),
-            evaluation_uri=get_single_instance(output_dict[specs.EVALUATION_KEY]).uri,
+            candidate_path=path,
+            uri=get_single_instance(output_dict[specs.EVALUATION_KEY]).uri,
         )
-        path = path_utils.serving_model_path(inputs.candidate.uri)
         # Beam would fail on it only later, and at length.
         if fault := signature_fault(path):
             raise UserError(
@@ -81,7 +77,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 "Export it with the signatures of trainer/serving_contract.py.",
             )
         baseline = _live_model(input_dict.get(specs.BASELINE_MODEL_KEY))
-        fault = self._evaluate_with(baseline, inputs) if baseline else None
+        fault = self._compare(evaluation, baseline) if baseline else None
         if baseline and fault and not config.ignore_broken_live_model:
             source = baseline.get_string_custom_property(SOURCE) or baseline.uri
             raise UserError(
@@ -92,54 +88,39 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             )
         baseline = None if fault else baseline
         if baseline is None:
-            self._evaluate(inputs, None)
+            self._evaluate(evaluation, None)
         summary = retrieval_summary.summarize(
             config,
-            tfma_evaluation.read_slices(inputs.evaluation_uri),
-            is_valid=tfma.load_validation_result(inputs.evaluation_uri).validation_ok,
+            read_slices(evaluation.uri),
+            is_valid=tfma.load_validation_result(evaluation.uri).validation_ok,
             has_baseline=baseline is not None,
             ignored_fault=fault,
         )
-        retrieval_summary.write_summary(summary, inputs.evaluation_uri)
+        retrieval_summary.write_summary(summary, evaluation.uri)
         blessing = get_single_instance(output_dict[specs.BLESSING_KEY])
-        _write_blessing(blessing, summary["blessed"], inputs.candidate, baseline)
+        _write_blessing(blessing, summary["blessed"], candidate, baseline)
 
-    def _evaluate_with(self, baseline: types.Artifact, inputs: _Inputs) -> str | None:
+    def _compare(self, evaluation: Evaluation, baseline: types.Artifact) -> str | None:
         """Evaluates against `baseline`; returns its fault where that is impossible."""
         path = path_utils.serving_model_path(baseline.uri)
-        candidate_path = path_utils.serving_model_path(inputs.candidate.uri)
         fault = signature_fault(path, is_live=True)
-        fault = fault or ranking_fault(path, candidate_path)
+        fault = fault or ranking_fault(path, evaluation.candidate_path)
         if fault:
             return fault
         try:
-            self._evaluate(inputs, baseline)
+            self._evaluate(evaluation, path)
         except Exception:
             # Only now is it worth the time to find out which model is at fault.
-            rows = serialized_rows(inputs.examples, EVAL_SPLIT).take(1)
+            rows = serialized_rows(evaluation.examples, EVAL_SPLIT).take(1)
             fault = run_fault(path, next(iter(rows.as_numpy_iterator())))
             if fault is None:
                 raise
             _LOG.exception("The live model cannot be evaluated: %s", fault)
         return fault
 
-    def _evaluate(self, inputs: _Inputs, baseline: types.Artifact | None) -> None:
-        eval_config = tfma_evaluation.to_tfma(inputs.config, baseline is not None)
-        models = {
-            spec.name: path_utils.serving_model_path(
-                (baseline if baseline and spec.is_baseline else inputs.candidate).uri
-            )
-            for spec in eval_config.model_specs
-        }
+    def _evaluate(self, evaluation: Evaluation, baseline_path: str | None) -> None:
         with self._make_beam_pipeline() as pipeline:
-            tfma_evaluation.add_evaluation(
-                pipeline,
-                eval_config,
-                examples=inputs.examples,
-                schema=inputs.schema,
-                models=models,
-                evaluation_uri=inputs.evaluation_uri,
-            )
+            add_evaluation(pipeline, evaluation, baseline_path)
 
 
 def _slicing_schema(schema: types.Artifact, config: EvalConfig) -> schema_pb2.Schema:

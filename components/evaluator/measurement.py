@@ -1,13 +1,20 @@
-"""All metrics of the queries of one slice, for both models and popularity at once."""
+"""All metrics of the queries of one slice, for both models and popularity at once.
+
+TFMA hands queries to a combiner one by one, once per slice. A combiner per metric would
+pay that price some fifty times, so one combiner collects queries, ranked by the
+candidate and by the live model, and hands them to the NumPy metrics in batches.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
 
+import apache_beam as beam
 import numpy as np
+from tensorflow_model_analysis.metrics.metric_types import MetricKey
 
 from components.evaluator.results import (
     COUNTS,
@@ -25,8 +32,14 @@ from components.metrics import (
     QueryBatch,
     metric_named,
 )
-from components.metrics.base import FloatArray, IntArray
+from components.metrics.base import FloatArray, IntArray, Query
 from components.metrics.paired import PairedSums
+
+# Queries per call of the NumPy metrics: large enough to hide the cost of the calls.
+_BATCH_SIZE: Final = 512
+
+# A query as ranked by the candidate and, if there is one, by the live model.
+RankedQuery = tuple[Query, ...]
 
 
 @dataclasses.dataclass
@@ -38,15 +51,17 @@ class State:
       aggregates: For each model, aggregate metric -> its state.
       trained_on: int32 `[models]`: held-out events that the model was trained on.
       without_held_out: Number of queries left out.
+      pending: Queries that are not in `sums`, `aggregates` and `trained_on` yet.
     """
 
     sums: PairedSums
     aggregates: list[dict[str, Any]]
     trained_on: IntArray
     without_held_out: int = 0
+    pending: list[RankedQuery] = dataclasses.field(default_factory=list)
 
 
-class Measurement:
+class Measurement(beam.CombineFn):
     """Computes metrics, their comparisons and the margins of thresholds.
 
     The popularity baseline orders the same candidates by their number of events in the
@@ -57,24 +72,26 @@ class Measurement:
     Args:
       names: Names of metrics, see `metric_named`.
       thresholds: Their metrics must be among `names`.
-      has_baseline: Whether there is a live model.
+      models: TFMA's names of the candidate and, if there is one, the live model.
 
     Raises:
       ValueError: If there is no metric of one of the names.
     """
 
     def __init__(
-        self, names: Sequence[str], thresholds: Sequence[Threshold], has_baseline: bool
+        self,
+        names: Sequence[str],
+        thresholds: Sequence[Threshold],
+        models: Sequence[str],
     ) -> None:
-        """See the class docstring."""
         # The margin of a threshold is the same metric in every slice.
         self._thresholds = {item.name: item for item in thresholds}
         metrics = [metric_named(name) for name in names]
         self._means = [m for m in metrics if isinstance(m, MeanMetric)]
         self._aggregates = [m for m in metrics if isinstance(m, AggregateMetric)]
-        self._models = [Ranker.CANDIDATE, *[Ranker.BASELINE] * has_baseline]
+        self._models = models
 
-    def start(self) -> State:
+    def create_accumulator(self) -> State:
         """Returns the state before the first query."""
         return State(
             PairedSums.zero(len(self._means), num_rankers=1 + len(self._models)),
@@ -96,28 +113,54 @@ class Measurement:
             own.update({m.name: m.add(own[m.name], batch) for m in self._aggregates})
             state.trained_on[model] += batch.trained_on.sum()
 
-    def merge(self, state: State, other: State) -> None:
-        """Adds the queries of another state."""
-        state.sums.merge(other.sums)
-        state.trained_on = state.trained_on + other.trained_on
-        state.without_held_out += other.without_held_out
-        for own, more in zip(state.aggregates, other.aggregates, strict=True):
-            for metric in self._aggregates:
-                own[metric.name] = metric.merge(own[metric.name], more[metric.name])
+    def add_input(self, state: State, query: RankedQuery) -> State:
+        """Adds a query, which is left out if it has no held-out movie."""
+        if not query[0].rank.any():
+            state.without_held_out += 1
+            return state
+        state.pending.append(query)
+        return self.compact(state) if len(state.pending) >= _BATCH_SIZE else state
 
-    def statistics(self, state: State) -> Iterator[tuple[int, str, float]]:
-        """Yields model, name and value, always the same names in the same order.
+    def compact(self, state: State) -> State:
+        """Adds the pending queries."""
+        if state.pending:
+            self.add(state, *map(QueryBatch.of, zip(*state.pending, strict=True)))
+            state.pending = []
+        return state
 
-        The model is 0 for the candidate and its comparisons, 1 for the live model. The
-        names are those of `components.evaluator.results`. NaN where it is not defined.
+    def merge_accumulators(self, states: Iterable[State]) -> State:
+        """Returns the state of the queries of all states."""
+        merged = self.create_accumulator()
+        for state in map(self.compact, states):
+            merged.sums.merge(state.sums)
+            merged.trained_on += state.trained_on
+            merged.without_held_out += state.without_held_out
+            for own, more in zip(merged.aggregates, state.aggregates, strict=True):
+                for metric in self._aggregates:
+                    own[metric.name] = metric.merge(own[metric.name], more[metric.name])
+        return merged
+
+    def extract_output(self, state: State) -> dict[MetricKey, float]:
+        """Returns all statistics, always of the same keys in the same order.
+
+        Their names are those of `components.evaluator.results`. Comparisons and margins
+        belong to the candidate. NaN where something is not defined.
         """
-        for model, ranker in enumerate(self._models):
-            for name, value in self._of_model(state, model, ranker):
-                yield model, name, value
+        self.compact(state)
+        found = {
+            self._key(name, model): value
+            for model in range(len(self._models))
+            for name, value in self._of_model(state, model)
+        }
         for name, value in self._comparisons(state.sums):
-            yield 0, name, value
+            found[self._key(name)] = value
         for name, threshold in self._thresholds.items():
-            yield 0, name, self._margin(state, threshold)
+            found[self._key(name)] = self._margin(state, threshold)
+        return found
+
+    def _key(self, name: str, model: int = 0) -> MetricKey:
+        # As TFMA looks up the thresholds of a `MetricsSpec`, see `to_tfma`.
+        return MetricKey(name, self._models[model], example_weighted=None)
 
     def _values(self, batches: Sequence[QueryBatch]) -> FloatArray:
         """float64 `[metrics, rankers, queries]`; NaN where popularity has no value."""
@@ -137,9 +180,8 @@ class Measurement:
             ]
         ).reshape(len(self._means), 2 + len(baseline), len(candidate))
 
-    def _of_model(
-        self, state: State, model: int, ranker: Ranker
-    ) -> Iterator[tuple[str, float]]:
+    def _of_model(self, state: State, model: int) -> Iterator[tuple[str, float]]:
+        ranker = (Ranker.CANDIDATE, Ranker.BASELINE)[model]
         for index, metric in enumerate(self._means):
             own = state.sums.mean(index, ranker)
             yield metric.name, own.mean
@@ -155,7 +197,7 @@ class Measurement:
     def _comparisons(self, sums: PairedSums) -> Iterator[tuple[str, float]]:
         """Yields comparisons of the candidate with popularity and the live model."""
         for index, metric in enumerate(self._means):
-            name, others = metric.name, self._models[1:]
+            name, others = metric.name, [Ranker.BASELINE] * (len(self._models) - 1)
             if isinstance(metric, AccuracyMetric):
                 others = [Ranker.POPULARITY, *others]
                 popularity = sums.mean(index, Ranker.POPULARITY)

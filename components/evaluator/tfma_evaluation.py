@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 import apache_beam as beam
@@ -63,25 +63,22 @@ def to_tfma(config: EvalConfig, has_baseline: bool) -> config_pb2.EvalConfig:
     slices = [config_pb2.SlicingSpec()]
     slices += [config_pb2.SlicingSpec(feature_keys=[n]) for n in config.all_slices]
     # TFMA wants no name for a model that is evaluated alone.
-    models = [_model(CANDIDATE if has_baseline else "")]
-    if has_baseline:
-        models.append(_model(BASELINE, is_baseline=True))
+    models = [
+        config_pb2.ModelSpec(
+            name=name,
+            signature_name=EVALUATE.name,
+            # The signature is called on serialized rows, whatever made the model.
+            model_type="tf_generic",
+            is_baseline=name == BASELINE,
+        )
+        for name in ((CANDIDATE, BASELINE) if has_baseline else ("",))
+    ]
     evaluation = config_pb2.EvalConfig(
         model_specs=models, metrics_specs=[metrics], slicing_specs=slices
     )
     # A SavedModel's own Keras metrics have no meaning for a ranking.
     evaluation.options.include_default_metrics.value = False
     return evaluation
-
-
-def _model(name: str, is_baseline: bool = False) -> config_pb2.ModelSpec:
-    # "tf_generic": the signature is called on serialized rows, whatever made the model.
-    return config_pb2.ModelSpec(
-        name=name,
-        signature_name=EVALUATE.name,
-        model_type="tf_generic",
-        is_baseline=is_baseline,
-    )
 
 
 def _add_threshold(
@@ -98,43 +95,49 @@ def _add_threshold(
     return added.threshold.value_threshold
 
 
-def add_evaluation(
-    pipeline: beam.Pipeline,
-    config: config_pb2.EvalConfig,
-    *,
-    examples: types.Artifact,
-    schema: schema_pb2.Schema,
-    models: Mapping[str, str],
-    evaluation_uri: str,
-) -> None:
-    """Adds the evaluation of the eval split to a pipeline.
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation of the candidate reads, and where it writes.
 
-    Args:
-      pipeline: A Beam pipeline.
-      config: From `to_tfma`.
+    Attributes:
+      config: Metrics, slices and thresholds.
       examples: The eval rows.
       schema: Of the features that TFMA slices on.
-      models: Name in `config` -> directory of the SavedModel.
-      evaluation_uri: Folder of TFMA's files and of `query_ranks.parquet`.
+      candidate_path: Directory of the candidate's SavedModel.
+      uri: Folder of TFMA's files and of `query_ranks.parquet`.
     """
+
+    config: EvalConfig
+    examples: types.Artifact
+    schema: schema_pb2.Schema
+    candidate_path: str
+    uri: str
+
+
+def add_evaluation(
+    pipeline: beam.Pipeline, evaluation: Evaluation, baseline_path: str | None
+) -> None:
+    """Adds an evaluation, against a live model if there is one, to a pipeline."""
+    config = to_tfma(evaluation.config, baseline_path is not None)
+    paths = [path for path in (evaluation.candidate_path, baseline_path) if path]
     shared = [
         tfma.default_eval_shared_model(
-            eval_saved_model_path=path, model_name=name, eval_config=config
+            eval_saved_model_path=path, model_name=spec.name, eval_config=config
         )
-        for name, path in models.items()
+        for path, spec in zip(paths, config.model_specs, strict=True)
     ]
     shared_models = shared if len(shared) > 1 else shared[0]
-    split = artifact_utils.get_split_uri([examples], EVAL_SPLIT)
+    split = artifact_utils.get_split_uri([evaluation.examples], EVAL_SPLIT)
     source = tfxio_utils.get_tfxio_factory_from_artifact(
-        examples=[examples],
+        examples=[evaluation.examples],
         telemetry_descriptors=["Evaluator"],
-        schema=schema,
+        schema=evaluation.schema,
         raw_record_column_name=tfma.ARROW_INPUT_COLUMN,
     )(io_utils.all_files_pattern(split))
     keep_ranks = tfma.evaluators.Evaluator(
         stage_name="KeepQueryRanks",
         run_after="ExtractPredictions",
-        ptransform=_KeepQueryRanks(next(iter(models)), evaluation_uri),
+        ptransform=_KeepQueryRanks(config.model_specs[0].name, evaluation.uri),
     )
     _ = (
         pipeline
@@ -149,7 +152,7 @@ def add_evaluation(
                 ),
                 keep_ranks,
             ],
-            output_path=evaluation_uri,
+            output_path=evaluation.uri,
             tensor_adapter_config=tensor_adapter.TensorAdapterConfig(
                 arrow_schema=source.ArrowSchema(),
                 tensor_representations=source.TensorRepresentations(),

@@ -37,21 +37,19 @@ def metric_named(name: str) -> Metric:
     classes: dict[str, Callable[[int], Metric]]
     classes = {metric.base_name: metric for metric in (*_DEFAULT, *_ON_REQUEST)}
     if match := re.fullmatch(r"([\w.]+)@([1-9][0-9]*)", name, re.ASCII):
-        if make := classes.get(match[1]) or _imported(match[1]):
-            return make(int(match[2]))
+        path, k = match[1], int(match[2])
+        module, _, attribute = path.rpartition(".")
+        if module:
+            try:
+                classes[path] = getattr(importlib.import_module(module), attribute)
+            except (ImportError, AttributeError) as error:
+                raise ValueError(
+                    f"The metric {path} cannot be imported: {error}"
+                ) from error
+        if path in classes:
+            return classes[path](k)
     known = "@k, ".join(classes)
     raise ValueError(f"Unknown metric {name!r}: use mrr, {known}@k")
-
-
-def _imported(path: str) -> Callable[[int], Metric] | None:
-    """Imports a user's metric; None where `path` is not a dotted path."""
-    module, _, attribute = path.rpartition(".")
-    if not module:
-        return None
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"The metric {path} cannot be imported: {error}") from error
 
 
 def default_metric_names(top_k: Sequence[int]) -> list[str]:
