@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, model_validator
@@ -65,14 +65,6 @@ class SliceThresholds:
     max_drop: Mapping[MeanMetric, Drop] = Field(default_factory=dict)
 
 
-def _slice_thresholds() -> Mapping[str, SliceThresholds]:
-    return {
-        "activity": SliceThresholds(
-            min_lift={"ndcg@10": 1.0}, max_drop={"ndcg@10": 0.02}
-        )
-    }
-
-
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
 class EvalConfig:
     """Metrics, slices and the thresholds that decide the blessing.
@@ -119,7 +111,11 @@ class EvalConfig:
         default_factory=lambda: {"ndcg@10": 0.01}
     )
     slice_thresholds: Mapping[SliceName, SliceThresholds] = Field(
-        default_factory=_slice_thresholds
+        default_factory=lambda: {
+            "activity": SliceThresholds(
+                min_lift={"ndcg@10": 1.0}, max_drop={"ndcg@10": 0.02}
+            )
+        }
     )
     confidence: Confidence = 0.95
     slice_confidence: Confidence = 0.99
@@ -132,13 +128,18 @@ class EvalConfig:
                 "eval.floors and eval.min_lift must each name at least one metric: "
                 "without a threshold nothing could be refused"
             )
-        for where, metric in self._named_metrics():
-            _, at, cutoff = metric.partition("@")
-            if at and int(cutoff) not in self.top_k:
-                raise ValueError(
-                    f"eval.{where} names {metric}, but eval.top_k computes only "
-                    f"{', '.join(map(str, self.top_k))}"
-                )
+        groups: dict[str, EvalConfig | SliceThresholds] = {"eval": self}
+        for name, of_slice in self.slice_thresholds.items():
+            groups[f"eval.slice_thresholds.{name}"] = of_slice
+        for key, group in groups.items():
+            for kind in ("floors", "min_lift", "max_drop"):
+                for metric in getattr(group, kind):
+                    _, at, cutoff = metric.partition("@")
+                    if at and int(cutoff) not in self.top_k:
+                        raise ValueError(
+                            f"{key}.{kind} names {metric}, but eval.top_k computes "
+                            f"only {', '.join(map(str, self.top_k))}"
+                        )
         return self
 
     @property
@@ -146,12 +147,3 @@ class EvalConfig:
         """Features of `slices`, and those named only by `slice_thresholds`."""
         named = [name.partition("=")[0] for name in self.slice_thresholds]
         return tuple(dict.fromkeys([*self.slices, *named]))
-
-    def _named_metrics(self) -> Iterator[tuple[str, str]]:
-        """Yields every metric that has a threshold, with its configuration key."""
-        groups = {"": self, **{f"{k}.": v for k, v in self.slice_thresholds.items()}}
-        for name, thresholds in groups.items():
-            where = f"slice_thresholds.{name}" if name else ""
-            for group in ("floors", "min_lift", "max_drop"):
-                for metric in getattr(thresholds, group):
-                    yield where + group, metric

@@ -9,6 +9,10 @@ import dataclasses
 import json
 import logging
 import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 from typing import Any, Final
 
 from tfx.dsl.component.experimental.annotations import (
@@ -23,7 +27,6 @@ from tfx.utils import io_utils, path_utils
 from components.parameters import from_parameter
 from components.servability_check import BLESSED, HAS_MODEL, REASONS
 from components.servability_check.config import ServingConfig
-from components.servability_check.isolated import check_isolated
 from components.servability_check.queries import read_corpus, read_queries
 from components.servability_check.warmup import write_warmup
 from trainer.serving_contract import SIGNATURES
@@ -34,6 +37,15 @@ _MARKERS: Final = {True: "INFRA_BLESSED", False: "INFRA_NOT_BLESSED"}
 REPORT_FILE: Final = "servability.json"
 _NUM_QUERIES: Final = 32
 _USUAL_K: Final = 10
+_TIMEOUT_SECONDS: Final = 600
+_PACKAGE: Final = "components.servability_check.serving_checks"
+# `-I` keeps PYTHONPATH, the user's packages and the current folder out; the first
+# arguments are the package's folder and its name.
+_START: Final = (
+    "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); "
+    "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+)
+
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -60,7 +72,7 @@ def ServabilityCheck(
     model_path = path_utils.serving_model_path(model.uri)
     queries = read_queries(examples, max(_NUM_QUERIES, config.warmup_requests))
     corpus = read_corpus(examples)
-    result = check_isolated(
+    result = _check_in_process(
         model_path,
         {
             "signatures": [dataclasses.asdict(each) for each in SIGNATURES],
@@ -76,6 +88,41 @@ def ServabilityCheck(
         warmup = queries[: config.warmup_requests]
         write_warmup(copy, warmup, min(_USUAL_K, len(corpus)))
         blessing.set_int_custom_property(HAS_MODEL, 1)
+
+
+def _check_in_process(model_path: str, requests: dict[str, Any]) -> dict[str, Any]:
+    """Runs `serving_checks` in a process that has TensorFlow but not this project.
+
+    Returns:
+      The result of `serving_checks.checks.check_model`. That the process crashed or
+      hung is a reason why the model is not servable.
+    """
+    with tempfile.TemporaryDirectory(prefix="servability-") as folder:
+        requests_path, result_path = Path(folder, "in.json"), Path(folder, "out.json")
+        requests_path.write_text(json.dumps(requests), "utf-8")
+        folder_and_name = (str(Path(__file__).parent), _PACKAGE.rpartition(".")[2])
+        command = [sys.executable, "-I", "-c", _START, *folder_and_name]
+        # The process starts in another folder.
+        path = model_path if "://" in model_path else os.path.abspath(model_path)
+        command += [path, str(requests_path), str(result_path)]
+        try:
+            process = subprocess.run(
+                command,
+                cwd=folder,
+                env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
+                capture_output=True,
+                text=True,
+                timeout=_TIMEOUT_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return {"reasons": [f"no answer within {_TIMEOUT_SECONDS} seconds"]}
+        if result_path.exists():
+            result: dict[str, Any] = json.loads(result_path.read_text("utf-8"))
+            return result
+        last_line = (process.stderr.strip().splitlines() or ["no error message"])[-1]
+        code = process.returncode
+        return {"reasons": [f"the serving process ended with {code}: {last_line}"]}
 
 
 def _mark(blessing: standard_artifacts.InfraBlessing, result: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import pyarrow.compute as pc
 import tensorflow as tf
 from tfx import types
 
@@ -41,14 +40,10 @@ def read_queries(examples: types.Artifact, count: int) -> list[Query]:
 
 def read_corpus(examples: types.Artifact) -> list[str]:
     """Returns all movie ids."""
-    columns = (
-        batch.column(features.MOVIE_ID)
-        for batch in arrow_batches(examples, features.CORPUS_SPLIT)
-    )
     return [
         movie.decode("utf-8")
-        for column in columns
-        for movie in pc.list_flatten(column).to_pylist()
+        for batch in arrow_batches(examples, features.CORPUS_SPLIT)
+        for movie in batch.column(features.MOVIE_ID).flatten().to_pylist()
     ]
 
 

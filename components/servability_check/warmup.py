@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import tensorflow as tf
 from tensorflow_serving.apis import (
@@ -14,7 +14,7 @@ from tensorflow_serving.apis import (
 from tfx.utils import io_utils, path_utils
 
 from components.servability_check.queries import Query
-from trainer.serving_contract import RECOMMEND_FROM_HISTORY, SERVING_DEFAULT, Signature
+from trainer.serving_contract import RECOMMEND_FROM_HISTORY, SERVING_DEFAULT
 
 _MODEL_NAME: Final = "two-tower"
 
@@ -30,36 +30,21 @@ def write_warmup(model_path: str, queries: Sequence[Query], k: int) -> None:
       queries: The users of the requests, one request each.
       k: Movies to ask for.
     """
-    logs = (
-        prediction_log_pb2.PredictionLog(
-            predict_log=prediction_log_pb2.PredictLog(
-                request=_from_history(query, k) if index % 2 else _default(query, k)
-            )
+    logs = []
+    for index, query in enumerate(queries):
+        signature = (SERVING_DEFAULT, RECOMMEND_FROM_HISTORY)[index % 2]
+        request = predict_pb2.PredictRequest(
+            model_spec=model_pb2.ModelSpec(
+                name=_MODEL_NAME, signature_name=signature.name
+            ),
+            inputs={
+                # The other inputs are called like the fields of a query.
+                name: tf.make_tensor_proto(
+                    k if name == "k" else [getattr(query, name)], tensor.dtype
+                )
+                for name, tensor in signature.inputs.items()
+            },
         )
-        for index, query in enumerate(queries)
-    )
+        log = prediction_log_pb2.PredictLog(request=request)
+        logs.append(prediction_log_pb2.PredictionLog(predict_log=log))
     io_utils.write_tfrecord_file(path_utils.warmup_file_path(model_path), *logs)
-
-
-def _default(query: Query, k: int) -> predict_pb2.PredictRequest:
-    return _request(SERVING_DEFAULT, user_id=[query.user_id], k=k)
-
-
-def _from_history(query: Query, k: int) -> predict_pb2.PredictRequest:
-    return _request(
-        RECOMMEND_FROM_HISTORY,
-        user_id=[query.user_id],
-        movie_ids=[query.movie_ids],
-        ratings=[query.ratings],
-        timestamps=[query.timestamps],
-        k=k,
-    )
-
-
-def _request(signature: Signature, **inputs: Any) -> predict_pb2.PredictRequest:
-    spec = model_pb2.ModelSpec(name=_MODEL_NAME, signature_name=signature.name)
-    protos = {
-        name: tf.make_tensor_proto(value, signature.inputs[name].dtype)
-        for name, value in inputs.items()
-    }
-    return predict_pb2.PredictRequest(model_spec=spec, inputs=protos)

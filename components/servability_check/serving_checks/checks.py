@@ -53,9 +53,13 @@ def check_model(path: str, requests: Requests) -> dict[str, Any]:
         for check in _CHECKS:
             reasons += _reasons(check, model, requests)
     if not reasons:
-        latency = median_latency_ms(model, requests)
+        latency, limit = median_latency_ms(model, requests), requests["max_latency_ms"]
         result["median_latency_ms"] = round(latency, 3)
-        reasons += _latency_faults(latency, requests["max_latency_ms"])
+        if limit is not None and latency > limit:
+            reasons.append(
+                f"a request takes {latency:.1f} ms (median), "
+                f"more than serving.max_latency_ms={limit:g}"
+            )
     return result | {"reasons": reasons}
 
 
@@ -202,15 +206,6 @@ def _reasons(
     except Exception as error:
         what = check.__name__.removeprefix("check_").replace("_", " ")
         return [f"a request ({what}) failed: {_one_line(error)}"]
-
-
-def _latency_faults(latency_ms: float, limit_ms: float | None) -> list[str]:
-    if limit_ms is None or latency_ms <= limit_ms:
-        return []
-    return [
-        f"a request takes {latency_ms:.1f} ms (median), "
-        f"more than serving.max_latency_ms={limit_ms:g}"
-    ]
 
 
 def _recommend(model: Any, user_ids: list[str], k: int) -> Answer:

@@ -1,4 +1,4 @@
-"""Comparisons with popularity, and what is measured without queries."""
+"""Comparisons with popularity, and the values of an evaluation without queries."""
 
 from __future__ import annotations
 
