@@ -36,7 +36,7 @@ from trainer.features import EVAL_SPLIT, USER_ID
 # Execution property: `EvalConfig`, see `components.parameters`.
 CONFIG: Final = "config"
 
-_LOG = logging.getLogger(__name__)
+_LOG: Final = logging.getLogger(__name__)
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):

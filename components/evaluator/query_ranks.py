@@ -92,15 +92,13 @@ class QueryRanks:
         lengths = np.diff(ranks.offsets.to_numpy())
         padded = np.zeros((len(users), lengths.max(initial=1)), np.int32)
         padded[np.arange(padded.shape[1]) < lengths[:, np.newaxis]] = ranks.flatten()
-        return cls(
-            users[order],
-            table["row"].to_numpy()[order],
-            Ranks(padded[order], table["corpus_size"].to_numpy()[order]),
-        )
+        whole = Ranks(padded, table["corpus_size"].to_numpy())
+        return cls(users, table["row"].to_numpy(), whole).take(order)
 
-    def ranks_at(self, indices: NDArray[np.int64]) -> Ranks:
-        """Returns the ranks of some queries."""
-        return Ranks(self.ranks.rank[indices], self.ranks.corpus_size[indices])
+    def take(self, indices: NDArray[np.int64]) -> QueryRanks:
+        """Returns the queries at some indices."""
+        ranks = Ranks(self.ranks.rank[indices], self.ranks.corpus_size[indices])
+        return QueryRanks(self.user_id[indices], self.row[indices], ranks)
 
 
 @dataclass(frozen=True)
@@ -125,12 +123,10 @@ class Pairs:
         users, one, other = np.intersect1d(
             first.user_id, second.user_id, assume_unique=True, return_indices=True
         )
-        return cls(
-            users=len(users),
-            same_rows=int((first.row[one] == second.row[other]).sum()),
-            of_each=(len(first.user_id), len(second.user_id)),
-            ranks=(first.ranks_at(one), second.ranks_at(other)),
-        )
+        of_each = (len(first.user_id), len(second.user_id))
+        first, second = first.take(one), second.take(other)
+        same_rows = int((first.row == second.row).sum())
+        return cls(len(users), same_rows, of_each, (first.ranks, second.ranks))
 
     def differences(self, names: Sequence[str]) -> dict[str, MeanEstimate]:
         """Returns the paired differences second - first.
@@ -138,7 +134,14 @@ class Pairs:
         Args:
           names: Metrics; those that need more than ranks are left out.
         """
-        metrics = [metric for name in names if (metric := _accuracy_metric(name))]
+        metrics: list[AccuracyMetric] = []
+        for name in names:
+            try:
+                metric = metric_named(name)
+            except ValueError:  # a class of the user's that is gone since
+                continue
+            if isinstance(metric, AccuracyMetric):
+                metrics.append(metric)
         sums = PairedSums.zero(len(metrics), num_rankers=2)
         if self.users and metrics:
             sums.add(np.array([[m.value(r) for r in self.ranks] for m in metrics]))
@@ -146,12 +149,3 @@ class Pairs:
             metric.name: sums.difference(index, first=1, second=0)
             for index, metric in enumerate(metrics)
         }
-
-
-def _accuracy_metric(name: str) -> AccuracyMetric | None:
-    """Makes the metric if it reads ranks alone and is still there."""
-    try:
-        metric = metric_named(name)
-    except ValueError:  # a class of the user's that is gone since
-        return None
-    return metric if isinstance(metric, AccuracyMetric) else None

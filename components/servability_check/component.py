@@ -100,14 +100,13 @@ def _check_in_process(model_path: str, requests: dict[str, Any]) -> dict[str, An
     with tempfile.TemporaryDirectory(prefix="servability-") as folder:
         requests_path, result_path = Path(folder, "in.json"), Path(folder, "out.json")
         requests_path.write_text(json.dumps(requests), "utf-8")
-        folder_and_name = (str(Path(__file__).parent), _PACKAGE.rpartition(".")[2])
-        command = [sys.executable, "-I", "-c", _START, *folder_and_name]
         # The process starts in another folder.
         path = model_path if "://" in model_path else os.path.abspath(model_path)
-        command += [path, str(requests_path), str(result_path)]
+        package = (str(Path(__file__).parent), _PACKAGE.rpartition(".")[2])
+        arguments = (*package, path, str(requests_path), str(result_path))
         try:
             process = subprocess.run(
-                command,
+                [sys.executable, "-I", "-c", _START, *arguments],
                 cwd=folder,
                 env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
                 capture_output=True,
