@@ -15,25 +15,23 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from pipeline.config import PipelineConfig
-from pipeline.kubeflow import ratings_input, step_settings
+from pipeline.kubeflow import ratings_input, step_settings, ui_artifacts, validation
 from pipeline.kubeflow import spec_patches as patches
 from pipeline.kubeflow.compiled import CompiledPipeline
 from pipeline.kubeflow.config import INPUT_BASE_PARAMETER, SPAN_PARAMETER
+from trainer.errors import UserError
 
-_EXAMPLE_GEN: Final = "MovieLensExampleGen"
 _LATEST: Final = "latest"
-Patch = Callable[[patches.Spec], None]
 
 
 def compile_pipeline(
     config: PipelineConfig, *, pinned_span: bool = False, no_cache: bool = False
 ) -> CompiledPipeline:
-    """Compiles the pipeline for Kubeflow.
+    """Compiles the pipeline for Kubeflow, and checks it by the server's rules.
 
     Args:
       config: What is computed, and what the steps need.
@@ -42,58 +40,39 @@ def compile_pipeline(
         "the newest span" is the same parameter every day.
       no_cache: Whether no step may use a cached result.
 
-    Returns:
-      The pipeline; `check` applies the server's rules.
-
     Raises:
       UsageError: `kubeflow.steps` names a step that the graph does not have.
+      UserError: A rule is broken, because of a setting in `kubeflow`.
     """
-    spec, drivers = tfx_spec(config)
-    step_settings.check_step_names(config.kubeflow, patches.tasks(spec))
-    uncached = [] if pinned_span else [_EXAMPLE_GEN]
-    if no_cache:
-        uncached = list(patches.tasks(spec))
-    for patch in _patches(config, drivers, uncached, pinned_span=pinned_span):
-        patch(spec)
-    return CompiledPipeline(
-        spec, step_settings.platform_document(spec, config.kubeflow)
-    )
-
-
-def _patches(
-    config: PipelineConfig,
-    drivers: dict[str, str],
-    uncached: list[str],
-    *,
-    pinned_span: bool,
-) -> list[Patch]:
-    """All changes to the specification that TFX writes, in order."""
     settings = config.kubeflow
+    spec, drivers = tfx_spec(config)
+    pipeline = CompiledPipeline(spec)
+    step_settings.check_step_names(settings, pipeline.tasks)
+    uncached: Collection[str] = () if pinned_span else (ratings_input.READER,)
+    if no_cache:
+        uncached = pipeline.tasks
     defaults = {INPUT_BASE_PARAMETER: settings.input_base}
     if not pinned_span:
         defaults[SPAN_PARAMETER] = config.data.last_span or _LATEST
-    return [
-        patches.use_our_entrypoint,
-        patches.prefix_names,
-        partial(patches.run_driver_in_step, drivers=drivers),
-        patches.pass_step_name,
-        patches.declare_ui_artifacts,
-        partial(patches.set_pipeline_root, pipeline_root=settings.pipeline_root),
-        partial(patches.set_parameter_defaults, defaults=defaults),
-        partial(step_settings.set_resources, config=settings),
-        partial(step_settings.set_environment, config=settings),
-        partial(step_settings.set_retries, config=settings),
-        partial(step_settings.set_caching, config=settings, never=uncached),
-        partial(
-            ratings_input.import_ratings,
-            reader=_EXAMPLE_GEN,
-            parameter=INPUT_BASE_PARAMETER,
-            uri=settings.input_base,
-        ),
-    ]
+    patches.use_our_entrypoint(pipeline, drivers)
+    patches.prefix_names(pipeline)
+    patches.set_defaults(pipeline, settings.pipeline_root, defaults)
+    ui_artifacts.declare(pipeline)
+    step_settings.set_container_options(pipeline, settings)
+    step_settings.set_task_options(pipeline, settings, uncached)
+    ratings_input.import_ratings(pipeline, settings.input_base)
+    pipeline.platform.update(step_settings.platform_document(pipeline, settings))
+    report = validation.check(pipeline.to_yaml(), given=(SPAN_PARAMETER,))
+    if report.problems:
+        raise UserError(
+            "A Kubeflow Pipelines server would reject the compiled pipeline: "
+            + "; ".join(report.problems),
+            "Change the section `kubeflow` of the configuration.",
+        )
+    return pipeline
 
 
-def tfx_spec(config: PipelineConfig) -> tuple[patches.Spec, dict[str, str]]:
+def tfx_spec(config: PipelineConfig) -> tuple[dict[str, Any], dict[str, str]]:
     """Compiles the graph with TFX's own runner.
 
     By default that writes a PipelineJob of schema 2.0.0. Open-source servers parse a
@@ -105,9 +84,20 @@ def tfx_spec(config: PipelineConfig) -> tuple[patches.Spec, dict[str, str]]:
     """
     with _output_discarded():
         from tfx.components import FileBasedExampleGen
+        from tfx.orchestration.data_types import RuntimeParameter
         from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as tfx_runner
 
-        pipeline = _tfx_pipeline(config)
+        from pipeline.pipeline import create_pipeline
+
+        pipeline = create_pipeline(
+            config,
+            pipeline_root=config.kubeflow.pipeline_root or "",
+            input_base=RuntimeParameter(name=INPUT_BASE_PARAMETER, ptype=str),
+            # The files are not on this machine: the driver hashes them in the step.
+            content_fingerprint="",
+            serving_dir=config.kubeflow.serving_dir,
+            span=RuntimeParameter(name=SPAN_PARAMETER, ptype=str),
+        )
         settings = tfx_runner.KubeflowV2DagRunnerConfig(
             default_image=config.kubeflow.image, use_pipeline_spec_2_1=True
         )
@@ -119,22 +109,6 @@ def tfx_spec(config: PipelineConfig) -> tuple[patches.Spec, dict[str, str]]:
             if isinstance(node, FileBasedExampleGen)
         }
     return job["pipelineSpec"], drivers
-
-
-def _tfx_pipeline(config: PipelineConfig) -> Any:
-    from tfx.orchestration.data_types import RuntimeParameter
-
-    from pipeline.pipeline import create_pipeline
-
-    return create_pipeline(
-        config,
-        pipeline_root=config.kubeflow.pipeline_root or "",
-        input_base=RuntimeParameter(name=INPUT_BASE_PARAMETER, ptype=str),
-        # The files are not on this machine: the driver hashes them in the step.
-        content_fingerprint="",
-        serving_dir=config.kubeflow.serving_dir,
-        span=RuntimeParameter(name=SPAN_PARAMETER, ptype=str),
-    )
 
 
 @contextlib.contextmanager
@@ -151,7 +125,7 @@ def _output_discarded() -> Iterator[None]:
         except BaseException as error:
             sink.seek(0)
             # The message of a `UserError` is sufficient.
-            if not hasattr(error, "remedy"):
+            if not isinstance(error, UserError):
                 os.write(saved[2], sink.read())
             raise
         finally:

@@ -11,7 +11,8 @@ from pipeline.atomic_files import write_text
 from pipeline.cli.options import ConfigOptions, config_options
 from pipeline.cli.server_options import pinned_span_option
 from pipeline.kubeflow.compiled import check_vertex
-from pipeline.kubeflow.validation.rules import check
+from pipeline.kubeflow.validation import check
+from pipeline.kubeflow_runner import compile_pipeline
 from trainer.errors import UsageError, UserError
 
 
@@ -66,19 +67,15 @@ def compile(
             )
         _check(checked)
         return
-    from pipeline.kubeflow_runner import compile_pipeline  # imports TFX
-
     config = options.load()
     if target == "vertex":
         check_vertex(config)
     compiled = compile_pipeline(config, pinned_span=pinned_span)
-    compiled.check()
     if target == "vertex":
-        output = output or Path("pipeline.json")
-        text = compiled.to_vertex_json(config.kubeflow.pipeline_root or "")
+        name, text = "pipeline.json", compiled.to_vertex_json()
     else:
-        output = output or Path("pipeline.yaml")
-        text = compiled.to_yaml()
+        name, text = "pipeline.yaml", compiled.to_yaml()
+    output = output or Path(name)
     try:
         write_text(output, text)
     except OSError as error:
@@ -86,16 +83,13 @@ def compile(
             f"{output} cannot be written: {error.strerror}",
             "Give --output a file in a folder that exists.",
         ) from error
-    click.echo(
-        f"{output}  {len(compiled.spec['root']['dag']['tasks'])} steps, "
-        f"image {config.kubeflow.image}"
-    )
+    click.echo(f"{output}  {len(compiled.tasks)} steps, image {config.kubeflow.image}")
 
 
 def _check(path: Path) -> None:
     report = check(path.read_text(encoding="utf-8", errors="replace"), given=("span",))
     for problem in report.problems:
-        click.echo(str(problem))
+        click.echo(problem)
     if report.problems:
         raise UserError(
             f"{path} breaks {len(report.problems)} of the server's rules",

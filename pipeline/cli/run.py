@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import click
@@ -16,9 +17,8 @@ from pipeline.cli.options import (
 from pipeline.cli.run_report import report_run
 from pipeline.cli.server_options import (
     Server,
-    experiment_option,
+    run_settings_options,
     server_options,
-    service_account_option,
     upload,
 )
 from pipeline.cli.tables import make_console
@@ -45,8 +45,7 @@ from trainer.errors import UsageError
     "--span",
     help="With --kubeflow: last span to read, such as 12, 2026-03-01 or yesterday.",
 )
-@experiment_option
-@service_account_option
+@run_settings_options
 @server_options
 @click.pass_context
 def run(
@@ -58,9 +57,7 @@ def run(
     workspace: Path,
     kubeflow: bool,
     wait: bool,
-    span: str | None,
-    experiment: str | None,
-    service_account: str | None,
+    settings: runs.RunSettings,
     server: Server,
 ) -> None:
     """Train, evaluate and push a model; unchanged steps are taken from the cache.
@@ -86,10 +83,10 @@ def run(
                 "or minio://.",
             )
         config = options.load()
-        span = span or config.data.last_span
-        settings = runs.RunSettings(experiment, service_account, span)
+        span = settings.span or config.data.last_span
+        settings = replace(settings, span=span)
         context.exit(_run_on_kubeflow(config, server, settings, wait, no_cache))
-    if wait or span or experiment or service_account or server.is_given:
+    if wait or any(astuple(settings)) or server.is_given:
         raise UsageError(
             "--wait, --span, --experiment, --service-account and the options of the "
             "server belong to --kubeflow",
@@ -119,7 +116,7 @@ def _run_on_kubeflow(
     pinned = runs.is_pinned(settings.span)
     version = upload(client, config, pinned_span=pinned, no_cache=no_cache)
     run_id = runs.start(client, version, config.name, settings)
-    click.echo(f"{'Run':<10}{runs.link(client, run_id)}")
+    click.echo(f"{'Run':<10}{client.url}/#/runs/details/{run_id}")
     if not wait:
         return 0
     try:

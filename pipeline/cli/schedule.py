@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-import datetime
-
 import click
 
-from pipeline.cli.options import ConfigOptions, config_options
+from pipeline.cli.options import ConfigOptions, config_options, option_group
 from pipeline.cli.server_options import (
     Server,
-    experiment_option,
+    run_settings_options,
     server_options,
-    service_account_option,
     upload,
 )
 from pipeline.cli.tables import print_table
-from pipeline.kubeflow.server import cron, runs, schedules
+from pipeline.kubeflow.server import cron, schedules
 from pipeline.kubeflow.server.client import SCHEDULES
+from pipeline.kubeflow.server.runs import RunSettings
+
+# Passed, together with `--cron`, as `wanted: Schedule`.
+_schedule_options = option_group(
+    "wanted",
+    schedules.Schedule,
+    (
+        click.option(
+            "--name", help="Name of the schedule.  [default: the pipeline's name]"
+        ),
+        click.option("--start", type=click.DateTime(), help="First moment, in UTC."),
+        click.option("--end", type=click.DateTime(), help="Last moment, in UTC."),
+        click.option(
+            "--max-concurrency",
+            type=click.IntRange(1, 10),
+            default=1,
+            show_default=True,
+            help="Most runs at the same time.",
+        ),
+        click.option(
+            "--catch-up", is_flag=True, help="Start the runs that were missed, too."
+        ),
+    ),
+)
 
 
 @click.group()
@@ -37,6 +58,7 @@ def schedule() -> None:
     "--cron",
     "expression",
     required=True,
+    callback=lambda _context, _option, value: cron.check(value),
     help="Six fields: second, minute, hour, day of month, month, day of week.",
 )
 @click.option(
@@ -44,32 +66,14 @@ def schedule() -> None:
     required=True,
     help="Last span of each run: yesterday, today or today-3, in UTC.",
 )
-@click.option("--name", help="Name of the schedule.  [default: the pipeline's name]")
-@click.option("--start", type=click.DateTime(), help="First moment, in UTC.")
-@click.option("--end", type=click.DateTime(), help="Last moment, in UTC.")
-@click.option(
-    "--max-concurrency",
-    type=click.IntRange(1, 10),
-    default=1,
-    show_default=True,
-    help="Most runs at the same time.",
-)
-@click.option("--catch-up", is_flag=True, help="Start the runs that were missed, too.")
-@experiment_option
-@service_account_option
+@_schedule_options
+@run_settings_options
 @server_options
 def create(
     *,
     options: ConfigOptions,
-    expression: str,
-    span: str,
-    name: str | None,
-    start: datetime.datetime | None,
-    end: datetime.datetime | None,
-    max_concurrency: int,
-    catch_up: bool,
-    experiment: str | None,
-    service_account: str | None,
+    wanted: schedules.Schedule,
+    settings: RunSettings,
     server: Server,
 ) -> None:
     """Upload the pipeline and run it on a schedule.
@@ -83,22 +87,14 @@ def create(
       two-tower schedule create --cron '0 30 4 * * MON' --span today-2 --name weekly
     """
     config = options.load()
-    schedules.check_span(span)
-    wanted = schedules.Schedule(
-        name=name or config.name,
-        expression=cron.check(expression),
-        max_concurrency=max_concurrency,
-        catch_up=catch_up,
-        start=start,
-        end=end,
-    )
+    schedules.check_span(settings.span or "")
     client = server.connect()
-    schedules.check_name(client, wanted.name)
+    name = wanted.name or config.name
+    schedules.check_name(client, name)
     version = upload(client, config)
-    settings = runs.RunSettings(experiment, service_account, span)
     schedules.create(client, version, config.name, wanted, settings)
     click.echo(
-        f"{'Schedule':<10}{wanted.name}: {cron.describe(wanted.expression)}, "
+        f"{'Schedule':<10}{name}: {cron.describe(wanted.expression)}, "
         "in the time zone of the server (UTC unless configured otherwise)"
     )
 
@@ -129,8 +125,7 @@ def list_(*, server: Server) -> None:
 @server_options
 def pause(*, name: str, server: Server) -> None:
     """Start no more runs until the schedule NAME is resumed."""
-    client = server.connect()
-    schedules.set_enabled(client, schedules.schedule_id(client, name), enabled=False)
+    schedules.set_enabled(server.connect(), name, enabled=False)
     click.echo(f"{name} is paused.")
 
 
@@ -139,8 +134,7 @@ def pause(*, name: str, server: Server) -> None:
 @server_options
 def resume(*, name: str, server: Server) -> None:
     """Start the runs of the schedule NAME again."""
-    client = server.connect()
-    schedules.set_enabled(client, schedules.schedule_id(client, name), enabled=True)
+    schedules.set_enabled(server.connect(), name, enabled=True)
     click.echo(f"{name} is resumed.")
 
 
@@ -149,6 +143,5 @@ def resume(*, name: str, server: Server) -> None:
 @server_options
 def delete(*, name: str, server: Server) -> None:
     """Delete the schedule NAME, but not its runs."""
-    client = server.connect()
-    schedules.delete(client, schedules.schedule_id(client, name))
+    schedules.delete(server.connect(), name)
     click.echo(f"{name} is deleted.")

@@ -11,14 +11,22 @@ from pipeline.cli.options import option_group
 from pipeline.config import PipelineConfig
 from pipeline.kubeflow.server.client import Client, Version
 from pipeline.kubeflow.server.endpoint import find_endpoint
+from pipeline.kubeflow.server.runs import RunSettings
 
-# `experiment: str | None`.
-experiment_option = click.option(
-    "--experiment", help="Experiment of the runs.  [default: the pipeline's name]"
-)
-# `service_account: str | None`.
-service_account_option = click.option(
-    "--service-account", help="Kubernetes account of the steps' containers."
+# Adds `--experiment` and `--service-account`; passed, together with the command's own
+# `--span`, as `settings: RunSettings`.
+run_settings_options = option_group(
+    "settings",
+    RunSettings,
+    (
+        click.option(
+            "--experiment",
+            help="Experiment of the runs.  [default: the pipeline's name]",
+        ),
+        click.option(
+            "--service-account", help="Kubernetes account of the steps' containers."
+        ),
+    ),
 )
 # `pinned_span: bool`.
 pinned_span_option = click.option(
@@ -105,7 +113,6 @@ def upload(
 
     click.echo(f"{'Server':<10}{client.url}")
     compiled = compile_pipeline(config, pinned_span=pinned_span, no_cache=no_cache)
-    compiled.check()
     version = client.deploy(config.name, compiled.to_yaml())
     state = "uploaded" if version.is_new else "already on the server"
     click.echo(f"{'Pipeline':<10}{config.name}, version {version.name} ({state})")

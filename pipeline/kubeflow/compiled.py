@@ -1,22 +1,26 @@
-"""The compiled pipeline: its documents, its file formats and the final check."""
+"""The compiled pipeline: its parts and its file formats."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import yaml
 
 from pipeline.config import PipelineConfig
-from pipeline.kubeflow.config import SPAN_PARAMETER
-from pipeline.kubeflow.validation import rules
-from trainer.errors import UsageError, UserError
+from trainer.errors import UsageError
+
+_SPEC_KEYS: Final = ("pipelineInfo", "root", "deploymentSpec", "schemaVersion")
 
 
 @dataclass(frozen=True)
 class CompiledPipeline:
-    """A pipeline as `pipeline.kubeflow_runner.compile_pipeline` makes it.
+    """The documents of a compiled file, as nested dicts like their YAML.
+
+    Properties and methods return the parts themselves, to read or to change them; a
+    part that is missing is empty.
 
     Attributes:
       spec: The PipelineSpec.
@@ -24,25 +28,72 @@ class CompiledPipeline:
     """
 
     spec: dict[str, Any]
-    platform: dict[str, Any]
+    platform: dict[str, Any] = field(default_factory=dict)
 
-    def check(self) -> None:
-        """Applies the rules by which a server accepts and runs a file.
+    @classmethod
+    def from_yaml(cls, text: str) -> CompiledPipeline:
+        """Reads a file as the server does (`v2_template.go`).
 
         Raises:
-          UserError: A rule is broken, because of a setting in `kubeflow`.
+          ValueError: The file does not hold one pipeline.
         """
-        problems = rules.check(self.to_yaml(), given=(SPAN_PARAMETER,)).problems
-        if problems:
-            raise UserError(
-                "A Kubeflow Pipelines server would reject the compiled pipeline: "
-                + "; ".join(map(str, problems)),
-                "Change the section `kubeflow` of the configuration.",
-            )
+        try:
+            loaded = [item for item in yaml.safe_load_all(text) if item is not None]
+        except yaml.YAMLError as error:
+            raise ValueError(f"yaml: {' '.join(str(error).split())}") from error
+        maps = [item for item in loaded if isinstance(item, dict)]
+        specs = [item for item in maps if any(key in item for key in _SPEC_KEYS)]
+        platforms = [item for item in maps if "platforms" in item]
+        if len(maps) != len(loaded) or len(specs) + len(platforms) != len(maps):
+            if any("pipelineSpec" in item for item in maps):
+                raise ValueError(
+                    "document: a PipelineJob, which only Vertex AI accepts"
+                )
+            raise ValueError("document: the file holds no pipeline")
+        if len(specs) != 1 or len(platforms) > 1:
+            counts = f"{len(specs)} pipelines and {len(platforms)} platform documents"
+            raise ValueError(f"document: the file holds {counts}, not 1 and 0 or 1")
+        return cls(specs[0], *platforms)
+
+    @property
+    def tasks(self) -> dict[str, Any]:
+        """Task name -> task. The graph is flat: no task contains others."""
+        return _get(self.spec, "root", "dag", "tasks")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Name -> definition of the pipeline's parameters."""
+        return _get(self.spec, "root", "inputDefinitions", "parameters")
+
+    @property
+    def components(self) -> dict[str, Any]:
+        """Name -> component."""
+        return _get(self.spec, "components")
+
+    @property
+    def executors(self) -> dict[str, Any]:
+        """Label -> executor."""
+        return _get(self.spec, "deploymentSpec", "executors")
+
+    def component(self, task: str) -> dict[str, Any]:
+        """The component of a task."""
+        name = _get(self.tasks, task, "componentRef").get("name", "")
+        return _get(self.components, name)
+
+    def executor(self, task: str) -> dict[str, Any]:
+        """The executor of a task."""
+        return _get(self.executors, self.component(task).get("executorLabel", ""))
+
+    def containers(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yields task name and container."""
+        for task in self.tasks:
+            if "container" in self.executor(task):
+                yield task, self.executor(task)["container"]
 
     def to_yaml(self) -> str:
-        """Both documents; the same text for the same pipeline."""
-        return yaml.safe_dump_all([self.spec, self.platform], sort_keys=True)
+        """The documents; the same text for the same pipeline."""
+        documents = filter(None, (self.spec, self.platform))
+        return yaml.safe_dump_all(documents, sort_keys=True)
 
     def to_vertex_json(self, pipeline_root: str) -> str:
         """The PipelineJob that Vertex AI accepts.
@@ -56,6 +107,13 @@ class CompiledPipeline:
             "runtimeConfig": {"gcsOutputDirectory": pipeline_root},
         }
         return json.dumps(job, indent=2, sort_keys=True) + "\n"
+
+
+def _get(content: Any, *keys: str) -> dict[str, Any]:
+    """The dict at a path of keys; empty if one is missing."""
+    for key in keys:
+        content = content.get(key, {})
+    return content
 
 
 def check_vertex(config: PipelineConfig) -> None:

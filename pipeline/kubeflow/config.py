@@ -107,10 +107,6 @@ class Volume:
     path: AbsolutePath
 
 
-def _volumes() -> tuple[Volume, ...]:
-    return (Volume(claim="two-tower", path="/mnt/two-tower"),)
-
-
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
 class StepDefaults(StepConfig):
     """Settings of steps without their own. None leaves a setting to the cluster."""
@@ -152,7 +148,7 @@ class KubeflowConfig:
     gpu_type: Name = "nvidia.com/gpu"
     defaults: StepDefaults = Field(default_factory=StepDefaults)
     steps: Mapping[str, StepConfig] = Field(default_factory=dict)
-    volumes: tuple[Volume, ...] = Field(default_factory=_volumes)
+    volumes: tuple[Volume, ...] = (Volume(claim="two-tower", path="/mnt/two-tower"),)
     secrets: tuple[SecretVariable, ...] = ()
     env: Mapping[EnvName, str] = Field(default_factory=dict)
 

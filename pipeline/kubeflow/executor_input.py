@@ -44,15 +44,13 @@ class TfxInput:
     output_file: str
     uris: dict[str, str]
 
-    def inputs(self) -> Iterator[Json]:
-        """Yields the input artifacts."""
-        for _, artifact in _artifacts(self.content, "inputs"):
-            yield artifact
+    def inputs(self) -> list[Json]:
+        """The input artifacts."""
+        return [artifact for _, artifact in _artifacts(self.content, "inputs")]
 
-    def outputs(self) -> Iterator[Json]:
-        """Yields the output artifacts."""
-        for _, artifact in _artifacts(self.content, "outputs"):
-            yield artifact
+    def outputs(self) -> list[Json]:
+        """The output artifacts."""
+        return [artifact for _, artifact in _artifacts(self.content, "outputs")]
 
 
 def adapt(executor_input: Json, inputs_spec: Json) -> TfxInput:
@@ -73,9 +71,19 @@ def adapt(executor_input: Json, inputs_spec: Json) -> TfxInput:
             "Run the step by Kubeflow Pipelines 2.0 or newer.",
         )
     _drop_server_outputs(content)
-    _restore_types(content, inputs_spec)
-    _set_names(content)
-    return TfxInput(content, output_file, _replace_uris(content))
+    specs = inputs_spec.get("artifacts", {})
+    uris = {}
+    for part in ("inputs", "outputs"):
+        for key, artifact in _artifacts(content, part):
+            uri = artifact["uri"]
+            # TFX derives ids from names, and 0 is not a valid id.
+            artifact["name"] = artifact.get("name") or f"{key}:{uri}"
+            artifact["uri"] = local_path(uri)
+            uris[artifact["uri"]] = uri
+            if part == "inputs" and key in specs:
+                # Servers pass no type, and `kfp.local` the same for all inputs.
+                artifact["type"] = dict(specs[key]["artifactType"])
+    return TfxInput(content, output_file, uris)
 
 
 def local_path(uri: str) -> str:
@@ -105,38 +113,9 @@ def _drop_server_outputs(content: Json) -> None:
     """Drops outputs that the server adds and TFX has no class for: `executor-logs`."""
     outputs = content.get("outputs", {}).get("artifacts", {})
     for key in list(outputs):
-        types = [artifact.get("type", {}) for artifact in _listed(outputs[key])]
+        types = [item.get("type", {}) for item in outputs[key].get("artifacts", [])]
         if any("system." in str(value) for kind in types for value in kind.values()):
             del outputs[key]
-
-
-def _restore_types(content: Json, inputs_spec: Json) -> None:
-    """Sets the types of inputs to those in the compiled file.
-
-    Servers pass an empty type, and `kfp.local` passes `system.Artifact` for all.
-    """
-    specs = inputs_spec.get("artifacts", {})
-    for key, artifact in _artifacts(content, "inputs"):
-        if key in specs:
-            artifact["type"] = dict(specs[key]["artifactType"])
-
-
-def _set_names(content: Json) -> None:
-    """Names every artifact: TFX derives ids from names, and 0 is not a valid id."""
-    for part in ("inputs", "outputs"):
-        for key, artifact in _artifacts(content, part):
-            artifact["name"] = artifact.get("name") or f"{key}:{artifact['uri']}"
-
-
-def _replace_uris(content: Json) -> dict[str, str]:
-    """Replaces URIs by local paths; returns local path -> URI."""
-    uris = {}
-    for part in ("inputs", "outputs"):
-        for _, artifact in _artifacts(content, part):
-            uri = artifact["uri"]
-            artifact["uri"] = local_path(uri)
-            uris[artifact["uri"]] = uri
-    return uris
 
 
 def finish(output: Json, uris: Mapping[str, str]) -> Json:
@@ -147,7 +126,7 @@ def finish(output: Json, uris: Mapping[str, str]) -> Json:
       uris: From `adapt`.
     """
     artifacts = {
-        key: {"artifacts": [_finished(item, uris) for item in _listed(listed)]}
+        key: {"artifacts": [_finished(item, uris) for item in listed["artifacts"]]}
         for key, listed in output.get("artifacts", {}).items()
     }
     finished: Json = {"artifacts": artifacts}
@@ -177,9 +156,5 @@ def _with_uris(value: Any, uris: Mapping[str, str]) -> Any:
 
 def _artifacts(content: Json, part: str) -> Iterator[tuple[str, Json]]:
     for key, listed in content.get(part, {}).get("artifacts", {}).items():
-        for artifact in _listed(listed):
+        for artifact in listed.get("artifacts", []):
             yield key, artifact
-
-
-def _listed(listed: Json) -> list[Json]:
-    return listed.get("artifacts", [])

@@ -10,9 +10,12 @@ from __future__ import annotations
 import os
 from typing import Any, Final
 
-from pipeline.kubeflow.spec_patches import Spec, component_of, tasks
+from pipeline.kubeflow.compiled import CompiledPipeline
+from pipeline.kubeflow.config import INPUT_BASE_PARAMETER
 from trainer.errors import UserError
 
+# The task that reads the ratings.
+READER: Final = "MovieLensExampleGen"
 RATINGS: Final = "ratings"
 _IMPORTER: Final = "RatingsImporter"
 _LAUNCHER_SCHEMES: Final = ("s3://", "minio://")
@@ -20,37 +23,36 @@ _OUTPUT: Final = "artifact"
 _TYPE: Final = {"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}
 
 
-def import_ratings(spec: Spec, reader: str, parameter: str, uri: str) -> None:
+def import_ratings(pipeline: CompiledPipeline, uri: str) -> None:
     """Adds an importer task if only the launcher can read the ratings.
 
     Args:
-      spec: The pipeline; changed.
-      reader: The task that reads the ratings.
-      parameter: Parameter of a run that holds the URI.
-      uri: Its default.
+      pipeline: The pipeline; changed.
+      uri: The default of the parameter `input_base`.
     """
     if not uri.startswith(_LAUNCHER_SCHEMES):
         return
-    task = tasks(spec)[reader]
-    inputs = component_of(spec, task).setdefault("inputDefinitions", {})
+    task = pipeline.tasks[READER]
+    inputs = pipeline.component(READER).setdefault("inputDefinitions", {})
     inputs.setdefault("artifacts", {})[RATINGS] = {"artifactType": dict(_TYPE)}
     source = {"producerTask": _IMPORTER, "outputArtifactKey": _OUTPUT}
     given = task.setdefault("inputs", {}).setdefault("artifacts", {})
     given[RATINGS] = {"taskOutputArtifact": source}
     task.setdefault("dependentTasks", []).append(_IMPORTER)
     component, executor = f"comp-{_IMPORTER}", f"exec-{_IMPORTER}"
-    tasks(spec)[_IMPORTER] = {
+    parameter = {"componentInputParameter": INPUT_BASE_PARAMETER}
+    pipeline.tasks[_IMPORTER] = {
         "taskInfo": {"name": _IMPORTER},
         "componentRef": {"name": component},
         "cachingOptions": {},
-        "inputs": {"parameters": {"uri": {"componentInputParameter": parameter}}},
+        "inputs": {"parameters": {"uri": parameter}},
     }
-    spec["components"][component] = {
+    pipeline.components[component] = {
         "executorLabel": executor,
         "inputDefinitions": {"parameters": {"uri": {"parameterType": "STRING"}}},
         "outputDefinitions": {"artifacts": {_OUTPUT: {"artifactType": dict(_TYPE)}}},
     }
-    spec["deploymentSpec"]["executors"][executor] = {
+    pipeline.executors[executor] = {
         "importer": {
             "artifactUri": {"runtimeParameter": "uri"},
             "typeSchema": dict(_TYPE),
@@ -58,18 +60,17 @@ def import_ratings(spec: Spec, reader: str, parameter: str, uri: str) -> None:
     }
 
 
-def local_input(inputs: dict[str, Any], parameter: str, folder: str) -> str:
+def local_input(inputs: dict[str, Any], folder: str) -> str:
     """The local folder from which the step reads the ratings.
 
     Args:
       inputs: Inputs of the step; the imported artifact, unknown to TFX, is removed.
-      parameter: Parameter that holds the folder or URI.
       folder: Where files at gs:// are copied to.
 
     Raises:
       UserError: There are no files, or they cannot be read.
     """
-    input_base = str(inputs["parameterValues"][parameter])
+    input_base = str(inputs["parameterValues"][INPUT_BASE_PARAMETER])
     imported = inputs.get("artifacts", {}).pop(RATINGS, None)
     if imported is None:
         return copy_remote(input_base, folder)

@@ -69,10 +69,18 @@ def _run(options: argparse.Namespace, beam_args: list[str]) -> None:
         if options.driver_class_path:
             inputs = adapted.content["inputs"]
             inputs["parameterValues"][INPUT_BASE_PARAMETER] = ratings_input.local_input(
-                inputs, INPUT_BASE_PARAMETER, str(Path(folder) / "input")
+                inputs, str(Path(folder) / "input")
             )
             _run_driver(options.driver_class_path, adapted, inputs_spec, output_file)
-        _run_executor(options, adapted, beam_args)
+        arguments = argparse.Namespace(
+            executor_class_path=options.executor_class_path,
+            json_serialized_invocation_args=json.dumps(adapted.content),
+            json_serialized_inputs_spec_args=options.json_serialized_inputs_spec_args,
+        )
+        # TFX is imported here, after the environment is set.
+        from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
+
+        kubeflow_v2_run_executor.main((arguments, beam_args))
         output = _parsed(output_file.read_text(encoding="utf-8"), "TFX's output")
         finished = executor_input.finish(output, adapted.uris)
         ui_artifacts.fill(finished, message["outputs"].get("artifacts", {}))
@@ -143,19 +151,6 @@ def _run_driver(
     _write(str(output_file), {"parameterValues": found})
     for artifact in adapted.outputs():
         artifact["metadata"] = {**artifact.get("metadata", {}), **found}
-
-
-def _run_executor(
-    options: argparse.Namespace, adapted: TfxInput, beam_args: list[str]
-) -> None:
-    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
-
-    arguments = argparse.Namespace(
-        executor_class_path=options.executor_class_path,
-        json_serialized_invocation_args=json.dumps(adapted.content),
-        json_serialized_inputs_spec_args=options.json_serialized_inputs_spec_args,
-    )
-    kubeflow_v2_run_executor.main((arguments, beam_args))
 
 
 def _parsed(text: str, what: str) -> Json:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any, Final
 
+from pipeline.kubeflow.compiled import CompiledPipeline
 from pipeline.kubeflow.config import KubeflowConfig, StepConfig
-from pipeline.kubeflow.spec_patches import Spec, component_of, containers, tasks
 from trainer.errors import UsageError
 
 _BACKOFF: Final = {
@@ -25,16 +25,12 @@ _BACKOFF: Final = {
 
 def step_config(config: KubeflowConfig, step: str) -> StepConfig:
     """The settings of a step: its own over the defaults."""
-    own = config.steps.get(step, StepConfig())
-    values = {}
-    for item in dataclasses.fields(StepConfig):
-        value = getattr(own, item.name)
-        inherited = getattr(config.defaults, item.name)
-        values[item.name] = inherited if value is None else value
-    return StepConfig(**values)
+    own = vars(config.steps.get(step, StepConfig()))
+    given = {name: value for name, value in own.items() if value is not None}
+    return dataclasses.replace(config.defaults, **given)
 
 
-def check_step_names(config: KubeflowConfig, steps: Iterable[str]) -> None:
+def check_step_names(config: KubeflowConfig, steps: Collection[str]) -> None:
     """Rejects settings of steps that the graph does not have.
 
     Raises:
@@ -51,12 +47,12 @@ def check_step_names(config: KubeflowConfig, steps: Iterable[str]) -> None:
             )
 
 
-def set_resources(spec: Spec, config: KubeflowConfig) -> None:
-    """Sets image, cores, memory and accelerators.
+def set_container_options(pipeline: CompiledPipeline, config: KubeflowConfig) -> None:
+    """Sets image, cores, memory, accelerators and variables that are not secret.
 
     Requests equal limits, so that a step is not evicted for using what it requested.
     """
-    for name, container in containers(spec):
+    for name, container in pipeline.containers():
         step = step_config(config, name)
         container["image"] = step.image or config.image
         resources: dict[str, Any] = {}
@@ -73,60 +69,56 @@ def set_resources(spec: Spec, config: KubeflowConfig) -> None:
             resources["accelerator"] = {"type": config.gpu_type, "count": count}
         if resources:
             container["resources"] = resources
-
-
-def set_environment(spec: Spec, config: KubeflowConfig) -> None:
-    """Sets the environment variables that are not secret."""
-    for _, container in containers(spec):
         if config.env:
             container["env"] = [
                 {"name": name, "value": value} for name, value in config.env.items()
             ]
 
 
-def set_retries(spec: Spec, config: KubeflowConfig) -> None:
-    """Retries failed steps with exponential backoff."""
-    for name, task in tasks(spec).items():
-        retries = step_config(config, name).retries
-        if retries:
-            task["retryPolicy"] = {"maxRetryCount": retries, **_BACKOFF}
-
-
-def set_caching(spec: Spec, config: KubeflowConfig, never: Iterable[str]) -> None:
-    """Sets caching in the compiled file.
+def set_task_options(
+    pipeline: CompiledPipeline, config: KubeflowConfig, uncached: Collection[str]
+) -> None:
+    """Sets retries of failed steps, with exponential backoff, and caching.
 
     A client's `enable_caching` is dropped when the run names a pipeline and version.
     https://github.com/kubeflow/pipelines/issues/14253
 
     Args:
-      spec: The pipeline.
-      config: Which steps may use a cached result.
-      never: Steps that must not, whatever the configuration says.
+      pipeline: The pipeline; changed.
+      config: The settings of the steps.
+      uncached: Steps that never use a cached result, whatever the settings are.
     """
-    uncached = set(never)
-    for name, task in tasks(spec).items():
-        cached = step_config(config, name).cache is not False and name not in uncached
+    for name, task in pipeline.tasks.items():
+        step = step_config(config, name)
+        if step.retries:
+            task["retryPolicy"] = {"maxRetryCount": step.retries, **_BACKOFF}
+        cached = step.cache is not False and name not in uncached
         task["cachingOptions"] = {"enableCache": True} if cached else {}
 
 
-def platform_document(spec: Spec, config: KubeflowConfig) -> dict[str, Any]:
+def platform_document(
+    pipeline: CompiledPipeline, config: KubeflowConfig
+) -> dict[str, Any]:
     """The second document of the file, with the settings that only Kubernetes has."""
     executors = {
-        component_of(spec, tasks(spec)[name])["executorLabel"]: _kubernetes(
-            config, name
+        pipeline.component(name)["executorLabel"]: _kubernetes(
+            config, step_config(config, name)
         )
-        for name, _ in containers(spec)
+        for name, _ in pipeline.containers()
     }
     return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
 
 
-def _kubernetes(config: KubeflowConfig, name: str) -> dict[str, Any]:
-    step = step_config(config, name)
+def _kubernetes(config: KubeflowConfig, step: StepConfig) -> dict[str, Any]:
+    tolerations = map(dataclasses.asdict, step.tolerations or ())
     settings: dict[str, Any] = {
         "imagePullPolicy": config.image_pull_policy,
         "imagePullSecret": [{"secretName": s} for s in config.image_pull_secrets],
         "nodeSelector": {"labels": dict(step.node_selector or {})},
-        "tolerations": [_toleration(item) for item in step.tolerations or ()],
+        "tolerations": [
+            {key: value for key, value in toleration.items() if value}
+            for toleration in tolerations
+        ],
         "secretAsEnv": [
             {
                 "secretName": secret.secret,
@@ -143,7 +135,3 @@ def _kubernetes(config: KubeflowConfig, name: str) -> dict[str, Any]:
         settings["activeDeadlineSeconds"] = str(step.timeout_seconds)
     empty: tuple[Any, ...] = ([], {"labels": {}})
     return {key: value for key, value in settings.items() if value not in empty}
-
-
-def _toleration(item: Any) -> dict[str, str]:
-    return {key: value for key, value in dataclasses.asdict(item).items() if value}

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from components.report_gen import REPORT_FILE
-from pipeline.kubeflow.executor_input import local_path
+from pipeline.kubeflow.compiled import CompiledPipeline
+from pipeline.kubeflow.executor_input import Json, local_path
 
-Json = dict[str, Any]
 # Names under which the interface shows them.
 PAGE: Final = "report_page"
 METRICS: Final = "headline_metrics"
@@ -28,13 +28,14 @@ _TYPES: Final = {PAGE: "system.HTML", METRICS: "system.Metrics"}
 _TYPE_VERSION: Final = "0.0.1"
 
 
-def declare(component: Json) -> None:
+def declare(pipeline: CompiledPipeline) -> None:
     """Adds both outputs to the component that writes the run report."""
-    outputs = component.get("outputDefinitions", {}).get("artifacts", {})
-    if _SOURCE in outputs:
-        for key, title in _TYPES.items():
-            kind = {"schemaTitle": title, "schemaVersion": _TYPE_VERSION}
-            outputs[key] = {"artifactType": kind}
+    for component in pipeline.components.values():
+        outputs = component.get("outputDefinitions", {}).get("artifacts", {})
+        if _SOURCE in outputs:
+            for key, title in _TYPES.items():
+                kind = {"schemaTitle": title, "schemaVersion": _TYPE_VERSION}
+                outputs[key] = {"artifactType": kind}
 
 
 def fill(output: Json, declared: Mapping[str, Any]) -> None:
@@ -56,7 +57,9 @@ def fill(output: Json, declared: Mapping[str, Any]) -> None:
         if isinstance(value, int | float) and math.isfinite(value)
     }
     (stored,) = declared[METRICS]["artifacts"]
-    _write(stored["uri"], metrics)
+    file = Path(local_path(stored["uri"]))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(metrics, indent=2), encoding="utf-8")
     artifacts = {
         PAGE: {"uri": f"{report['uri'].rstrip('/')}/{REPORT_FILE}", "metadata": {}},
         METRICS: {"uri": stored["uri"], "metadata": metrics},
@@ -65,10 +68,3 @@ def fill(output: Json, declared: Mapping[str, Any]) -> None:
         (expected,) = declared[key]["artifacts"]
         name = {"name": expected["name"]} if "name" in expected else {}
         output["artifacts"][key] = {"artifacts": [name | artifact]}
-
-
-def _write(uri: str, metrics: Mapping[str, float]) -> None:
-    """Writes the file to which the interface links."""
-    path = Path(local_path(uri))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(metrics, indent=2), encoding="utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.kubeflow.validation.rules import check
+from pipeline.kubeflow.validation import check
 from tests.fixtures import command
 
 

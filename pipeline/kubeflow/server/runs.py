@@ -10,13 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pipeline.kubeflow.config import SPAN_PARAMETER
-from pipeline.kubeflow.server.client import (
-    EXPERIMENTS,
-    RUNS,
-    Client,
-    Json,
-    Version,
-)
+from pipeline.kubeflow.server.client import EXPERIMENTS, RUNS, Client, Json, Version
 from trainer.errors import UserError
 
 _FINAL_STATES: Final = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
@@ -47,9 +41,18 @@ class RunSettings:
         Raises:
           UserError: There is no experiment of that name.
         """
+        experiment_id = client.find(EXPERIMENTS, self.experiment or pipeline)
+        if experiment_id is None:
+            if self.experiment is not None:
+                raise UserError(
+                    f"There is no experiment {self.experiment!r}",
+                    "Create it, or leave out --experiment to use the pipeline's own.",
+                )
+            experiment = {"display_name": pipeline, **client.scope}
+            experiment_id = client.create(EXPERIMENTS, experiment)
         parameters = {} if self.span is None else {SPAN_PARAMETER: self.span}
         body: Json = {
-            "experiment_id": self._experiment_id(client, pipeline),
+            "experiment_id": experiment_id,
             "pipeline_version_reference": {
                 "pipeline_id": version.pipeline_id,
                 "pipeline_version_id": version.version_id,
@@ -59,17 +62,6 @@ class RunSettings:
         if self.service_account is not None:
             body["service_account"] = self.service_account
         return body
-
-    def _experiment_id(self, client: Client, pipeline: str) -> str:
-        found = client.find(EXPERIMENTS, self.experiment or pipeline)
-        if found is not None:
-            return found
-        if self.experiment is not None:
-            raise UserError(
-                f"There is no experiment {self.experiment!r}",
-                "Create it, or leave out --experiment to use the pipeline's own.",
-            )
-        return client.create(EXPERIMENTS, {"display_name": pipeline, **client.scope})
 
 
 def check_span(span: str) -> None:
@@ -97,11 +89,6 @@ def start(
     return client.create(
         RUNS, {"display_name": name, **settings.body(client, version, pipeline)}
     )
-
-
-def link(client: Client, run_id: str) -> str:
-    """The page of a run in the server's user interface."""
-    return f"{client.url}/#/runs/details/{run_id}"
 
 
 def follow(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from pipeline.kubeflow.server.client import SCHEDULES, Client, Json, Version
+from pipeline.kubeflow.server.client import SCHEDULES, Client, Version
 from pipeline.kubeflow.server.errors import UnknownOutcomeError
-from pipeline.kubeflow.server.runs import RunSettings, is_pinned
+from pipeline.kubeflow.server.runs import RunSettings
 from trainer.errors import UsageError, UserError
 
 _RELATIVE_SPAN: Final = re.compile(r"(today|yesterday)(-[0-9]{1,4})?")
@@ -20,16 +20,16 @@ class Schedule:
     """When the pipeline runs.
 
     Attributes:
-      name: Name of the schedule.
       expression: Six-field cron.
+      name: Name of the schedule; None for the pipeline's.
       max_concurrency: Most runs at the same time.
       catch_up: Whether runs that were missed are made up for.
       start: First moment, in UTC; None for now.
       end: Last moment, in UTC; None for no end.
     """
 
-    name: str
     expression: str
+    name: str | None = None
     max_concurrency: int = 1
     catch_up: bool = False
     start: datetime.datetime | None = None
@@ -48,20 +48,6 @@ class Schedule:
                 "Give --end a moment after --start and after now, in UTC.",
             )
 
-    def body(self) -> Json:
-        """The fields of the request that only schedules have."""
-        trigger: dict[str, Any] = {"cron": self.expression}
-        for key, moment in (("start_time", self.start), ("end_time", self.end)):
-            if moment is not None:
-                trigger[key] = f"{moment:%Y-%m-%dT%H:%M:%SZ}"
-        return {
-            "display_name": self.name,
-            "mode": "ENABLE",
-            "max_concurrency": str(self.max_concurrency),
-            "no_catchup": not self.catch_up,
-            "trigger": {"cron_schedule": trigger},
-        }
-
 
 def check_span(span: str) -> None:
     """Rejects a span that is the same in every run of a schedule.
@@ -76,7 +62,7 @@ def check_span(span: str) -> None:
             "whenever no new data has arrived",
             f"{remedy}own day, in UTC; a day without data is then an error.",
         )
-    if is_pinned(span) or not _RELATIVE_SPAN.fullmatch(span):
+    if not _RELATIVE_SPAN.fullmatch(span):
         raise UsageError(
             f"The span {span!r} would be the same in every run of the schedule",
             f"{remedy}own day, in UTC.",
@@ -105,20 +91,25 @@ def create(
     settings: RunSettings,
 ) -> str:
     """Creates a schedule; returns its id."""
-    body = settings.body(client, version, pipeline) | schedule.body()
+    trigger = {"cron": schedule.expression}
+    for key, moment in (("start_time", schedule.start), ("end_time", schedule.end)):
+        if moment is not None:
+            trigger[key] = f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+    body = settings.body(client, version, pipeline) | {
+        "display_name": schedule.name or pipeline,
+        "mode": "ENABLE",
+        "max_concurrency": str(schedule.max_concurrency),
+        "no_catchup": not schedule.catch_up,
+        "trigger": {"cron_schedule": trigger},
+    }
     return client.create(SCHEDULES, body)
 
 
-def schedule_id(client: Client, name: str) -> str:
-    """The id of a schedule.
-
-    Raises:
-      UserError: There is no schedule of that name.
-    """
+def _path(client: Client, name: str) -> str:
     schedules = list(client.items(SCHEDULES))
     for item in schedules:
         if item.get("display_name") == name:
-            return str(item[SCHEDULES.id])
+            return f"{SCHEDULES.path}/{item[SCHEDULES.id]}"
     names = ", ".join(str(item.get("display_name")) for item in schedules)
     raise UserError(
         f"There is no schedule {name!r}",
@@ -128,9 +119,13 @@ def schedule_id(client: Client, name: str) -> str:
     )
 
 
-def set_enabled(client: Client, identity: str, *, enabled: bool) -> None:
-    """Pauses a schedule, or resumes it."""
-    path = f"{SCHEDULES.path}/{identity}:{'enable' if enabled else 'disable'}"
+def set_enabled(client: Client, name: str, *, enabled: bool) -> None:
+    """Pauses a schedule, or resumes it.
+
+    Raises:
+      UserError: There is no schedule of that name.
+    """
+    path = f"{_path(client, name)}:{'enable' if enabled else 'disable'}"
     try:
         client.request("POST", path, {})
     except UnknownOutcomeError:
@@ -138,6 +133,10 @@ def set_enabled(client: Client, identity: str, *, enabled: bool) -> None:
         client.request("POST", path, {})
 
 
-def delete(client: Client, identity: str) -> None:
-    """Deletes a schedule; its runs stay."""
-    client.request("DELETE", f"{SCHEDULES.path}/{identity}")
+def delete(client: Client, name: str) -> None:
+    """Deletes a schedule; its runs stay.
+
+    Raises:
+      UserError: There is no schedule of that name.
+    """
+    client.request("DELETE", _path(client, name))

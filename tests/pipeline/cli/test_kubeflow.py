@@ -229,7 +229,7 @@ def test_a_pinned_span_goes_with_the_run(
     assert done.returncode == 0, done.stderr
     (run,) = state.runs.values()
     assert run["runtime_config"] == {"parameters": {"span": "2026-03-01"}}
-    assert run["run_id"] in done.stdout
+    assert f"{url}/#/runs/details/{run['run_id']}\n" in done.stdout
 
 
 @pytest.mark.parametrize("more", [("-o", "x.yaml"), ("--target", "vertex")])

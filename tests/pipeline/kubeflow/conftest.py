@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.config.loading import load
+from pipeline.kubeflow.compiled import CompiledPipeline
 
 SETTINGS = (
     "kubeflow.image=registry.example.com/two-tower:1",
@@ -40,6 +41,6 @@ def compiled() -> Any:
 
 
 @pytest.fixture
-def spec(unpatched: dict[str, Any]) -> dict[str, Any]:
+def pipeline(unpatched: dict[str, Any]) -> CompiledPipeline:
     """A copy of TFX's pipeline, to patch."""
-    return copy.deepcopy(unpatched)
+    return CompiledPipeline(copy.deepcopy(unpatched))

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from pipeline.config.loading import load
-from pipeline.kubeflow.validation.rules import check
+from pipeline.kubeflow.validation import check
 from tests.fixtures.lazy import lazily
 from tests.pipeline.kubeflow.conftest import SETTINGS
 from trainer.errors import UsageError

@@ -31,7 +31,7 @@ def test_an_empty_download_names_the_bucket(tmp_path: Path) -> None:
         ratings = {"artifacts": [{"uri": str(folder)}]}
         values = {"input_base": "s3://lake/ml"}
         inputs = {"parameterValues": values, "artifacts": {"ratings": ratings}}
-        found = local_input(inputs, "input_base", "unused")
+        found = local_input(inputs, "unused")
         # TFX does not know this input.
         assert inputs["artifacts"] == {}
         return found

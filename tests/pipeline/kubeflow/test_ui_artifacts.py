@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.kubeflow.compiled import CompiledPipeline
 from pipeline.kubeflow.executor_input import MIRROR_ROOT_ENV, adapt
 from pipeline.kubeflow.ui_artifacts import METRICS, PAGE, declare, fill
 
@@ -25,7 +26,7 @@ def component(key: str) -> dict[str, Any]:
 def message(*, new: bool) -> dict[str, Any]:
     """The outputs of a launcher since 2.15, or before, for the declared component."""
     made = component("run_report")
-    declare(made)
+    declare(CompiledPipeline({"components": {"comp-x": made}}))
     specs = made["outputDefinitions"]["artifacts"]
     artifacts = {
         key: {
@@ -64,10 +65,10 @@ def test_the_page_is_the_file_and_the_metrics_are_numbers(
 
 def test_only_the_report_component_declares_them() -> None:
     other = component("model")
-    declare(other)
+    declare(CompiledPipeline({"components": {"comp-x": other}}))
     assert other == component("model")
     made = component("run_report")
-    declare(made)
+    declare(CompiledPipeline({"components": {"comp-x": made}}))
     outputs = made["outputDefinitions"]["artifacts"]
     titles = {
         key: spec["artifactType"].get("schemaTitle") for key, spec in outputs.items()

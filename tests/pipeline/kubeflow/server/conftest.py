@@ -10,7 +10,7 @@ import pytest
 from pipeline.kubeflow.server.client import Client, Version
 from pipeline.kubeflow.server.endpoint import TOKEN_ENV, find_endpoint
 from tests.fixtures.kfp_server import State, serving
-from tests.pipeline.kubeflow.validation.test_rules import documents, text_of
+from tests.pipeline.kubeflow.test_validation import documents, text_of
 
 NAME = "two-tower"
 TEXT = text_of(documents())

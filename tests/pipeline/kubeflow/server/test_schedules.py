@@ -18,19 +18,19 @@ def test_a_schedule_is_created_once_paused_and_deleted(
     state.faults["POST recurringruns"] = Fault(kind, after=True)
     wanted = schedules.Schedule(name="daily", expression="0 0 3 * * *")
     settings = runs.RunSettings(span="yesterday")
-    made = schedules.create(client, version, NAME, wanted, settings)
+    schedules.create(client, version, NAME, wanted, settings)
     (found,) = state.recurringruns.values()
     assert found["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * *"}}
     assert (found["no_catchup"], found["max_concurrency"]) == (True, "1")
     assert found["runtime_config"] == {"parameters": {"span": "yesterday"}}
     with pytest.raises(UserError, match="There is a schedule 'daily' already"):
         schedules.check_name(client, "daily")
-    schedules.set_enabled(client, made, enabled=False)
+    schedules.set_enabled(client, "daily", enabled=False)
     assert found["status"] == "DISABLED"
     state.faults[r"POST recurringruns/.*"] = Fault("half", after=True)
-    schedules.set_enabled(client, made, enabled=True)
+    schedules.set_enabled(client, "daily", enabled=True)
     assert found["status"] == "ENABLED"
-    schedules.delete(client, made)
+    schedules.delete(client, "daily")
     assert list(client.items(SCHEDULES)) == []
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.kubeflow.validation.rules import check
+from pipeline.kubeflow.validation import check
 from tests.fixtures.lazy import lazily
 
 Documents = tuple[dict[str, Any], dict[str, Any]]

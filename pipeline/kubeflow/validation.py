@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pipeline.kubeflow.validation.documents import Documents, Problem, read_documents
+from pipeline.kubeflow.compiled import CompiledPipeline
 
-Rule = Callable[[Documents], Iterator[Problem]]
+Rule = Callable[[CompiledPipeline], Iterator[str]]
 _SCHEMA_VERSION: Final = "2.1.0"
 _PIPELINE_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,126}[a-z0-9])?")
 _TEMPLATE_NAME: Final = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]{0,127}")
@@ -46,11 +46,12 @@ class Report:
     """The result of a check.
 
     Attributes:
-      problems: Broken rules; empty if a server would accept and run the file.
+      problems: Rule, what breaks it and where; empty if a server would accept and run
+        the file.
       required: Parameters that every run must set.
     """
 
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     required: list[str] = field(default_factory=list)
 
 
@@ -61,20 +62,19 @@ def check(text: str, *, given: Collection[str] = ()) -> Report:
       text: The YAML.
       given: Parameters that the run will set.
     """
-    documents = read_documents(text)
-    if isinstance(documents, Problem):
-        return Report([documents])
-    problems = [problem for rule in _RULES for problem in rule(documents)]
+    try:
+        pipeline = CompiledPipeline.from_yaml(text)
+    except ValueError as error:
+        return Report([str(error)])
+    problems = [problem for rule in _RULES for problem in rule(pipeline)]
     required = [
         name
-        for name, definition in documents.parameters.items()
+        for name, definition in pipeline.parameters.items()
         if not _is_optional(definition)
     ]
     problems += [
-        Problem(
-            "parameters",
-            f"parameter {name} is not optional, yet has neither a default nor a value",
-        )
+        f"parameters: parameter {name} is not optional, yet has neither a default nor "
+        "a value"
         for name in required
         if name not in given
     ]
@@ -85,178 +85,172 @@ def _is_optional(definition: dict[str, Any]) -> bool:
     return bool(definition.get("isOptional")) or "defaultValue" in definition
 
 
-def _is_strict_message(documents: Documents) -> Iterator[Problem]:
+def _is_strict_message(pipeline: CompiledPipeline) -> Iterator[str]:
     """`protojson.Unmarshal` rejects unknown fields (`v2_template.go`)."""
     from google.protobuf import json_format
     from kfp.pipeline_spec import pipeline_spec_pb2
 
     for what, content, message in (
-        ("pipeline", documents.spec, pipeline_spec_pb2.PipelineSpec()),
-        ("platform document", documents.platform, pipeline_spec_pb2.PlatformSpec()),
+        ("pipeline", pipeline.spec, pipeline_spec_pb2.PipelineSpec()),
+        ("platform document", pipeline.platform, pipeline_spec_pb2.PlatformSpec()),
     ):
         try:
             json_format.ParseDict(content, message)
         except json_format.ParseError as error:
             cause = " ".join(str(error).split())
-            yield Problem("message", f"the {what} is not a valid message: {cause}")
+            yield f"message: the {what} is not a valid message: {cause}"
 
 
-def _has_header(documents: Documents) -> Iterator[Problem]:
+def _has_header(pipeline: CompiledPipeline) -> Iterator[str]:
     """Schema version, name, tasks and root folder (`v2_template.go`, the launcher)."""
-    spec = documents.spec
+    spec = pipeline.spec
     version = spec.get("schemaVersion")
     if version != _SCHEMA_VERSION:
-        yield Problem("schema version", f"it is {version}, not {_SCHEMA_VERSION}")
+        yield f"schema version: it is {version}, not {_SCHEMA_VERSION}"
     name = spec.get("pipelineInfo", {}).get("name", "")
     if not _PIPELINE_NAME.fullmatch(name):
-        yield Problem("name", f"the pipeline's name {name!r} is not a DNS label")
-    if not documents.tasks:
-        yield Problem("root", "the pipeline has no task")
+        yield f"name: the pipeline's name {name!r} is not a DNS label"
+    if not pipeline.tasks:
+        yield "root: the pipeline has no task"
     root = spec.get("defaultPipelineRoot")
     if root is not None and not str(root).startswith(_ROOTS):
-        yield Problem("root", f"defaultPipelineRoot {root!r} is not in an object store")
+        yield f"root: defaultPipelineRoot {root!r} is not in an object store"
 
 
-def _components_exist(documents: Documents) -> Iterator[Problem]:
+def _components_exist(pipeline: CompiledPipeline) -> Iterator[str]:
     """Every task has a component with an executor (`visitor.go`)."""
-    if "root" in documents.components:
-        yield Problem("component", "the name root is reserved")
-    for task in documents.tasks:
-        if not documents.component(task):
-            yield Problem("component", f"{task} names one that does not exist")
-        elif not documents.executor(task):
-            yield Problem("executor", f"{task} names one that does not exist")
+    if "root" in pipeline.components:
+        yield "component: the name root is reserved"
+    for task in pipeline.tasks:
+        if not pipeline.component(task):
+            yield f"component: {task} names one that does not exist"
+        elif not pipeline.executor(task):
+            yield f"executor: {task} names one that does not exist"
 
 
-def _names_are_valid(documents: Documents) -> Iterator[Problem]:
+def _names_are_valid(pipeline: CompiledPipeline) -> Iterator[str]:
     """Names become names of Argo's templates."""
-    named = (("task", documents.tasks), ("component", documents.components))
+    named = (("task", pipeline.tasks), ("component", pipeline.components))
     for kind, names in named:
         for name in names:
             if not _TEMPLATE_NAME.fullmatch(name):
-                yield Problem(
-                    "name", f"{kind} {name!r} has more than letters, digits, -"
-                )
+                yield f"name: {kind} {name!r} has more than letters, digits, -"
 
 
-def _executors_can_run(documents: Documents) -> Iterator[Problem]:
+def _executors_can_run(pipeline: CompiledPipeline) -> Iterator[str]:
     """Containers need an image and a command; resolvers never run (`visitor.go`)."""
-    for task in documents.tasks:
-        executor = documents.executor(task)
+    for task in pipeline.tasks:
+        executor = pipeline.executor(task)
         if "container" in executor:
             container = executor["container"]
             # The launcher wraps the command, and does not know the image's own.
             if not container.get("image") or not container.get("command"):
-                yield Problem("executor", f"{task} has no image or no command")
+                yield f"executor: {task} has no image or no command"
         elif "importer" in executor:
             uri = executor["importer"].get("artifactUri", {})
             constant = str(uri.get("constant", uri.get("constantValue", "")))
             if constant and not constant.startswith(_IMPORTABLE):
-                yield Problem(
-                    "importer", f"{task} imports {constant}, not in an object store"
-                )
+                yield f"importer: {task} imports {constant}, not in an object store"
         elif executor:
             kind = next(iter(executor))
-            yield Problem("executor", f"{task} is a {kind}, which is not implemented")
+            yield f"executor: {task} is a {kind}, which is not implemented"
 
 
-def _inputs_have_sources(documents: Documents) -> Iterator[Problem]:
+def _inputs_have_sources(pipeline: CompiledPipeline) -> Iterator[str]:
     """Producers exist, run before, and make the output (`driver.go`)."""
-    for task, content in documents.tasks.items():
+    for task, content in pipeline.tasks.items():
         inputs = content.get("inputs", {})
         for key, source in inputs.get("artifacts", {}).items():
             output = source.get("taskOutputArtifact", {})
-            yield from _check_producer(documents, task, key, output, "artifact")
+            yield from _check_producer(pipeline, task, key, output, "artifact")
         for key, source in inputs.get("parameters", {}).items():
             if "taskOutputParameter" in source:
                 output = source["taskOutputParameter"]
-                yield from _check_producer(documents, task, key, output, "parameter")
+                yield from _check_producer(pipeline, task, key, output, "parameter")
             name = source.get("componentInputParameter", "")
-            if name and name not in documents.parameters:
-                yield Problem("input", f"{task}.{key}: no pipeline parameter {name}")
+            if name and name not in pipeline.parameters:
+                yield f"input: {task}.{key}: no pipeline parameter {name}"
         for kind in ("artifacts", "parameters"):
-            wanted = documents.component(task).get("inputDefinitions", {})
+            wanted = pipeline.component(task).get("inputDefinitions", {})
             for key, definition in wanted.get(kind, {}).items():
                 if key not in inputs.get(kind, {}) and not _is_optional(definition):
-                    yield Problem("input", f"{task}.{key} has no source")
+                    yield f"input: {task}.{key} has no source"
 
 
 def _check_producer(
-    documents: Documents, task: str, key: str, output: dict[str, Any], kind: str
-) -> Iterator[Problem]:
+    pipeline: CompiledPipeline, task: str, key: str, output: dict[str, Any], kind: str
+) -> Iterator[str]:
     producer = output.get("producerTask", "")
-    if producer not in documents.tasks:
-        yield Problem("input", f"{task}.{key}: unknown producer {producer!r}")
+    if producer not in pipeline.tasks:
+        yield f"input: {task}.{key}: unknown producer {producer!r}"
         return
-    if producer not in documents.tasks[task].get("dependentTasks", []):
-        yield Problem("input", f"{task}.{key}: {task} does not wait for {producer}")
+    if producer not in pipeline.tasks[task].get("dependentTasks", []):
+        yield f"input: {task}.{key}: {task} does not wait for {producer}"
     name = output.get(f"output{kind.capitalize()}Key", "")
-    outputs = documents.component(producer).get("outputDefinitions", {})
+    outputs = pipeline.component(producer).get("outputDefinitions", {})
     if name not in outputs.get(f"{kind}s", {}):
-        yield Problem("input", f"{task}.{key}: {producer} makes no {kind} {name}")
+        yield f"input: {task}.{key}: {producer} makes no {kind} {name}"
 
 
-def _conditions_name_inputs(documents: Documents) -> Iterator[Problem]:
+def _conditions_name_inputs(pipeline: CompiledPipeline) -> Iterator[str]:
     """CEL fails with "no such key" if a condition reads an input the task lacks."""
-    for task, content in documents.tasks.items():
+    for task, content in pipeline.tasks.items():
         condition = content.get("triggerPolicy", {}).get("condition", "")
         for _, key in _CONDITION_KEY.findall(condition):
             if key not in content.get("inputs", {}).get("artifacts", {}):
-                yield Problem("condition", f"{task}: no such key {key!r}")
+                yield f"condition: {task}: no such key {key!r}"
 
 
-def _metadata_has_values(documents: Documents) -> Iterator[Problem]:
+def _metadata_has_values(pipeline: CompiledPipeline) -> Iterator[str]:
     """The launcher cannot store an artifact property that is null."""
-    for name, component in documents.components.items():
+    for name, component in pipeline.components.items():
         outputs = component.get("outputDefinitions", {}).get("artifacts", {})
         for key, artifact in outputs.items():
             for prop, value in artifact.get("metadata", {}).items():
                 if value is None:
-                    yield Problem("metadata", f"{name}.{key}: {prop} is null")
+                    yield f"metadata: {name}.{key}: {prop} is null"
 
 
-def _containers_work(documents: Documents) -> Iterator[Problem]:
+def _containers_work(pipeline: CompiledPipeline) -> Iterator[str]:
     """No server calls `lifecycle` hooks, and Linux limits the length of arguments."""
-    for task, container in documents.containers():
+    for task, container in pipeline.containers():
         if "lifecycle" in container:
-            yield Problem("hook", f"{task}: lifecycle.preCacheCheck is never called")
-        inputs = documents.tasks[task].get("inputs", {}).get("parameters", {})
+            yield f"hook: {task}: lifecycle.preCacheCheck is never called"
+        inputs = pipeline.tasks[task].get("inputs", {}).get("parameters", {})
         # `{{$}}` is replaced by all parameters together.
         texts = [*container.get("args", []), "".join(map(str, inputs.values()))]
         if max(map(len, texts), default=0) > _MAX_ARGUMENT:
-            yield Problem(
-                "arguments", f"{task} has one over {_MAX_ARGUMENT} characters"
-            )
+            yield f"arguments: {task} has one over {_MAX_ARGUMENT} characters"
 
 
-def _platform_is_known(documents: Documents) -> Iterator[Problem]:
+def _platform_is_known(pipeline: CompiledPipeline) -> Iterator[str]:
     """Unknown settings are ignored without notice (`v2_template.go`, `visitor.go`)."""
-    if not documents.platform:
+    if not pipeline.platform:
         return
-    kubernetes = documents.platform["platforms"].get("kubernetes")
+    kubernetes = pipeline.platform["platforms"].get("kubernetes")
     if kubernetes is None:
-        yield Problem("platform", "the second document has no key kubernetes")
+        yield "platform: the second document has no key kubernetes"
         return
     executors = kubernetes.get("deploymentSpec", {}).get("executors", {})
     for label, settings in executors.items():
-        if label not in documents.executors:
-            yield Problem("platform", f"there is no executor {label}")
+        if label not in pipeline.executors:
+            yield f"platform: there is no executor {label}"
         for key, value in settings.items():
             if not isinstance(value, _KUBERNETES_FIELDS.get(key, ())):
-                yield Problem("platform", f"{label}: {key} is unknown or misshaped")
+                yield f"platform: {label}: {key} is unknown or misshaped"
 
 
-def _no_secret_is_written(documents: Documents) -> Iterator[Problem]:
+def _no_secret_is_written(pipeline: CompiledPipeline) -> Iterator[str]:
     """Everybody who may see a pipeline may read its file.
 
     https://github.com/tensorflow/tfx/issues/3326
     """
-    for task, container in documents.containers():
+    for task, container in pipeline.containers():
         names = [v["name"] for v in container.get("env", []) if v.get("value")]
         flags = map(_FLAG.match, container.get("args", []))
         names += [f"--{flag['name']}" for flag in flags if flag]
         for name in filter(_SECRET_NAME.search, names):
-            yield Problem("secret", f"{task}: the value of {name} is in the file")
+            yield f"secret: {task}: the value of {name} is in the file"
 
 
 _RULES: Final[tuple[Rule, ...]] = (
