@@ -16,7 +16,7 @@ from pipeline.cli.options import (
 )
 from pipeline.cli.run_report import report_run
 from pipeline.cli.server_options import (
-    Server,
+    connect,
     run_settings_options,
     server_options,
     upload,
@@ -25,6 +25,7 @@ from pipeline.cli.tables import make_console
 from pipeline.config import PipelineConfig
 from pipeline.datasets.source import check
 from pipeline.kubeflow.server import runs
+from pipeline.kubeflow.server.endpoint import Endpoint
 from pipeline.local.run_view import RunView
 from pipeline.local.session import run_pipeline
 from trainer.errors import UsageError
@@ -58,7 +59,7 @@ def run(
     kubeflow: bool,
     wait: bool,
     settings: runs.RunSettings,
-    server: Server,
+    server: Endpoint,
 ) -> None:
     """Train, evaluate and push a model; unchanged steps are taken from the cache.
 
@@ -104,13 +105,13 @@ def run(
 
 def _run_on_kubeflow(
     config: PipelineConfig,
-    server: Server,
+    server: Endpoint,
     settings: runs.RunSettings,
     wait: bool,
     no_cache: bool,
 ) -> int:
     """Uploads the pipeline and starts a run; returns 1 if it is seen to fail."""
-    client = server.connect()
+    client = connect(server)
     if settings.span is not None:
         runs.check_span(settings.span)
     pinned = runs.is_pinned(settings.span)

@@ -6,7 +6,7 @@ import click
 
 from pipeline.cli.options import ConfigOptions, config_options, option_group
 from pipeline.cli.server_options import (
-    Server,
+    connect,
     run_settings_options,
     server_options,
     upload,
@@ -14,6 +14,7 @@ from pipeline.cli.server_options import (
 from pipeline.cli.tables import print_table
 from pipeline.kubeflow.server import cron, schedules
 from pipeline.kubeflow.server.client import SCHEDULES
+from pipeline.kubeflow.server.endpoint import Endpoint
 from pipeline.kubeflow.server.runs import RunSettings
 
 # Passed, together with `--cron`, as `wanted: Schedule`.
@@ -74,7 +75,7 @@ def create(
     options: ConfigOptions,
     wanted: schedules.Schedule,
     settings: RunSettings,
-    server: Server,
+    server: Endpoint,
 ) -> None:
     """Upload the pipeline and run it on a schedule.
 
@@ -88,7 +89,7 @@ def create(
     """
     config = options.load()
     schedules.check_span(settings.span or "")
-    client = server.connect()
+    client = connect(server)
     name = wanted.name or config.name
     schedules.check_name(client, name)
     version = upload(client, config)
@@ -101,9 +102,9 @@ def create(
 
 @schedule.command(name="list")
 @server_options
-def list_(*, server: Server) -> None:
+def list_(*, server: Endpoint) -> None:
     """List the schedules of the namespace."""
-    found = list(server.connect().items(SCHEDULES))
+    found = list(connect(server).items(SCHEDULES))
     if not found:
         click.echo(
             "No schedules. Create one with `two-tower schedule create`.", err=True
@@ -123,25 +124,25 @@ def list_(*, server: Server) -> None:
 @schedule.command()
 @click.argument("name")
 @server_options
-def pause(*, name: str, server: Server) -> None:
+def pause(*, name: str, server: Endpoint) -> None:
     """Start no more runs until the schedule NAME is resumed."""
-    schedules.set_enabled(server.connect(), name, enabled=False)
+    schedules.set_enabled(connect(server), name, enabled=False)
     click.echo(f"{name} is paused.")
 
 
 @schedule.command()
 @click.argument("name")
 @server_options
-def resume(*, name: str, server: Server) -> None:
+def resume(*, name: str, server: Endpoint) -> None:
     """Start the runs of the schedule NAME again."""
-    schedules.set_enabled(server.connect(), name, enabled=True)
+    schedules.set_enabled(connect(server), name, enabled=True)
     click.echo(f"{name} is resumed.")
 
 
 @schedule.command()
 @click.argument("name")
 @server_options
-def delete(*, name: str, server: Server) -> None:
+def delete(*, name: str, server: Endpoint) -> None:
     """Delete the schedule NAME, but not its runs."""
-    schedules.delete(server.connect(), name)
+    schedules.delete(connect(server), name)
     click.echo(f"{name} is deleted.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -10,7 +9,7 @@ import click
 from pipeline.cli.options import option_group
 from pipeline.config import PipelineConfig
 from pipeline.kubeflow.server.client import Client, Version
-from pipeline.kubeflow.server.endpoint import find_endpoint
+from pipeline.kubeflow.server.endpoint import Endpoint
 from pipeline.kubeflow.server.runs import RunSettings
 
 # Adds `--experiment` and `--service-account`; passed, together with the command's own
@@ -38,6 +37,7 @@ pinned_span_option = click.option(
 _OPTIONS = (
     click.option(
         "--endpoint",
+        "url",
         metavar="URL",
         help="Address of the server.  [env: TWO_TOWER_KFP_ENDPOINT; else the cluster "
         "that this command runs in, else the kube config]",
@@ -57,6 +57,7 @@ _OPTIONS = (
     click.option("--kube-context", help="Context of the kube config to use."),
     click.option(
         "--timeout",
+        "timeout_seconds",
         type=click.FloatRange(min=0.1),
         default=30.0,
         show_default=True,
@@ -65,40 +66,19 @@ _OPTIONS = (
 )
 
 
-@dataclass(frozen=True)
-class Server:
-    """The options of the server."""
-
-    endpoint: str | None
-    token_file: Path | None
-    namespace: str | None
-    kube_context: str | None
-    timeout: float
-
-    def connect(self) -> Client:
-        """Finds the server and checks that it answers.
-
-        Raises:
-          UserError: It cannot be reached, rejects us, or is of version 1.
-        """
-        endpoint = find_endpoint(
-            url=self.endpoint,
-            token_file=self.token_file,
-            namespace=self.namespace,
-            context=self.kube_context,
-        )
-        client = Client(endpoint, timeout_seconds=self.timeout)
-        client.check()
-        return client
-
-    @property
-    def is_given(self) -> bool:
-        """Whether any option was used."""
-        return any((self.endpoint, self.token_file, self.namespace, self.kube_context))
+# Adds the options of the server; passed as `server: Endpoint`.
+server_options = option_group("server", Endpoint, _OPTIONS)
 
 
-# Adds the options of the server; passed as `server: Server`.
-server_options = option_group("server", Server, _OPTIONS)
+def connect(server: Endpoint) -> Client:
+    """Makes a client of the server and checks that the server answers.
+
+    Raises:
+      UserError: It cannot be reached, rejects us, or is of version 1.
+    """
+    client = Client(server)
+    client.check()
+    return client
 
 
 def upload(

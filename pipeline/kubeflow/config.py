@@ -153,7 +153,7 @@ class KubeflowConfig:
     env: Mapping[EnvName, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _check_secrets(self) -> KubeflowConfig:
+    def _check(self) -> KubeflowConfig:
         for variable in self.env:
             if _SECRET.search(variable):
                 # The value is not shown: it may be one.
@@ -162,10 +162,6 @@ class KubeflowConfig:
                     "readable in the compiled file: name a Kubernetes secret in "
                     "kubeflow.secrets"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _check_locations(self) -> KubeflowConfig:
         mounts = [volume.path.rstrip("/") + "/" for volume in self.volumes]
         for name, stores in _STORES.items():
             location = getattr(self, name)

@@ -58,10 +58,13 @@ def _run(options: argparse.Namespace, beam_args: list[str]) -> None:
     inputs_spec = _parsed(options.json_serialized_inputs_spec_args, "inputs spec")
     adapted = executor_input.adapt(message, inputs_spec)
     run_id = _run_id(message, options.step)
-    _prepare_folders(adapted)
+    for artifact in adapted.inputs():
+        executor_input.remove_folder_markers(Path(artifact["uri"]))
     for artifact in adapted.outputs():
         # The report lists the steps whose outputs this run has made.
         artifact["metadata"] = {**artifact.get("metadata", {}), RUN_PROPERTY: run_id}
+        if "://" not in artifact["uri"]:  # the launcher creates only the parent
+            Path(artifact["uri"]).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="two-tower-") as folder:
         # TFX keeps its temporary files beside this one.
         output_file = Path(folder) / "task" / "output_metadata.json"
@@ -72,15 +75,10 @@ def _run(options: argparse.Namespace, beam_args: list[str]) -> None:
                 inputs, str(Path(folder) / "input")
             )
             _run_driver(options.driver_class_path, adapted, inputs_spec, output_file)
-        arguments = argparse.Namespace(
-            executor_class_path=options.executor_class_path,
-            json_serialized_invocation_args=json.dumps(adapted.content),
-            json_serialized_inputs_spec_args=options.json_serialized_inputs_spec_args,
-        )
-        # TFX is imported here, after the environment is set.
         from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 
-        kubeflow_v2_run_executor.main((arguments, beam_args))
+        options.json_serialized_invocation_args = json.dumps(adapted.content)
+        kubeflow_v2_run_executor.main((options, beam_args))
         output = _parsed(output_file.read_text(encoding="utf-8"), "TFX's output")
         finished = executor_input.finish(output, adapted.uris)
         ui_artifacts.fill(finished, message["outputs"].get("artifacts", {}))
@@ -106,15 +104,6 @@ def _note_step(finished: Json, properties: Mapping[str, str | float]) -> None:
         if key not in (ui_artifacts.PAGE, ui_artifacts.METRICS):
             for artifact in listed["artifacts"]:
                 artifact["metadata"] |= properties
-
-
-def _prepare_folders(adapted: TfxInput) -> None:
-    """Creates the outputs' folders, of which the launcher creates only the parents."""
-    for artifact in adapted.inputs():
-        executor_input.remove_folder_markers(Path(artifact["uri"]))
-    for artifact in adapted.outputs():
-        if "://" not in artifact["uri"]:
-            Path(artifact["uri"]).mkdir(parents=True, exist_ok=True)
 
 
 def _run_driver(

@@ -70,25 +70,22 @@ class Client:
     busy and a look shows that nothing was created.
     """
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        *,
-        timeout_seconds: float = 30.0,
-        backoff_seconds: float = 0.5,
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, *, backoff_seconds: float = 0.5) -> None:
         """Makes the client; nothing is sent yet.
 
         Args:
           endpoint: The server.
-          timeout_seconds: Longest wait for the connection, and for the next bytes.
           backoff_seconds: Wait before the first retry of a creation; doubled each time.
+
+        Raises:
+          UserError: The address or the token is invalid.
         """
-        self.url = str(endpoint.configuration.host)
-        self.scope = {"namespace": endpoint.namespace} if endpoint.namespace else {}
-        self._timeout = (timeout_seconds, timeout_seconds)
+        configuration = endpoint.configuration()
+        self.url = str(configuration.host)
+        self.scope = endpoint.scope()
+        self._timeout = (endpoint.timeout_seconds, endpoint.timeout_seconds)
         self._backoff = backoff_seconds
-        self._api = _api_client(endpoint.configuration, backoff_seconds)
+        self._api = _api_client(configuration, backoff_seconds)
 
     def request(
         self,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,64 +24,65 @@ _URL: Final = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server and our identity.
+    """A server and our identity. What is None comes from the environment.
 
     Attributes:
-      configuration: `kfp_server_api.Configuration` with address, token and TLS files.
-      namespace: Namespace of experiments and runs; None if the server has only one.
-    """
-
-    configuration: Any
-    namespace: str | None = None
-
-
-def find_endpoint(
-    *,
-    url: str | None = None,
-    token_file: Path | None = None,
-    namespace: str | None = None,
-    context: str | None = None,
-    environment: Mapping[str, str] = os.environ,
-) -> Endpoint:
-    """Finds the server: from the arguments, the environment, or the kube config.
-
-    Args:
-      url: The server's address.
+      url: The server's address; without one in the environment either, it is that of
+        the cluster in which this process runs, or else from the kube config.
       token_file: File with a bearer token.
-      namespace: Namespace of the runs.
-      context: Context of the kube config through which the server is reached.
-      environment: Environment variables.
-
-    Raises:
-      UsageError: The address is not an HTTP URL, or no address was found.
-      UserError: The token cannot be read.
+      namespace: Namespace of experiments and runs, if the server has several.
+      kube_context: Context of the kube config through which the server is reached.
+      timeout_seconds: Longest wait for the connection, and for the next bytes.
     """
-    from kfp_server_api import Configuration
 
-    token = _find_token(token_file, environment)
-    url = url or environment.get(ENDPOINT_ENV)
-    if url is None and context is None and "KUBERNETES_SERVICE_HOST" in environment:
-        url = _IN_CLUSTER
-    if url is None:
-        configuration = Configuration()
-        _load_kube_config(configuration, context)
-    elif _URL.fullmatch(url):
+    url: str | None = None
+    token_file: Path | None = None
+    namespace: str | None = None
+    kube_context: str | None = None
+    timeout_seconds: float = 30.0
+
+    def configuration(self) -> Any:
+        """Makes the `kfp_server_api.Configuration`: address, token and TLS files.
+
+        Raises:
+          UsageError: The address is not an HTTP URL, or no address was found.
+          UserError: The token cannot be read.
+        """
+        from kfp_server_api import Configuration
+
+        token = _find_token(self.token_file)
+        url = self.url or os.environ.get(ENDPOINT_ENV)
+        in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ
+        if url is None and self.kube_context is None and in_cluster:
+            url = _IN_CLUSTER
+        if url is None:
+            return _load_kube_config(Configuration(), self.kube_context)
+        if not _URL.fullmatch(url):
+            raise UsageError(
+                "The address of Kubeflow Pipelines is not an http:// or https:// URL",
+                "Give --endpoint like https://kubeflow.example.com/pipeline.",
+            )
         configuration = Configuration(host=url.rstrip("/"))
         if token is not None:
             configuration.api_key["authorization"] = token
             configuration.api_key_prefix["authorization"] = "Bearer"
-    else:
-        raise UsageError(
-            "The address of Kubeflow Pipelines is not an http:// or https:// URL",
-            "Give --endpoint like https://kubeflow.example.com/pipeline.",
-        )
-    return Endpoint(configuration, namespace or environment.get(NAMESPACE_ENV))
+        return configuration
+
+    def scope(self) -> dict[str, str]:
+        """The fields of requests that name the namespace; none without one."""
+        namespace = self.namespace or os.environ.get(NAMESPACE_ENV)
+        return {"namespace": namespace} if namespace else {}
+
+    @property
+    def is_given(self) -> bool:
+        """Whether anything but the timeout is given."""
+        return any((self.url, self.token_file, self.namespace, self.kube_context))
 
 
-def _find_token(token_file: Path | None, environment: Mapping[str, str]) -> str | None:
-    token, source = environment.get(TOKEN_ENV), TOKEN_ENV
+def _find_token(token_file: Path | None) -> str | None:
+    token, source = os.environ.get(TOKEN_ENV), TOKEN_ENV
     if token_file is not None or not token:
-        mounted = Path(environment.get(_MOUNTED_TOKEN_ENV, _MOUNTED_TOKEN))
+        mounted = Path(os.environ.get(_MOUNTED_TOKEN_ENV, _MOUNTED_TOKEN))
         path = token_file or mounted
         if token_file is None and not mounted.is_file():
             return None
@@ -102,7 +102,7 @@ def _find_token(token_file: Path | None, environment: Mapping[str, str]) -> str 
     return token
 
 
-def _load_kube_config(configuration: Any, context: str | None) -> None:
+def _load_kube_config(configuration: Any, context: str | None) -> Any:
     """Reaches the server through the Kubernetes API server, as `kubectl` does."""
     remedy = f"Give --endpoint, or set {ENDPOINT_ENV}."
     try:
@@ -118,3 +118,4 @@ def _load_kube_config(configuration: Any, context: str | None) -> None:
             remedy,
         ) from error
     configuration.host = configuration.host.rstrip("/") + _API_SERVER_PATH
+    return configuration

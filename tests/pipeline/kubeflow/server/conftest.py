@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.kubeflow.server.client import Client, Version
-from pipeline.kubeflow.server.endpoint import TOKEN_ENV, find_endpoint
+from pipeline.kubeflow.server.endpoint import TOKEN_ENV, Endpoint
 from tests.fixtures.kfp_server import State, serving
 from tests.pipeline.kubeflow.test_validation import documents, text_of
 
@@ -28,13 +28,13 @@ def url(state: State) -> Iterator[str]:
 
 
 @pytest.fixture
-def connect(url: str) -> Callable[..., Client]:
-    """Makes a client, with a token and the arguments of `find_endpoint`."""
+def connect(url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Client]:
+    """Makes a client, with a token and the fields of `Endpoint`."""
 
-    def make(token: str = "", **arguments: Any) -> Client:
-        environment = {TOKEN_ENV: token}
-        endpoint = find_endpoint(**{"url": url, **arguments}, environment=environment)
-        return Client(endpoint, timeout_seconds=0.5, backoff_seconds=0.01)
+    def make(token: str = "", **fields: Any) -> Client:
+        monkeypatch.setenv(TOKEN_ENV, token)
+        endpoint = Endpoint(**{"url": url, "timeout_seconds": 0.5, **fields})
+        return Client(endpoint, backoff_seconds=0.01)
 
     return make
 
