@@ -94,19 +94,11 @@ def local_path(uri: str) -> str:
     return os.path.join(os.environ.get(MIRROR_ROOT_ENV, "/"), _MIRRORS[scheme], rest)
 
 
-def remove_folder_markers(folder: Path) -> list[Path]:
-    """Removes the empty files that stand for folders; returns their paths.
-
-    TFX reads all files of a folder as data.
-    """
-    markers = [
-        path
-        for path in folder.rglob(f"*{_FOLDER_MARKER}")
-        if path.is_file() and path.stat().st_size == 0
-    ]
-    for path in markers:
-        path.unlink()
-    return markers
+def remove_folder_markers(folder: Path) -> None:
+    """Removes the empty files that stand for folders: TFX would read them as data."""
+    for path in list(folder.rglob(f"*{_FOLDER_MARKER}")):
+        if path.is_file() and path.stat().st_size == 0:
+            path.unlink()
 
 
 def _drop_server_outputs(content: Json) -> None:

@@ -35,7 +35,17 @@ _TERMINATION_LOG: Final = Path("/dev/termination-log")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one component; returns the exit code."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-    options, beam_args = _parser().parse_known_args(arguments)
+    parser = argparse.ArgumentParser(
+        prog="pipeline.kubeflow.step_entrypoint",
+        description=__doc__,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--executor_class_path", required=True)
+    parser.add_argument("--json_serialized_invocation_args", required=True)
+    parser.add_argument("--json_serialized_inputs_spec_args", required=True)
+    parser.add_argument(DRIVER_FLAG, default="")
+    parser.add_argument(STEP_FLAG, default="The step")
+    options, beam_args = parser.parse_known_args(arguments)
     # The user's own Keras settings may name another backend.
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
@@ -163,20 +173,6 @@ def _write(path: str, content: Json) -> None:
     target = Path(executor_input.local_path(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     write_text(target, json.dumps(content))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="pipeline.kubeflow.step_entrypoint",
-        description=__doc__,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--executor_class_path", required=True)
-    parser.add_argument("--json_serialized_invocation_args", required=True)
-    parser.add_argument("--json_serialized_inputs_spec_args", required=True)
-    parser.add_argument(DRIVER_FLAG, default="")
-    parser.add_argument(STEP_FLAG, default="The step")
-    return parser
 
 
 if __name__ == "__main__":

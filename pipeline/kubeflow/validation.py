@@ -118,7 +118,15 @@ def _has_header(pipeline: CompiledPipeline) -> Iterator[str]:
 
 
 def _components_exist(pipeline: CompiledPipeline) -> Iterator[str]:
-    """Every task has a component with an executor (`visitor.go`)."""
+    """Every task has a component with an executor (`visitor.go`).
+
+    Names become names of Argo's templates.
+    """
+    named = (("task", pipeline.tasks), ("component", pipeline.components))
+    for kind, names in named:
+        for name in names:
+            if not _TEMPLATE_NAME.fullmatch(name):
+                yield f"name: {kind} {name!r} has more than letters, digits, -"
     if "root" in pipeline.components:
         yield "component: the name root is reserved"
     for task in pipeline.tasks:
@@ -126,15 +134,6 @@ def _components_exist(pipeline: CompiledPipeline) -> Iterator[str]:
             yield f"component: {task} names one that does not exist"
         elif not pipeline.executor(task):
             yield f"executor: {task} names one that does not exist"
-
-
-def _names_are_valid(pipeline: CompiledPipeline) -> Iterator[str]:
-    """Names become names of Argo's templates."""
-    named = (("task", pipeline.tasks), ("component", pipeline.components))
-    for kind, names in named:
-        for name in names:
-            if not _TEMPLATE_NAME.fullmatch(name):
-                yield f"name: {kind} {name!r} has more than letters, digits, -"
 
 
 def _executors_can_run(pipeline: CompiledPipeline) -> Iterator[str]:
@@ -257,7 +256,6 @@ _RULES: Final[tuple[Rule, ...]] = (
     _is_strict_message,
     _has_header,
     _components_exist,
-    _names_are_valid,
     _executors_can_run,
     _inputs_have_sources,
     _conditions_name_inputs,

@@ -113,8 +113,8 @@ def follow(
     started, warned = time.monotonic(), False
     while True:
         run = client.request("GET", f"runs/{run_id}")
-        for name, state, cause in _changed_steps(run, states):
-            report(f"{name:<22}{state.lower()}{cause}")
+        for task in _changed_steps(run, states):
+            report(f"{task['display_name']:<22}{task['state'].lower()}{_cause(task)}")
         state = run.get("state", "")
         if state in _FINAL_STATES:
             report(f"Run {run_id} {state.lower()}{_cause(run)}")
@@ -129,10 +129,10 @@ def follow(
         time.sleep(poll_seconds)
 
 
-def _changed_steps(run: Json, states: dict[str, str]) -> Iterator[tuple[str, str, str]]:
-    """Yields name, state and cause of steps whose state changed; updates `states`."""
+def _changed_steps(run: Json, states: dict[str, str]) -> Iterator[Json]:
+    """Yields the steps whose state changed; updates `states`."""
     for task in run.get("run_details", {}).get("task_details", []):
-        name, state = str(task.get("display_name", "")), str(task.get("state", ""))
+        name, state = task.get("display_name"), task.get("state")
         # Drivers, the run itself, and what else the server starts around a step.
         if not name or name.startswith(("root", "system", run["display_name"])):
             continue
@@ -140,7 +140,7 @@ def _changed_steps(run: Json, states: dict[str, str]) -> Iterator[tuple[str, str
             continue
         if states.get(name) != state:
             states[name] = state
-            yield name, state, _cause(task)
+            yield task
 
 
 def _cause(item: Json) -> str:

@@ -129,6 +129,6 @@ def test_empty_objects_that_stand_for_folders_are_ignored(tmp_path: Path) -> Non
     (tmp_path / "Split-train" / "a_$folder$").touch()
     (tmp_path / "NO_LIVE_MODEL").touch()
     (tmp_path / "full_$folder$").write_text("x")
-    assert len(remove_folder_markers(tmp_path)) == 2
+    remove_folder_markers(tmp_path)
     left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {"NO_LIVE_MODEL", "full_$folder$"}
