@@ -11,6 +11,7 @@ from pipeline.config import PipelineConfig
 from pipeline.kubeflow.server.client import Client, Version
 from pipeline.kubeflow.server.endpoint import Endpoint
 from pipeline.kubeflow.server.runs import RunSettings
+from pipeline.kubeflow_runner import compile_pipeline
 
 # Adds `--experiment` and `--service-account`; passed, together with the command's own
 # `--span`, as `settings: RunSettings`.
@@ -34,40 +35,41 @@ pinned_span_option = click.option(
     help="Every run must name its span, and reuses cached results of the same span.",
 )
 
-_OPTIONS = (
-    click.option(
-        "--endpoint",
-        "url",
-        metavar="URL",
-        help="Address of the server.  [env: TWO_TOWER_KFP_ENDPOINT; else the cluster "
-        "that this command runs in, else the kube config]",
-    ),
-    click.option(
-        "--token-file",
-        type=click.Path(path_type=Path),
-        help="File with a bearer token.  [env: TWO_TOWER_KFP_TOKEN has the token; else "
-        "the service account's]",
-    ),
-    click.option(
-        "--namespace",
-        "-n",
-        help="Namespace of the runs, where there are several.  "
-        "[env: TWO_TOWER_KFP_NAMESPACE]",
-    ),
-    click.option("--kube-context", help="Context of the kube config to use."),
-    click.option(
-        "--timeout",
-        "timeout_seconds",
-        type=click.FloatRange(min=0.1),
-        default=30.0,
-        show_default=True,
-        help="Seconds to wait for an answer.",
+# Adds the options of the server; passed as `server: Endpoint`.
+server_options = option_group(
+    "server",
+    Endpoint,
+    (
+        click.option(
+            "--endpoint",
+            "url",
+            metavar="URL",
+            help="Address of the server.  [env: TWO_TOWER_KFP_ENDPOINT; else the "
+            "cluster that this command runs in, else the kube config]",
+        ),
+        click.option(
+            "--token-file",
+            type=click.Path(path_type=Path),
+            help="File with a bearer token.  [env: TWO_TOWER_KFP_TOKEN has the token; "
+            "else the service account's]",
+        ),
+        click.option(
+            "--namespace",
+            "-n",
+            help="Namespace of the runs, where there are several.  "
+            "[env: TWO_TOWER_KFP_NAMESPACE]",
+        ),
+        click.option("--kube-context", help="Context of the kube config to use."),
+        click.option(
+            "--timeout",
+            "timeout_seconds",
+            type=click.FloatRange(min=0.1),
+            default=30.0,
+            show_default=True,
+            help="Seconds to wait for an answer.",
+        ),
     ),
 )
-
-
-# Adds the options of the server; passed as `server: Endpoint`.
-server_options = option_group("server", Endpoint, _OPTIONS)
 
 
 def connect(server: Endpoint) -> Client:
@@ -89,8 +91,6 @@ def upload(
     no_cache: bool = False,
 ) -> Version:
     """Compiles the pipeline, and uploads it unless the server has this version."""
-    from pipeline.kubeflow_runner import compile_pipeline  # imports TFX
-
     click.echo(f"{'Server':<10}{client.url}")
     compiled = compile_pipeline(config, pinned_span=pinned_span, no_cache=no_cache)
     version = client.deploy(config.name, compiled.to_yaml())

@@ -81,14 +81,7 @@ def local_input(inputs: dict[str, Any], folder: str) -> str:
 
 
 def copy_remote(input_base: str, folder: str) -> str:
-    """Copies a remote folder to this machine.
-
-    Args:
-      input_base: A path, or a URI that TensorFlow opens, such as gs://.
-      folder: Target of the copy.
-
-    Returns:
-      `folder`, or `input_base` itself if it is a path.
+    """Copies a remote folder to `folder`, and returns that; a local path is returned.
 
     Raises:
       UserError: TensorFlow does not open such URIs, or the folder does not exist.

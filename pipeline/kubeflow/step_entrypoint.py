@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from components.report_gen.step_times import RUN_PROPERTY, step_properties
+from pipeline.atomic_files import write_text
 from pipeline.kubeflow import executor_input, ratings_input, ui_artifacts
 from pipeline.kubeflow.config import INPUT_BASE_PARAMETER
 from pipeline.kubeflow.executor_input import Json, TfxInput
@@ -168,8 +169,6 @@ def _parsed(text: str, what: str) -> Json:
 
 def _write(path: str, content: Json) -> None:
     """Writes a message to the launcher, atomically."""
-    from pipeline.atomic_files import write_text
-
     target = Path(executor_input.local_path(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     write_text(target, json.dumps(content))
