@@ -95,16 +95,12 @@ class CompiledPipeline:
         documents = filter(None, (self.spec, self.platform))
         return yaml.safe_dump_all(documents, sort_keys=True)
 
-    def to_vertex_json(self, pipeline_root: str) -> str:
-        """The PipelineJob that Vertex AI accepts.
-
-        Args:
-          pipeline_root: Folder of a bucket for the artifacts.
-        """
+    def to_vertex_json(self) -> str:
+        """The PipelineJob that Vertex AI accepts; see `check_vertex`."""
         job = {
             "displayName": self.spec["pipelineInfo"]["name"],
             "pipelineSpec": self.spec,
-            "runtimeConfig": {"gcsOutputDirectory": pipeline_root},
+            "runtimeConfig": {"gcsOutputDirectory": self.spec["defaultPipelineRoot"]},
         }
         return json.dumps(job, indent=2, sort_keys=True) + "\n"
 

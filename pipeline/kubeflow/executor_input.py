@@ -118,7 +118,8 @@ def finish(output: Json, uris: Mapping[str, str]) -> Json:
       uris: From `adapt`.
     """
     artifacts = {
-        key: {"artifacts": [_finished(item, uris) for item in listed["artifacts"]]}
+        # JSON of protobuf leaves out a list that is empty.
+        key: {"artifacts": [_finished(i, uris) for i in listed.get("artifacts", [])]}
         for key, listed in output.get("artifacts", {}).items()
     }
     finished: Json = {"artifacts": artifacts}

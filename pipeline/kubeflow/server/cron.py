@@ -63,18 +63,12 @@ def _is_valid(part: str, low: int, high: int, names: list[str]) -> bool:
         return False
     if value in _ANY:
         return True
-    first, dash, last = value.partition("-")
+    numbers = {name: number for number, name in enumerate(names, low)}
     bounds = [
-        _number(text, low, names) for text in ([first, last] if dash else [first])
+        int(text) if text.isdigit() else numbers.get(text.upper(), -1)
+        for text in value.split("-", maxsplit=1)
     ]
     return all(low <= bound <= high for bound in bounds) and bounds == sorted(bounds)
-
-
-def _number(text: str, low: int, names: list[str]) -> int:
-    """The number of a value or a name; -1 if it is neither."""
-    if text.isdigit():
-        return int(text)
-    return names.index(text.upper()) + low if text.upper() in names else -1
 
 
 def describe(expression: str) -> str:

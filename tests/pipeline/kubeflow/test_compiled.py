@@ -198,8 +198,10 @@ def test_the_pusher_waits_for_the_servability_check(compiled: Any) -> None:
 
 
 def test_vertex_gets_a_job(compiled: Any) -> None:
-    job = json.loads(compiled.to_vertex_json("gs://bucket/root"))
-    assert job["runtimeConfig"]["gcsOutputDirectory"] == "gs://bucket/root"
+    job = json.loads(compiled.to_vertex_json())
+    root = job["runtimeConfig"]["gcsOutputDirectory"]
+    assert root == compiled.spec["defaultPipelineRoot"]
+    assert root == "minio://mlpipeline/two-tower"
     assert job["pipelineSpec"]["schemaVersion"] == "2.1.0"
     # The open-source server takes no such wrapper.
     problems = check(yaml.safe_dump(job)).problems
