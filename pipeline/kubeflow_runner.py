@@ -18,7 +18,6 @@ import tempfile
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from components.movielens_example_gen.parameters import LATEST
 from pipeline.config import PipelineConfig
 from pipeline.kubeflow import ratings_input, step_settings, ui_artifacts, validation
 from pipeline.kubeflow import spec_patches as patches
@@ -52,7 +51,7 @@ def compile_pipeline(
         uncached = pipeline.tasks
     defaults = {INPUT_BASE_PARAMETER: settings.input_base}
     if not pinned_span:
-        defaults[SPAN_PARAMETER] = config.data.last_span or LATEST
+        defaults[SPAN_PARAMETER] = config.data.last_span or "latest"
     patches.use_our_entrypoint(pipeline, drivers)
     patches.prefix_names(pipeline)
     patches.set_defaults(pipeline, settings.pipeline_root, defaults)
