@@ -21,8 +21,9 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypedDict, cast
+from typing import Any, TypedDict, cast
 
+from components.evaluator import SUMMARY_FILE
 from components.evaluator.config import EvalConfig
 from components.evaluator.reasons import reasons
 from components.evaluator.results import (
@@ -40,9 +41,6 @@ from components.evaluator.thresholds import Outcome, thresholds_of
 from components.metrics import AccuracyMetric, MeanMetric, metric_named, uncertainty
 from components.metrics.base import Metric
 from components.metrics.uncertainty import Interval
-
-# In the evaluation artifact, beside TFMA's files.
-SUMMARY_FILE: Final = "retrieval_summary.json"
 
 # Metric -> value, and metric -> its interval.
 Values = dict[str, float | None]

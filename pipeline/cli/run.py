@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import astuple, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -22,13 +23,13 @@ from pipeline.cli.server_options import (
     upload,
 )
 from pipeline.cli.tables import make_console
-from pipeline.config import PipelineConfig
-from pipeline.datasets.source import check
 from pipeline.kubeflow.server import runs
 from pipeline.kubeflow.server.endpoint import Endpoint
 from pipeline.local.run_view import RunView
-from pipeline.local.session import run_pipeline
 from trainer.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.config import PipelineConfig
 
 
 @click.command()
@@ -94,8 +95,9 @@ def run(
             "Add --kubeflow, or give a local run its span with --set "
             "data.last_span=SPAN.",
         )
+    from pipeline.local.session import run_pipeline
+
     config = options.load(data_dir)
-    check(config.data, data_dir)
     console = make_console()
     summary, files = run_pipeline(
         config, workspace, RunView(console), data_dir=data_dir, no_cache=no_cache

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.cli.options import option_group
-from pipeline.config import PipelineConfig
 from pipeline.kubeflow.server.client import Client, Version
 from pipeline.kubeflow.server.endpoint import Endpoint
 from pipeline.kubeflow.server.runs import RunSettings
-from pipeline.kubeflow_runner import compile_pipeline
+
+if TYPE_CHECKING:
+    from pipeline.config import PipelineConfig
 
 # Adds `--experiment` and `--service-account`; passed, together with the command's own
 # `--span`, as `settings: RunSettings`.
@@ -92,6 +94,8 @@ def upload(
 ) -> Version:
     """Compiles the pipeline, and uploads it unless the server has this version."""
     click.echo(f"{'Server':<10}{client.url}")
+    from pipeline.kubeflow_runner import compile_pipeline
+
     compiled = compile_pipeline(config, pinned_span=pinned_span, no_cache=no_cache)
     version = client.deploy(config.name, compiled.to_yaml())
     state = "uploaded" if version.is_new else "already on the server"

@@ -21,9 +21,7 @@ from pipeline.cli.options import (
 )
 from pipeline.cli.run_report import report_failure, workspace_argument
 from pipeline.cli.tables import make_console, number, print_facts, print_table
-from pipeline.datasets.source import check
 from pipeline.local.run_view import RunView
-from pipeline.local.session import run_pipeline
 from pipeline.runs.summary import Summary
 from pipeline.runs.workspace import RunFiles
 from trainer.errors import UsageError
@@ -83,8 +81,9 @@ def tune(
             "Create the folder, or choose another file.",
         )
     search = ["tune.enabled=true", *([f"tune.trials={trials}"] if trials else [])]
+    from pipeline.local.session import run_pipeline
+
     config = options.load(data_dir, *search)
-    check(config.data, data_dir)
     console = make_console()
     summary, files = run_pipeline(
         config,

@@ -16,7 +16,7 @@ import psutil
 from pipeline.atomic_files import write_json, write_text
 from pipeline.config import PipelineConfig
 from pipeline.config.loading import dump
-from pipeline.datasets.source import resolve
+from pipeline.datasets.source import check, resolve
 from pipeline.local.live_run import LiveRun
 from pipeline.local.run_view import RunView
 from pipeline.local.subprocess_runner import SubprocessRunner, explain_exit
@@ -51,6 +51,7 @@ def run_pipeline(
     Raises:
       UserError: The workspace or the data cannot be used; no run was started.
     """
+    check(config.data, data_dir)
     signal.signal(signal.SIGTERM, _terminate)
     tfx_version = _tfx_version()
     workspace = Workspace.open(workspace_root, create=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from components.data_gate import NUM_FINDINGS
-from components.evaluator.retrieval_summary import SUMMARY_FILE
+from components.evaluator import SUMMARY_FILE
 from components.live_model import EXISTS, VERSION
 from components.movielens_example_gen.data_summary import SUMMARY_PROPERTY
 from components.pusher import PUSHED_VERSION

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.evaluator.retrieval_summary import SUMMARY_FILE
+from components.evaluator import SUMMARY_FILE
 from components.movielens_example_gen.data_summary import (
     SUMMARY_PROPERTY,
     DataSummary,

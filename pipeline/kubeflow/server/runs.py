@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.kubeflow.config import SPAN_PARAMETER
 from pipeline.kubeflow.server.client import EXPERIMENTS, RUNS, Client, Json, Version
 from trainer.errors import UserError
 
@@ -50,6 +49,8 @@ class RunSettings:
                 )
             experiment = {"display_name": pipeline, **client.scope}
             experiment_id = client.create(EXPERIMENTS, experiment)
+        from pipeline.kubeflow.config import SPAN_PARAMETER
+
         parameters = {} if self.span is None else {SPAN_PARAMETER: self.span}
         body: Json = {
             "experiment_id": experiment_id,
