@@ -1,6 +1,7 @@
 """The whole pipeline on synthetic ratings, run once for all tests that read it.
 
-Also how `make test` spreads the tests over two processes.
+Also how `make test` spreads the tests over two processes, and how long hypothesis looks
+for failures.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
@@ -50,6 +52,20 @@ SETTINGS = (
 )
 # The synthetic ratings also come in spans, both of which the run reads.
 DAYS = ("2026-03-01", "2026-03-08")
+# Hypothesis makes the same input in every run, and little of it; with
+# `HYPOTHESIS_PROFILE=fuzz` it makes much more, and other input in each run. There is no
+# deadline, since the machine may be busy with something else.
+hypothesis.settings.register_profile(
+    "quick", deadline=None, derandomize=True, max_examples=100
+)
+hypothesis.settings.register_profile(
+    "fuzz",
+    deadline=None,
+    max_examples=2000,
+    print_blob=True,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 class GroupScheduling(LoadFileScheduling):
@@ -73,8 +89,13 @@ def group_of(nodeid: str) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sorts long groups to the start, so that those which end last are short."""
+    """Sorts long groups to the start, so that those which end last are short.
+
+    Tests that hypothesis feeds get the marker `fuzz`.
+    """
     for item in items:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("fuzz")
         if "chain" in getattr(item, "fixturenames", ()):
             # Two processes that run commands on one workspace would disturb each other.
             assert group_of(item.nodeid) in ("chain", "cluster"), item.nodeid

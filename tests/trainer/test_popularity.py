@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hypothesis.strategies as st
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 
 from tests.fixtures.ranking_oracle import oracle_rank
 from trainer.popularity import PopularityRanking
@@ -13,7 +13,6 @@ from trainer.ranking import OUT_OF_CORPUS, PADDING
 _ROWS = st.lists(st.integers(-2, 9), max_size=12)
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.integers(0, 4), min_size=1, max_size=8),
     st.lists(st.tuples(_ROWS, _ROWS), min_size=1, max_size=3),

@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
 from tests.fixtures.ranking_oracle import oracle_rank, oracle_top
@@ -80,7 +80,6 @@ def _queries(draw):
     return scores, seen, held, draw(st.integers(1, 12)), draw(st.booleans())
 
 
-@settings(max_examples=150, deadline=None)
 @given(_queries())
 def test_equals_the_oracle(query):
     scores, seen, held_out, top_k, exclude_seen = query
@@ -97,7 +96,6 @@ def test_equals_the_oracle(query):
         )
 
 
-@settings(max_examples=60, deadline=None)
 @given(_queries(), st.data())
 def test_breaking_a_score_never_improves_a_rank(query, data):
     scores, seen, held_out, top_k, exclude_seen = query
@@ -108,7 +106,6 @@ def test_breaking_a_score_never_improves_a_rank(query, data):
     assert np.all(after.numpy() >= before.numpy())
 
 
-@settings(max_examples=60, deadline=None)
 @given(_queries())
 def test_a_movie_ranked_within_k_is_among_the_top_k(query):
     scores, seen, held_out, top_k, exclude_seen = query

@@ -11,7 +11,7 @@ import sys
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from components.metrics import (
     AccuracyMetric,
@@ -36,7 +36,6 @@ _RANKS = st.lists(
 
 
 @pytest.mark.parametrize("name", ACCURACY)
-@settings(max_examples=60, deadline=None)
 @given(ranks=_RANKS, corpus_size=st.integers(1, 20))
 def test_accuracy_equals_the_oracle(name, ranks, corpus_size):
     ranks = [[min(rank, corpus_size + 1) for rank in row] for row in ranks]
@@ -75,7 +74,6 @@ def test_a_movie_that_cannot_be_shown_is_no_hit_even_for_k_above_the_corpus(name
 
 
 @pytest.mark.parametrize("name", ACCURACY)
-@settings(max_examples=30, deadline=None)
 @given(order=st.permutations(range(6)), tied=st.sets(st.integers(0, 5), min_size=2))
 def test_a_tie_is_never_worth_more_than_any_order_of_it(name, order, tied):
     # Movies `tied` share a score: each gets the rank of the last of them.
