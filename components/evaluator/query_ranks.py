@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from components.metrics import AccuracyMetric, Ranks, metric_named
 from components.metrics.paired import MeanEstimate, PairedSums
+from trainer.arrow_files import refuse_code
 
 # Beside `retrieval_summary.json` in the evaluation artifact.
 RANKS_FILE: Final = "query_ranks.parquet"
@@ -85,6 +86,7 @@ class QueryRanks:
             return None
         import pyarrow.parquet as pq
 
+        refuse_code()
         table = pq.read_table(path)
         users = np.array(table["user_id"].to_pylist(), dtype=np.str_)
         _, order = np.unique(users, return_index=True)

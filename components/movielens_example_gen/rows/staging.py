@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from components.movielens_example_gen.tables import Movie, User
 from components.movielens_example_gen.timelines import Events, Timelines
+from trainer.arrow_files import refuse_code
 from trainer.features import CORPUS_SPLIT
 
 # A shard is about 10 MB of rows: small enough for a worker, large enough for a file.
@@ -136,6 +137,7 @@ def read_shard(path: str, index: int) -> pa.RecordBatch:
       path: An Arrow file, on a local disk or on a file system that Beam supports.
       index: The shard's number, from 0.
     """
+    refuse_code()
     if os.path.exists(path):
         with pa.memory_map(path) as source:
             return pa.ipc.open_file(source).get_batch(index)
