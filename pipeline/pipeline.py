@@ -30,6 +30,7 @@ from tfx.utils import json_utils
 
 from components.data_gate.component import DataGate
 from components.data_gate.config import DataGateConfig
+from components.data_gate.divergence import stats_options
 from components.evaluator.component import RetrievalEvaluator
 from components.example_validator.component import RetrievalExampleValidator
 from components.live_model.component import LiveModel
@@ -124,9 +125,14 @@ def _steps(
     examples = example_gen.outputs["examples"]
 
     # Check the data.
-    statistics_gen = StatisticsGen(examples=examples)
+    statistics_gen = StatisticsGen(
+        examples=examples, stats_options=stats_options(config.data.rating_scale)
+    )
     statistics = statistics_gen.outputs["statistics"]
-    schema_importer = SchemaImporter(schema_digest=curated_schema_digest())
+    schema_importer = SchemaImporter(
+        schema_digest=curated_schema_digest(config.data.rating_scale),
+        rating_scale=json.dumps(config.data.rating_scale),
+    )
     schema = schema_importer.outputs["schema"]
     validator = RetrievalExampleValidator(statistics=statistics, schema=schema)
     anomalies = validator.outputs["anomalies"]

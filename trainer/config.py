@@ -11,9 +11,16 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    model_validator,
+)
 from pydantic.dataclasses import dataclass
 
+from trainer.movielens import RatingScale
 from trainer.tuning.hyperparameters import by_section
 
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -26,6 +33,15 @@ ClassName = Annotated[
     str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")
 ]
 
+
+def _check_scale(values: tuple[float, float, float]) -> tuple[float, float, float]:
+    if fault := RatingScale(*values).fault():
+        raise ValueError(f"rating_scale is {list(values)}: {fault}")
+    return values
+
+
+# Lowest rating, highest rating and step: see `RatingScale`.
+Scale = Annotated[tuple[float, float, float], AfterValidator(_check_scale)]
 MovieFeature = Literal["id", "genres", "decade", "year", "title"]
 EventFeature = Literal["rating", "gap"]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -186,6 +202,7 @@ class TrainerConfig:
       train: How they are trained.
       dataset: MovieLens edition, which the exported model names.
       window_length: Events of a training window at most.
+      rating_scale: See `data.rating_scale`.
       top_k: Cut-offs of the metrics; the exported model returns lists of the longest.
       exclude_seen: Whether the exported model's evaluation leaves out seen movies.
       code_hash: Fingerprint of the code: edited code resumes no interrupted training.
@@ -197,6 +214,7 @@ class TrainerConfig:
     window_length: PositiveInt
     top_k: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     exclude_seen: bool
+    rating_scale: Scale | None = None
     code_hash: str = ""
 
     def with_values(self, values: Mapping[str, Any]) -> TrainerConfig:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from trainer.config import ModelConfig
+from trainer.movielens import HALF_STARS, RatingScale
 
 
 class CandidateFeatures(NamedTuple):
@@ -46,6 +47,7 @@ class ModelContext(NamedTuple):
       window_length: Events of a timeline that a query is made of, `L`.
       time_boundaries: int64 `[buckets - 1]`, ascending, in seconds since the epoch,
         UTC: they divide the events of the train split into buckets of equal size.
+      rating_scale: The scale of the ratings of a timeline.
       seed: Seed of dropout; initial weights use Keras' global seed.
     """
 
@@ -56,6 +58,7 @@ class ModelContext(NamedTuple):
     window_length: int
     time_boundaries: NDArray[Any]
     seed: int
+    rating_scale: RatingScale = HALF_STARS
 
     @property
     def embedding_dim(self) -> int:

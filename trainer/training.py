@@ -23,7 +23,7 @@ from trainer.fitting import fit
 from trainer.input_pipeline import TrainingData, read_training_data
 from trainer.losses import LossContext, make_loss
 from trainer.model import TwoTowerModel
-from trainer.movielens import AGE_BOUNDS, GENDERS, OCCUPATIONS
+from trainer.movielens import AGE_BOUNDS, GENDERS, OCCUPATIONS, RatingScale
 from trainer.train_report import TRAIN_REPORT_FILE, FitReport, TrainReport
 from trainer.tuning.hyperparameters import format_values, from_keras_tuner
 from trainer.windows import Windows, hold_out_newest, make_windows
@@ -106,6 +106,7 @@ def train_model(
         window_length=config.window_length,
         time_boundaries=time_boundaries(windows, config.model.time_buckets),
         seed=train.seed,
+        rating_scale=RatingScale.of(config.rating_scale),
     )
     validation: Windows | None = None
     if train.validation_queries:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from trainer.config import FROZEN, PositiveInt
+from trainer.config import FROZEN, PositiveInt, Scale
 
 Split = Literal["train", "eval", "corpus"]
 # Features of both train and eval rows whose distribution may be compared.
@@ -40,8 +40,10 @@ class DataGateConfig:
       max_drift: Feature -> Jensen-Shannon divergence (0 to 1) of the train split from
         the one that the live model was trained on; empty for no bound.
       max_skew: Feature -> Jensen-Shannon divergence of the eval from the train split.
+      rating_scale: See `ExampleGenConfig`; ratings are compared value by value.
     """
 
     min_rows: Mapping[Split, PositiveInt] = Field(default_factory=_min_rows)
     max_drift: Mapping[Distributed, Divergence] = Field(default_factory=_max_drift)
     max_skew: Mapping[Distributed, Divergence] = Field(default_factory=_max_skew)
+    rating_scale: Scale | None = None

@@ -4,8 +4,8 @@ The measure is the Jensen-Shannon divergence, base 2: 0 for equal distributions,
 those that share no value. TFDV computes it too, but over bins that depend on the data:
 
 - For numbers its bins span the lowest to the highest value, so that one rating of 0.5
-  among a hundred thousand from 1 to 5 yields 0.24. Here they follow from the domain in
-  the schema: half stars for ratings.
+  among a hundred thousand from 1 to 5 yields 0.24. Here they are the ratings of the
+  scale, or follow from the domain in the schema.
 - Strings it compares by the thousand most frequent ones of each side. Most of the
   thousands of movies have few ratings, and which of them are among the thousand is
   chance: two halves of the same users yield 0.57. Here all rare values count as one.
@@ -13,49 +13,72 @@ those that share no value. TFDV computes it too, but over bins that depend on th
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
 
 import numpy as np
+import tensorflow_data_validation as tfdv
 from numpy.typing import NDArray
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
+from trainer import features
 from trainer.errors import UserError
+from trainer.movielens import RatingScale
 
 Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
 FeatureStatistics: TypeAlias = statistics_pb2.FeatureNameStatistics
 Counts: TypeAlias = NDArray[np.float64]
 
-# As many as TFDV writes buckets, which is enough for ten half stars.
+# As many as TFDV writes buckets by itself.
 _NUM_BINS: Final = 10
 _FREQUENT: Final = 200
+
+
+def stats_options(rating_scale: Sequence[float] | None) -> Any:
+    """Returns the `tfdv.StatsOptions` by which every rating can be counted.
+
+    Args:
+      rating_scale: `data.rating_scale`.
+
+    Returns:
+      None where TFDV's defaults are enough.
+    """
+    num_ratings = RatingScale.of(rating_scale).num_ratings
+    if num_ratings <= _NUM_BINS:
+        return None
+    return tfdv.StatsOptions(num_histogram_buckets=num_ratings)
 
 
 def divergence(
     statistics: FeatureStatistics,
     reference: FeatureStatistics,
     feature: schema_pb2.Feature,
+    rating_scale: Sequence[float] | None = None,
 ) -> float:
     """Returns the Jensen-Shannon divergence of a feature, from 0 to 1.
 
     Args:
       statistics: Of the feature, numbers or strings, at least one value.
       reference: The same feature elsewhere.
-      feature: Has the domain of a number.
+      feature: Has the domain of a number other than a rating.
+      rating_scale: `data.rating_scale`.
 
     Raises:
       UserError: A number's domain has no lowest and highest value.
     """
     if statistics.WhichOneof("stats") == "num_stats":
-        bins = _bins(feature)
+        bins = _bins(feature, RatingScale.of(rating_scale))
         return _jensen_shannon(_binned(statistics, bins), _binned(reference, bins))
     return _jensen_shannon(*_by_value(statistics, reference))
 
 
-def _bins(feature: schema_pb2.Feature) -> Counts:
-    """Returns the centres of the bins, `[10]`, from the domain's lowest value up.
+def _bins(feature: schema_pb2.Feature, scale: RatingScale) -> Counts:
+    """Returns the centres of the bins in ascending order: the ratings of the scale.
 
-    For 0.5 to 5 stars these are the half stars.
+    For other numbers there are ten, from the lowest value of the domain up.
     """
+    if feature.name == features.RATINGS:
+        return np.linspace(scale.lowest, scale.highest, scale.num_ratings)
     kind = feature.WhichOneof("domain_info")
     domain = getattr(feature, kind) if kind in ("float_domain", "int_domain") else None
     if domain is None or not (domain.HasField("min") and domain.HasField("max")):
@@ -70,9 +93,9 @@ def _bins(feature: schema_pb2.Feature) -> Counts:
 def _binned(statistics: FeatureStatistics, bins: Counts) -> Counts:
     """Returns the number of values nearest to the centre of each bin, `[bins]`.
 
-    A bucket of TFDV is at most nine tenths as wide as a bin, so its centre is nearest
-    to the bin to which its values belong. TFDV derives the buckets from quantiles, so
-    a thousandth of the values may be counted in a neighbouring bin.
+    TFDV writes at least as many buckets as there are bins, so that a bucket is narrower
+    than a bin, and its centre nearest to the bin to which its values belong. They come
+    from quantiles: a thousandth of the values may count in a neighbouring bin.
     """
     buckets = next(
         histogram.buckets

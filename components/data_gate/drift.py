@@ -78,7 +78,9 @@ def _compare(
         count = num_values(own[name]) if name in own else 0
         reference_count = num_values(other[name]) if name in other else 0
         if count and reference_count:
-            measured[name] = divergence(own[name], other[name], in_schema[name])
+            measured[name] = divergence(
+                own[name], other[name], in_schema[name], inputs.config.rating_scale
+            )
             if measured[name] <= bound:  # False for NaN, which is beyond every bound
                 continue
             found = f"{measured[name]:.3f}"

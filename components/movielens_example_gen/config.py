@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from trainer.config import FROZEN, PositiveInt
+from trainer.config import FROZEN, PositiveInt, Scale
+from trainer.movielens import RatingScale
 
 Column = Literal["user_id", "movie_id", "rating", "timestamp", "title", "genres"]
 
@@ -37,7 +38,7 @@ class ExampleGenConfig:
       split: How the eval split is held out of each timeline.
       holdout: Events held out per user by `leave_last_n`.
       min_user_ratings: Users with fewer events are dropped from train and eval.
-      min_rating: Events with a lower rating are dropped (0 keeps all), in stars.
+      min_rating: Events with a lower rating are dropped (0 keeps all).
       window_length: Maximum events of a train row, and of a history at inference.
       window_stride: New targets per window; the rest of a window is context.
       activity_bounds: Lower bounds of the timeline-length buckets, in events.
@@ -47,8 +48,8 @@ class ExampleGenConfig:
       on_bad_row: Whether a bad row ends the run or is set aside.
       max_quarantined_fraction: Share of the rows above which even `quarantine` fails.
       columns: Names in the header of a CSV file, if they differ from MovieLens'.
-      rating_scale: Lowest rating, highest rating and step, in stars; None for the
-        edition's own scale.
+      rating_scale: Lowest rating, highest rating and step, such as [1, 10, 1]; None
+        for the edition's own scale, in stars.
       span_pattern: Names of span folders, such as `span-{SPAN}`, `{YYYY}-{MM}-{DD}` or
         either with `/version-{VERSION}`; None to recognise them.
       span_window: Number of spans to read, counted back from the last; None for all.
@@ -63,7 +64,7 @@ class ExampleGenConfig:
     split: Literal["leave_last_n", "temporal_global", "random"] = "leave_last_n"
     holdout: PositiveInt = 1
     min_user_ratings: Annotated[int, Field(ge=2)] = 3
-    min_rating: Annotated[float, Field(ge=0, le=5)] = 0.0
+    min_rating: Annotated[float, Field(ge=0)] = 0.0
     window_length: PositiveInt = 100
     window_stride: PositiveInt = 50
     activity_bounds: tuple[PositiveInt, ...] = (20, 50, 100, 200)
@@ -72,7 +73,7 @@ class ExampleGenConfig:
     on_bad_row: Literal["fail", "quarantine"] = "fail"
     max_quarantined_fraction: Annotated[float, Field(gt=0, le=1)] = 0.01
     columns: Mapping[Column, Name] = Field(default_factory=dict)
-    rating_scale: tuple[float, float, Annotated[float, Field(gt=0)]] | None = None
+    rating_scale: Scale | None = None
     span_pattern: Name | None = None
     span_window: PositiveInt | None = None
     first_span: SpanId | None = None
@@ -86,6 +87,12 @@ class ExampleGenConfig:
                 f"min_user_ratings is {self.min_user_ratings}, but it must be more "
                 f"than holdout ({self.holdout}), else a user would have nothing to "
                 "train on"
+            )
+        highest = RatingScale.of(self.rating_scale).highest
+        if self.min_rating > highest:
+            raise ValueError(
+                f"min_rating is {self.min_rating:g}, but the highest rating is "
+                f"{highest:g} (rating_scale): no event would be left"
             )
         if self.first_span is not None and self.span_window is not None:
             raise ValueError(

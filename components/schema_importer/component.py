@@ -1,11 +1,12 @@
 # TFX reads the annotations of the function, so they must not be postponed.
-"""SchemaImporter: brings the curated schema into a run on any runner.
+"""SchemaImporter: brings the schema into a run on any runner.
 
 TFX's Importer takes a URI, which on Kubeflow must be remote storage, and its
 ImportSchemaGen caches by path, so that an edited schema is not noticed. This component
 takes the schema from the package and caches by its digest.
 """
 
+import json
 import os
 
 from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
@@ -25,18 +26,21 @@ from trainer.errors import UserError
 def SchemaImporter(
     schema: OutputArtifact[standard_artifacts.Schema],
     schema_digest: Parameter[str],
+    rating_scale: Parameter[str],
 ) -> None:
-    """Copies the packaged `schema.pbtxt` into the artifact.
+    """Writes the schema of the package into the artifact.
 
     Args:
-      schema: The copy.
-      schema_digest: `curated_schema_digest()` when the pipeline was compiled.
+      schema: The schema.
+      schema_digest: `curated_schema_digest` when the pipeline was compiled.
+      rating_scale: JSON of `data.rating_scale`.
 
     Raises:
       UserError: The package on this machine has another schema than the pipeline was
         compiled with (on Kubeflow: the image is older or newer).
     """
-    digest = curated_schema_digest()
+    scale = json.loads(rating_scale)
+    digest = curated_schema_digest(scale)
     if digest != schema_digest:
         raise UserError(
             f"{SCHEMA_FILE} of this machine's package has the digest {digest[:12]}, "
@@ -44,4 +48,4 @@ def SchemaImporter(
             "Compile the pipeline again with the package that the steps run with.",
         )
     path = os.path.join(schema.uri, SCHEMA_FILE)
-    io_utils.write_string_file(path, curated_schema_text())
+    io_utils.write_string_file(path, curated_schema_text(scale))

@@ -72,6 +72,7 @@ class PipelineConfig:
             window_length=self.data.window_length,
             top_k=self.eval.top_k,
             exclude_seen=self.eval.exclude_seen,
+            rating_scale=self.data.rating_scale,
         )
 
     def computed(self) -> dict[str, Any]:

@@ -12,8 +12,6 @@ from trainer.context import ModelContext
 _RANK_FRACTION: Final = 4  # of the width, for the matrices of the cross network
 _BYTE_VALUES: Final = 256
 _BYTES_OF_A_DRAW: Final = 4
-_RATING_STEPS: Final = 2  # half stars
-_NUM_RATINGS: Final = 11  # 0 to 5 stars
 # Gaps of 1, 2, 4, ... seconds; the last bucket has all above 2^28 seconds (9 years).
 _NUM_GAPS: Final = 30
 
@@ -93,7 +91,9 @@ class EventSignals(keras.layers.Layer):
 
     def __init__(self, context: ModelContext) -> None:
         super().__init__(name="event_signals")
-        sizes = {"rating": _NUM_RATINGS, "gap": _NUM_GAPS}
+        self._scale = context.rating_scale
+        # A rating below the scale, in a request, has a row that nothing trains.
+        sizes = {"rating": self._scale.num_ratings + 1, "gap": _NUM_GAPS}
         self._tables = {
             name: self.add_weight(
                 (sizes[name], context.embedding_dim), initializer="zeros", name=name
@@ -105,15 +105,16 @@ class EventSignals(keras.layers.Layer):
         """Embeds the signals of all events.
 
         Args:
-          ratings: float32 `[batch, L]`, stars, negative at padding.
+          ratings: float32 `[batch, L]`, on the rating scale, negative at padding.
           timestamps: int64 `[batch, L]`, seconds.
 
         Returns:
           `[batch, L, embedding_dim]`, zero at padding.
         """
-        half_stars = tf.cast(tf.round(ratings * _RATING_STEPS), tf.int32)
+        steps = tf.round((ratings - self._scale.lowest) / self._scale.step)
+        highest = self._scale.num_ratings
         indices = {
-            "rating": tf.clip_by_value(half_stars, 0, _NUM_RATINGS - 1),
+            "rating": tf.clip_by_value(tf.cast(steps, tf.int32) + 1, 0, highest),
             "gap": _gap_index(timestamps),
         }
         signals = tf.add_n(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from trainer.errors import UserError
+from trainer.movielens import HALF_STARS, WHOLE_STARS, RatingScale
 
 USER, MOVIE, RATING, TIMESTAMP = "user_id", "movie_id", "rating", "timestamp"
 RATING_COLUMNS: Final = (USER, MOVIE, RATING, TIMESTAMP)
@@ -26,29 +27,6 @@ CSV_HEADER: Final[Mapping[str, str]] = {
     "title": "title",
     "genres": "genres",
 }
-
-
-@dataclass(frozen=True)
-class RatingScale:
-    """The ratings that an edition's users could give.
-
-    Attributes:
-      lowest: In stars.
-      highest: In stars.
-      step: Distance between two possible ratings, in stars.
-    """
-
-    lowest: float
-    highest: float
-    step: float
-
-    def __str__(self) -> str:
-        """`0.5 to 5 in steps of 0.5`."""
-        return f"{self.lowest:g} to {self.highest:g} in steps of {self.step:g}"
-
-
-WHOLE_STARS: Final = RatingScale(1, 5, 1)
-HALF_STARS: Final = RatingScale(0.5, 5, 0.5)
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from components.movielens_example_gen.inputs.editions import (
     TIMESTAMP,
     USER,
     Family,
-    RatingScale,
 )
+from trainer.movielens import RatingScale
 
 # Seconds reach this in the year 5138; milliseconds did in 1973.
 _MILLISECONDS: Final = 100_000_000_000

@@ -17,7 +17,6 @@ from components.movielens_example_gen.inputs.editions import (
     RATING,
     TIMESTAMP,
     USER,
-    RatingScale,
 )
 from components.movielens_example_gen.inputs.spans import SpanFiles
 from components.movielens_example_gen.readers.bad_rows import BadRows
@@ -39,6 +38,7 @@ from components.movielens_example_gen.tables import (
     sorted_unique,
 )
 from trainer.errors import UserError
+from trainer.movielens import RatingScale
 
 _DAY_SECONDS: Final = 86_400
 

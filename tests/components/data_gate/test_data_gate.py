@@ -142,4 +142,6 @@ def test_schema_of_another_package_is_refused(tmp_path: Path) -> None:
     schema = standard_artifacts.Schema()
     schema.uri = str(tmp_path)
     with pytest.raises(UserError, match="compiled with abc"):
-        SchemaImporter.test_call(schema=schema, schema_digest="abc")
+        SchemaImporter.test_call(
+            schema=schema, schema_digest="abc", rating_scale="null"
+        )

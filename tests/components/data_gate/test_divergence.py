@@ -5,17 +5,24 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from google.protobuf import text_format
 from tensorflow_data_validation.statistics import stats_impl
+from tensorflow_data_validation.statistics.stats_options import StatsOptions
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.data_gate.divergence import FeatureStatistics, divergence
+from components.data_gate.divergence import (
+    FeatureStatistics,
+    divergence,
+    stats_options,
+)
 from components.schema_importer import curated_schema_text
 from trainer.errors import UserError
+from trainer.movielens import RatingScale
 
 SCHEMA = text_format.Parse(curated_schema_text(), schema_pb2.Schema())
 FEATURES = {feature.name: feature for feature in SCHEMA.feature}
@@ -23,14 +30,17 @@ FEATURES = {feature.name: feature for feature in SCHEMA.feature}
 STARS = np.repeat([1.0, 2.0, 3.0, 4.0, 5.0], [611, 1137, 2714, 3417, 2120])
 
 
-def _statistics(name: str, values: Sequence[object]) -> FeatureStatistics:
+def _statistics(
+    name: str, values: Sequence[object], options: Any = None
+) -> FeatureStatistics:
     rows = pa.array([[value] for value in values])
     if pa.types.is_float64(rows.type.value_type):
         rows = rows.cast(pa.list_(pa.float32()))
     batch = pa.record_batch([rows], [name])
-    (dataset,) = stats_impl.generate_statistics_in_memory(batch).datasets
-    (found,) = dataset.features
-    return found
+    found = stats_impl.generate_statistics_in_memory(batch, options or StatsOptions())
+    (dataset,) = found.datasets
+    (feature,) = dataset.features
+    return feature
 
 
 def _measure(name: str, first: Sequence[object], second: Sequence[object]) -> float:
@@ -102,7 +112,25 @@ def test_rare_strings_count_as_one_value() -> None:
 
 
 def test_a_number_without_a_domain_is_an_error() -> None:
-    ratings = _statistics("ratings", list(STARS))
-    without = schema_pb2.Feature(name="ratings")
-    with pytest.raises(UserError, match=r"ratings has a bound .*/schema\.pbtxt"):
-        divergence(ratings, ratings, without)
+    ages = _statistics("age", list(STARS))
+    without = schema_pb2.Feature(name="age")
+    with pytest.raises(UserError, match=r"age has a bound .*/schema\.pbtxt"):
+        divergence(ages, ages, without)
+
+
+@pytest.mark.parametrize("scale", [(1, 10, 1), (0.5, 10, 0.5), (0, 100, 1), (0, 1, 1)])
+def test_ratings_on_another_scale_are_compared_value_by_value(
+    scale: tuple[float, float, float],
+) -> None:
+    values = np.linspace(*scale[:2], RatingScale(*scale).num_ratings)
+    rng = np.random.default_rng(1)
+    # Each side spans another part of the scale, so that TFDV's buckets differ.
+    first = rng.choice(values[1:], 10_000).tolist()
+    second = rng.choice(values[:-1], 10_000).tolist()
+    sides = [
+        _statistics("ratings", side, stats_options(scale)) for side in (first, second)
+    ]
+
+    found = divergence(*sides, FEATURES["ratings"], scale)
+
+    assert found == pytest.approx(_exact(first, second), abs=0.01)

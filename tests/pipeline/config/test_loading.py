@@ -150,3 +150,28 @@ def test_all_mistakes_are_reported_at_once() -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none\.yaml.*No such file"):
         load([tmp_path / "none.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (["data.min_rating=5.5"], "the highest rating is 5 "),
+        (["data.rating_scale=[1,10,1]", "data.min_rating=11"], "highest rating is 10"),
+        (["data.rating_scale=[-10,10,0.25]"], "rating_scale is .*at least 0"),
+        (["data.rating_scale=[0,.inf,1]"], "rating_scale is .*finite"),
+        (["data.rating_scale=[5,1,1]"], "below the lowest"),
+    ],
+)
+def test_a_rating_scale_bounds_what_is_configured_with_it(
+    assignments: list[str], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        load(assignments=assignments)
+
+
+def test_the_rating_scale_reaches_every_step_that_needs_it() -> None:
+    config = load(
+        assignments=["data.rating_scale=[1,10,1]", "data.min_rating=8"],
+    )
+    assert config.data.min_rating == 8
+    assert config.trainer_config().rating_scale == (1, 10, 1)

@@ -56,7 +56,9 @@ def test_a_missing_argument_is_a_usage_error(tmp_path: Path) -> None:
 def test_a_component_that_fails_says_why_last(tmp_path: Path) -> None:
     """The schema of the image is another than the compiled pipeline's."""
     executor_input = message(new=True)
-    executor_input["inputs"] = {"parameterValues": {"schema_digest": "0" * 64}}
+    executor_input["inputs"] = {
+        "parameterValues": {"schema_digest": "0" * 64, "rating_scale": "null"}
+    }
     executor_input["outputs"]["artifacts"]["schema"] = executor_input["outputs"][
         "artifacts"
     ].pop("model")

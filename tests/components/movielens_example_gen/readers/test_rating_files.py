@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from components.movielens_example_gen import ingest
 from components.movielens_example_gen.inputs import editions
-from components.movielens_example_gen.inputs.editions import HALF_STARS, Family
+from components.movielens_example_gen.inputs.editions import Family
 from components.movielens_example_gen.readers import rating_files
 from components.movielens_example_gen.readers.bad_rows import BadRows
 from components.movielens_example_gen.readers.rating_files import RatingsFormat
 from components.movielens_example_gen.readers.rating_rows import RowRules
 from pipeline.config import DataConfig
 from tests.fixtures.movielens_files import CSV_HEADER, write_csv
+from trainer.movielens import HALF_STARS
 
 _FIELD = st.sampled_from(
     [
