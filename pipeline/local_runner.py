@@ -21,12 +21,13 @@ from pipeline.local.events import record_events
 from pipeline.local.failures import explain
 from pipeline.runs.workspace import RunFiles, Workspace
 from trainer import progress
+from trainer.text import start_logging
 
 
 def main(options: argparse.Namespace) -> int:
     """Runs the pipeline; returns the exit code."""
     # Logs the decisions of the steps, but not the protos that TFX and Beam log.
-    logging.basicConfig(level=logging.INFO)
+    start_logging()
     for noisy in ("absl", "apache_beam"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     _end_with_parent()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from trainer.text import printable
+
 
 class UserError(Exception):
     """An error that the user can fix: input, configuration or environment.
@@ -12,10 +14,10 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str, remedy: str) -> None:
-        """Joins both into one line, which is all that a user sees."""
-        super().__init__(f"{message.rstrip('.')}. {remedy}")
-        self.message = message
-        self.remedy = remedy
+        """Joins both into one printable line, which is all that a user sees."""
+        self.message = printable(message)
+        self.remedy = printable(remedy)
+        super().__init__(f"{self.message.rstrip('.')}. {self.remedy}")
 
     def __reduce__(self) -> tuple[type[UserError], tuple[str, str]]:
         """Keeps both parts when Beam pickles the error."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from typing import Any, Final
@@ -16,6 +17,7 @@ from trainer.config import TrainerConfig
 from trainer.held_out_ranking import HeldOutRanking
 from trainer.input_pipeline import TrainingData, read_columns
 from trainer.model import TwoTowerModel
+from trainer.movielens import RatingScale
 from trainer.popularity import PopularityRanking
 from trainer.preprocessing import TransformGraph
 from trainer.query_encoder import QueryEncoder
@@ -77,6 +79,7 @@ def export_model(
         "num_users": len(store.user_ids),
         "embedding_dim": model.width,
         "max_history": config.window_length,
+        "rating_scale": dataclasses.astuple(RatingScale.of(config.rating_scale)),
         "top_k": top_k,
         "exclude_seen": config.exclude_seen,
         "tensorflow_version": tf.__version__,

@@ -93,7 +93,7 @@ def read_training_data(fn_args: Any, model: ModelConfig) -> TrainingData:
       model: The section `model` of the configuration.
 
     Raises:
-      UserError: If a split is empty.
+      UserError: If a split is empty, or a vocabulary.
     """
     tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     spec = tft_output.transformed_feature_spec()
@@ -103,11 +103,16 @@ def read_training_data(fn_args: Any, model: ModelConfig) -> TrainingData:
     files = fn_args.train_files
     corpus_files = [file for file in files if f"Split-{f.CORPUS_SPLIT}" in file]
     train_files = [file for file in files if file not in corpus_files]
-    return TrainingData(
-        train=read_columns(train_files, spec, _TRAIN_COLUMNS),
-        corpus=read_corpus(corpus_files, spec, num_title_tokens),
-        num_users=tft_output.vocabulary_size_by_name(USER_VOCABULARY),
-    )
+    train = read_columns(train_files, spec, _TRAIN_COLUMNS)
+    num_users = tft_output.vocabulary_size_by_name(USER_VOCABULARY)
+    # TFT gives a vocabulary without a token a made-up one, which no model must have.
+    if (train[f.USER_INDEX] >= num_users).all():
+        raise UserError(
+            "No row of the train split has a user id",
+            "Give every rating a user id.",
+        )
+    corpus = read_corpus(corpus_files, spec, num_title_tokens)
+    return TrainingData(train=train, corpus=corpus, num_users=num_users)
 
 
 def read_columns(
@@ -166,7 +171,8 @@ def read_corpus(
       The movies, sorted by vocabulary index.
 
     Raises:
-      UserError: If there are no movies, or two rows have the same movie id.
+      UserError: If there are no movies, two rows have the same movie id, or no title
+        has a word, although title words are to have an embedding.
     """
     names = (f.MOVIE_INDEX, f.MOVIE_ID, f.TITLE, f.GENRES_TEXT, f.NUM_RATINGS)
     attributes = (f.GENRE_WEIGHTS, f.YEAR_INDEX, f.TITLE_TOKEN_INDICES)
@@ -178,6 +184,11 @@ def read_corpus(
             "Remove the duplicate movies from the movies file",
         )
     tokens = columns.get(f.TITLE_TOKEN_INDICES)
+    if tokens is not None and not len(tokens.values):
+        raise UserError(
+            f"None of the {len(order)} titles has a word (a year alone is none)",
+            "Give the movies titles, or train without them: --set model.title_tokens=0",
+        )
     padded = np.zeros((len(order), 0)) if tokens is None else tokens.padded(PADDING)
     return Corpus(
         movie_ids=columns[f.MOVIE_ID][order],

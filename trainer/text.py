@@ -8,9 +8,11 @@ goes through here.
 
 from __future__ import annotations
 
+import json
+import logging
 import re
 import unicodedata
-from typing import Final
+from typing import Any, Final
 
 # C0 and C1 controls with DEL; line and paragraph separators; characters that change the
 # reading order (Unicode's bidirectional formatting); lone surrogates.
@@ -35,6 +37,23 @@ def printable(text: str) -> str:
     return _CONTROLS.sub(" ", text)
 
 
+def printable_lines(text: str) -> str:
+    """Returns a text of several lines in which only the line breaks are controls."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def json_text(content: Any) -> str:
+    """Returns indented JSON that is safe to show: control characters are escapes.
+
+    `json.dumps` escapes those below U+0020 only, unless it escapes all but ASCII.
+    """
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    return "\n".join(
+        _CONTROLS.sub(lambda run: "".join(f"\\u{ord(c):04x}" for c in run[0]), line)
+        for line in text.split("\n")
+    )
+
+
 def escaped(text: str) -> str:
     r"""Returns a text with control characters as escapes, to name a bad value.
 
@@ -48,3 +67,17 @@ def escaped(text: str) -> str:
 def is_blank(text: str) -> bool:
     """Returns whether nothing of a text would be visible."""
     return not any(unicodedata.category(character)[0] not in "CZ" for character in text)
+
+
+class _LogFormatter(logging.Formatter):
+    """Formats a record, with its traceback, as printable lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable_lines(super().format(record))
+
+
+def start_logging() -> None:
+    """Logs to standard error what this process decides, as printable lines."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_LogFormatter(logging.BASIC_FORMAT))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trainer.errors import UserError
+from trainer.text import escaped
 
 _FIX_INPUT: Final = (
     "Fix the input and run again; if the data is right, correct "
@@ -106,7 +107,7 @@ class FindingCounter:
 
 def _format_value(value: bytes | float | int) -> str:
     if isinstance(value, bytes):
-        return f'"{value.decode("utf-8", "replace")}"'
+        return f'"{escaped(value.decode("utf-8", "replace"))}"'
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

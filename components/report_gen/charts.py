@@ -6,6 +6,7 @@ page, so that one drawing fits a light page, a dark page and print.
 
 from __future__ import annotations
 
+import html
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from trainer.text import printable
 
 # CSS variable of the page -> placeholder. No chart uses any other colour.
 _COLOURS: Final = {
@@ -27,6 +30,10 @@ _COLOURS: Final = {
 }
 _STYLE: Final[dict[str, Any]] = {
     "svg.fonttype": "none",  # text stays text: searchable, and in the page's font
+    # Genres and occupations are text, whatever the user's own matplotlibrc says.
+    "text.parse_math": False,
+    "text.usetex": False,
+    "axes.formatter.use_mathtext": False,
     "font.size": 10,
     "text.color": _COLOURS["ink"],
     "axes.labelcolor": _COLOURS["muted"],
@@ -41,6 +48,7 @@ _STYLE: Final[dict[str, Any]] = {
     "ytick.color": _COLOURS["muted"],
     "legend.frameon": False,
 }
+_MAX_LABEL: Final = 40  # characters
 # By ranker, in the order in which they are drawn side by side.
 _MARKERS: Final = {"candidate": "o", "baseline": "D", "popularity": "s"}
 
@@ -107,7 +115,8 @@ def slices(
         axes = figure.subplots()
         _draw(axes, [(part, metric) for part in parts], 0.2, is_horizontal=True)
         labels = [
-            f"{part['features'][feature]}  n={part['queries']:,}" for part in parts
+            f"{_shortened(part['features'][feature])}  n={part['queries']:,}"
+            for part in parts
         ]
         axes.set_yticks(range(len(parts)), labels)
         axes.set_ylim(len(parts) - 0.4, -0.6)
@@ -173,4 +182,11 @@ def _svg(figure: Figure, name: str, description: str) -> str:
     )
     for colour, placeholder in _COLOURS.items():
         text = text.replace(placeholder, f"var(--{colour})")
-    return text.replace("<svg ", f'<svg role="img" aria-label="{description}" ', 1)
+    label = html.escape(printable(description))
+    return text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+
+
+def _shortened(value: str) -> str:
+    """Returns a value for a chart, where a long one would leave no space to draw."""
+    text = printable(value)
+    return text if len(text) <= _MAX_LABEL else f"{text[: _MAX_LABEL - 1]}…"

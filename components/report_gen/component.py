@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Mapping
 from importlib import metadata
@@ -31,10 +32,12 @@ from components.report_gen.facts import Facts
 from components.report_gen.samples import sample_users
 from components.report_gen.step_times import RUN_PROPERTY, read_step_times
 from components.servability_check import REASONS
+from trainer.errors import UserError
 from trainer.serving_contract import MODEL_INFO_FILE
 from trainer.train_report import TRAIN_REPORT_FILE
 from trainer.tuning.hyperparameters import override
 
+_LOG: Final = logging.getLogger(__name__)
 # Input key -> type, in the order in which the page lists the steps that make them.
 _INPUTS: Final = {
     "examples": standard_artifacts.Examples,
@@ -109,9 +112,12 @@ class Executor(base_executor.BaseExecutor):
         # Local runners pass the id of the run in the context, Kubeflow's on the output.
         run_id = self._context and self._context.pipeline_run_id
         run_id = run_id or report.get_string_custom_property(RUN_PROPERTY)
-        facts = _collect_facts(inputs, exec_properties, run_id)
-        path = os.path.join(report.uri, REPORT_FILE)
-        io_utils.write_string_file(path, page.render(facts))
+        try:
+            facts = _collect_facts(inputs, exec_properties, run_id)
+            path = os.path.join(report.uri, REPORT_FILE)
+            io_utils.write_string_file(path, page.render(facts))
+        except Exception as error:
+            raise _report_error(error, inputs["pushed_model"]) from None
         report.set_int_custom_property(BLESSED, int(facts.evaluation["blessed"]))
         for name, value in page.headline_values(facts.evaluation).items():
             report.set_float_custom_property(name, value)
@@ -148,6 +154,17 @@ class ReportGen(base_component.BaseComponent):
             run_report=types.Channel(type=RunReport),
         )
         super().__init__(spec=spec)
+
+
+def _report_error(error: Exception, pushed: types.Artifact) -> UserError:
+    """Returns an error that says that what was pushed is live all the same."""
+    _LOG.error("The report could not be made", exc_info=error)
+    cause = f"the report could not be made: {type(error).__name__}: {error}"
+    version = pushed.get_string_custom_property(PUSHED_VERSION)
+    if not version:
+        return UserError(cause, "No model was pushed. The log has more.")
+    remedy = f"Version {version} was pushed before and is live. The log has more."
+    return UserError(cause, remedy)
 
 
 def _collect_facts(

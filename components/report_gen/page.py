@@ -9,9 +9,12 @@ from typing import Any, Final
 
 import jinja2
 import yaml
+from markupsafe import Markup
 
 from components.report_gen import charts
 from components.report_gen.facts import Facts
+from trainer.movielens import RatingScale
+from trainer.text import printable_lines
 
 HEADLINE: Final = ("hit_rate@10", "ndcg@10", "mrr", "coverage@10")
 # Slices by who a user is: a difference between these is a matter of fairness.
@@ -23,11 +26,13 @@ def render(facts: Facts) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,  # titles and ids are untrusted
+        finalize=_finalized,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"number": _number, "date": _date}
+    scale = RatingScale.of(facts.config["data"].get("rating_scale"))
+    environment.filters |= {"number": _number, "date": _date, "rating": scale.shown}
     summary = facts.evaluation
     rows = _metric_rows(summary)
     return environment.get_template("report.html.jinja").render(
@@ -155,6 +160,12 @@ def _parts(summary: Mapping[str, Any], feature: str) -> list[dict[str, Any]]:
         for part in summary["slices"]
         if feature in part["features"] and part["queries"]
     ]
+
+
+def _finalized(value: Any) -> Any:
+    """Returns a value of the template as it is shown; our own HTML stays as it is."""
+    is_text = isinstance(value, str) and not isinstance(value, Markup)
+    return printable_lines(value) if is_text else value
 
 
 def _number(value: float | None, digits: int = 4, sign: str = "") -> str:

@@ -11,7 +11,9 @@ from typing import Any, Final, cast
 
 import click
 
+from pipeline.cli.tables import echo
 from trainer.errors import UsageError, UserError
+from trainer.text import printable_lines
 
 _INTERRUPT_EXIT: Final = 130  # 128 + SIGINT, as shells do
 
@@ -59,8 +61,11 @@ class _LazyGroup(click.Group):
             is_usage = isinstance(error, UsageError)  # exit code 2 and not 1
             kind = click.UsageError if is_usage else click.ClickException
             raise kind(str(error)) from error
+        except click.ClickException as error:  # it names what was typed
+            vars(error)["message"] = printable_lines(error.message)
+            raise
         except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
+            echo("Interrupted.", err=True)
             ctx.exit(_INTERRUPT_EXIT)
 
 

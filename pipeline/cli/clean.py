@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pipeline.cli.options import json_option, workspace_option
-from pipeline.cli.tables import print_json, print_table
+from pipeline.cli.tables import echo, print_json, print_table
 from pipeline.runs.cleaning import Plan, carry_out, plan
 from pipeline.runs.workspace import Workspace
 
@@ -66,7 +66,7 @@ def _print_plan(found: Plan, is_done: bool) -> None:
     for removal in found.removals:
         sizes[removal.what].append(removal.size)
     if not sizes:
-        click.echo(f"Nothing to remove: {len(found.kept)} runs are kept.")
+        echo(f"Nothing to remove: {len(found.kept)} runs are kept.")
         return
     rows = [
         (what, str(len(of_kind)), _megabytes(sum(of_kind)))
@@ -74,12 +74,12 @@ def _print_plan(found: Plan, is_done: bool) -> None:
     ]
     print_table(("what", "folders>", "size>"), rows)
     verb = "Removed" if is_done else "Would remove"
-    click.echo(
+    echo(
         f"\n{verb} {_megabytes(found.size)} of {len(found.runs)} runs; "
         f"{len(found.kept)} are kept."
     )
     if not is_done:
-        click.echo("Add --yes to remove it.")
+        echo("Add --yes to remove it.")
 
 
 def _megabytes(size: int) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pipeline.cli.options import json_option, workspace_option
-from pipeline.cli.tables import number, print_json, print_table
+from pipeline.cli.tables import echo, number, print_json, print_table
 from pipeline.runs import comparison
 from pipeline.runs.metadata_store import MetadataStoreReader
 
@@ -40,7 +40,7 @@ def compare(
     if as_json:
         print_json(dataclasses.asdict(found))
         return
-    click.echo(f"first   {found.runs[0]}\nsecond  {found.runs[1]}\n")
+    echo(f"first   {found.runs[0]}\nsecond  {found.runs[1]}\n")
     changes = [*found.config, *found.data]
     if changes:
         shown = [(c.key, c.first, c.second) for c in changes]
@@ -49,8 +49,8 @@ def compare(
         ]
         print_table(("what differs", "first", "second"), rows)
     else:
-        click.echo("Neither configuration nor data differ.")
-    click.echo(f"\n{_pairing(found.common)}\n")
+        echo("Neither configuration nor data differ.")
+    echo(f"\n{_pairing(found.common)}\n")
     print_table(
         ("metric", "first>", "second>", "difference>", "noise>", "paired", "second is"),
         [

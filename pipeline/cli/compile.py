@@ -10,6 +10,7 @@ import click
 from pipeline.atomic_files import write_text
 from pipeline.cli.options import ConfigOptions, config_options
 from pipeline.cli.server_options import pinned_span_option
+from pipeline.cli.tables import echo
 from pipeline.kubeflow.compiled import check_vertex
 from pipeline.kubeflow.validation import check
 from pipeline.kubeflow_runner import compile_pipeline
@@ -83,17 +84,17 @@ def compile(
             f"{output} cannot be written: {error.strerror}",
             "Give --output a file in a folder that exists.",
         ) from error
-    click.echo(f"{output}  {len(compiled.tasks)} steps, image {config.kubeflow.image}")
+    echo(f"{output}  {len(compiled.tasks)} steps, image {config.kubeflow.image}")
 
 
 def _check(path: Path) -> None:
     report = check(path.read_text(encoding="utf-8", errors="replace"), given=("span",))
     for problem in report.problems:
-        click.echo(problem)
+        echo(problem)
     if report.problems:
         raise UserError(
             f"{path} breaks {len(report.problems)} of the server's rules",
             "Compile it with `two-tower compile`.",
         )
     needed = f"; each run must set {', '.join(report.required)}"
-    click.echo(f"{path} is valid{needed if report.required else ''}")
+    echo(f"{path} is valid{needed if report.required else ''}")

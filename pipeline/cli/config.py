@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from pipeline.cli.options import ConfigOptions, config_options
+from pipeline.cli.tables import echo
 from pipeline.config.loading import dump
 
 
@@ -19,4 +20,4 @@ def config(*, options: ConfigOptions) -> None:
       two-tower config --set train.epochs=5     checked, with one value changed
       two-tower config > mine.yaml              a file for --config
     """
-    click.echo(dump(options.load()), nl=False)
+    echo(dump(options.load()), nl=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +15,7 @@ from pipeline.cli.options import (
     json_option,
     workspace_option,
 )
+from pipeline.cli.tables import echo, print_json, print_table
 
 
 @click.group()
@@ -59,7 +59,7 @@ def fetch(name: str, archive: Path | None, workspace: Path) -> None:
     catalog.entry(name)
     folder = Workspace.open(workspace, create=True).data_dir / name
     source = fetch_edition(name, folder.parent, _report, archive)
-    click.echo(f"{folder} ({source})")
+    echo(f"{folder} ({source})")
     _report(catalog.LICENCE_NOTE)
 
 
@@ -101,9 +101,11 @@ def info(
     edition = None if data_dir else config.dataset
     summary = dataset_info.describe(folder, config, edition=edition)
     if as_json:
-        click.echo(json.dumps(summary, indent=2, ensure_ascii=False))
+        print_json(summary)
     else:
-        dataset_info.show(summary)
+        print_table(("", ""), dataset_info.facts(summary), header=False)
+        for row in summary["first_bad_rows"]:
+            echo(row)
 
 
 @data.command("split-spans")
@@ -143,7 +145,7 @@ def split_spans(
     folder = existing_folder(config, workspace, data_dir)
     made = split(folder, target, num_spans=spans, days=days, config=config)
     for name, count in made:
-        click.echo(f"{target / name}  {count:,} ratings")
+        echo(f"{target / name}  {count:,} ratings")
 
 
 @data.command()
@@ -187,7 +189,7 @@ def synthesize(
         parse_count(ratings), users=users, movies=movies, family=family, seed=seed
     )
     written = write(target, config)
-    click.echo(
+    echo(
         f"{target}  {written:,} ratings, {config.users:,} users, "
         f"{config.movies:,} movies"
     )
@@ -195,4 +197,4 @@ def synthesize(
 
 def _report(text: str) -> None:
     """Prints progress to standard error: standard output is for results."""
-    click.echo(text, err=True)
+    echo(text, err=True)

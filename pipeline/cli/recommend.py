@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import sys
 import tempfile
@@ -13,13 +12,13 @@ from pathlib import Path
 from typing import Final, TextIO
 
 import click
-from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from pipeline.cli.console import PlainConsole
 from pipeline.cli.options import json_option, workspace_option
-from pipeline.cli.tables import print_table
+from pipeline.cli.tables import echo, print_json, print_table
 from pipeline.runs.workspace import Workspace
 from pipeline.serving.client import ModelInfo, PushedModel, Recommendation
 from trainer.errors import UserError
@@ -65,7 +64,7 @@ def recommend(
             "history": movie_ids or None,
             "recommendations": [dataclasses.asdict(movie) for movie in found],
         }
-        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        print_json(content)
     else:
         _print_table(info, found, k)
 
@@ -79,7 +78,7 @@ def _ask(
         _captured_stderr() as terminal,
         Live(
             spinner,
-            console=Console(file=terminal),
+            console=PlainConsole(file=terminal),
             transient=True,
             # Else it would show what is written to `sys.stderr`.
             redirect_stdout=False,
@@ -135,5 +134,5 @@ def _print_table(info: ModelInfo, found: list[Recommendation], k: int) -> None:
         ],
     )
     if len(found) < k:
-        click.echo(f"Only {len(found)} movies are left that were not watched.")
-    click.echo(click.style(f"Model: {info.path}", dim=True))
+        echo(f"Only {len(found)} movies are left that were not watched.")
+    echo(f"Model: {info.path}", dim=True)

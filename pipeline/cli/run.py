@@ -22,7 +22,7 @@ from pipeline.cli.server_options import (
     server_options,
     upload,
 )
-from pipeline.cli.tables import make_console
+from pipeline.cli.tables import echo, make_console
 from pipeline.kubeflow.server import runs
 from pipeline.kubeflow.server.endpoint import Endpoint
 from pipeline.local.run_view import RunView
@@ -119,11 +119,11 @@ def _run_on_kubeflow(
     pinned = runs.is_pinned(settings.span)
     version = upload(client, config, pinned_span=pinned, no_cache=no_cache)
     run_id = runs.start(client, version, config.name, settings)
-    click.echo(f"{'Run':<10}{client.url}/#/runs/details/{run_id}")
+    echo(f"{'Run':<10}{client.url}/#/runs/details/{run_id}")
     if not wait:
         return 0
     try:
-        return 0 if runs.follow(client, run_id, click.echo) else 1
+        return 0 if runs.follow(client, run_id, echo) else 1
     except KeyboardInterrupt:
-        click.echo("No longer waiting; the run continues.", err=True)
+        echo("No longer waiting; the run continues.", err=True)
         raise

@@ -9,7 +9,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from pipeline.cli.tables import number, print_facts, print_table
+from pipeline.cli.tables import make_console, number, print_facts, print_table
 from pipeline.runs.summary import Metrics, Summary
 from pipeline.runs.workspace import DEFAULT_ROOT, RunFiles
 from trainer.tuning.hyperparameters import format_values
@@ -40,13 +40,16 @@ def report_failure(summary: Summary, files: RunFiles) -> int:
     Returns:
       The exit code: 1.
     """
-    console = Console(stderr=True, highlight=False)
+    console = make_console(stderr=True)
     failed = [step["id"] for step in summary.steps if step["state"] == "failed"]
     where = f"{failed[0]} failed" if failed else "The run failed"
     cause = summary.error or "unknown cause"
     text = Text.assemble((f"{where}: ", "bold red"), cause)
     console.print(text, soft_wrap=True)
-    console.print(f"Log: {files.log}", soft_wrap=True, markup=False)
+    if summary.pushed_model:
+        pushed = f"Pushed before it failed, and live: {summary.pushed_model}"
+        console.print(pushed, soft_wrap=True)
+    console.print(f"Log: {files.log}", soft_wrap=True)
     return 1
 
 

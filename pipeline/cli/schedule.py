@@ -11,7 +11,7 @@ from pipeline.cli.server_options import (
     server_options,
     upload,
 )
-from pipeline.cli.tables import print_table
+from pipeline.cli.tables import echo, print_table
 from pipeline.kubeflow.server import cron, schedules
 from pipeline.kubeflow.server.client import SCHEDULES
 from pipeline.kubeflow.server.endpoint import Endpoint
@@ -94,7 +94,7 @@ def create(
     schedules.check_name(client, name)
     version = upload(client, config)
     schedules.create(client, version, config.name, wanted, settings)
-    click.echo(
+    echo(
         f"{'Schedule':<10}{name}: {cron.describe(wanted.expression)}, "
         "in the time zone of the server (UTC unless configured otherwise)"
     )
@@ -106,9 +106,7 @@ def list_(*, server: Endpoint) -> None:
     """List the schedules of the namespace."""
     found = list(connect(server).items(SCHEDULES))
     if not found:
-        click.echo(
-            "No schedules. Create one with `two-tower schedule create`.", err=True
-        )
+        echo("No schedules. Create one with `two-tower schedule create`.", err=True)
         return
     rows = []
     for item in found:
@@ -127,7 +125,7 @@ def list_(*, server: Endpoint) -> None:
 def pause(*, name: str, server: Endpoint) -> None:
     """Start no more runs until the schedule NAME is resumed."""
     schedules.set_enabled(connect(server), name, enabled=False)
-    click.echo(f"{name} is paused.")
+    echo(f"{name} is paused.")
 
 
 @schedule.command()
@@ -136,7 +134,7 @@ def pause(*, name: str, server: Endpoint) -> None:
 def resume(*, name: str, server: Endpoint) -> None:
     """Start the runs of the schedule NAME again."""
     schedules.set_enabled(connect(server), name, enabled=True)
-    click.echo(f"{name} is resumed.")
+    echo(f"{name} is resumed.")
 
 
 @schedule.command()
@@ -145,4 +143,4 @@ def resume(*, name: str, server: Endpoint) -> None:
 def delete(*, name: str, server: Endpoint) -> None:
     """Delete the schedule NAME, but not its runs."""
     schedules.delete(connect(server), name)
-    click.echo(f"{name} is deleted.")
+    echo(f"{name} is deleted.")

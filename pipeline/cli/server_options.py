@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.options import option_group
+from pipeline.cli.tables import echo
 from pipeline.kubeflow.server.client import Client, Version
 from pipeline.kubeflow.server.endpoint import Endpoint
 from pipeline.kubeflow.server.runs import RunSettings
@@ -93,11 +94,11 @@ def upload(
     no_cache: bool = False,
 ) -> Version:
     """Compiles the pipeline, and uploads it unless the server has this version."""
-    click.echo(f"{'Server':<10}{client.url}")
+    echo(f"{'Server':<10}{client.url}")
     from pipeline.kubeflow_runner import compile_pipeline
 
     compiled = compile_pipeline(config, pinned_span=pinned_span, no_cache=no_cache)
     version = client.deploy(config.name, compiled.to_yaml())
     state = "uploaded" if version.is_new else "already on the server"
-    click.echo(f"{'Pipeline':<10}{config.name}, version {version.name} ({state})")
+    echo(f"{'Pipeline':<10}{config.name}, version {version.name} ({state})")
     return version

@@ -1,28 +1,40 @@
-"""Prints tables, labelled values and JSON."""
+"""Prints text, tables, labelled values and JSON: the only module that prints.
+
+What it prints may come from data, so it passes `trainer.text`.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
+
+from trainer.text import json_text, printable_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-_PIPE_WIDTH: Final = 100_000
+
+def make_console(*, stderr: bool = False) -> Console:
+    """A console that shows data as text; in a pipe or a file it never wraps a line."""
+    from pipeline.cli.console import PlainConsole
+
+    return PlainConsole(stderr=stderr)
 
 
-def make_console() -> Console:
-    """A console on standard output; in a pipe or a file it never wraps a line."""
-    from rich.console import Console
+def echo(text: str, *, err: bool = False, nl: bool = True, dim: bool = False) -> None:
+    """Prints lines of text.
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _PIPE_WIDTH
-    return console
+    Args:
+      text: The lines.
+      err: Whether to print to standard error.
+      nl: Whether to end the last line.
+      dim: Whether to print less visibly, on a terminal.
+    """
+    shown = printable_lines(text)
+    click.echo(click.style(shown, dim=True) if dim else shown, err=err, nl=nl)
 
 
 def print_table(
@@ -41,7 +53,6 @@ def print_table(
       console: From `make_console`; by default one on standard output.
     """
     from rich.table import Table
-    from rich.text import Text
 
     console = console or make_console()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=header)
@@ -50,8 +61,16 @@ def print_table(
         justify: Literal["left", "right"] = "right" if name.endswith(">") else "left"
         table.add_column(name.rstrip(">"), justify=justify, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+        table.add_row(*map(_cell, row))
     console.print(table)
+
+
+def _cell(cell: str | Text) -> Text:
+    from rich.text import Text
+
+    if isinstance(cell, str):
+        return Text(printable_lines(cell))
+    return Text(printable_lines(cell.plain), cell.style)
 
 
 def print_facts(console: Console, facts: Iterable[tuple[str, str]]) -> None:
@@ -59,13 +78,13 @@ def print_facts(console: Console, facts: Iterable[tuple[str, str]]) -> None:
     from rich.text import Text
 
     for label, value in facts:
-        text = Text.assemble((f"{label:<9}", "bold"), value)
-        console.print(text, soft_wrap=True, highlight=False)
+        text = Text.assemble((f"{label:<9}", "bold"), printable_lines(value))
+        console.print(text, soft_wrap=True)
 
 
 def print_json(content: Any) -> None:
-    """Prints indented JSON."""
-    click.echo(json.dumps(content, indent=2))
+    """Prints indented JSON, in which control characters are escapes."""
+    click.echo(json_text(content))
 
 
 def number(value: float | None, decimals: int = 4) -> str:

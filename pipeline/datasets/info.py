@@ -6,9 +6,6 @@ import dataclasses
 import datetime
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from components.movielens_example_gen import ingest
 from components.movielens_example_gen.data_summary import DataSummary
 from pipeline.config import DataConfig
@@ -67,20 +64,8 @@ def describe(
     }
 
 
-def show(summary: Description) -> None:
-    """Prints the summary for people."""
-    console = Console()
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column()
-    for name, value in _lines(summary):
-        table.add_row(name, value)
-    console.print(table)
-    for row in summary["first_bad_rows"]:
-        console.print(row, style="red", markup=False, soft_wrap=True)
-
-
-def _lines(summary: Description) -> list[tuple[str, str]]:
+def facts(summary: Description) -> list[tuple[str, str]]:
+    """Returns names and values of the summary for people."""
     ratings, rows = summary["ratings"], summary["rows"]
     published = summary["published"] or {}
     first, last = summary["first_timestamp"], summary["last_timestamp"]

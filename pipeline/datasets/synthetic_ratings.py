@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.errors import UsageError
+from trainer.movielens import HALF_STARS, WHOLE_STARS
 
 # One for each group of movies with the same fans: see `ML_100K_GENRES`.
 GENRES: Final = (
@@ -141,8 +142,9 @@ def rating_blocks(
         wanted = lengths[first : first + _USERS_PER_BLOCK]
         users, movies, liked = _draw(first, wanted, config, rng)
         ratings = np.where(liked, 4.2, 2.8) + rng.normal(0, 0.8, len(users))
-        step = 1.0 if config.format == "ml-100k" else 0.5
-        stars = np.clip(np.round(ratings / step) * step, step, 5.0)
+        scale = WHOLE_STARS if config.format == "ml-100k" else HALF_STARS
+        steps = np.round(ratings / scale.step) * scale.step
+        stars = np.clip(steps, scale.lowest, scale.highest)
         yield users + 1, movies + 1, stars, _timestamps(users, rng)
 
 

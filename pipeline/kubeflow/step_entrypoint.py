@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import logging
 import os
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from pipeline.kubeflow.executor_input import Json, TfxInput
 from pipeline.kubeflow.spec_patches import DRIVER_FLAG, STEP_FLAG
 from pipeline.local.failures import explain
 from trainer.errors import UserError
+from trainer.text import printable_lines, start_logging
 
 # Kubernetes shows the content of this file next to the container's state.
 _TERMINATION_LOG: Final = Path("/dev/termination-log")
@@ -35,7 +35,7 @@ _TERMINATION_LOG: Final = Path("/dev/termination-log")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one component; returns the exit code."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    start_logging()
     parser = argparse.ArgumentParser(
         prog="pipeline.kubeflow.step_entrypoint",
         description=__doc__,
@@ -53,9 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _run(options, beam_args)
     except Exception as error:
-        traceback.print_exc()
         line = f"{options.step} failed: {explain(error)}".rstrip()
-        print(line, file=sys.stderr, flush=True)
+        report = printable_lines(f"{traceback.format_exc()}{line}")
+        print(report, file=sys.stderr, flush=True)
         with contextlib.suppress(OSError):
             if _TERMINATION_LOG.exists():
                 _TERMINATION_LOG.write_text(line, encoding="utf-8")

@@ -29,19 +29,22 @@ class RunView:
     """
 
     def __init__(self, console: Console) -> None:
-        """Shows on the console; lines are never wrapped."""
+        """Shows on a `pipeline.cli.console.PlainConsole`; lines are never wrapped."""
         self._console = console
         self._started = self._last = time.monotonic()
         self._trial = ""  # the trial that runs, in a search
         self._spinner = Spinner("dots", style="cyan")
         self._progress = Progress(
             TextColumn(
-                "    {task.description}epoch {task.completed:.1f}/{task.total:.0f}"
+                "    {task.description}epoch {task.completed:.1f}/{task.total:.0f}",
+                markup=False,
             ),
             BarColumn(bar_width=30),
-            TextColumn("loss {task.fields[loss]:.4f}   {task.fields[recall]}"),
+            TextColumn(
+                "loss {task.fields[loss]:.4f}   {task.fields[recall]}", markup=False
+            ),
             TimeRemainingColumn(compact=True),
-            TextColumn("left"),
+            TextColumn("left", markup=False),
             console=console,
         )
         self._bar: TaskID | None = None
@@ -135,7 +138,7 @@ class RunView:
 
     def _print(self, text: Text | str) -> None:
         self._last = time.monotonic()
-        self._console.print(text, soft_wrap=True, highlight=False, markup=False)
+        self._console.print(text, soft_wrap=True)
 
 
 def _line(name: str, state: str, seconds: float, headline: str = "") -> Text:

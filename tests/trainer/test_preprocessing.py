@@ -110,3 +110,20 @@ def test_no_model_reads_what_queries_are_sliced_by() -> None:
         *(f.HELD_OUT_POPULARITY, f.HELD_OUT_GENRES, f.HELD_OUT_DECADES),
     }
     assert not sliced_by & {*EVALUATED_FEATURES, *f.PASSED_THROUGH}
+
+
+def test_movies_without_a_genre_or_year_need_no_vocabulary(tmp_path: Path) -> None:
+    """TFT makes up a token for an empty vocabulary, so there must be none."""
+    from tests.fixtures.example_rows import corpus_row, train_row  # noqa: PLC0415
+    from tests.fixtures.transform_graph import analyze  # noqa: PLC0415 - see above
+
+    bare = {"title": [b"(1995)"], "genres": [], "year": None}
+    rows = [
+        *(train_row(number) for number in range(2)),
+        *(corpus_row(number, **bare) for number in range(4)),
+    ]
+    output = analyze(tmp_path, title_tokens=0, rows=rows)
+    assert set(output.vocabulary_by_name("user_id")) == {b"u0", b"u1"}
+    assert set(output.vocabulary_by_name("movie_id")) == {b"1", b"2", b"3", b"4"}
+    assets = (tmp_path / "graph" / "transform_fn" / "assets").glob("*")
+    assert {path.name for path in assets} == {"user_id", "movie_id"}

@@ -145,3 +145,24 @@ def test_schema_of_another_package_is_refused(tmp_path: Path) -> None:
         SchemaImporter.test_call(
             schema=schema, schema_digest="abc", rating_scale="null"
         )
+
+
+def test_movies_without_genres_and_years_pass(tmp_path: Path) -> None:
+    rows = sound_rows()
+    bare = {"genres": [], "year": None, "title": [b""]}
+    rows["corpus"] = [corpus_row(number, **bare) for number in range(12)]
+    rows["eval"] = [eval_row(user, held_out_genres=[]) for user in range(12)]
+    assert _pass_gate(tmp_path, rows).error is None
+
+
+def test_ratings_on_their_own_scale_pass(tmp_path: Path) -> None:
+    """The domain of the schema and the bins of drift are those of the scale."""
+    scale = (1.0, 10.0, 1.0)
+    rows = sound_rows()
+    for row in (*rows["train"], *rows["eval"]):
+        row[features.RATINGS] = [1.0, 7.0, 10.0, 9.0]
+    rows["eval"][0][features.HELD_OUT_RATINGS] = [10.0]
+    inputs = make_inputs(tmp_path, rows, scale)
+    outcome = pass_gate(inputs, tmp_path, max_skew={"ratings": 0.1}, rating_scale=scale)
+    assert outcome.error is None
+    assert outcome.report["skew"]["divergences"] == {"ratings": 0.0}

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import re
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from tfx.types import standard_artifacts
 
+from components.pusher import PUSHED_VERSION
 from components.report_gen import page
+from components.report_gen.component import _report_error
 from components.report_gen.facts import StepTime
+from pipeline.local.failures import explain
 from tests.fixtures.report_facts import GROUPS, facts, numbers
+from trainer.text import has_control_characters, printable
 
 
 class _Links(HTMLParser):
@@ -187,3 +193,49 @@ def test_headline_values_are_those_of_the_evaluation(live: float | None) -> None
         names = ("hit_rate@10", "ndcg@10", "mrr")
         expected |= {f"{name} gain over live model": 0.3 - live for name in names}
     assert values == expected
+
+
+HOSTILE = [
+    *("A$_$B", "$\\frac{", "$x$", "\\alpha", "${x}", "#010101", 'a"b', "<b>&amp;</b>"),
+    *("]]><script>", "-->", "{{ x }}", "a\x1b[2Jb", "a\u202eb", "\ud800", "x" * 5000),
+]
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_text_from_data_is_shown_as_text(value: str) -> None:
+    slices = [
+        {"features": {name: group}, **numbers(0.1, 450, None)}
+        for name in ("occupation", "held_out_genres", 'a"<b>')
+        for group in (value, "other")
+    ]
+    plain = facts(slices=slices, reasons=[value])
+    user = dataclasses.replace(plain.users[0], user_id=value, held_out=[value])
+    text = page.render(
+        dataclasses.replace(plain, users=[user], lineage=[(value, value)])
+    )
+    links = _Links()
+    links.feed(text)
+    assert links.open == []
+    assert not re.search("<script|<b>&amp;</b>", text)
+    assert not has_control_characters(text.replace("\n", ""))
+    text.encode("utf-8")
+    shown = printable(value)[:30]
+    # The list of reasons, and the labels of two charts.
+    assert html.unescape(text).count(shown) >= 3
+
+
+def test_ratings_are_shown_in_their_unit() -> None:
+    plain = facts()
+    assert "4.5★" in page.render(plain)
+    data = {**plain.config["data"], "rating_scale": [1, 10, 1]}
+    ten = dataclasses.replace(plain, config={**plain.config, "data": data})
+    assert "4.5 of 10" in page.render(ten)
+
+
+def test_a_report_that_fails_says_what_is_live() -> None:
+    pushed = standard_artifacts.PushedModel()
+    assert "No model was pushed" in str(_report_error(ValueError("x"), pushed))
+    pushed.set_string_custom_property(PUSHED_VERSION, "17")
+    error = explain(_report_error(ValueError("broken chart"), pushed))
+    assert "broken chart" in error.message
+    assert "Version 17 was pushed before and is live" in error.remedy
