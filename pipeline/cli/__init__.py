@@ -11,9 +11,8 @@ from typing import Any, Final, cast
 
 import click
 
+from pipeline.cli.boundary import flush_output, one_line_errors, standard_streams
 from pipeline.cli.tables import echo
-from trainer.errors import UsageError, UserError
-from trainer.text import printable_lines
 
 _INTERRUPT_EXIT: Final = 130  # 128 + SIGINT, as shells do
 
@@ -56,17 +55,21 @@ class _LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
-        except UserError as error:
-            is_usage = isinstance(error, UsageError)  # exit code 2 and not 1
-            kind = click.UsageError if is_usage else click.ClickException
-            raise kind(str(error)) from error
-        except click.ClickException as error:  # it names what was typed
-            vars(error)["message"] = printable_lines(error.message)
-            raise
+            with one_line_errors():
+                result = super().invoke(ctx)
+                flush_output()
+                return result
         except KeyboardInterrupt:
             echo("Interrupted.", err=True)
             ctx.exit(_INTERRUPT_EXIT)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with one_line_errors():  # `--help` prints here
+            return super().make_context(*args, **kwargs)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        with standard_streams():
+            return super().main(*args, **kwargs)
 
 
 @click.group(

@@ -5,6 +5,9 @@ What it prints may come from data, so it passes `trainer.text`.
 
 from __future__ import annotations
 
+import json
+import re
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -83,8 +86,14 @@ def print_facts(console: Console, facts: Iterable[tuple[str, str]]) -> None:
 
 
 def print_json(content: Any) -> None:
-    """Prints indented JSON, in which control characters are escapes."""
-    click.echo(json_text(content))
+    """Prints indented JSON, in which control characters are escapes.
+
+    So is everything beyond ASCII, where the output is not UTF-8.
+    """
+    text = json_text(content)
+    if (getattr(sys.stdout, "encoding", None) or "utf-8").lower() != "utf-8":
+        text = re.sub(r"[^\0-\x7f]", lambda found: json.dumps(found[0])[1:-1], text)
+    click.echo(text)
 
 
 def number(value: float | None, decimals: int = 4) -> str:

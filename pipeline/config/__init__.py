@@ -45,7 +45,10 @@ class DataConfig(DataGateConfig, ExampleGenConfig):
 class PipelineConfig:
     """Everything that defines what the pipeline computes."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,127}$")] = "two-tower"
+    # TFX allows 63 characters.
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=63)] = (
+        "two-tower"
+    )
     data: DataConfig = Field(default_factory=DataConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)

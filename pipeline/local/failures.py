@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Final
 
-from trainer.errors import UserError
+from pipeline.local.system_errors import explain_system_error
+from trainer.errors import UsageError, UserError
 
 _MAX_LENGTH: Final = 500
 # Beam passes a worker's exception on as the text of its traceback and appends to its
@@ -18,17 +20,35 @@ _RAISED = re.compile(
 )
 
 
-def explain(error: BaseException) -> UserError:
+def user_error_of(error: BaseException) -> UserError | None:
+    """Finds the innermost `UserError` among an exception and its causes."""
+    for link in reversed(list(_chain(error))):
+        if isinstance(link, UserError):
+            kind = UsageError if isinstance(link, UsageError) else UserError
+            return kind(_one_line(link.message), _one_line(link.remedy))
+    return None
+
+
+def explain(error: BaseException, folders: Iterable[Path] = ()) -> UserError:
     """Finds the innermost `UserError`, else the innermost exception.
+
+    Args:
+      error: What a step raised.
+      folders: What the run writes to, of which one may be full.
 
     Returns:
       What to show of it: a message of one line, and a remedy, which is empty if the
       error names none.
     """
+    found = user_error_of(error)
+    if found is not None:
+        return found
     chain = list(_chain(error))
+    # What fails because the disk is full may hide it: look at every link.
     for link in reversed(chain):
-        if isinstance(link, UserError):
-            return UserError(_one_line(link.message), _one_line(link.remedy))
+        known = explain_system_error(link, folders)
+        if known is not None:
+            return UserError(_one_line(known.message), _one_line(known.remedy))
     for link in reversed(chain):
         cause = _from_traceback_text(str(link))
         if cause:

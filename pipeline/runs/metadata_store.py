@@ -6,8 +6,12 @@ queries are not used: not every build supports them.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
+import re
+import sqlite3
+import urllib.parse
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +20,7 @@ from components.pusher import PUSHED_VERSION
 from pipeline.runs.run_record import Artifact, RunRecord, Step
 from pipeline.runs.workspace import Workspace
 from trainer.errors import UsageError, UserError
+from trainer.text import escaped
 
 # ML Metadata's Execution.State -> state of a step.
 _STATES: Final = {
@@ -35,14 +40,15 @@ def connect(workspace: Workspace, *, writable: bool = False) -> Any:
     """Opens the ML Metadata store of a workspace.
 
     Raises:
-      UserError: No run was recorded yet.
+      UserError: No run was recorded yet, or the file is locked or damaged.
     """
     path = workspace.metadata_db
-    if not path.is_file():
+    if not path.is_file() or not path.stat().st_size:
         raise UserError(
             f"No run was recorded in {workspace.root} yet",
             "Run `two-tower run` first.",
         )
+    check_file(path)
     from ml_metadata.metadata_store import metadata_store
     from ml_metadata.proto import metadata_store_pb2
 
@@ -50,7 +56,64 @@ def connect(workspace: Workspace, *, writable: bool = False) -> Any:
     sqlite = connection.sqlite
     sqlite.filename_uri = str(path)
     sqlite.connection_mode = sqlite.READWRITE if writable else sqlite.READONLY
-    return metadata_store.MetadataStore(connection)
+    try:
+        return _Store(metadata_store.MetadataStore(connection), path)
+    except RuntimeError as error:
+        raise _unreadable(path, error) from error
+
+
+class _Store:
+    """An ML Metadata store whose errors name the file and what to do."""
+
+    def __init__(self, store: Any, path: Path) -> None:
+        self._store = store
+        self._path = path
+
+    def __getattr__(self, name: str) -> Any:
+        """Returns a method of the store that raises `UserError` where that fails."""
+        from ml_metadata import errors
+
+        method = getattr(self._store, name)
+
+        @functools.wraps(method)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return method(*args, **kwargs)
+            except (errors.StatusError, RuntimeError) as error:
+                raise _unreadable(self._path, error) from error
+
+        return call
+
+
+def check_file(path: Path) -> None:
+    """Checks that a file is an SQLite database which can be read now.
+
+    ML Metadata waits 46 seconds for a lock, and quotes an SQL statement where it fails.
+
+    Raises:
+      UserError: It is damaged, or locked for longer than 5 seconds.
+    """
+    address = f"file:{urllib.parse.quote(str(path))}?mode=ro"
+    try:
+        with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
+            database.execute("SELECT 1 FROM Type LIMIT 1").fetchone()
+    except sqlite3.Error as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    """Explains an error of SQLite or ML Metadata."""
+    if re.search("locked|Concurrent writes", str(error)):
+        return UserError(
+            f"{path} is locked by another process",
+            "Try again when that has finished writing.",
+        )
+    cause = escaped(str(error)) if isinstance(error, sqlite3.Error) else ""
+    return UserError(
+        f"{path} cannot be read or is damaged{cause and f': {cause}'}",
+        "Restore it from a backup, or move it away to begin a new record; models that "
+        "were pushed stay.",
+    )
 
 
 class MetadataStoreReader:

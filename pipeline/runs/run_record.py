@@ -22,6 +22,7 @@ from components.movielens_example_gen.data_summary import (
 from components.pusher import PUSHED_VERSION
 from components.report_gen import REPORT_FILE
 from components.servability_check import REASONS
+from trainer.errors import UserError
 from trainer.train_report import TRAIN_REPORT_FILE
 from trainer.tuning.hyperparameters import SEARCH_FILE, override
 
@@ -41,14 +42,40 @@ class Artifact:
     id: int | None = None
 
     def read_json(self, name: str) -> Any:
-        """Content of a JSON file of the artifact; None if there is no such file."""
+        """Content of a JSON file of the artifact; None if there is no such file.
+
+        Raises:
+          UserError: The file is no JSON.
+        """
         path = Path(self.uri) / name
-        return json.loads(path.read_text("utf-8")) if path.is_file() else None
+        if not path.is_file():
+            return None
+        try:
+            return json.loads(path.read_bytes())
+        except (ValueError, RecursionError) as error:
+            raise damaged(path, str(error)) from error
 
     def json_property(self, name: str) -> Any:
-        """Value of a property that holds JSON; None if it is absent or empty."""
+        """Value of a property that holds JSON; None if it is absent or empty.
+
+        Raises:
+          UserError: The property is no JSON.
+        """
         text = self.properties.get(name)
-        return json.loads(text) if text else None
+        try:
+            return json.loads(text) if text else None
+        except (ValueError, RecursionError) as error:
+            where = f"The property {name} of {self.uri} in ML Metadata"
+            raise damaged(where, str(error)) from error
+
+
+def damaged(what: object, cause: str) -> UserError:
+    """The error of a record that was changed or cut off since a step wrote it."""
+    return UserError(
+        f"{what} is damaged: {cause}",
+        "Restore it from a backup, or run the step again with `two-tower run "
+        "--no-cache`.",
+    )
 
 
 Artifacts = Mapping[str, Artifact]

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pipeline.config import PipelineConfig
+from pipeline.config import PipelineConfig, yaml_layers
 from pipeline.config import loading as config_loading
 from pipeline.config.loading import dump, load
 from trainer.errors import UsageError
@@ -158,7 +160,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         (["data.min_rating=5.5"], "the highest rating is 5 "),
         (["data.rating_scale=[1,10,1]", "data.min_rating=11"], "highest rating is 10"),
         (["data.rating_scale=[-10,10,0.25]"], "rating_scale is .*at least 0"),
-        (["data.rating_scale=[0,.inf,1]"], "rating_scale is .*finite"),
+        (["data.rating_scale=[0,.inf,1]"], "rating_scale.1 .* is inf. Give a finite"),
         (["data.rating_scale=[5,1,1]"], "below the lowest"),
     ],
 )
@@ -175,3 +177,76 @@ def test_the_rating_scale_reaches_every_step_that_needs_it() -> None:
     )
     assert config.data.min_rating == 8
     assert config.trainer_config().rating_scale == (1, 10, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("train: &a {x: *a}", "an alias contains itself"),
+        ("train: &a [*a]", "an alias contains itself"),
+        ("train: {x: " + "[" * 30 + "]" * 30 + "}", "more than 20 levels"),
+        ("[" * 5000, "nested more than 20 levels"),
+        (
+            "a: &a [1,1,1,1,1,1,1,1,1]\n"
+            + "".join(
+                f"{y}: &{y} [{','.join([f'*{x}'] * 9)}]\n"
+                for x, y in zip("abcdefgh", "bcdefghi", strict=True)
+            ),
+            "10,000 values",
+        ),
+        ("train: !!python/object/apply:os.system [ls]", "apply:os.system"),
+        ("train: !!set {a, b}", "has the type set"),
+        ("train: {epochs: !!binary YQ==}", "train.epochs has the type binary"),
+        ("train: {epochs: !!int x}", "not of its type"),
+        ("train: {epochs: !!int ''}", "not of its type"),
+        ("train: {epochs: !!bool 7}", "not of its type"),
+        ("train: {[a]: 1}", "a key is not plain text"),
+        ("train: {epochs: 1, epochs: 2}", "train.epochs is given twice"),
+        ("tune: {space: {model.dropout: {min: .nan}}}", "is nan"),
+        ("eval: {top_k: [1, .inf]}", "eval.top_k.1"),
+        ("train: {learning_rate: 1e999}", "is inf"),
+        ("train: 1\n--- \neval: 2", "another document"),
+        ("a" * 100_001, "larger than 100,000 bytes"),
+    ],
+)
+def test_yaml_that_no_configuration_needs_is_one_line(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as raised:
+        load([path])
+    assert words in str(raised.value) and "mine.yaml" in str(raised.value)
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_a_file_that_is_none_is_one_line(
+    tmp_path: Path, make: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(yaml_layers, "_PIPE_SECONDS", 0.1)
+    make(tmp_path / "mine.yaml")
+    with pytest.raises(UsageError, match="mine.yaml cannot be read"):
+        load([tmp_path / "mine.yaml"])
+
+
+def test_a_pipe_is_read_to_its_end() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"train: {epochs: 3}")
+    os.close(writer)
+    assert load([Path(f"/dev/fd/{reader}")]).train.epochs == 3
+    os.close(reader)
+
+
+def test_aliases_and_merged_mappings_may_be_used(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("train: &base {epochs: 3}\neval: {<<: *base}\n")
+    with pytest.raises(UsageError, match="There is no key 'eval.epochs'.*mine.yaml"):
+        load([path])
+
+
+def test_a_date_is_text(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("data: {last_span: 2026-03-01}")
+    assert load([path]).data.last_span == "2026-03-01"
+    path.write_text("data: {last_span: 2026-13-45}")
+    assert load([path]).data.last_span == "2026-13-45"  # spans are checked later

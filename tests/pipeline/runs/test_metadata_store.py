@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -85,5 +86,43 @@ def test_each_state_of_ml_metadata_has_one_of_ours(
 
 
 def test_a_workspace_without_a_run_is_an_error(workspace: Workspace) -> None:
+    with pytest.raises(UserError, match="No run was recorded"):
+        MetadataStoreReader.open(workspace.root)
+
+
+@pytest.mark.parametrize("kept", [10, 100, 4096, 8192, 0.5, 0.9])
+def test_a_damaged_file_is_one_line(
+    reader: MetadataStoreReader, workspace: Workspace, kept: float
+) -> None:
+    content = workspace.metadata_db.read_bytes()
+    size = int(kept * len(content)) if isinstance(kept, float) else kept
+    workspace.metadata_db.write_bytes(content[:size])
+    with pytest.raises(UserError, match="metadata.sqlite cannot be read or is damaged"):
+        MetadataStoreReader.open(workspace.root).runs()
+
+
+def test_a_table_that_is_missing_is_one_line(
+    reader: MetadataStoreReader, workspace: Workspace
+) -> None:
+    with sqlite3.connect(workspace.metadata_db) as database:
+        database.execute("DROP TABLE Execution")
+    with pytest.raises(UserError, match="cannot be read or is damaged") as raised:
+        MetadataStoreReader.open(workspace.root).runs()
+    assert "SELECT" not in str(raised.value), "no SQL"
+
+
+def test_a_locked_file_is_one_line_within_seconds(
+    reader: MetadataStoreReader, workspace: Workspace
+) -> None:
+    database = sqlite3.connect(workspace.metadata_db)
+    database.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(UserError, match="is locked by another process"):
+        MetadataStoreReader.open(workspace.root)
+    database.rollback()
+    assert len(MetadataStoreReader.open(workspace.root).runs()) == 2
+
+
+def test_an_empty_file_holds_no_run(workspace: Workspace) -> None:
+    workspace.metadata_db.touch()
     with pytest.raises(UserError, match="No run was recorded"):
         MetadataStoreReader.open(workspace.root)
