@@ -19,7 +19,13 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from pipeline.config import PipelineConfig
-from pipeline.kubeflow import ratings_input, step_settings, ui_artifacts, validation
+from pipeline.kubeflow import (
+    ratings_input,
+    run_day,
+    step_settings,
+    ui_artifacts,
+    validation,
+)
 from pipeline.kubeflow import spec_patches as patches
 from pipeline.kubeflow.compiled import CompiledPipeline
 from pipeline.kubeflow.config import INPUT_BASE_PARAMETER, SPAN_PARAMETER
@@ -55,6 +61,8 @@ def compile_pipeline(
     patches.use_our_entrypoint(pipeline, drivers)
     patches.prefix_names(pipeline)
     patches.set_defaults(pipeline, settings.pipeline_root, defaults)
+    if not pinned_span:
+        run_day.declare(pipeline)
     ui_artifacts.declare(pipeline)
     step_settings.set_container_options(pipeline, settings)
     step_settings.set_task_options(pipeline, settings, uncached)

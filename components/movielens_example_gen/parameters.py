@@ -3,7 +3,8 @@
 A runner that binds parameters when a run is started (Kubeflow) may pass the last span
 as `range_config`, the property in which TFX has it: `12`, `2026-03-01`, or `latest` for
 the newest. All runs of a schedule have the same parameters, so the span may also be
-relative to the day of the run, in UTC: `today`, `yesterday` or `today-3`.
+relative to the day of the run: `today`, `yesterday` or `today-3`. The runner, which
+knows that day, replaces it; a component knows only the clock of the machine.
 """
 
 from __future__ import annotations
@@ -72,29 +73,34 @@ def from_exec_properties(exec_properties: Mapping[str, Any]) -> Parameters:
     span = exec_properties.get(standard_component_specs.RANGE_CONFIG_KEY)
     if not span:
         return given
-    today = datetime.datetime.now(datetime.timezone.utc).date()
-    data = dataclasses.replace(given.data, last_span=last_span(span, today))
+    data = dataclasses.replace(given.data, last_span=last_span(span, None))
     return dataclasses.replace(given, data=data)
 
 
-def last_span(span: str, today: datetime.date) -> str | None:
+def last_span(span: str, today: datetime.date | None) -> str | None:
     """Resolves the last span that a run names.
 
     Args:
       span: In one of the forms that the module's docstring lists.
-      today: The day of the run, in UTC.
+      today: The day of the run; None if it is not known.
 
     Returns:
       A number or a date as in `ExampleGenConfig.last_span`; None for the newest.
 
     Raises:
-      UserError: It has none of these forms.
+      UserError: It has none of these forms, or the day is not known or does not exist.
     """
     if span == "latest":
         return None
     if relative := _RELATIVE.fullmatch(span):
         days = 1 if relative["name"] == "yesterday" else 0
         days += int(relative["back"] or 0)
+        if today is None:
+            raise UserError(
+                f"The span {span!r} is relative, and the runner did not replace it by "
+                "the day that it means for this run",
+                "Give the day, such as 2026-03-01.",
+            )
         return (today - datetime.timedelta(days=days)).isoformat()
     if re.fullmatch("[0-9]+", span):
         return span

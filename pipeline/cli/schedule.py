@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from pipeline.cli.options import ConfigOptions, config_options, option_group
@@ -12,10 +14,12 @@ from pipeline.cli.server_options import (
     upload,
 )
 from pipeline.cli.tables import echo, print_table
+from pipeline.kubeflow import run_day
 from pipeline.kubeflow.server import cron, schedules
 from pipeline.kubeflow.server.client import SCHEDULES
 from pipeline.kubeflow.server.endpoint import Endpoint
 from pipeline.kubeflow.server.runs import RunSettings
+from trainer.errors import UsageError
 
 # Passed, together with `--cron`, as `wanted: Schedule`.
 _schedule_options = option_group(
@@ -34,11 +38,18 @@ _schedule_options = option_group(
             show_default=True,
             help="Most runs at the same time.",
         ),
-        click.option(
-            "--catch-up", is_flag=True, help="Start the runs that were missed, too."
-        ),
     ),
 )
+
+
+def _refuse_catch_up(_context: object, _option: object, value: bool) -> None:
+    if value:
+        raise UsageError(
+            "--catch-up is not possible: Kubeflow Pipelines does not tell a run which "
+            "missed day it stands for, so all would read the same one",
+            "Start one run for each missed day, such as "
+            "`two-tower run --kubeflow --span 2026-03-01`.",
+        )
 
 
 @click.group()
@@ -65,7 +76,21 @@ def schedule() -> None:
 @click.option(
     "--span",
     required=True,
-    help="Last span of each run: yesterday, today or today-3, in UTC.",
+    help="Last span of each run: yesterday, today or today-3.",
+)
+@click.option(
+    "--time-zone",
+    default="UTC",
+    show_default=True,
+    metavar="ZONE",
+    help="Time zone of the days from which --span counts, such as Europe/Berlin.",
+)
+@click.option(
+    "--catch-up",
+    is_flag=True,
+    hidden=True,
+    callback=_refuse_catch_up,
+    expose_value=False,
 )
 @_schedule_options
 @run_settings_options
@@ -73,22 +98,28 @@ def schedule() -> None:
 def create(
     *,
     options: ConfigOptions,
+    time_zone: str,
     wanted: schedules.Schedule,
     settings: RunSettings,
     server: Endpoint,
 ) -> None:
     """Upload the pipeline and run it on a schedule.
 
-    Each run counts its span from its own day. A run on a day without data fails; it
-    does not train on the previous day's data again.
+    Each run counts its span from the day on which it was due, not from the day on which
+    its steps happen to run; servers before Kubeflow Pipelines 2.17 do not tell it, and
+    the first step then fails. A run on a day without data fails, too; it does not train
+    on the previous day's data again.
 
     \b
     Examples:
       two-tower schedule create --cron '0 0 3 * * *' --span yesterday
       two-tower schedule create --cron '0 30 4 * * MON' --span today-2 --name weekly
+      two-tower schedule create --cron '0 0 23 * * *' --span yesterday --time-zone \
+          Asia/Tokyo
     """
     config = options.load()
     schedules.check_span(settings.span or "")
+    settings = replace(settings, span=run_day.in_zone(settings.span or "", time_zone))
     client = connect(server)
     name = wanted.name or config.name
     schedules.check_name(client, name)

@@ -6,13 +6,13 @@ names a Kubernetes secret, whose value only the cluster knows.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from pipeline.secret_text import holds_secret, is_secret_name
 from trainer.config import FROZEN, PositiveInt
 
 # Parameters of a compiled pipeline, which each run can set.
@@ -32,7 +32,6 @@ _STORES: Final = {
     "input_base": ("gs://", "s3://", "minio://"),
     "serving_dir": ("gs://",),
 }
-_SECRET: Final = re.compile(r"passw|secret|token|credential|private|api_?key", re.I)
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
@@ -127,6 +126,8 @@ class KubeflowConfig:
       image: Container image of all steps; see `kubeflow/Dockerfile`.
       image_pull_policy: When a node asks the registry for the image.
       image_pull_secrets: Names of secrets with registry credentials.
+      run_as_user: User and group of the steps, that of `kubeflow/Dockerfile`. Servers
+        before 2.16 ignore it, and those before 2.5 accept no file with it: there, null.
       pipeline_root: Where artifacts are written; None for the server's default.
       input_base: Folder with the files of the edition or with its spans, in a volume
         or at gs://, s3:// or minio://. A run can set another one of the same kind.
@@ -142,6 +143,7 @@ class KubeflowConfig:
     image: Name = "two-tower:latest"
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     image_pull_secrets: tuple[KubernetesName, ...] = ()
+    run_as_user: PositiveInt | None = 1000
     pipeline_root: Root | None = None
     input_base: Location = "/mnt/two-tower/data/ml-100k"
     serving_dir: Location = "/mnt/two-tower/serving"
@@ -154,8 +156,8 @@ class KubeflowConfig:
 
     @model_validator(mode="after")
     def _check(self) -> KubeflowConfig:
-        for variable in self.env:
-            if _SECRET.search(variable):
+        for variable, value in self.env.items():
+            if is_secret_name(variable) or holds_secret(value):
                 # The value is not shown: it may be one.
                 raise ValueError(
                     f"kubeflow.env.{variable} looks like a secret, and all of env is "

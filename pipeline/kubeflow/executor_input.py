@@ -15,17 +15,22 @@ from __future__ import annotations
 
 import copy
 import os
+import re
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from trainer.errors import UserError
+from trainer.text import escaped, has_control_characters
 
 Json = dict[str, Any]
 MIRROR_ROOT_ENV: Final = "TWO_TOWER_MIRROR_ROOT"
 # Scheme -> folder (`LocalPathForURI` of the launcher).
 _MIRRORS: Final = {"minio": "minio", "s3": "s3", "gs": "gcs"}
+# A key that is still encoded after this many decodings was made to deceive.
+_MAX_DECODINGS: Final = 5
 # How object stores mark a folder, which they do not have.
 _FOLDER_MARKER: Final = "_$folder$"
 
@@ -87,11 +92,45 @@ def adapt(executor_input: Json, inputs_spec: Json) -> TfxInput:
 
 
 def local_path(uri: str) -> str:
-    """The launcher's local folder for a URI; other paths are returned unchanged."""
+    """The launcher's local folder for a URI; other paths are returned unchanged.
+
+    Raises:
+      UserError: The key of the object would leave the folder.
+    """
     scheme, separator, rest = uri.partition("://")
     if not separator or scheme not in _MIRRORS:
         return uri
+    check_key(rest, uri)
     return os.path.join(os.environ.get(MIRROR_ROOT_ENV, "/"), _MIRRORS[scheme], rest)
+
+
+def check_key(key: str, uri: str) -> None:
+    """Rejects the key of an object that is no path below a folder.
+
+    Keys are any text, chosen by whoever may write into a bucket. One that is absolute
+    or has a part `..`, also percent-encoded or behind a backslash, names a file of this
+    machine as soon as it is used as a path.
+
+    Args:
+      key: The key, with or without the bucket before it.
+      uri: The object, for the message.
+
+    Raises:
+      UserError: It is absolute, or has such a part or a control character.
+    """
+    plain = key
+    for _ in range(_MAX_DECODINGS):
+        plain, before = urllib.parse.unquote(plain), plain
+        if plain == before:
+            break
+    parts = re.split(r"[/\\]", plain)
+    is_outside = not parts[0] or "." in parts or ".." in parts
+    if is_outside or has_control_characters(plain) or plain != before:
+        raise UserError(
+            f"{escaped(uri)} is not the name of an object below a folder",
+            "Rename the object: no part of its key may be . or .., and it may hold no "
+            "control characters.",
+        )
 
 
 def remove_folder_markers(folder: Path) -> None:

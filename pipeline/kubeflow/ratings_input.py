@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pipeline.kubeflow.compiled import CompiledPipeline
 from pipeline.kubeflow.config import INPUT_BASE_PARAMETER
+from pipeline.kubeflow.executor_input import check_key
 from trainer.errors import UserError
 
 # The task that reads the ratings.
@@ -84,7 +85,8 @@ def copy_remote(input_base: str, folder: str) -> str:
     """Copies a remote folder to `folder`, and returns that; a local path is returned.
 
     Raises:
-      UserError: TensorFlow does not open such URIs, or the folder does not exist.
+      UserError: TensorFlow does not open such URIs, the folder does not exist or cannot
+        be read, or an object has a key that is no path.
     """
     if "://" not in input_base:
         return input_base
@@ -92,25 +94,42 @@ def copy_remote(input_base: str, folder: str) -> str:
 
     source = input_base.rstrip("/")
     try:
-        files = [
-            os.path.join(parent, name)
-            for parent, _, names in tf.io.gfile.walk(source)
-            for name in names
-            if name  # not the empty object that stands for the folder
-        ]
+        # A folder that cannot be listed would be empty: `walk` ignores errors.
+        tf.io.gfile.stat(source)
+        files = _files(source)
+    except tf.errors.NotFoundError as error:
+        raise _no_files(input_base) from error
     except tf.errors.OpError as error:
         raise UserError(
-            f"{input_base} cannot be read: {error.message}",
-            "Give a folder of a mounted volume or at gs://; for s3:// and minio:// "
-            "set kubeflow.input_base to it and compile again.",
+            f"{input_base} cannot be read: {' '.join(str(error.message).split())}",
+            "Give a folder of a mounted volume or at gs://, and the service account "
+            "permission to read it; for s3:// and minio:// set kubeflow.input_base to "
+            "it and compile again.",
         ) from error
     if not files:
         raise _no_files(input_base)
     for path in files:
-        target = os.path.join(folder, os.path.relpath(path, source))
+        key = path.removeprefix(source).removeprefix("/")
+        check_key(key, path)
+        target = os.path.join(folder, key)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         tf.io.gfile.copy(path, target)
     return folder
+
+
+def _files(source: str) -> list[str]:
+    """Lists the files of a remote folder and of those in it."""
+    import tensorflow as tf
+
+    def fail(error: Exception) -> None:
+        raise error
+
+    return [
+        f"{parent.rstrip('/')}/{name}"
+        for parent, _, names in tf.io.gfile.walk(source, onerror=fail)
+        for name in names
+        if name  # not the empty object that stands for the folder
+    ]
 
 
 def _no_files(input_base: str) -> UserError:

@@ -21,11 +21,12 @@ from typing import Any, Final
 
 from components.report_gen.step_times import RUN_PROPERTY, step_properties
 from pipeline.atomic_files import write_text
-from pipeline.kubeflow import executor_input, ratings_input, ui_artifacts
+from pipeline.kubeflow import executor_input, ratings_input, run_day, ui_artifacts
 from pipeline.kubeflow.config import INPUT_BASE_PARAMETER
 from pipeline.kubeflow.executor_input import Json, TfxInput
 from pipeline.kubeflow.spec_patches import DRIVER_FLAG, STEP_FLAG
 from pipeline.local.failures import explain
+from pipeline.secret_text import redacted
 from trainer.errors import UserError
 from trainer.text import printable_lines, start_logging
 
@@ -53,8 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _run(options, beam_args)
     except Exception as error:
-        line = f"{options.step} failed: {explain(error)}".rstrip()
-        report = printable_lines(f"{traceback.format_exc()}{line}")
+        line = redacted(f"{options.step} failed: {explain(error)}".rstrip())
+        report = printable_lines(f"{redacted(traceback.format_exc())}{line}")
         print(report, file=sys.stderr, flush=True)
         with contextlib.suppress(OSError):
             if _TERMINATION_LOG.exists():
@@ -82,6 +83,7 @@ def _run(options: argparse.Namespace, beam_args: list[str]) -> None:
         adapted.content["outputs"]["outputFile"] = str(output_file)
         if options.driver_class_path:
             inputs = adapted.content["inputs"]
+            run_day.resolve(inputs)
             inputs["parameterValues"][INPUT_BASE_PARAMETER] = ratings_input.local_input(
                 inputs, str(Path(folder) / "input")
             )

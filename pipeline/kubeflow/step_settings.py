@@ -131,6 +131,15 @@ def _kubernetes(config: KubeflowConfig, step: StepConfig) -> dict[str, Any]:
             for volume in config.volumes
         ],
     }
+    if config.run_as_user is not None:
+        # Servers since 2.16 add the rest of what `restricted` wants: no capabilities,
+        # no escalation of privileges, the default seccomp profile.
+        user = str(config.run_as_user)
+        settings["securityContext"] = {
+            "runAsUser": user,
+            "runAsGroup": user,
+            "runAsNonRoot": True,
+        }
     if step.timeout_seconds is not None:
         settings["activeDeadlineSeconds"] = str(step.timeout_seconds)
     empty: tuple[Any, ...] = ([], {"labels": {}})

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pipeline.kubeflow.compiled import CompiledPipeline
+from pipeline.secret_text import holds_secret, is_secret_name
 
 Rule = Callable[[CompiledPipeline], Iterator[str]]
 _SCHEMA_VERSION: Final = "2.1.0"
@@ -24,7 +25,8 @@ _CONDITION_KEY: Final = re.compile(r"inputs\.(artifacts|parameter_values)\['([^'
 # Linux limits a single argument (MAX_ARG_STRLEN) to 131,072 bytes; the server adds the
 # inputs.
 _MAX_ARGUMENT: Final = 100_000
-# Fields of KubernetesExecutorConfig that servers since 2.0 know, and their types.
+# Fields of KubernetesExecutorConfig that servers know, and their types. Those since 2.5
+# ignore the fields that they do not know, older ones reject the file.
 # https://github.com/kubeflow/pipelines/tree/master/kubernetes_platform/proto
 _KUBERNETES_FIELDS: Final[dict[str, type]] = {
     "imagePullPolicy": str,
@@ -34,11 +36,9 @@ _KUBERNETES_FIELDS: Final[dict[str, type]] = {
     "secretAsEnv": list,
     "pvcMount": list,
     "activeDeadlineSeconds": str,
+    "securityContext": dict,
 }
-_SECRET_NAME: Final = re.compile(
-    r"passw|secret|token|credential|private|api_?key|access_?key", re.I
-)
-_FLAG: Final = re.compile(r"^--(?P<name>[\w-]+)=.", re.S)
+_FLAG: Final = re.compile(r"--?(?P<name>[A-Za-z][\w.-]*)(?P<value>=.+)?", re.S)
 
 
 @dataclass(frozen=True)
@@ -245,11 +245,41 @@ def _no_secret_is_written(pipeline: CompiledPipeline) -> Iterator[str]:
     https://github.com/tensorflow/tfx/issues/3326
     """
     for task, container in pipeline.containers():
-        names = [v["name"] for v in container.get("env", []) if v.get("value")]
-        flags = map(_FLAG.match, container.get("args", []))
-        names += [f"--{flag['name']}" for flag in flags if flag]
-        for name in filter(_SECRET_NAME.search, names):
-            yield f"secret: {task}: the value of {name} is in the file"
+        variables = {v["name"]: v.get("value", "") for v in container.get("env", [])}
+        given = [*variables.items(), *_flags(container.get("args", []))]
+        for name, value in given:
+            if value and (is_secret_name(name) or holds_secret(value)):
+                yield f"secret: {task}: the value of {name} is in the file"
+    for where, text in _texts(pipeline.spec, "pipeline"):
+        if holds_secret(text) and ".args" not in where and ".env" not in where:
+            yield f"secret: {where} holds one"
+    for where, text in _texts(pipeline.platform, "platform document"):
+        if holds_secret(text):
+            yield f"secret: {where} holds one"
+
+
+def _flags(arguments: list[str]) -> Iterator[tuple[str, str]]:
+    """Yields flags with their values, `--flag=value` or `--flag value`."""
+    for argument, following in zip(arguments, [*arguments[1:], "-"], strict=True):
+        flag = _FLAG.fullmatch(argument)
+        if flag is None:
+            yield "an argument", argument
+        elif flag["value"]:
+            yield f"--{flag['name']}", flag["value"][1:]
+        elif not following.startswith("-"):
+            yield f"--{flag['name']}", following
+
+
+def _texts(content: Any, where: str) -> Iterator[tuple[str, str]]:
+    """Yields every text of a document, with its place."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield from _texts(value, f"{where}.{key}")
+    elif isinstance(content, list):
+        for value in content:
+            yield from _texts(value, where)
+    elif isinstance(content, str):
+        yield where, content
 
 
 _RULES: Final[tuple[Rule, ...]] = (

@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from pipeline.kubeflow.server import errors
+from pipeline.kubeflow.server.bounded_http import REPEATABLE, bounded
 from pipeline.kubeflow.server.endpoint import Endpoint
 from trainer.errors import UserError
 
@@ -85,7 +86,7 @@ class Client:
         self.scope = endpoint.scope()
         self._timeout = (endpoint.timeout_seconds, endpoint.timeout_seconds)
         self._backoff = backoff_seconds
-        self._api = _api_client(configuration, backoff_seconds)
+        self._api = _api_client(configuration, endpoint, backoff_seconds)
 
     def request(
         self,
@@ -130,7 +131,7 @@ class Client:
             )
         except (ApiException, HTTPError) as error:
             raise errors.translate(self.url, error) from error
-        except UnicodeDecodeError as error:
+        except RecursionError as error:
             raise errors.not_json(self.url) from error
         if not isinstance(answer or {}, dict):
             raise errors.not_json(self.url)
@@ -241,8 +242,8 @@ class Client:
         return Version(pipeline_id, version_id, digest, is_new=True)
 
 
-def _api_client(configuration: Any, backoff_seconds: float) -> Any:
-    """Makes the HTTP client, with retries, proxy and trusted authorities."""
+def _api_client(configuration: Any, endpoint: Endpoint, backoff_seconds: float) -> Any:
+    """Makes the HTTP client, with retries, proxy, trusted authorities and bounds."""
     from kfp_server_api import ApiClient
     from urllib3 import Retry
 
@@ -252,7 +253,7 @@ def _api_client(configuration: Any, backoff_seconds: float) -> Any:
     configuration.retries = Retry(
         total=_RETRIES,
         other=0,
-        allowed_methods=("GET", "DELETE"),
+        allowed_methods=REPEATABLE,
         status_forcelist=(429, *range(500, 600)),
         backoff_factor=backoff_seconds,
         raise_on_status=False,
@@ -263,6 +264,13 @@ def _api_client(configuration: Any, backoff_seconds: float) -> Any:
         # Trust what the system trusts, not only the authorities of `certifi`.
         context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
         client.rest_client.pool_manager.connection_pool_kw["ssl_context"] = context
+    pool = client.rest_client.pool_manager
+    pool.request = bounded(
+        pool.request,
+        timeout_seconds=endpoint.timeout_seconds,
+        retries=_RETRIES,
+        backoff_seconds=backoff_seconds,
+    )
     return client
 
 

@@ -8,9 +8,12 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from pipeline.kubeflow.server.endpoint import ENDPOINT_ENV, TOKEN_ENV
+from pipeline.secret_text import redacted
 from trainer.errors import UserError
+from trainer.text import printable
 
 _MAX_MESSAGE: Final = 300
+_MAX_TEXT: Final = 10_000
 _LOGIN: Final = (
     f"Give --token-file or set {TOKEN_ENV}, and --namespace to one in which you may "
     "run pipelines."
@@ -111,8 +114,8 @@ def _server_message(body: str | None) -> str:
     """The message in the JSON of an error answer, in one line."""
     try:
         content = json.loads(body or "")
-        text = str(content.get("message") or content.get("error") or "")
-    except (ValueError, AttributeError):
+        text = str(content.get("message") or content.get("error") or "")[:_MAX_TEXT]
+    except (ValueError, AttributeError, RecursionError):
         return ""
-    line = " ".join(text.split())[:_MAX_MESSAGE]
+    line = redacted(printable(" ".join(text.split())))[:_MAX_MESSAGE]
     return f": {line}" if line else ""

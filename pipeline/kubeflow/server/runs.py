@@ -6,9 +6,10 @@ import datetime
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from pipeline.kubeflow import run_day
 from pipeline.kubeflow.server.client import EXPERIMENTS, RUNS, Client, Json, Version
 from trainer.errors import UserError
 
@@ -84,8 +85,13 @@ def is_pinned(span: str | None) -> bool:
 def start(
     client: Client, version: Version, pipeline: str, settings: RunSettings
 ) -> str:
-    """Starts a run; returns its id."""
+    """Starts a run; returns its id.
+
+    A relative span is counted from now: whenever its steps run, it is the same day.
+    """
     now = datetime.datetime.now(datetime.timezone.utc)
+    if settings.span is not None:
+        settings = replace(settings, span=run_day.fixed(settings.span, now))
     name = f"{pipeline}-{now:%Y%m%d-%H%M%S-%f}"
     return client.create(
         RUNS, {"display_name": name, **settings.body(client, version, pipeline)}

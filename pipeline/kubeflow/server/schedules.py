@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import datetime
-import re
 from dataclasses import dataclass
-from typing import Final
 
+from pipeline.kubeflow import run_day
 from pipeline.kubeflow.server.client import SCHEDULES, Client, Version
 from pipeline.kubeflow.server.errors import UnknownOutcomeError
 from pipeline.kubeflow.server.runs import RunSettings
 from trainer.errors import UsageError, UserError
-
-_RELATIVE_SPAN: Final = re.compile(r"(today|yesterday)(-[0-9]{1,4})?")
 
 
 @dataclass(frozen=True)
@@ -23,7 +20,6 @@ class Schedule:
       expression: Six-field cron.
       name: Name of the schedule; None for the pipeline's.
       max_concurrency: Most runs at the same time.
-      catch_up: Whether runs that were missed are made up for.
       start: First moment, in UTC; None for now.
       end: Last moment, in UTC; None for no end.
     """
@@ -31,7 +27,6 @@ class Schedule:
     expression: str
     name: str | None = None
     max_concurrency: int = 1
-    catch_up: bool = False
     start: datetime.datetime | None = None
     end: datetime.datetime | None = None
 
@@ -60,12 +55,12 @@ def check_span(span: str) -> None:
         raise UsageError(
             "A schedule with the latest span trains on old data again, without notice, "
             "whenever no new data has arrived",
-            f"{remedy}own day, in UTC; a day without data is then an error.",
+            f"{remedy}own day; a day without data is then an error.",
         )
-    if not _RELATIVE_SPAN.fullmatch(span):
+    if not run_day.is_relative(span):
         raise UsageError(
             f"The span {span!r} would be the same in every run of the schedule",
-            f"{remedy}own day, in UTC.",
+            f"{remedy}own day.",
         )
 
 
@@ -99,7 +94,8 @@ def create(
         "display_name": schedule.name or pipeline,
         "mode": "ENABLE",
         "max_concurrency": str(schedule.max_concurrency),
-        "no_catchup": not schedule.catch_up,
+        # A run that is made up for is not told its day: see `run_day`.
+        "no_catchup": True,
         "trigger": {"cron_schedule": trigger},
     }
     return client.create(SCHEDULES, body)

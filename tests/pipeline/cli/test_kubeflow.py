@@ -152,6 +152,18 @@ def test_a_schedule_is_paused_resumed_and_deleted(
             "trains on old data again",
         ),
         (
+            ("schedule", "create", "--cron", "0 0 3 * * *", "--span", "yesterday")
+            + ("--catch-up",),
+            2,
+            "does not tell a run which missed day it stands for",
+        ),
+        (
+            ("schedule", "create", "--cron", "0 0 3 * * *", "--span", "yesterday")
+            + ("--time-zone", "Mars/Olympus"),
+            2,
+            "There is no time zone 'Mars/Olympus'",
+        ),
+        (
             ("schedule", "create", "--cron", "0 0 3 * * *", "--span", "today")
             + ("--end", "2020-01-01"),
             2,

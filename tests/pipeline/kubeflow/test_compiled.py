@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from pipeline.config.loading import load
+from pipeline.kubeflow.run_day import RUN_TIME
 from pipeline.kubeflow.validation import check
 from tests.fixtures.lazy import lazily
 from tests.pipeline.kubeflow.conftest import SETTINGS
@@ -92,7 +93,12 @@ def assert_same_graph(compiled: Any, local: dict[str, Any]) -> None:
         for key, source in found[name]["inputs"]["parameters"].items():
             constant = source.get("runtimeValue", {}).get("constant")
             # Paths and data differ between runners, and protobufs in their spaces.
-            differs = key in ("custom_config", "serving_dir", "push_destination")
+            differs = key in (
+                "custom_config",
+                "serving_dir",
+                "push_destination",
+                RUN_TIME,
+            )
             if isinstance(constant, str) and not differs:
                 assert "".join(constant.split()) == "".join(parameters[key].split())
 
@@ -128,6 +134,11 @@ def test_settings_of_kubernetes_are_in_the_second_document(compiled: Any) -> Non
         ],
         "pvcMount": [{"constant": "two-tower", "mountPath": "/mnt/two-tower"}],
         "activeDeadlineSeconds": "600",
+        "securityContext": {
+            "runAsUser": "1000",
+            "runAsGroup": "1000",
+            "runAsNonRoot": True,
+        },
     }
     assert "nodeSelector" not in kubernetes(compiled, "Pusher")
 
@@ -150,6 +161,15 @@ def test_a_pinned_span_must_be_given_and_is_cached() -> None:
     assert "parameter span is not optional" in str(problem)
     options = tasks(pinned)["MovieLensExampleGen"]["cachingOptions"]
     assert options == {"enableCache": True}
+    # An input that differs in every run would never be a cache hit.
+    assert RUN_TIME not in tasks(pinned)["MovieLensExampleGen"]["inputs"]["parameters"]
+
+
+def test_the_server_tells_the_first_step_when_the_run_was_due(compiled: Any) -> None:
+    """The form that the server's driver replaces: kfp#13474."""
+    inputs = tasks(compiled)["MovieLensExampleGen"]["inputs"]["parameters"]
+    placeholder = "{{$.pipeline_job_schedule_time_utc}}"
+    assert inputs[RUN_TIME] == {"runtimeValue": {"constant": placeholder}}
 
 
 def test_the_same_configuration_makes_the_same_file(compiled: Any) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.kubeflow.executor_input import (
     MIRROR_ROOT_ENV,
@@ -132,3 +136,43 @@ def test_empty_objects_that_stand_for_folders_are_ignored(tmp_path: Path) -> Non
     remove_folder_markers(tmp_path)
     left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {"NO_LIVE_MODEL", "full_$folder$"}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "b/../../etc/x",
+        "b/k/..",
+        "../x",
+        "/etc/passwd",
+        "",
+        "b/./x",
+        "b/%2e%2e/x",
+        "b/%252e%252E/x",
+        "b/..%2fetc",
+        "b/..\\..\\x",
+        "b\\..\\x",
+        "b/%5c..%5cx",
+        "b/a\0b",
+        "b/a\nb",
+        "b/%00",
+        "b/%" + "25" * 9 + "41",
+    ],
+)
+@pytest.mark.parametrize("scheme", ["minio", "s3", "gs"])
+def test_no_object_leaves_the_folder_of_its_store(scheme: str, key: str) -> None:
+    with pytest.raises(UserError, match="not the name of an object") as caught:
+        local_path(f"{scheme}://{key}")
+    assert "\n" not in str(caught.value)
+
+
+@given(st.text())
+def test_every_local_path_is_below_the_folder_of_its_store(key: str) -> None:
+    with contextlib.suppress(UserError):
+        path = local_path(f"minio://{key}")
+        assert os.path.normpath(path).startswith("/minio/")
+
+
+@pytest.mark.parametrize("key", ["b", "b/k/", "b/a..b/x", "b/50%.csv", "b//k", "b/.x"])
+def test_ordinary_objects_have_a_path(key: str) -> None:
+    assert local_path(f"s3://{key}") == f"/s3/{key}"

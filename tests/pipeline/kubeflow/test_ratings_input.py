@@ -49,3 +49,34 @@ def test_a_folder_that_cannot_be_read_is_named(uri: str, tmp_path: Path) -> None
     copy_remote = lazily("pipeline.kubeflow.ratings_input", "copy_remote")
     with pytest.raises(UserError, match=uri):
         copy_remote(uri, str(tmp_path))
+
+
+@pytest.mark.slow
+def test_a_store_that_does_not_answer_is_not_an_empty_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = lazily("tensorflow", "errors")
+
+    def refuse(path: str) -> None:
+        raise errors.UnavailableError(None, None, f"could not\nconnect for {path}")
+
+    monkeypatch.setattr("tensorflow.io.gfile.stat", refuse)
+    with pytest.raises(UserError, match="gs://b/x cannot be read: could not connect"):
+        local_input({"parameterValues": {"input_base": "gs://b/x"}}, str(tmp_path))
+
+
+@pytest.mark.slow
+def test_an_object_whose_key_leaves_the_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tensorflow.io.gfile.stat", lambda path: None)
+    walked = [("gs://b/x", [], ["ratings.csv", "../../evil"])]
+    monkeypatch.setattr("tensorflow.io.gfile.walk", lambda path, **_: walked)
+    monkeypatch.setattr(
+        "tensorflow.io.gfile.copy", lambda path, target: Path(target).touch()
+    )
+    with pytest.raises(UserError, match=r"gs://b/x/../../evil is not the name"):
+        local_input(
+            {"parameterValues": {"input_base": "gs://b/x"}}, str(tmp_path / "a")
+        )
+    assert not (tmp_path.parent / "evil").exists()

@@ -175,6 +175,28 @@ BREAKS: list[tuple[str, Callable[[Any, Any], Any]]] = [
         ].append("--aws_secret_access_key=hunter2"),
     ),
     (
+        "value of --signing_key is in the file",
+        lambda s, p: s["deploymentSpec"]["executors"]["exec-make"]["container"][
+            "args"
+        ].extend(["--signing_key", "hunter2"]),
+    ),
+    (
+        "value of --sink is in the file",
+        lambda s, p: s["deploymentSpec"]["executors"]["exec-make"]["container"][
+            "args"
+        ].append("--sink=postgres://u:hunter2@db/x"),
+    ),
+    (
+        "value of STORE is in the file",
+        lambda s, p: s["deploymentSpec"]["executors"]["exec-make"]["container"].update(
+            env=[{"name": "STORE", "value": "AKIA" + "A" * 16}]
+        ),
+    ),
+    (
+        "secret: pipeline.defaultPipelineRoot holds one",
+        lambda s, p: s.update(defaultPipelineRoot="s3://key:hunter2@bucket"),
+    ),
+    (
         "one over 100000 characters",
         lambda s, p: s["deploymentSpec"]["executors"]["exec-make"]["container"][
             "args"

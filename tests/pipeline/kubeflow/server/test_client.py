@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
+import http.server
 import socket
+import threading
+import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from pipeline.kubeflow.server import bounded_http
 from pipeline.kubeflow.server.client import Client
 from tests.fixtures.kfp_server import Fault, State, serving
 from tests.pipeline.kubeflow.server.conftest import NAME, TEXT
@@ -151,3 +158,58 @@ def test_namespaces_are_kept_apart(
     assert one.deploy(NAME, TEXT).is_new
     assert two.deploy(NAME, TEXT).is_new
     assert {item["namespace"] for item in state.pipelines.values()} == {"a", "b"}
+
+
+def _answering(headers: dict[str, str], body: bytes, endless: bool) -> Any:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                self.wfile.write(body)
+                while endless:
+                    self.wfile.write(body)
+                    time.sleep(0.05)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.block_on_close = False
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    return server
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (({}, bytes(3_000_000), False), "is larger than 2,000,000 bytes"),
+        (({}, b"x", True), "closed the connection before its answer was complete"),
+        (
+            ({"Content-Encoding": "gzip"}, gzip.compress(bytes(50_000_000)), False),
+            "is larger than 2,000,000 bytes",
+        ),
+        (({}, b"[" * 100_000, False), "did not answer with JSON"),
+        (({"Content-Type": "text/html; charset=klingon"}, b"\xff", False), "with JSON"),
+    ],
+    ids=["large", "endless", "inflating", "nested", "undecodable"],
+)
+def test_no_answer_is_read_without_end(
+    connect: Callable[..., Client],
+    monkeypatch: pytest.MonkeyPatch,
+    answer: tuple[dict[str, str], bytes, bool],
+    message: str,
+) -> None:
+    monkeypatch.setattr(bounded_http, "MAX_BYTES", 2_000_000)
+    monkeypatch.setattr(bounded_http, "_TOTAL_FACTOR", 1)
+    server = _answering(*answer)
+    try:
+        client = connect(url=f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(UserError, match=message) as caught:
+            client.check()
+        assert "\n" not in str(caught.value)
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 
 from pipeline.kubeflow.server import runs, schedules
@@ -41,3 +43,13 @@ def test_a_schedule_takes_no_span_that_stays_the_same(span: str) -> None:
         schedules.check_span(span)
     schedules.check_span("yesterday")
     schedules.check_span("today-3")
+
+
+def test_a_run_of_today_is_the_same_day_whenever_its_steps_run(
+    client: Client, state: State, version: Version
+) -> None:
+    before = datetime.datetime.now(datetime.timezone.utc).date()
+    runs.start(client, version, NAME, runs.RunSettings(span="today"))
+    after = datetime.datetime.now(datetime.timezone.utc).date()
+    (run,) = state.runs.values()
+    assert run["runtime_config"]["parameters"]["span"] in {str(before), str(after)}
