@@ -143,6 +143,7 @@ def _steps(
         schema=schema,
         config=to_parameter(DataGateConfig, config.data),
         serving_dir=serving_dir,
+        title_tokens=str(config.model.title_tokens),
     )
 
     # Train a candidate.

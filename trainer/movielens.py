@@ -51,6 +51,10 @@ OCCUPATIONS: Final = tuple(dict.fromkeys((*ML_100K_OCCUPATIONS, *ML_1M_OCCUPATIO
 # Lower bounds of all age groups but the youngest, as ML-1M publishes them, in years.
 AGE_BOUNDS: Final = (18, 25, 35, 45, 50, 56)
 
+# In RE2's syntax: what Transform removes from a title before it makes words of it.
+TITLE_YEAR: Final = r"\(\d{4}\)\s*$"
+NO_WORD: Final = r"[^\pL\pN]+"
+
 _MOST_RATINGS: Final = 1000  # that a scale may have
 _TOLERANCE: Final = 1e-3  # of a step: a float32 of 3.7 is no multiple of 0.1
 

@@ -16,7 +16,15 @@ import tensorflow_transform as tft
 from tensorflow_transform.saved.saved_transform_io_v2 import SavedModelLoader
 
 from trainer import features as f
-from trainer.movielens import AGE_BOUNDS, CHILDRENS, GENDERS, GENRES, OCCUPATIONS
+from trainer.movielens import (
+    AGE_BOUNDS,
+    CHILDRENS,
+    GENDERS,
+    GENRES,
+    NO_WORD,
+    OCCUPATIONS,
+    TITLE_YEAR,
+)
 
 USER_VOCABULARY: Final = "user_id"
 MOVIE_VOCABULARY: Final = "movie_id"
@@ -112,9 +120,9 @@ def _title_tokens(title: tf.Tensor, size: int) -> tf.RaggedTensor:
 
     The `size` most frequent words have an index each; rarer words share the next one.
     """
-    words = tf.strings.regex_replace(title, r"\(\d{4}\)\s*$", "")
+    words = tf.strings.regex_replace(title, TITLE_YEAR, "")
     words = tf.strings.lower(words, encoding="utf-8")
-    words = tf.strings.split(tf.strings.regex_replace(words, r"[^\pL\pN]+", " "))
+    words = tf.strings.split(tf.strings.regex_replace(words, NO_WORD, " "))
     vocabulary = tft.vocabulary(words, top_k=size, vocab_filename=TITLE_VOCABULARY)
     return _index(words, vocabulary)
 

@@ -51,6 +51,7 @@ def DataGate(  # noqa: PLR0917 - TFX takes no keyword-only ones
     report: OutputArtifact[DataReport],
     config: Parameter[str],
     serving_dir: Parameter[str],
+    title_tokens: Parameter[str],
 ) -> None:
     """Fails the run when the data is not fit for training.
 
@@ -69,6 +70,7 @@ def DataGate(  # noqa: PLR0917 - TFX takes no keyword-only ones
         logged too.
       config: JSON of `DataGateConfig`.
       serving_dir: Where Pusher puts the versions.
+      title_tokens: `model.title_tokens`, as text.
 
     Raises:
       DataGateError: The data is not fit.
@@ -81,6 +83,7 @@ def DataGate(  # noqa: PLR0917 - TFX takes no keyword-only ones
         schema=io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(schema.uri)),
         config=from_parameter(DataGateConfig, config),
         serving_dir=serving_dir,
+        needs_title_words=int(title_tokens) > 0,
     )
     results, findings = check_all(inputs)
     _LOG.info("Checked: %s", results)

@@ -23,6 +23,7 @@ class GateInputs:
       schema: The curated schema.
       config: The bounds.
       serving_dir: Folder with the live version.
+      needs_title_words: Whether words of titles are to have an embedding.
     """
 
     examples: types.Artifact
@@ -31,6 +32,7 @@ class GateInputs:
     schema: schema_pb2.Schema
     config: DataGateConfig
     serving_dir: str
+    needs_title_words: bool
 
     def split_statistics(self, split: str) -> Statistics:
         """Reads the statistics of the split."""

@@ -14,6 +14,7 @@ from components.data_gate.findings import Finding, FindingCounter
 from components.data_gate.inputs import GateInputs
 from components.example_rows import arrow_batches, list_column
 from trainer import features
+from trainer.movielens import NO_WORD, TITLE_YEAR
 
 _NO_IDS: Final = pa.array([], pa.large_binary())
 
@@ -25,6 +26,8 @@ def check_integrity(inputs: GateInputs) -> list[Finding]:
         arrow_batches(inputs.examples, features.CORPUS_SPLIT), counter
     )
     findings = counter.findings()
+    if inputs.needs_title_words:
+        findings += _check_titles(arrow_batches(inputs.examples, features.CORPUS_SPLIT))
     for split in (features.TRAIN_SPLIT, features.EVAL_SPLIT):
         counter = FindingCounter(split)
         for batch in arrow_batches(inputs.examples, split):
@@ -50,6 +53,31 @@ def _check_corpus(
     twice = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
     counter.add_values(features.MOVIE_ID, "be unique", twice)
     return pc.unique(ids)
+
+
+def _check_titles(batches: Iterable[pa.RecordBatch]) -> list[Finding]:
+    """Finds a corpus whose vocabulary of title words would be empty.
+
+    TFT gives such a vocabulary a made-up token, which no model must have.
+    """
+    count = 0
+    for batch in batches:
+        titles = _ids(batch, features.TITLE).cast(pa.large_string())
+        for pattern in (TITLE_YEAR, NO_WORD):
+            titles = pc.replace_substring_regex(titles, pattern, "")
+        if pc.any(pc.not_equal(titles, "")).as_py():
+            return []
+        count += len(titles)
+    finding = Finding(
+        split=features.CORPUS_SPLIT,
+        feature=features.TITLE,
+        expected="have a word in some row",
+        found="no title with more than a year or punctuation",
+        count=count,
+        remedy="Give the movies titles, or train without them: "
+        "--set model.title_tokens=0.",
+    )
+    return [finding]
 
 
 def _check_ids(

@@ -116,6 +116,8 @@ class Executor(base_executor.BaseExecutor):
             facts = _collect_facts(inputs, exec_properties, run_id)
             path = os.path.join(report.uri, REPORT_FILE)
             io_utils.write_string_file(path, page.render(facts))
+        except OSError:  # such as a full disk, which the runner explains
+            raise
         except Exception as error:
             raise _report_error(error, inputs["pushed_model"]) from None
         report.set_int_custom_property(BLESSED, int(facts.evaluation["blessed"]))

@@ -12,7 +12,7 @@ from unittest import mock
 
 import pytest
 
-from pipeline.config import PipelineConfig, TrainConfig, TuneConfig
+from pipeline.config import DataConfig, PipelineConfig, TrainConfig, TuneConfig
 from pipeline.fingerprints import code_fingerprints
 from tests.fixtures.movielens_files import write_csv
 
@@ -186,6 +186,22 @@ def test_a_changed_setting_reaches_the_steps_that_read_it(
     before = parameters(nodes)
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"Trainer", "ReportGen"}  # the latter shows the configuration
+
+
+def test_the_rating_scale_reaches_the_steps_that_read_it(
+    nodes: dict[str, Any],
+) -> None:
+    config = PipelineConfig(data=DataConfig(rating_scale=(0, 100, 1)))
+    changed_nodes = compiled(config)
+    after, before = parameters(changed_nodes), parameters(nodes)
+    assert {name for name in before if before[name] != after[name]} == {
+        *("MovieLensExampleGen", "StatisticsGen", "SchemaImporter", "DataGate"),
+        *("Trainer", "ReportGen"),
+    }
+    options = json.loads(
+        parameter(changed_nodes["StatisticsGen"], "stats_options_json")
+    )
+    assert options["_num_histogram_buckets"] == 101
 
 
 def test_the_tuner_runs_between_transform_and_trainer(

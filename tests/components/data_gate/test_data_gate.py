@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -147,12 +148,22 @@ def test_schema_of_another_package_is_refused(tmp_path: Path) -> None:
         )
 
 
-def test_movies_without_genres_and_years_pass(tmp_path: Path) -> None:
+def test_movies_without_a_word_genre_or_year_pass_only_without_titles(
+    tmp_path: Path,
+) -> None:
+    titles = ["", "(1995)", "!?", " ... (1995) ", "\u2764", "-"]
     rows = sound_rows()
-    bare = {"genres": [], "year": None, "title": [b""]}
-    rows["corpus"] = [corpus_row(number, **bare) for number in range(12)]
+    rows["corpus"] = [
+        corpus_row(n, genres=[], year=None, title=[titles[n % len(titles)].encode()])
+        for n in range(12)
+    ]
     rows["eval"] = [eval_row(user, held_out_genres=[]) for user in range(12)]
-    assert _pass_gate(tmp_path, rows).error is None
+    inputs = make_inputs(tmp_path, rows)
+    with_titles = pass_gate(inputs, tmp_path)
+    assert with_titles.finding("corpus", "title").count == 12
+    assert "model.title_tokens=0" in str(with_titles.error)
+    shutil.rmtree(tmp_path / "report")
+    assert pass_gate(inputs, tmp_path, title_tokens=0).error is None
 
 
 def test_ratings_on_their_own_scale_pass(tmp_path: Path) -> None:

@@ -143,3 +143,19 @@ def test_a_step_fails_if_the_subprocess_dies(tmp_path: Path) -> None:
     assert ["Trainer", "failed"] in [line.split()[:2] for line in shown.splitlines()]
     assert "memory" in summary["error"]
     assert summary["steps"][1]["state"] == "failed"
+
+
+def test_a_failure_after_the_push_says_what_is_live(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = tmp_path / "serving" / "1795576[x]"
+    version.mkdir(parents=True)
+    properties = {"pushed": 1, "pushed_destination": str(version)}
+    outputs = {"pushed_model": {"uri": str(tmp_path), "properties": properties}}
+    later = FAILS.replace("Trainer", "Evaluator")
+    code = watch(tmp_path, f"step('Trainer', outputs={outputs})\n{later}")[0]
+    assert code == 1
+    shown = capsys.readouterr().err
+    assert f"Pushed before it failed, and live: {version}\n" in shown
+    watch(tmp_path, FAILS)
+    assert "live" not in capsys.readouterr().err
