@@ -39,7 +39,7 @@ class DataSummary(TypedDict, total=False):
       first_timestamp, last_timestamp: Seconds since the epoch, UTC; None without rows.
       cold_users: Users without an event in training.
       cold_movie_holdouts: Held-out events of movies without an event in training.
-      odd_rows: Movies kept with an oddity, by kind.
+      odd_rows: Movies and users kept with an oddity, by kind.
       bad_rows: Rows refused, by reason.
       quarantine_file: Path of the file with the bad rows, if any were set aside.
     """

@@ -38,7 +38,7 @@ from components.movielens_example_gen.tables import (
     sorted_unique,
 )
 from trainer.errors import UserError
-from trainer.movielens import RatingScale
+from trainer.movielens import OCCUPATIONS, RatingScale
 
 _DAY_SECONDS: Final = 86_400
 
@@ -53,7 +53,7 @@ class RawData:
       users: User id to attributes, empty if the edition has none.
       num_read: Rating rows read, bad rows included.
       num_quarantined: Rating rows that were refused and set aside.
-      odd_rows: Kind of oddity to the number of such movies, which were kept.
+      odd_rows: Kind of oddity to the number of such movies or users, which were kept.
     """
 
     ratings: Ratings
@@ -108,6 +108,8 @@ def read(spans: Sequence[SpanFiles], config: ExampleGenConfig, bad: BadRows) -> 
         "movies_without_genres": sum(not movie.genres for movie in movies.values()),
         "titles_under_two_ids": len(movies) - len({m.title for m in movies.values()}),
     }
+    if others := sum(user.occupation not in OCCUPATIONS for user in users.values()):
+        odd["users_of_other_occupations"] = others  # the model cannot tell them apart
     return RawData(ratings, movies, users, num_read, num_read - len(ratings), odd)
 
 

@@ -30,6 +30,13 @@ def test_tab_family_with_users_and_latin_1_titles(tmp_path: Path) -> None:
     assert data.users[b"2"].zip_code == "V3N4P"
 
 
+def test_occupations_that_no_edition_has_are_counted(tmp_path: Path) -> None:
+    folder = write_tab(tmp_path, GOOD)
+    assert "users_of_other_occupations" not in read(folder).odd_rows
+    (folder / "u.user").write_text("1|24|M|nurse|05711\n2|53|F|other|V3N4P\n")
+    assert read(folder).odd_rows["users_of_other_occupations"] == 1
+
+
 def test_double_colon_family_with_codes_and_colons_in_titles(tmp_path: Path) -> None:
     data = read(write_double_colon(tmp_path, GOOD))
     assert triples(data) == {
