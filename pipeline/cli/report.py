@@ -11,12 +11,13 @@ import click
 from pipeline.cli.options import json_option, workspace_option
 from pipeline.cli.tables import make_console, print_facts, print_json
 from pipeline.runs.metadata_store import MetadataStoreReader
+from pipeline.runs.run_record import RunRecord
 from trainer.errors import UserError
+from trainer.tuning.hyperparameters import format_values
 
 _WHY_NO_PAGE: Final = {
     "failed": "it failed",
     "stopped": "it was stopped",
-    "tuned": "it was a search, which ends before the report",
     "cleaned": "it was removed by `two-tower clean`",
 }
 
@@ -39,11 +40,8 @@ def report(run: str, opens: bool, as_json: bool, workspace: Path) -> None:
     record = MetadataStoreReader.open(workspace).run(run)
     page = record.report_page
     if page is None:
-        reason = _WHY_NO_PAGE.get(record.state, "its page was deleted")
-        raise UserError(
-            f"The run {record.run_id} has no report: {reason}",
-            "`two-tower runs` lists the state of every run.",
-        )
+        reason, remedy = _why_no_page(record)
+        raise UserError(f"The run {record.run_id} has no report: {reason}", remedy)
     blessed = record.evaluation.get("blessed")
     reasons = record.evaluation.get("reasons") or []
     if as_json:
@@ -67,3 +65,19 @@ def report(run: str, opens: bool, as_json: bool, workspace: Path) -> None:
         print_facts(make_console(), facts)
     if opens:
         webbrowser.open(page.as_uri())
+
+
+def _why_no_page(run: RunRecord) -> tuple[str, str]:
+    """Why a run has no page, and what to do."""
+    if run.state == "running":
+        step = f"at the step {run.running.id}" if run.running else "between two steps"
+        return f"it is running, {step}", "Ask again when it has ended."
+    if run.state == "tuned":
+        best = run.tuning.get("best") or {}
+        chosen = format_values(best) if best else "nothing"
+        return (
+            f"it was a search, which ends before the report. It chose {chosen}",
+            "Train with these values: see `two-tower tune --help`.",
+        )
+    reason = _WHY_NO_PAGE.get(run.state, "its page was deleted")
+    return reason, "`two-tower runs` lists the state of every run."

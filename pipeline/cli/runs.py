@@ -43,6 +43,7 @@ def _row(run: RunRecord) -> dict[str, Any]:
         "run": run.run_id,
         "started": run.started.isoformat(timespec="seconds"),
         "state": run.state,
+        "step": run.running.id if run.running else None,
         "data": run.data.get("format"),
         "spans": run.data.get("spans", []),
         "hit_rate@10": metrics.get("hit_rate@10"),
@@ -60,7 +61,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     blessed = {True: "yes", False: "no"}.get(row["blessed"], "-")
     return [
         row["run"],
-        row["state"],
+        f"{row['state']}: {row['step']}" if row["step"] else row["state"],
         _data(row),
         number(row["hit_rate@10"]),
         number(row["ndcg@10"]),

@@ -6,7 +6,9 @@ import datetime
 import time
 from dataclasses import dataclass, field
 
+from pipeline.local.events import EventReader
 from pipeline.runs.run_record import Artifact, RunRecord, Step
+from pipeline.runs.workspace import RunFiles
 from trainer.progress import Event
 
 
@@ -36,11 +38,17 @@ class LiveRun(RunRecord):
             self.cause = event["cause"]
             self.remedy = event["remedy"]
 
-    @property
-    def running(self) -> Step | None:
-        """The step that runs now."""
-        states = (step for step in self.steps.values() if step.state == "running")
-        return next(states, None)
+    @classmethod
+    def of(cls, files: RunFiles) -> LiveRun:
+        """Reads a run that goes on from the events that it has emitted so far."""
+        run = cls(files.run_id, is_running=True)
+        for event in EventReader(files.events).read():
+            if event["kind"] == "phase":
+                run.started = datetime.datetime.fromtimestamp(
+                    event["time"], datetime.timezone.utc
+                )
+            run.update(event)
+        return run
 
     @property
     def error(self) -> str:

@@ -14,6 +14,7 @@ from typing import Final
 import psutil
 
 from pipeline.local.events import EventReader
+from pipeline.runs.running import hold
 from pipeline.runs.workspace import RunFiles
 from trainer.progress import Event
 
@@ -54,6 +55,7 @@ class SubprocessRunner:
         self.peak_rss_mb = 0.0
         self._events = EventReader(files.events)
         with open(files.log, "ab") as log:
+            hold(log)
             # A session of its own: Ctrl-C reaches only this process, which then ends
             # the subprocess together with everything that it started.
             self._process = subprocess.Popen(

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from components.pusher import PUSHED_VERSION
+from pipeline.local.live_run import LiveRun
 from pipeline.runs.run_record import Artifact, RunRecord, Step
+from pipeline.runs.running import running_run
 from pipeline.runs.workspace import Workspace
 from trainer.errors import UsageError, UserError
 from trainer.text import escaped
@@ -36,19 +38,23 @@ _INPUT: Final = ("INPUT", "DECLARED_INPUT")
 _VALUE_TYPES: Final = ("int_value", "double_value", "string_value")
 
 
+class NoRunError(UserError):
+    """No run was recorded in a workspace yet."""
+
+
 def connect(workspace: Workspace, *, writable: bool = False) -> Any:
     """Opens the ML Metadata store of a workspace.
 
     Raises:
-      UserError: No run was recorded yet, or the file is locked or damaged.
+      NoRunError: No run was recorded yet.
+      UserError: The file is locked or damaged.
     """
     path = workspace.metadata_db
-    if not path.is_file() or not path.stat().st_size:
-        raise UserError(
+    if not path.exists() or not check_file(path):
+        raise NoRunError(
             f"No run was recorded in {workspace.root} yet",
             "Run `two-tower run` first.",
         )
-    check_file(path)
     from ml_metadata.metadata_store import metadata_store
     from ml_metadata.proto import metadata_store_pb2
 
@@ -85,10 +91,13 @@ class _Store:
         return call
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path) -> bool:
     """Checks that a file is an SQLite database which can be read now.
 
     ML Metadata waits 46 seconds for a lock, and quotes an SQL statement where it fails.
+
+    Returns:
+      Whether ML Metadata has written to it.
 
     Raises:
       UserError: It is damaged, or locked for longer than 5 seconds.
@@ -96,7 +105,8 @@ def check_file(path: Path) -> None:
     address = f"file:{urllib.parse.quote(str(path))}?mode=ro"
     try:
         with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
-            database.execute("SELECT 1 FROM Type LIMIT 1").fetchone()
+            table = "SELECT 1 FROM sqlite_master WHERE name = 'Type'"
+            return database.execute(table).fetchone() is not None
     except sqlite3.Error as error:
         raise _unreadable(path, error) from error
 
@@ -119,15 +129,22 @@ def _unreadable(path: Path, error: Exception) -> UserError:
 class MetadataStoreReader:
     """Reads runs and steps from a store."""
 
-    def __init__(self, store: Any, location: str = "ML Metadata") -> None:
+    def __init__(
+        self,
+        store: Any,
+        location: str = "ML Metadata",
+        running: RunRecord | None = None,
+    ) -> None:
         """Reads from an open store.
 
         Args:
-          store: An `ml_metadata` `MetadataStore`.
+          store: An `ml_metadata` `MetadataStore`; None if nothing was recorded yet.
           location: Where it is, for error messages.
+          running: The run that goes on.
         """
         self._store = store
         self._location = location
+        self._running = running
 
     @classmethod
     def open(cls, root: Path) -> MetadataStoreReader:
@@ -140,11 +157,19 @@ class MetadataStoreReader:
           UserError: It is not a workspace, or no run was recorded yet.
         """
         workspace = Workspace.open(root)
-        return cls(connect(workspace), str(workspace.root))
+        files = running_run(workspace)
+        running = LiveRun.of(files) if files else None
+        try:
+            store = connect(workspace)
+        except NoRunError:
+            if running is None:
+                raise
+            store = None  # it still imports TensorFlow and TFX
+        return cls(store, str(workspace.root), running)
 
     def runs(self) -> list[RunRecord]:
         """Returns all runs, oldest first."""
-        return [self._run(context) for context in self._run_contexts()]
+        return [self._run(name, c) for name, c in self._run_contexts().items()]
 
     def run(self, name: str) -> RunRecord:
         """Returns one run.
@@ -156,18 +181,19 @@ class MetadataStoreReader:
           UsageError: No run, or more than one, has that name.
         """
         contexts = self._run_contexts()
+        names = list(contexts)
         if name == "latest":
-            found = contexts[-1:]
+            found = names[-1:]
         else:
-            found = [c for c in contexts if c.name.startswith(name)]
+            found = [known for known in names if known.startswith(name)]
         if len(found) != 1:
             what = f"{len(found)} runs begin with" if found else "There is no run"
-            known = ", ".join(c.name for c in contexts[-5:]) or "no runs"
+            known = ", ".join(names[-5:]) or "no runs"
             raise UsageError(
                 f"{what} {name!r} in {self._location}",
                 f"The newest are: {known}. See `two-tower runs` for all.",
             )
-        return self._run(found[0])
+        return self._run(found[0], contexts[found[0]])
 
     def step(self, execution_id: int) -> Step:
         """Returns the step of an execution."""
@@ -176,6 +202,8 @@ class MetadataStoreReader:
 
     def pushed_models(self) -> list[Artifact]:
         """Returns what Pusher recorded of the models that it pushed, oldest first."""
+        if self._store is None:
+            return []
         found = sorted(
             self._store.get_artifacts_by_type("PushedModel"), key=lambda a: a.id
         )
@@ -218,11 +246,21 @@ class MetadataStoreReader:
     def _context_types(self) -> dict[int, str]:
         return {t.id: t.name for t in self._store.get_context_types()}
 
-    def _run_contexts(self) -> list[Any]:
+    def _run_contexts(self) -> dict[str, Any]:
+        """Id of each run -> its context, oldest first; None for one that goes on."""
+        found = [] if self._store is None else self._get_contexts()
+        contexts = {context.name: context for context in found}
+        if self._running is not None:
+            contexts[self._running.run_id] = None
+        return contexts
+
+    def _get_contexts(self) -> list[Any]:
         contexts = self._store.get_contexts_by_type("pipeline_run")
         return sorted(contexts, key=lambda context: context.name)
 
-    def _run(self, context: Any) -> RunRecord:
+    def _run(self, name: str, context: Any) -> RunRecord:
+        if self._running is not None and name == self._running.run_id:
+            return self._running
         steps = self._steps(self._store.get_executions_by_context(context.id))
         started = datetime.datetime.fromtimestamp(
             context.create_time_since_epoch / 1000, datetime.timezone.utc

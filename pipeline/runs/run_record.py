@@ -114,22 +114,27 @@ class RunRecord:
       run_id: Its name, which begins with its start.
       started: UTC.
       steps: Node id -> step, in the order in which they run.
+      is_running: Whether a process of it still runs.
     """
 
     run_id: str
     started: datetime.datetime
     steps: dict[str, Step] = field(default_factory=dict, repr=False)
+    is_running: bool = False
 
     @property
     def state(self) -> str:
         """One word for the outcome.
 
+        * `running`: it goes on.
         * `failed`: a step failed.
         * `succeeded`: the run came to its report.
         * `cleaned`: the same, but the report was removed since.
         * `tuned`: the run was a search, which ends with the Tuner.
         * `stopped`: the run ended anywhere else.
         """
+        if self.is_running:
+            return "running"
         if any(step.state == "failed" for step in self.steps.values()):
             return "failed"
         report = self.output("run_report")
@@ -137,6 +142,12 @@ class RunRecord:
             return "succeeded" if Path(report.uri).is_dir() else "cleaned"
         last = list(self.steps.values())[-1:]
         return "tuned" if last and "tuner_results" in last[0].outputs else "stopped"
+
+    @property
+    def running(self) -> Step | None:
+        """The step that runs now; None before the first and after the last."""
+        states = (step for step in self.steps.values() if step.state == "running")
+        return next(states, None)
 
     @property
     def config(self) -> dict[str, Any]:
