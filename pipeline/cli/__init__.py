@@ -11,7 +11,12 @@ from typing import Any, Final, cast
 
 import click
 
-from pipeline.cli.boundary import flush_output, one_line_errors, standard_streams
+from pipeline.cli.boundary import (
+    flush_output,
+    hidden_library_logs,
+    one_line_errors,
+    standard_streams,
+)
 from pipeline.cli.tables import echo
 
 _INTERRUPT_EXIT: Final = 130  # 128 + SIGINT, as shells do
@@ -55,7 +60,7 @@ class _LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with one_line_errors():
+            with one_line_errors(ctx.obj):
                 result = super().invoke(ctx)
                 flush_output()
                 return result
@@ -68,8 +73,8 @@ class _LazyGroup(click.Group):
             return super().make_context(*args, **kwargs)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        with standard_streams():
-            return super().main(*args, **kwargs)
+        with standard_streams(), hidden_library_logs() as log:
+            return super().main(*args, obj=log, **kwargs)
 
 
 @click.group(

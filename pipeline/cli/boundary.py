@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 import click
 import rich
@@ -35,11 +36,14 @@ _STREAMS: Final = (0, 1, 2)  # file descriptors
 
 
 @contextlib.contextmanager
-def one_line_errors() -> Iterator[None]:
+def one_line_errors(library_log: TextIO | None = None) -> Iterator[None]:
     """Turns every exception into a `click.ClickException`, whose message is one line.
 
     A closed pipe passes: click ends the command without a word, as a reader such as
     `head` expects.
+
+    Args:
+      library_log: What libraries have logged, for the file with the traceback.
     """
     try:
         yield
@@ -53,7 +57,7 @@ def one_line_errors() -> Iterator[None]:
     except UserError as error:
         raise _shown(error) from error
     except BaseException as error:  # PyO3's panics are no `Exception`
-        raise _shown(_explain(error)) from error
+        raise _shown(_explain(error, library_log)) from error
 
 
 def _shown(error: UserError) -> click.ClickException:
@@ -62,7 +66,7 @@ def _shown(error: UserError) -> click.ClickException:
     return kind(escaped(str(error)))
 
 
-def _explain(error: BaseException) -> UserError:
+def _explain(error: BaseException, library_log: TextIO | None) -> UserError:
     """Explains an exception that no code of ours raised on purpose."""
     from pipeline.local.failures import user_error_of
     from pipeline.local.system_errors import explain_system_error
@@ -79,7 +83,7 @@ def _explain(error: BaseException) -> UserError:
     cause = " ".join(f"{type(error).__name__}: {error}".split())[:_MAX_CAUSE]
     return UserError(
         f"Unexpected {cause.rstrip('.: ')} ({_place(error)})",
-        f"{_keep_traceback(error)} Please report it with the command.",
+        f"{_keep_traceback(error, library_log)} Please report it with the command.",
     )
 
 
@@ -119,16 +123,49 @@ def _place(error: BaseException) -> str:
     return f"{os.path.relpath(ours[-1].filename, _SOURCES)}:{ours[-1].lineno}"
 
 
-def _keep_traceback(error: BaseException) -> str:
-    """Writes the traceback to a new file; returns a sentence that names it."""
+def _keep_traceback(error: BaseException, library_log: TextIO | None) -> str:
+    """Writes traceback and logs to a new file; returns a sentence that names it."""
     try:
         handle, name = tempfile.mkstemp(prefix="two-tower-", suffix=".log")
         with open(handle, "w", encoding="utf-8", errors="backslashreplace") as log:
             log.write(f"{sys.argv}\n")
             traceback.print_exception(error, file=log)
+            if library_log is not None:
+                library_log.seek(0)
+                log.write(library_log.read())
     except OSError:
         return f"Set {TRACEBACK_ENV}=1 to see the traceback."
     return f"The traceback is in {name}."
+
+
+@contextlib.contextmanager
+def hidden_library_logs() -> Iterator[TextIO | None]:
+    """Keeps what libraries log, to any descriptor, away from standard error.
+
+    TensorFlow's C++ code writes to the file descriptor until the process has ended, and
+    which of its lines an environment variable turns off differs between releases. The
+    descriptor therefore stays redirected, and `sys.stderr` writes to where it led.
+
+    Yields:
+      A temporary file with all of it; None if somebody else has replaced `sys.stderr`,
+      as tests do.
+    """
+    stream = sys.__stderr__
+    if stream is None or stream is not sys.stderr:
+        yield None
+        return
+    stream.flush()
+    log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+    sys.stderr = open(
+        *(os.dup(_STREAMS[-1]), "w"),
+        encoding=stream.encoding,
+        errors="backslashreplace",
+        buffering=1,
+    )
+    os.dup2(log.fileno(), _STREAMS[-1])
+    logging.basicConfig(stream=log, level=logging.WARNING)
+    logging.captureWarnings(True)
+    yield log
 
 
 @contextlib.contextmanager

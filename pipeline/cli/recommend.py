@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
+import io
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, TextIO
 
 import click
 from rich.live import Live
@@ -21,9 +18,6 @@ from pipeline.cli.options import json_option, workspace_option
 from pipeline.cli.tables import echo, print_json, print_table
 from pipeline.runs.workspace import Workspace
 from pipeline.serving.client import ModelInfo, PushedModel, Recommendation
-from trainer.errors import UserError
-
-_STDERR: Final = 2  # file descriptor
 
 
 @click.command()
@@ -74,49 +68,23 @@ def _ask(
 ) -> list[Recommendation]:
     """Loads the model and asks it, with a spinner on the terminal meanwhile."""
     spinner = Spinner("dots", "starting TensorFlow and loading the model ...")
+    # Libraries print to `sys.stderr`, too.
+    log = click.get_current_context().obj or io.StringIO()
     with (
-        _captured_stderr() as terminal,
         Live(
             spinner,
-            console=PlainConsole(file=terminal),
+            console=PlainConsole(file=sys.stderr),
             transient=True,
             # Else it would show what is written to `sys.stderr`.
             redirect_stdout=False,
             redirect_stderr=False,
         ),
+        contextlib.redirect_stderr(log),
     ):
         model = PushedModel(info)
         if user is not None:
             return model.for_user(user, k)
         return model.for_history(movie_ids, k)
-
-
-@contextlib.contextmanager
-def _captured_stderr() -> Iterator[TextIO]:
-    """Hides what libraries log to standard error, unless an unexpected error comes up.
-
-    TensorFlow's C++ code writes to the file descriptor until the process has ended, and
-    which of its lines an environment variable turns off differs between releases. The
-    descriptor therefore stays redirected; afterwards `sys.stderr` is the original.
-
-    Yields:
-      The original standard error.
-    """
-    sys.stderr.flush()
-    terminal = open(os.dup(_STDERR), "w", encoding="utf-8", buffering=1)
-    log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
-    os.dup2(log.fileno(), _STDERR)
-    sys.stderr = log
-    try:
-        yield terminal
-    except UserError:
-        raise
-    except Exception:
-        log.seek(0)
-        terminal.write(log.read())
-        raise
-    finally:
-        sys.stderr = terminal
 
 
 def _print_table(info: ModelInfo, found: list[Recommendation], k: int) -> None:

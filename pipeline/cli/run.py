@@ -88,10 +88,12 @@ def run(
         span = settings.span or config.data.last_span
         settings = replace(settings, span=span)
         context.exit(_run_on_kubeflow(config, server, settings, wait, no_cache))
-    if wait or any(astuple(settings)) or server.is_given:
+    source = context.get_parameter_source("timeout_seconds")
+    has_timeout = source is not click.core.ParameterSource.DEFAULT
+    if wait or any(astuple(settings)) or server.is_given or has_timeout:
         raise UsageError(
             "--wait, --span, --experiment, --service-account and the options of the "
-            "server belong to --kubeflow",
+            "server, --timeout among them, belong to --kubeflow",
             "Add --kubeflow, or give a local run its span with --set "
             "data.last_span=SPAN.",
         )

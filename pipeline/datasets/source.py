@@ -10,6 +10,7 @@ from pipeline.config import DataConfig
 from pipeline.datasets import catalog
 from pipeline.datasets.download import Report
 from pipeline.datasets.fetch import fetch
+from pipeline.runs.paths import check_path
 from pipeline.runs.workspace import Workspace
 from trainer.errors import UsageError, UserError
 
@@ -85,7 +86,9 @@ def resolve(
       UserError: It cannot be fetched, a checksum is wrong or a file is missing.
     """
     folder, origin = data_dir, "--data-dir"
-    if folder is None:
+    if folder is not None:
+        check_path(folder, "--data-dir")
+    else:
         folder = workspace.data_dir / config.dataset
         origin = fetch(config.dataset, folder.parent, report)
     folder = folder.absolute()

@@ -72,7 +72,7 @@ class LiveRun(RunRecord):
         return {"kind": "step", "id": running.id, "state": "failed"}
 
     def _update_step(self, event: Event) -> None:
-        step = self.steps[event["id"]]
+        step = self.steps.setdefault(event["id"], Step(event["id"]))
         step.state = event["state"]
         if step.state == "running":
             step.started = event["time"]

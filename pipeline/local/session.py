@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import signal
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -20,7 +22,9 @@ from pipeline.datasets.source import check, resolve
 from pipeline.local.live_run import LiveRun
 from pipeline.local.run_view import RunView
 from pipeline.local.subprocess_runner import SubprocessRunner, explain_exit
+from pipeline.local.system_errors import explain_system_error, full_disk, is_full
 from pipeline.runs import summary as summaries
+from pipeline.runs.metadata_store import check_file
 from pipeline.runs.summary import Summary
 from pipeline.runs.workspace import RunFiles, Workspace
 from trainer.errors import UserError
@@ -52,11 +56,14 @@ def run_pipeline(
       UserError: The workspace or the data cannot be used; no run was started.
     """
     check(config.data, data_dir)
-    signal.signal(signal.SIGTERM, _terminate)
+    end_cleanly_on_signals()
     tfx_version = _tfx_version()
-    workspace = Workspace.open(workspace_root, create=True)
     dataset = config.data.dataset
-    with workspace.lock() as lock:
+    with _full_disk_explained(workspace_root), contextlib.ExitStack() as held:
+        workspace = Workspace.open(workspace_root, create=True)
+        lock = held.enter_context(workspace.lock())
+        if workspace.metadata_db.exists():
+            check_file(workspace.metadata_db)
         view.fact("Dataset", dataset)
         view.fact("Workspace", workspace.root)
         data = resolve(
@@ -116,9 +123,12 @@ def follow(
                     run.update(event)
                     view.show(event, run)
             if process.exit_code and not run.cause:
-                view.show(run.fail(*explain_exit(process.exit_code)), run)
+                view.show(run.fail(*_explain_end(process.exit_code, files)), run)
     except (KeyboardInterrupt, SystemExit) as error:
         run.fail("the run was interrupted", "Run it again: what ended is cached.")
+        interrupt = error
+    except OSError as error:  # nobody reads the output any more, or its disk is full
+        run.fail("the output cannot be written", "Run it again: what ended is cached.")
         interrupt = error
     summary = summaries.build(
         run,
@@ -129,11 +139,38 @@ def follow(
         wall_seconds=time.time() - psutil.Process().create_time(),
         peak_rss_mb=process.peak_rss_mb,
     )
-    write_json(files.summary, summary.as_json())
-    files.publish()
+    try:
+        write_json(files.summary, summary.as_json())
+        files.publish()
+    except OSError as error:
+        if not run.cause:
+            raise
+        # Why the run failed is more important than why this did.
+        view.fact("Summary", f"cannot be written: {error.strerror}")
     if interrupt is not None:
         raise interrupt
     return summary
+
+
+def _explain_end(code: int, files: RunFiles) -> tuple[str, str]:
+    """Cause and remedy for a subprocess that could not say why it ended."""
+    folders = [files.path, Path(tempfile.gettempdir())]
+    if any(map(is_full, folders)):
+        error = full_disk(folders)
+        return error.message, error.remedy
+    return explain_exit(code)
+
+
+@contextlib.contextmanager
+def _full_disk_explained(workspace: Path) -> Iterator[None]:
+    """Names the workspace where an error of a full disk names nothing."""
+    try:
+        yield
+    except OSError as error:
+        explained = explain_system_error(error, [workspace])
+        if explained is None:
+            raise
+        raise explained from error
 
 
 def _tfx_version() -> str:
@@ -151,6 +188,17 @@ def _tfx_version() -> str:
         ) from error
 
 
+def end_cleanly_on_signals() -> None:
+    """Makes SIGTERM, and SIGHUP of a terminal that closes, clean up as Ctrl-C does.
+
+    A signal that the caller ignores stays ignored, as POSIX asks: `nohup` ignores
+    SIGHUP, and a shell ignores SIGINT for what it starts in the background. Such a run
+    goes on to its end; SIGTERM ends it.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _terminate)
+
+
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    """Makes SIGTERM clean up as Ctrl-C does."""
     raise SystemExit(128 + number)

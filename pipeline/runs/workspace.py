@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import fcntl
 import json
 import os
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.atomic_files import write_json
+from pipeline.runs.paths import check_path
 from trainer.errors import UserError
 
 DEFAULT_ROOT: Final = Path("workspace")
@@ -102,6 +104,7 @@ class Workspace:
         """
         workspace = cls(Path(os.path.abspath(root)))
         if create:
+            check_path(workspace.root, "--workspace")
             _create(workspace.root)
         elif not workspace.root.is_dir():
             raise UserError(f"There is no workspace at {workspace.root}", _RUN_FIRST)
@@ -176,7 +179,7 @@ class Workspace:
           it ends, even if its parent was killed.
 
         Raises:
-          UserError: Another run holds it.
+          UserError: Another run holds it, or the file system has no locks.
         """
         with open(self.root / _LOCK, "a+", encoding="utf-8") as file:
             try:
@@ -187,6 +190,12 @@ class Workspace:
                 raise UserError(
                     f"Another run (process {owner}) is using the workspace {self.root}",
                     "Wait until it ends, or choose another folder with --workspace.",
+                ) from error
+            except OSError as error:
+                raise UserError(
+                    f"The file system of {self.root} has no file locks: "
+                    f"{error.strerror}",
+                    "Choose a folder on a local file system with --workspace.",
                 ) from error
             file.truncate(0)
             file.write(str(os.getpid()))
@@ -214,6 +223,8 @@ def _create(root: Path) -> None:
         with tempfile.TemporaryFile(dir=root):
             pass  # only writing detects a read-only mount
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise  # that is explained where the run begins
         raise UserError(
             f"The workspace {root} cannot be written: {error.strerror}",
             f"Make it writable. {_OTHER_FOLDER}",
