@@ -12,7 +12,7 @@ import json
 import logging
 import re
 import unicodedata
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 # C0 and C1 controls with DEL; line and paragraph separators; characters that change the
 # reading order (Unicode's bidirectional formatting); lone surrogates.
@@ -76,8 +76,13 @@ class _LogFormatter(logging.Formatter):
         return printable_lines(super().format(record))
 
 
-def start_logging() -> None:
-    """Logs to standard error what this process decides, as printable lines."""
-    handler = logging.StreamHandler()
+def start_logging(stream: TextIO | None = None, level: int = logging.INFO) -> None:
+    """Logs what this process decides, as printable lines.
+
+    Args:
+      stream: Where to; by default standard error.
+      level: The least level that is logged.
+    """
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(_LogFormatter(logging.BASIC_FORMAT))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.basicConfig(level=level, handlers=[handler])

@@ -22,7 +22,7 @@ import click
 import rich
 
 from trainer.errors import UsageError, UserError
-from trainer.text import escaped, printable_lines
+from trainer.text import escaped, printable_lines, start_logging
 
 TRACEBACK_ENV: Final = "TWO_TOWER_TRACEBACK"
 _SOURCES: Final = str(Path(__file__).resolve().parents[2])
@@ -129,10 +129,10 @@ def _keep_traceback(error: BaseException, library_log: TextIO | None) -> str:
         handle, name = tempfile.mkstemp(prefix="two-tower-", suffix=".log")
         with open(handle, "w", encoding="utf-8", errors="backslashreplace") as log:
             log.write(f"{sys.argv}\n")
-            traceback.print_exception(error, file=log)
+            log.write(printable_lines("".join(traceback.format_exception(error))))
             if library_log is not None:
                 library_log.seek(0)
-                log.write(library_log.read())
+                log.write(printable_lines(library_log.read()))
     except OSError:
         return f"Set {TRACEBACK_ENV}=1 to see the traceback."
     return f"The traceback is in {name}."
@@ -163,7 +163,7 @@ def hidden_library_logs() -> Iterator[TextIO | None]:
         buffering=1,
     )
     os.dup2(log.fileno(), _STREAMS[-1])
-    logging.basicConfig(stream=log, level=logging.WARNING)
+    start_logging(log, logging.WARNING)
     logging.captureWarnings(True)
     yield log
 
