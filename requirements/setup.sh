@@ -2,7 +2,8 @@
 # Creates .venv from the lock of the TFX line that this machine can run: `make setup`.
 #
 # --check installs nothing: it reports what would be installed, or what is missing.
-# PYTHON=/path/to/python and TFX_LINE=116 (or 121) override the automatic choice.
+# PYTHON=/path/to/python and TFX_LINE=116 (or 121) override the automatic choice. GPU=1
+# adds CUDA's libraries.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -90,11 +91,18 @@ check_disk() {
         die "$((free_kb / 1024 / 1024)) GB free in $PWD, but TFX and TensorFlow need $NEEDED_GB GB. Free some, or clone onto another disk."
 }
 
+# Prints the locks of line $1.
+locks() {
+    echo "requirements/tfx$1.txt"
+    if [[ "${GPU:-0}" == 1 ]]; then echo "requirements/gpu$1.txt"; fi
+}
+
 # Prints everything that .venv depends on. While the stamp in .venv is equal, it is current;
 # if the first line differs, .venv must be created again.
 fingerprint() {
     echo "TFX line $1 in $PWD"
-    sha256sum "requirements/tfx$1.txt" pyproject.toml setup.py requirements/setup.sh
+    # shellcheck disable=SC2046 # one word a file
+    sha256sum $(locks "$1") requirements/build.txt pyproject.toml setup.py requirements/setup.sh
 }
 
 # Without a stamp the installation was interrupted, and a package may be incomplete.
@@ -118,13 +126,17 @@ install() {
     if ! is_reusable "$1"; then
         rm -rf .venv
         "$2" -m venv .venv
-        .venv/bin/python -m pip install --quiet --require-hashes -r <(uv_pin "$lock")
+        .venv/bin/python -m pip install --quiet --require-hashes --only-binary=:all: \
+            -r <(uv_pin "$lock")
     fi
     rm -f "$STAMP"
     [[ -w "${HOME:-/nonexistent}" ]] || export UV_NO_CACHE=1
     export VIRTUAL_ENV=$PWD/.venv
-    # --compile-bytecode: it halves the time of TFX's first import.
-    .venv/bin/uv pip sync --quiet --require-hashes --compile-bytecode "$lock"
+    # --compile-bytecode: it halves the time of TFX's first import. What is built from
+    # source is built with hashed versions, too.
+    # shellcheck disable=SC2046 # one word a file
+    .venv/bin/uv pip sync --quiet --require-hashes --compile-bytecode \
+        --build-constraints requirements/build.txt --require-build-hashes $(locks "$1")
     .venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
 }
 

@@ -19,7 +19,8 @@ class Machine:
         self.root = root
         self.checkout = root / "checkout"
         (self.checkout / "requirements").mkdir(parents=True)
-        for name in ("pyproject.toml", "setup.py", "requirements/setup.sh"):
+        files = "pyproject.toml setup.py requirements/setup.sh requirements/build.txt"
+        for name in files.split():
             shutil.copy(REPOSITORY / name, self.checkout / name)
         self.bin = root / "bin"
         self.home = root / "home"

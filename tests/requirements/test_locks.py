@@ -22,6 +22,7 @@ PYTHONS = {"tfx116": ("3.10", "3.11"), "tfx121": ("3.10", "3.11", "3.12", "3.13"
 NEVER_FINAL = {"betterproto", "opentelemetry-semantic-conventions"}
 
 lines = pytest.mark.parametrize("line", sorted(PYTHONS))
+LOCKS = sorted(path.stem for path in (REPOSITORY / "requirements").glob("*.txt"))
 
 
 def _lock(line: str) -> str:
@@ -34,7 +35,11 @@ def _pins(line: str) -> Iterator[tuple[Requirement, list[str]]]:
         yield Requirement(pin), hashes
 
 
-@lines
+def test_there_is_a_lock_of_each_kind() -> None:
+    assert LOCKS == ["build", "gpu116", "gpu121", "tfx116", "tfx121"]
+
+
+@pytest.mark.parametrize("line", LOCKS)
 def test_every_pin_has_hashes_and_none_names_a_host(line: str) -> None:
     assert "://" not in _lock(line)
     for requirement, hashes in _pins(line):
@@ -72,3 +77,24 @@ def test_lock_satisfies_pyproject(line: str, python: str) -> None:
         if requirement.marker is None or requirement.marker.evaluate(environment):
             version = pinned[canonicalize_name(requirement.name)]
             assert requirement.specifier.contains(version), requirement
+
+
+@pytest.mark.parametrize("line", ["116", "121"])
+def test_cuda_is_that_of_the_tensorflow_of_the_line(line: str) -> None:
+    pins = {pin.name: str(pin.specifier) for pin, _ in _pins(f"tfx{line}")}
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    (wanted,) = map(Requirement, project["dependency-groups"][f"gpu{line}"])
+    assert (wanted.name, str(wanted.specifier)) == ("tensorflow", pins["tensorflow"])
+    names = [pin.name for pin, _ in _pins(f"gpu{line}")]
+    assert names and all(name.startswith("nvidia-") for name in names)
+    assert not set(names) & set(pins)
+
+
+def test_nothing_is_installed_without_a_hash() -> None:
+    for path in ("requirements/setup.sh", "kubeflow/Dockerfile"):
+        text = (REPOSITORY / path).read_text().replace("\\\n", " ")
+        for line in re.findall(r"pip (?:install|sync) .*", text):
+            is_project = "--editable ." in line and "--no-build-isolation" in line
+            assert is_project or "--require-hashes" in line, line
+            builds = "--only-binary=:all:" not in line and not is_project
+            assert not builds or "--require-build-hashes" in line, line
