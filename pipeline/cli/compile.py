@@ -11,7 +11,7 @@ from pipeline.atomic_files import write_text
 from pipeline.cli.options import ConfigOptions, config_options
 from pipeline.cli.server_options import pinned_span_option
 from pipeline.cli.tables import echo
-from pipeline.kubeflow.compiled import check_vertex
+from pipeline.kubeflow.compiled import MAX_BYTES, check_vertex
 from pipeline.kubeflow.validation import check
 from pipeline.kubeflow_runner import compile_pipeline
 from trainer.errors import UsageError, UserError
@@ -88,7 +88,14 @@ def compile(
 
 
 def _check(path: Path) -> None:
-    report = check(path.read_text(encoding="utf-8", errors="replace"), given=("span",))
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read: {error.strerror}", "Give --check a compiled file."
+        ) from error
+    report = check(text, given=("span",))
     for problem in report.problems:
         echo(problem)
     if report.problems:

@@ -12,6 +12,10 @@ import yaml
 from pipeline.config import PipelineConfig
 from trainer.errors import UsageError
 
+# The server takes no larger file (`MaxFileLength`).
+MAX_BYTES: Final = 32 << 20
+# Of a file whose aliases are written out; ours have some 3,000.
+_MAX_NODES: Final = 1_000_000
 _SPEC_KEYS: Final = ("pipelineInfo", "root", "deploymentSpec", "schemaVersion")
 
 
@@ -35,12 +39,25 @@ class CompiledPipeline:
         """Reads a file as the server does (`v2_template.go`).
 
         Raises:
-          ValueError: The file does not hold one pipeline.
+          ValueError: The file does not hold one pipeline, or is too large or nested.
         """
+        if len(text) > MAX_BYTES:
+            raise ValueError(f"size: the file has more than {MAX_BYTES:,} characters")
         try:
             loaded = [item for item in yaml.safe_load_all(text) if item is not None]
-        except yaml.YAMLError as error:
+            nodes = _count(loaded, {})
+        # An impossible date is a ValueError, and a list as a key a TypeError.
+        except (yaml.YAMLError, ValueError, TypeError) as error:
             raise ValueError(f"yaml: {' '.join(str(error).split())}") from error
+        except RecursionError as error:
+            raise ValueError(
+                "yaml: the file is nested too deeply, or an alias holds itself"
+            ) from error
+        if nodes > _MAX_NODES:
+            raise ValueError(
+                f"yaml: with its aliases the file has {nodes:,} values, more than "
+                f"{_MAX_NODES:,}"
+            )
         maps = [item for item in loaded if isinstance(item, dict)]
         specs = [item for item in maps if any(key in item for key in _SPEC_KEYS)]
         platforms = [item for item in maps if "platforms" in item]
@@ -103,6 +120,21 @@ class CompiledPipeline:
             "runtimeConfig": {"gcsOutputDirectory": self.spec["defaultPipelineRoot"]},
         }
         return json.dumps(job, indent=2, sort_keys=True) + "\n"
+
+
+def _count(content: Any, known: dict[int, int]) -> int:
+    """Counts the values of a document, those behind an alias each time it is used.
+
+    Args:
+      content: The document.
+      known: Id of a list or map -> its values; changed.
+    """
+    if not isinstance(content, dict | list):
+        return 1
+    if id(content) not in known:
+        items = content.values() if isinstance(content, dict) else content
+        known[id(content)] = 1 + sum(_count(item, known) for item in items)
+    return known[id(content)]
 
 
 def _get(content: Any, *keys: str) -> dict[str, Any]:

@@ -38,6 +38,7 @@ _KUBERNETES_FIELDS: Final[dict[str, type]] = {
     "activeDeadlineSeconds": str,
     "securityContext": dict,
 }
+_SHAPE, _MESSAGE = "shape", "message"
 _FLAG: Final = re.compile(r"--?(?P<name>[A-Za-z][\w.-]*)(?P<value>=.+)?", re.S)
 
 
@@ -66,7 +67,9 @@ def check(text: str, *, given: Collection[str] = ()) -> Report:
         pipeline = CompiledPipeline.from_yaml(text)
     except ValueError as error:
         return Report([str(error)])
-    problems = [problem for rule in _RULES for problem in rule(pipeline)]
+    problems = [problem for rule in _RULES for problem in _broken(rule, pipeline)]
+    if _is_misshapen(problems):
+        return Report(problems)
     required = [
         name
         for name, definition in pipeline.parameters.items()
@@ -79,6 +82,21 @@ def check(text: str, *, given: Collection[str] = ()) -> Report:
         if name not in given
     ]
     return Report(problems, required)
+
+
+def _broken(rule: Rule, pipeline: CompiledPipeline) -> list[str]:
+    """Applies a rule, also to a file of any shape."""
+    try:
+        return list(rule(pipeline))
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        return [
+            f"{_SHAPE}: {rule.__name__.strip('_').replace('_', ' ')}: a value is of "
+            f"another kind than the server reads ({type(error).__name__})"
+        ]
+
+
+def _is_misshapen(problems: list[str]) -> bool:
+    return any(problem.startswith((_SHAPE, _MESSAGE)) for problem in problems)
 
 
 def _is_optional(definition: dict[str, Any]) -> bool:
@@ -98,7 +116,7 @@ def _is_strict_message(pipeline: CompiledPipeline) -> Iterator[str]:
             json_format.ParseDict(content, message)
         except json_format.ParseError as error:
             cause = " ".join(str(error).split())
-            yield f"message: the {what} is not a valid message: {cause}"
+            yield f"{_MESSAGE}: the {what} is not a valid message: {cause}"
 
 
 def _has_header(pipeline: CompiledPipeline) -> Iterator[str]:

@@ -19,6 +19,8 @@ _MOUNTED_TOKEN: Final = "/var/run/secrets/kubeflow/pipelines/token"
 _IN_CLUSTER: Final = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
 # The Kubernetes API server forwards requests to services, as it does for `kubectl`.
 _API_SERVER_PATH: Final = "/api/v1/namespaces/kubeflow/services/ml-pipeline:http/proxy"
+# Servers take no longer header.
+_MAX_TOKEN: Final = 1 << 16
 _URL: Final = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 
 
@@ -87,16 +89,18 @@ def _find_token(token_file: Path | None) -> str | None:
         if token_file is None and not mounted.is_file():
             return None
         try:
-            token = path.read_text(encoding="utf-8", errors="replace").strip()
+            with open(path, encoding="utf-8", errors="replace") as file:
+                token = file.read(_MAX_TOKEN + 1).strip()
         except OSError as error:
             raise UserError(
                 f"The token in {path} cannot be read: {error.strerror}",
                 "Give --token-file a file with a bearer token.",
             ) from error
         source = str(path)
-    if not token or not token.isascii() or not token.isprintable():
+    is_text = token.isascii() and token.isprintable() if token else False
+    if not token or not is_text or len(token) > _MAX_TOKEN:
         raise UserError(
-            f"{source} holds no token: it is empty or not printable text",
+            f"{source} holds no token: it is empty, too long or not printable text",
             "Give --token-file a file with a bearer token.",
         )
     return token

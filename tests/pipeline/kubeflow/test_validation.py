@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.kubeflow.validation import check
 from tests.fixtures.lazy import lazily
@@ -266,3 +268,57 @@ def test_a_parameter_without_default_must_be_given() -> None:
     assert check(text, given=("n",)).problems == []
     assert "parameter n is not optional" in str(check(text).problems[0])
     assert check(text).required == ["n"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: &a [*a]\nroot: *a\n", "an alias holds itself"),
+        ("root: " + "[" * 5_000, "yaml: "),
+        ("root: " + "{a: " * 3_000 + "1" + "}" * 3_000, "nested too deeply"),
+        (
+            "a0: &a0 [1]\n"
+            + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}1]\n" for n in range(1, 12))
+            + "root: *a11\n",
+            "with its aliases",
+        ),
+        ("root: 2026-13-45\n", "yaml: "),
+        ("? [a]\n: 1\nroot: 1", "yaml: "),
+        ("root: !!python/object:os.system x", "yaml: "),
+        ("\0", "yaml: "),
+        ("", "1 and 0 or 1|0 pipelines"),
+    ],
+)
+def test_a_file_that_would_use_up_the_machine_is_one_problem(
+    text: str, message: str
+) -> None:
+    """Cyclic, deep and exponential documents: "billion laughs"."""
+    (problem,) = check(text).problems
+    assert re.search(message, problem), problem
+    assert "\n" not in problem
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+@given(st.data())
+def test_a_file_of_any_shape_is_checked_without_a_traceback(
+    data: st.DataObject,
+) -> None:
+    spec, platform = documents()
+    target: Any = data.draw(st.sampled_from([spec, platform]))
+    while isinstance(target, dict) and target:
+        key = data.draw(st.sampled_from(sorted(target)))
+        if not isinstance(target[key], dict) or data.draw(st.booleans()):
+            target[key] = data.draw(_VALUES)
+            break
+        target = target[key]
+    for problem in check(text_of((spec, platform))).problems:
+        assert isinstance(problem, str)
