@@ -47,7 +47,9 @@ class ExampleGenConfig:
         the epoch, UTC; None to cut at `holdout_fraction`.
       on_bad_row: Whether a bad row ends the run or is set aside.
       max_quarantined_fraction: Share of the rows above which even `quarantine` fails.
-      columns: Names in the header of a CSV file, if they differ from MovieLens'.
+      columns: Names in the header of a CSV file, if they differ from MovieLens'. None
+        for a column that is not read: without `rating` the data is implicit, and all
+        events get the same rating; without `timestamp` only `random` can split them.
       rating_scale: Lowest rating, highest rating and step, such as [1, 10, 1]; None
         for the edition's own scale, in stars.
       span_pattern: Names of span folders, such as `span-{SPAN}`, `{YYYY}-{MM}-{DD}` or
@@ -72,7 +74,7 @@ class ExampleGenConfig:
     eval_start: Annotated[int, Field(ge=0)] | None = None
     on_bad_row: Literal["fail", "quarantine"] = "fail"
     max_quarantined_fraction: Annotated[float, Field(gt=0, le=1)] = 0.01
-    columns: Mapping[Column, Name] = Field(default_factory=dict)
+    columns: Mapping[Column, Name | None] = Field(default_factory=dict)
     rating_scale: Scale | None = None
     span_pattern: Name | None = None
     span_window: PositiveInt | None = None
@@ -105,4 +107,29 @@ class ExampleGenConfig:
                 f"window_length ({self.window_length}), else events between two "
                 "windows would never be a target"
             )
+        self._check_columns()
         return self
+
+    def _check_columns(self) -> None:
+        for name in ("user_id", "movie_id", "title"):
+            if name in self.columns and self.columns[name] is None:
+                raise ValueError(
+                    f"columns.{name} is null, but only rating, timestamp and genres "
+                    "can be left out"
+                )
+        named = [name for name in self.columns.values() if name is not None]
+        twice = next((name for name in named if named.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"columns names {twice!r} twice: each column is read once")
+        if "rating" in self.columns and self.columns["rating"] is None:
+            if self.min_rating > 0:
+                raise ValueError(
+                    f"min_rating is {self.min_rating:g}, but columns.rating is null: "
+                    "there are no ratings to compare with it"
+                )
+        if "timestamp" in self.columns and self.columns["timestamp"] is None:
+            if self.split != "random":
+                raise ValueError(
+                    f"split is {self.split}, but columns.timestamp is null: without "
+                    "times nothing is last, and only random can split the events"
+                )

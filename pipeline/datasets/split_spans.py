@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.movielens_example_gen import ingest
+from components.movielens_example_gen.inputs.editions import TIMESTAMP
+from components.movielens_example_gen.inputs.file_names import plain_name
+from components.movielens_example_gen.readers import text_files
 from components.movielens_example_gen.readers.movies_and_users import movie_rows
+from components.movielens_example_gen.readers.rating_rows import Fault
 from components.movielens_example_gen.readers.raw_data import csv_header
 from pipeline.config import DataConfig
 from pipeline.datasets.complete_folder import complete_folder
@@ -55,8 +59,14 @@ def split_spans(
         raise UsageError("split-spans needs --spans or --days", "Give one of them.")
     if target.exists():
         raise UserError(f"{target} exists", "Give a new folder, or delete that one.")
+    config = config or DataConfig()
+    if csv_header(config)[TIMESTAMP] is None:
+        raise UsageError(
+            "data.columns.timestamp is null, so there are no times to split by",
+            "Name the column with the times.",
+        )
     # A row set aside would shift all rows after it against the lines of the file.
-    config = dataclasses.replace(config or DataConfig(), on_bad_row="fail")
+    config = dataclasses.replace(config, on_bad_row="fail")
     prepared = ingest.prepare(source, config)
     if len(prepared.spans) > 1:
         raise UserError(
@@ -109,10 +119,10 @@ def _write_ratings(
     for path in files.ratings:
         with contextlib.ExitStack() as stack:
             outputs = [
-                stack.enter_context((folder / path.name).open("wb"))
+                stack.enter_context((folder / plain_name(path)).open("wb"))
                 for folder in folders
             ]
-            lines = _lines(path)
+            lines = text_files.iter_lines(path, files.family)
             if files.family.has_header:
                 head = next(lines)
                 for output in outputs:
@@ -120,14 +130,6 @@ def _write_ratings(
             for line in lines:
                 outputs[next(span_of_row)].write(line)
     return np.bincount(spans, minlength=len(folders)).tolist()
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    """Yields the lines of a file that are not blank, each with its line break."""
-    with path.open("rb") as stream:
-        for line in stream:
-            if line.strip():
-                yield line if line.endswith(b"\n") else line + b"\n"
 
 
 def _write_movies(
@@ -143,12 +145,22 @@ def _write_movies(
     span_of = dict(zip(ratings.movie_ids.tolist(), spans, strict=True))
     header = csv_header(prepared.config)
     for path in files.movies:
-        listed: list[list[bytes]] = [[] for _ in folders]
+        listed: list[list[str]] = [[] for _ in folders]
         for _, fields, content in movie_rows(path, files.family, header):
+            assert not isinstance(fields, Fault), "a bad row ends the reading before"
             span = span_of.get(fields[0].strip().encode(), 0)
-            line = content.decode().rstrip("\r\n") + "\n"
-            listed[span].append(line.encode(files.family.encoding))
-        head = next(_lines(path)) if files.family.has_header else b""
+            listed[span].append(content.decode().rstrip("\r\n") + "\n")
+        lines_of_file = text_files.iter_lines(path, files.family)
+        head = next(lines_of_file) if files.family.has_header else b""
         for folder, lines in zip(folders, listed, strict=True):
             if lines:
-                (folder / path.name).write_bytes(head + b"".join(lines))
+                text = _encode("".join(lines), files.family.encoding)
+                (folder / plain_name(path)).write_bytes(head + text)
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """Encodes a text; as UTF-8, which all readers know, if the encoding cannot."""
+    try:
+        return text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.encode()

@@ -1,17 +1,19 @@
 """The MovieLens file formats, and which one a folder holds.
 
-Three families of formats cover all editions: tab and `|` (ML-100K), `::` (ML-1M,
-ML-10M), and CSV with a header (ML-20M and later, and users' own ratings). The family is
-recognised by the names of the files, so that the user need not name the edition.
+Families of formats cover all editions: tab and `|` (ML-100K), `::` (ML-1M, and ML-10M,
+which has no users and is UTF-8), and CSV with a header (ML-20M and later, and users'
+own ratings). The family is recognised by the names of the files, so that the user need
+not name the edition. Each file may be compressed (`ratings.csv.gz`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from components.movielens_example_gen.inputs.file_names import matching
 from trainer.errors import UserError
 from trainer.movielens import HALF_STARS, WHOLE_STARS, RatingScale
 
@@ -31,7 +33,7 @@ CSV_HEADER: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Family:
-    """One of the three file formats.
+    """One of the file formats.
 
     Attributes:
       name: For messages.
@@ -64,8 +66,8 @@ TAB: Final = Family(
     "latin-1",
     False,
 )
-DOUBLE_COLON: Final = Family(
-    "ml-1m or ml-10m (ratings.dat, movies.dat)",
+ML_1M: Final = Family(
+    "ml-1m (ratings.dat, movies.dat, users.dat)",
     ("ratings.dat", "ratings-*.dat"),
     ("movies.dat", "movies-*.dat"),
     ("users.dat", "users-*.dat"),
@@ -73,6 +75,9 @@ DOUBLE_COLON: Final = Family(
     "::",
     "latin-1",
     False,
+)
+ML_10M: Final = replace(
+    ML_1M, name="ml-10m (ratings.dat, movies.dat)", users=(), encoding="utf-8"
 )
 CSV: Final = Family(
     "CSV (ratings.csv, movies.csv)",
@@ -84,9 +89,10 @@ CSV: Final = Family(
     "utf-8",
     True,
 )
-FAMILIES: Final = (TAB, DOUBLE_COLON, CSV)
+# ML-10M is recognised as ML-1M without users.
+FAMILIES: Final = (TAB, ML_1M, CSV)
 # The file names that are looked for, for error messages.
-EXPECTED_FILES: Final = "; ".join(family.name for family in FAMILIES)
+EXPECTED_FILES: Final = "; ".join(family.name for family in (TAB, ML_1M, ML_10M, CSV))
 
 
 @dataclass(frozen=True)
@@ -105,32 +111,24 @@ class FolderFiles:
 
     @property
     def scale(self) -> RatingScale:
-        """The edition's rating scale. Of the `::` editions only ML-1M has users."""
-        if self.family is TAB or (self.family is DOUBLE_COLON and self.users):
-            return WHOLE_STARS
-        return HALF_STARS
-
-
-def _matching(folder: Path, patterns: tuple[str, ...]) -> tuple[Path, ...]:
-    found = {path for pattern in patterns for path in folder.glob(pattern)}
-    # Object stores mark folders with empty files, which hold no data.
-    return tuple(sorted(p for p in found if p.is_file() and p.stat().st_size > 0))
+        """The edition's rating scale."""
+        return WHOLE_STARS if self.family in (TAB, ML_1M) else HALF_STARS
 
 
 def find_files(folder: Path) -> FolderFiles | None:
     """Returns the MovieLens files directly in `folder`, or None if it has none.
 
     Raises:
-      UserError: The folder holds files of two families, so that it is ambiguous
-        which to read.
+      UserError: The folder holds files of two families, or `matching` refuses them.
     """
     found = []
     for family in FAMILIES:
-        ratings = _matching(folder, family.ratings)
-        movies = _matching(folder, family.movies)
+        ratings = matching(folder, family.ratings)
+        movies = matching(folder, family.movies)
         if ratings or movies:
-            users = _matching(folder, family.users)
-            found.append(FolderFiles(family, ratings, movies, users))
+            users = matching(folder, family.users)
+            edition = ML_10M if family is ML_1M and not users else family
+            found.append(FolderFiles(edition, ratings, movies, users))
     if len(found) > 1:
         names = " and ".join(files.family.name for files in found)
         raise UserError(
@@ -138,3 +136,13 @@ def find_files(folder: Path) -> FolderFiles | None:
             "Keep the files of one edition only in the folder.",
         )
     return found[0] if found else None
+
+
+def of_one_edition(folders: Sequence[FolderFiles]) -> list[FolderFiles]:
+    """Takes all spans for ML-1M if one of them has users: the others need not."""
+    if not any(files.family is ML_1M for files in folders):
+        return list(folders)
+    return [
+        replace(files, family=ML_1M) if files.family is ML_10M else files
+        for files in folders
+    ]

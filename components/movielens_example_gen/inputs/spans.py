@@ -162,7 +162,11 @@ def _window(
         if files is not None:
             found.append(SpanFiles(folder.span, files, folder.version))
     _check_complete(folders[0].path.parent, found)
-    return tuple(found)
+    editions_files = editions.of_one_edition([span.files for span in found])
+    return tuple(
+        dataclasses.replace(span, files=files)
+        for span, files in zip(found, editions_files, strict=True)
+    )
 
 
 def _check_complete(base: Path, found: Sequence[SpanFiles]) -> None:

@@ -11,7 +11,9 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
+from components.movielens_example_gen.readers.rating_rows import Fault
 from trainer.errors import UserError
 
 _SHOWN_CHARACTERS = 120
@@ -54,11 +56,13 @@ class BadRows:
       policy: "fail" or "quarantine".
       max_fraction: Share of all rows that may be quarantined.
       rows: The rows collected so far.
+      num_read: Rows, good and bad, of the movies and users files with a bad one.
     """
 
     policy: str = "fail"
     max_fraction: float = 0.01
     rows: list[BadRow] = field(default_factory=list)
+    num_read: int = 0
 
     def add(
         self, file: Path | str, line: int, reason: str, detail: str, content: bytes
@@ -73,7 +77,13 @@ class BadRows:
             text = text[:_SHOWN_CHARACTERS] + "..."
         self.rows.append(BadRow(str(file), line, reason, detail, text))
         if len(self.rows) > _MAX_KEPT:
-            self._refuse(f"More than {_MAX_KEPT} rows are bad")
+            self.refuse(f"More than {_MAX_KEPT} rows are bad")
+
+    def add_fault(
+        self, file: Path | str, line: int, fault: Fault, content: bytes
+    ) -> None:
+        """Collects one row, as `add` does."""
+        self.add(file, line, fault.reason, fault.detail, content)
 
     def counts(self) -> dict[str, int]:
         """Returns the number of bad rows by reason."""
@@ -83,7 +93,7 @@ class BadRows:
         """Applies the policy to the rows collected.
 
         Args:
-          num_read: All rows that were read, bad ones included.
+          num_read: Rows of ratings files that were read, bad ones included.
 
         Raises:
           BadRowsError: The policy is `fail` and there is a bad row, or more rows are
@@ -91,10 +101,11 @@ class BadRows:
         """
         if not self.rows:
             return
+        num_read += self.num_read
         if self.policy == "fail":
-            self._refuse(f"{len(self.rows)} of {num_read} rows are bad")
+            self.refuse(f"{len(self.rows)} of {num_read} rows are bad")
         if len(self.rows) > self.max_fraction * num_read:
-            self._refuse(
+            self.refuse(
                 f"{len(self.rows)} of {num_read} rows are bad, but at most "
                 f"{self.max_fraction:.2%} may be quarantined "
                 "(data.max_quarantined_fraction)"
@@ -106,7 +117,12 @@ class BadRows:
             for row in sorted(self.rows):
                 out.write(json.dumps(row.__dict__, ensure_ascii=False) + "\n")
 
-    def _refuse(self, how_many: str) -> None:
+    def refuse(self, how_many: str) -> NoReturn:
+        """Ends the run with the first bad row.
+
+        Args:
+          how_many: How many rows are bad, or of what.
+        """
         kinds = ", ".join(f"{reason}: {n}" for reason, n in self.counts().items())
         raise BadRowsError(
             f"{min(self.rows)}; {how_many} ({kinds})",

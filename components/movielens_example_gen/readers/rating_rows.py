@@ -1,47 +1,54 @@
-"""The rules for a row of a ratings file, and the parser of a single line.
+r"""The rules for a row of a ratings file: how a line is split, and what is valid.
 
-`RowRules` says what a valid user id, movie id, rating and timestamp is. It checks whole
-columns, whichever parser made them: the one for blocks in `rating_files`, which is fast
-and gives up at the first thing that it cannot read, or `parse_line`, which reports what
-is wrong with a line.
+    line      = field (delimiter field)*        with as many fields as there are columns
+    field     = '"' (not '"' | '""')* '"' rest | rest      quotes in CSV files only
+    id        = text without control characters, not blank, at most 1,000 characters
+    rating    = number on the edition's scale
+    timestamp = seconds since the epoch, whole or with decimals, which are cut off
+              | YYYY-MM-DD, alone or with [T ]hh:mm[:ss[.fraction]] and Z or +hh:mm,
+                UTC if there is no zone
+
+Outer blanks of a field do not count. Digits are ASCII.
+
+`row_splits` splits lines, and `row_values` reads columns; here is what is valid.
 """
 
 from __future__ import annotations
 
-import csv
+import datetime
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
-
 from components.movielens_example_gen.inputs.editions import (
-    MOVIE,
     RATING,
-    RATING_COLUMNS,
     TIMESTAMP,
-    USER,
-    Family,
 )
+from trainer import text as trainer_text
 from trainer.movielens import RatingScale
 
-# Seconds reach this in the year 5138; milliseconds did in 1973.
-_MILLISECONDS: Final = 100_000_000_000
 # A float32 of 3.7 is no multiple of 0.1.
 _STEP_TOLERANCE: Final = 1e-3
-# At most 18 digits, which fit an int64, behind any leading zeros.
-_INTEGER: Final = re.compile(r"-?0*[0-9]{1,18}")
+MAX_ID_CHARACTERS: Final = 1_000
+_SHOWN_CHARACTERS: Final = 60
 _NUMBER: Final = re.compile(
-    r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|nan|inf(inity)?)",
+    r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?|[+-]?(nan|inf(inity)?)",
     re.IGNORECASE,
 )
-
-# Texts of user id, movie id, rating and timestamp, without outer spaces.
-Texts = tuple[str, str, str, str]
+_SECONDS: Final = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]*))?")
+_DATE: Final = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
+    r"(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.[0-9]+)?)?"
+    r" ?(?:Z|([+-])([01][0-9]|2[0-3]):?([0-5][0-9]))?)?"
+)
+_EPOCH: Final = datetime.datetime(1970, 1, 1)
+_MAX_DIGITS: Final = 40
+# Seconds reach the first in the year 5138; milliseconds did in 1973.
+_UNITS: Final = (
+    (10**11, "milliseconds", 1_000),
+    (10**14, "microseconds", 1_000_000),
+    (10**17, "nanoseconds", 1_000_000_000),
+)
 
 
 @dataclass(frozen=True)
@@ -57,19 +64,17 @@ class Fault:
     detail: str
 
 
-@dataclass(frozen=True)
-class Rule:
-    """A condition that every value of a column must meet.
-
-    Attributes:
-      column: The column, which is also the reason of a `Fault`.
-      holds: Maps the column to a mask, `[num_rows]`.
-      message: What to report of a value that breaks the rule, a format of `value`.
-    """
-
-    column: str
-    holds: Callable[[pa.ChunkedArray], NDArray[np.bool_]]
-    message: str
+def id_fault(column: str, text: str) -> Fault | None:
+    """Returns why a text is no user or movie id, or None if it is one."""
+    if trainer_text.has_control_characters(text.strip(" \t")):
+        shown = trainer_text.escaped(text)[:_SHOWN_CHARACTERS]
+        return Fault(column, f"{column} '{shown}' holds a control character")
+    if trainer_text.is_blank(text):
+        return Fault(column, f"{column} is empty")
+    if len(text) > MAX_ID_CHARACTERS:
+        limit = f"at most {MAX_ID_CHARACTERS:,} are allowed"
+        return Fault(column, f"{column} has {len(text):,} characters, {limit}")
+    return None
 
 
 class RowRules:
@@ -82,96 +87,76 @@ class RowRules:
           scale: The edition's rating scale.
           latest: Newest possible timestamp, in seconds since the epoch, UTC.
         """
-        off_scale = f"rating {{value:g}} is not on the edition's scale, {scale}"
-        early = "timestamp {value} is before 1970"
-        milliseconds = "timestamp {value} looks like milliseconds: divide by 1000"
-        late = "timestamp {value} is in the future"
-        self.rules: Final = (
-            Rule(USER, _not_blank, "user_id is empty"),
-            Rule(MOVIE, _not_blank, "movie_id is empty"),
-            Rule(RATING, lambda c: _on_scale(c.to_numpy(), scale), off_scale),
-            Rule(TIMESTAMP, lambda c: c.to_numpy() >= 0, early),
-            Rule(TIMESTAMP, lambda c: c.to_numpy() < _MILLISECONDS, milliseconds),
-            Rule(TIMESTAMP, lambda c: c.to_numpy() <= latest, late),
-        )
+        self.scale: Final = scale
+        self.latest: Final = latest
 
-    def broken(self, table: pa.Table) -> Iterator[tuple[Rule, NDArray[np.int64]]]:
-        """Yields each rule that is broken, with the rows that break it.
+    def rating(self, text: str) -> float | Fault:
+        """Reads a rating, in stars."""
+        text = text.strip()
+        if len(text) > _MAX_DIGITS or not _NUMBER.fullmatch(text):
+            return Fault(RATING, f"rating {_shown(text)} is not a number")
+        value, scale = float(text), self.scale
+        if scale.lowest <= value <= scale.highest:
+            steps = (value - scale.lowest) / scale.step
+            if abs(steps - round(steps)) < _STEP_TOLERANCE:
+                return value
+        return Fault(RATING, f"rating {value:g} is not on the edition's scale, {scale}")
+
+    def timestamp(self, text: str) -> int | Fault:
+        """Reads a timestamp: seconds since the epoch, UTC."""
+        text = text.strip()
+        seconds = _seconds(text)
+        if seconds is None:
+            seconds = _date_seconds(text)
+        if seconds is None:
+            detail = "neither seconds since 1970 nor a date such as 2026-03-01T12:00:00"
+            return Fault(TIMESTAMP, f"timestamp {_shown(text)} is {detail}")
+        if 0 <= seconds <= self.latest:
+            return seconds
+        is_whole = text.lstrip("+-").isdigit()
+        return self.wrong_time(seconds, None if is_whole else text)
+
+    def wrong_time(self, seconds: int, text: str | None = None) -> Fault:
+        """Says what is wrong with a time before 1970 or in the future.
 
         Args:
-          table: The columns `RATING_COLUMNS`; ids are dictionary-encoded.
+          seconds: The value.
+          text: How it is written, if not as a whole number.
         """
-        for rule in self.rules:
-            holds = rule.holds(table[rule.column])
-            if not holds.all():
-                yield rule, np.flatnonzero(~holds)
+        shown = str(seconds) if text is None else text
+        detail = "is before 1970" if seconds < 0 else "is in the future"
+        for least, unit, divisor in _UNITS:
+            if seconds >= least:
+                detail = f"looks like {unit}: divide by {divisor:,}"
+        return Fault(TIMESTAMP, f"timestamp {shown} {detail}")
 
 
-def _not_blank(column: pa.ChunkedArray) -> NDArray[np.bool_]:
-    masks = [np.zeros(0, bool)]
-    for chunk in column.chunks:
-        trimmed = pc.utf8_trim_whitespace(chunk.dictionary)
-        is_id = pc.not_equal(trimmed, "").to_numpy(zero_copy_only=False)
-        all_good = np.ones(len(chunk), bool)
-        masks.append(all_good if is_id.all() else is_id[chunk.indices.to_numpy()])
-    return np.concatenate(masks)
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS])
 
 
-def _on_scale(ratings: NDArray[np.float32], scale: RatingScale) -> NDArray[np.bool_]:
-    with np.errstate(invalid="ignore"):
-        steps = (ratings - scale.lowest) / scale.step
-        is_step = np.abs(steps - np.round(steps)) < _STEP_TOLERANCE
-        is_step &= (ratings >= scale.lowest) & (ratings <= scale.highest)
-    return is_step
+def _seconds(text: str) -> int | None:
+    """Reads seconds, rounding down; None if it is no such number."""
+    number = _SECONDS.fullmatch(text)
+    if number is None or len(text) > _MAX_DIGITS:
+        return None
+    sign, whole, decimals = number.groups()
+    if sign != "-":
+        return int(whole)
+    return -int(whole) - (int(decimals or 0) > 0)
 
 
-def parse_line(
-    raw: bytes, family: Family, columns: tuple[str, ...], min_digits: int = 0
-) -> Texts | Fault:
-    """Splits one line and checks that its numbers are numbers.
-
-    Args:
-      raw: The line.
-      family: Its format.
-      columns: Our names of the fields in order, "" for those that are not read.
-      min_digits: Fewest digits of the timestamps so far, given for a last line that
-        does not end in a line break: with fewer, the number itself was cut off.
-
-    Returns:
-      The values as text, or why the row is refused.
-    """
+def _date_seconds(text: str) -> int | None:
+    """Reads a date with or without a time; None if it is none."""
+    date = _DATE.fullmatch(text)
+    if date is None:
+        return None
+    *parts, sign, zone_hours, zone_minutes = date.groups()
     try:
-        text = raw.rstrip(b"\r").decode(family.encoding)
-    except UnicodeDecodeError as e:
-        return Fault(
-            "encoding", f"byte {e.object[e.start : e.end]!r} is not {e.encoding}"
-        )
-    fields = _fields(text, family)
-    if len(fields) != len(columns):
-        cause = f"a delimiter ({family.delimiter!r}) too many or too few"
-        if min_digits:
-            cause = f"cut off at the file's end, or {cause}"
-        return Fault(
-            "fields", f"{len(fields)} fields instead of {len(columns)}: {cause}"
-        )
-    values = dict(zip(columns, (field.strip() for field in fields), strict=True))
-    user, movie, rating, timestamp = (values[name] for name in RATING_COLUMNS)
-    if not _NUMBER.fullmatch(rating):
-        return Fault(RATING, f"rating {rating!r} is not a number")
-    if not _INTEGER.fullmatch(timestamp):
-        return Fault(
-            TIMESTAMP, f"timestamp {timestamp!r} is not a whole number of seconds"
-        )
-    if len(timestamp) < min_digits:
-        return Fault(TIMESTAMP, f"timestamp {timestamp} is cut off at the file's end")
-    return user, movie, rating, timestamp
-
-
-def _fields(text: str, family: Family) -> list[str]:
-    if not family.has_header:
-        return text.split(family.delimiter)
-    try:
-        # Not strict: a quote within a field is read as Arrow's parser reads it.
-        return next(csv.reader([text]), [])
-    except csv.Error:
-        return [text]
+        year, month, day, hour, minute, second = (int(part or 0) for part in parts)
+        moment = datetime.datetime(year, month, day, hour, minute, second)
+    except ValueError:
+        return None
+    offset = 3600 * int(zone_hours or 0) + 60 * int(zone_minutes or 0)
+    seconds = int((moment - _EPOCH).total_seconds())
+    return seconds + offset if sign == "-" else seconds - offset

@@ -64,8 +64,8 @@ class RawData:
     odd_rows: dict[str, int]
 
 
-def csv_header(config: ExampleGenConfig) -> dict[str, str]:
-    """Returns our column names with the names in the header of CSV files."""
+def csv_header(config: ExampleGenConfig) -> dict[str, str | None]:
+    """Returns our column names with the names in the header of CSV files, or None."""
     return {**CSV_HEADER, **{str(ours): name for ours, name in config.columns.items()}}
 
 
@@ -99,7 +99,7 @@ def read(spans: Sequence[SpanFiles], config: ExampleGenConfig, bad: BadRows) -> 
             blocks += read_ratings_file(path, files.family, rules, header, bad)
         span_of_block += [span.span] * (len(blocks) - len(span_of_block))
     num_read = sum(block.num_read for block in blocks)
-    _check_found(spans, movies, num_read)
+    _check_found(spans, movies, num_read, bad)
     ratings = _drop_unlisted(join_blocks(blocks, span_of_block), blocks, movies, bad)
     bad.apply(num_read)
     odd = {
@@ -114,17 +114,27 @@ def read(spans: Sequence[SpanFiles], config: ExampleGenConfig, bad: BadRows) -> 
 
 
 def _check_found(
-    spans: Sequence[SpanFiles], movies: dict[bytes, Movie], num_read: int
+    spans: Sequence[SpanFiles],
+    movies: dict[bytes, Movie],
+    num_read: int,
+    bad: BadRows,
 ) -> None:
-    family = spans[-1].files.family
-    for found, patterns in ((num_read, family.ratings), (movies, family.movies)):
-        if not found:
-            folders = sorted({str(p.parent) for s in spans for p in s.files.ratings})
-            names, where = " or ".join(patterns), ", ".join(folders) or "the input"
-            raise UserError(
-                f"no rows in {names} of {where}",
-                f"Add the missing file: the format is {family.name}.",
-            )
+    """Checks that there are ratings and movies at all.
+
+    Raises:
+      UserError: The files hold no rows, or no good ones.
+    """
+    all_files = [span.files for span in spans]
+    for found, name in ((num_read, "ratings"), (len(movies), "movies")):
+        if found:
+            continue
+        paths = [str(p) for files in all_files for p in getattr(files, name)]
+        if any(row.file in paths for row in bad.rows):
+            bad.refuse(f"all rows of {name} are bad")
+        raise UserError(
+            f"no rows in {', '.join(paths)}",
+            "The file has nothing but a header or blank lines: copy it again.",
+        )
 
 
 def join_blocks(blocks: Sequence[RatingsBlock], spans: Sequence[int]) -> Ratings:

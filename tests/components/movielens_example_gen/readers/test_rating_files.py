@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from components.movielens_example_gen import ingest
 from components.movielens_example_gen.inputs import editions
 from components.movielens_example_gen.inputs.editions import Family
-from components.movielens_example_gen.readers import rating_files
-from components.movielens_example_gen.readers.bad_rows import BadRows
-from components.movielens_example_gen.readers.rating_files import RatingsFormat
+from components.movielens_example_gen.readers import rating_files, row_splits
+from components.movielens_example_gen.readers.bad_rows import BadRow, BadRows
 from components.movielens_example_gen.readers.rating_rows import RowRules
+from components.movielens_example_gen.readers.row_splits import (
+    RatingsFormat,
+    Split,
+    split_lines,
+)
 from pipeline.config import DataConfig
+from tests.fixtures.dirty_files import CLEAN_FIELDS, FAMILIES, ratings_files
 from tests.fixtures.movielens_files import CSV_HEADER, write_csv
+from trainer.errors import UserError
 from trainer.movielens import HALF_STARS
 
 _FIELD = st.sampled_from(
@@ -51,7 +56,6 @@ _ROW = st.one_of(
 )
 
 
-@settings(max_examples=80, deadline=None)
 @given(
     rows=st.lists(_ROW, max_size=30),
     split=st.sampled_from(["leave_last_n", "temporal_global", "random"]),
@@ -84,7 +88,6 @@ def test_every_row_read_is_accounted_for(
     assert sum(summary["bad_rows"].values()) == counts["quarantined"]
 
 
-@settings(max_examples=80, deadline=None)
 @given(row=st.lists(_FIELD, min_size=4, max_size=4).map(",".join))
 def test_a_row_has_the_same_fault_in_clean_and_in_dirty_blocks(
     tmp_path_factory: pytest.TempPathFactory, row: str
@@ -100,88 +103,78 @@ def test_a_row_has_the_same_fault_in_clean_and_in_dirty_blocks(
     assert found[0] == found[1]
 
 
-def _layout(family: Family) -> RatingsFormat:
+def _by_lines_alone(block: bytes, layout: RatingsFormat) -> Split:
+    return split_lines(block.removesuffix(b"\n").split(b"\n"), layout)
+
+
+def _read(
+    path: Path, family: Family, header: dict[str, str | None] | None = None
+) -> tuple[list[dict[str, object]], list[int], list[BadRow], int]:
+    """Returns the rows with their lines, the bad rows and the number of rows read."""
+    bad = BadRows()
     rules = RowRules(HALF_STARS, latest=2_000_000_000)
-    return RatingsFormat(family, editions.RATING_COLUMNS, rules)
+    names = {**editions.CSV_HEADER, **(header or {})}
+    rows: list[dict[str, object]] = []
+    lines: list[int] = []
+    num_read = 0
+    for block in rating_files.read_ratings_file(path, family, rules, names, bad):
+        rows += block.table.to_pylist()
+        lines += list(map(int, block.lines))
+        num_read += block.num_read
+    return rows, lines, bad.rows, num_read
 
 
-def _judge(
-    block: bytes, layout: RatingsFormat, table: pa.Table, lines: object
-) -> tuple[list[dict[str, object]], set[int]]:
-    """Returns the good rows, and the lines that a rule refuses."""
-    line_of = np.array(lines)
-    refused = {
-        int(line_of[row]) for _, rows in layout.rules.broken(table) for row in rows
-    }
-    rows = table.to_pylist()
-    good = [row for row, n in zip(rows, line_of, strict=True) if n not in refused]
-    return good, refused
+@given(st.data())
+def test_many_lines_at_once_are_read_as_line_by_line(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """The same rows, the same bad rows with their lines and reasons, in every family.
+
+    The reader with Arrow, in blocks of any size, is compared with the careful splitter
+    alone in one block, plain and compressed.
+    """
+    family = data.draw(st.sampled_from(FAMILIES))
+    content = data.draw(ratings_files(family))
+    size = data.draw(st.sampled_from([7, 50, 1 << 20]))
+    unread = data.draw(st.sampled_from([{}, {"rating": None}, {"timestamp": None}]))
+    folder = tmp_path_factory.mktemp("dirty")
+    path = folder / "ratings"
+    path.write_bytes(content)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rating_files, "split_block", _by_lines_alone)
+        expected = _outcome(path, family, unread)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rating_files, "BLOCK_BYTES", size)
+        assert _outcome(path, family, unread) == expected
+        path.write_bytes(gzip.compress(content))
+        assert _outcome(path, family, unread) == expected
 
 
-_NUMERIC = st.text("0123456789.+-eEnaif ", max_size=6)
-_ID = st.text(
-    st.sampled_from("a1 \t\x1c\x85\xa0é\u3000\"'|:,0x"), min_size=0, max_size=4
-)
-_ANY_ROW = st.tuples(
-    st.one_of(_ID, st.sampled_from(["1", "22"])),
-    st.one_of(_ID, st.sampled_from(["7", "m 8"])),
-    st.one_of(_NUMERIC, st.sampled_from(["0.5", "3", "5.0", "5.5", "3.7", "nan"])),
-    st.one_of(
-        _NUMERIC,
-        st.integers(-5, 10**20).map(str),
-        st.sampled_from(["0", "00012", "2000000000", "2000000001", "100000000000"]),
-    ),
-)
+def _outcome(path: Path, family: Family, header: dict[str, str | None]) -> object:
+    try:
+        rows, lines, bad, num_read = _read(path, family, header)
+    except UserError as e:
+        return str(e)
+    assert num_read == len(rows) + len(bad)
+    assert lines == sorted(set(lines))
+    # Outer blanks of ids are removed when the blocks are joined.
+    columns = ("user_id", "movie_id", "rating", "timestamp")
+    values = [tuple(str(row[name]).strip() for name in columns) for row in rows]
+    return values, lines, bad
 
 
-@settings(max_examples=150, deadline=None)
 @given(
-    rows=st.lists(_ANY_ROW, min_size=1, max_size=4),
-    family=st.sampled_from(editions.FAMILIES),
+    rows=st.lists(st.tuples(*CLEAN_FIELDS), min_size=1, max_size=20),
+    family=st.sampled_from(FAMILIES),
     end=st.sampled_from(["\n", "\r\n"]),
 )
-def test_both_parsers_agree_on_every_row(
-    rows: list[tuple[str, str, str, str]], family: Family, end: str
-) -> None:
-    """What Arrow's parser accepts, the line parser reads as the same values."""
-    text = "".join(family.delimiter.join(row) + end for row in rows)
-    block = text.encode(family.encoding, "replace")
-    layout = _layout(family)
-    fast = rating_files.parse_fast(block, layout)
-    if fast is None or fast.num_rows != block.count(b"\n"):
-        return  # the block is read line by line
-    table, lines, faults = rating_files.parse_lines(1, block, layout)
-    good, refused = _judge(block, layout, table, lines)
-    fast_good, fast_refused = _judge(block, layout, fast, range(1, fast.num_rows + 1))
-    assert fast_refused == refused | set(faults)
-    strip = [
-        {k: v.strip() if isinstance(v, str) else v for k, v in row.items()}
-        for row in fast_good
-    ]
-    assert strip == good
-
-
-@settings(max_examples=20, deadline=None)
-@given(
-    rows=st.lists(
-        st.tuples(
-            st.integers(0, 10**9),
-            st.text("abc0123456789-_", min_size=1, max_size=5),
-            st.integers(1, 10).map(lambda n: n / 2),
-            st.integers(0, 2_000_000_000),
-        ),
-        min_size=1,
-        max_size=20,
-    ),
-    family=st.sampled_from(editions.FAMILIES),
-)
 def test_good_rows_are_read_by_the_fast_parser_alone(
-    rows: list[tuple[object, ...]], family: Family
+    rows: list[tuple[str, ...]], family: Family, end: str
 ) -> None:
-    lines = [family.delimiter.join(map(str, row)) for row in rows]
-    block = "".join(line + "\n" for line in lines).encode()
-    fast = rating_files.parse_fast(block.replace(b"0x", b"0y"), _layout(family))
-    assert fast is not None and fast.num_rows == len(rows)
-    read = rating_files.read_block(Path("f"), 1, block, _layout(family), BadRows())
-    assert read.num_read == read.table.num_rows == len(rows)
-    assert read.table["timestamp"].to_pylist() == [row[3] for row in rows]
+    block = "".join(family.delimiter.join(row) + end for row in rows).encode()
+    layout = RatingsFormat(family, editions.RATING_COLUMNS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(row_splits, "split_lines", None)
+        split = row_splits.split_block(block, layout)
+    assert split.texts.num_rows == len(rows) and not split.faults
+    assert split.texts["timestamp"].to_pylist() == [int(row[3]) for row in rows]

@@ -64,7 +64,7 @@ def test_csv_family_keeps_a_quoted_title_whole(tmp_path: Path) -> None:
     assert movies[b"7789"].title == "11'09\"01 - September 11 (2002)"
     assert movies[b"8"] == Movie("Babylon 5", (), None)
     assert movies[b"9"] == Movie("Series (2006–2007)", ("War",), 2006)
-    assert movies[b"10"].title == "Two\nlines (1999)"
+    assert movies[b"10"].title == "Two lines (1999)"
 
 
 def test_columns_by_other_names_in_another_order_and_unread_ones(
@@ -124,7 +124,7 @@ def test_empty_marker_files_of_object_stores_are_ignored(tmp_path: Path) -> None
         ({"movies.csv": b"movieId,title,genres\n1,A,War\n"}, "has no ratings"),
         (
             {"ratings.csv": CSV_HEADER, "movies.csv": b"movieId,title,genres\n1,A,W\n"},
-            "no rows in ratings",
+            "no rows in .*ratings.csv",
         ),
         ({"ratings.csv": b"1,1,4,5\n", "movies.csv": b"x"}, "no column 'movieId'"),
         (
