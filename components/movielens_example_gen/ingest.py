@@ -11,6 +11,7 @@ from components.movielens_example_gen import timelines
 from components.movielens_example_gen.config import ExampleGenConfig
 from components.movielens_example_gen.data_summary import DataSummary
 from components.movielens_example_gen.inputs import spans
+from components.movielens_example_gen.inputs.editions import TIMESTAMP
 from components.movielens_example_gen.inputs.spans import SpanFiles
 from components.movielens_example_gen.readers import raw_data
 from components.movielens_example_gen.readers.bad_rows import BadRows
@@ -54,6 +55,8 @@ class Prepared:
         """Counts what became of the input: every row is accounted for."""
         counts = self.timelines.counts
         timestamps = self.data.ratings.timestamps
+        is_read = raw_data.csv_header(self.config)[TIMESTAMP] is not None
+        has_times = is_read and len(timestamps) > 0
         num_rated = len(np.unique(self.data.ratings.movies))
         return {
             "spans": [span.span for span in self.spans if span.files.ratings],
@@ -75,8 +78,8 @@ class Prepared:
             "users": len(self.data.ratings.user_ids),
             "movies": len(self.data.movies),
             "unrated_movies": len(self.data.movies) - num_rated,
-            "first_timestamp": int(timestamps.min()) if len(timestamps) else None,
-            "last_timestamp": int(timestamps.max()) if len(timestamps) else None,
+            "first_timestamp": int(timestamps.min()) if has_times else None,
+            "last_timestamp": int(timestamps.max()) if has_times else None,
             "cold_users": counts["cold_users"],
             "cold_movie_holdouts": counts["cold_movie_holdouts"],
             "odd_rows": self.data.odd_rows,

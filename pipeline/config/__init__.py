@@ -66,6 +66,16 @@ class PipelineConfig:
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_implicit_data(self) -> PipelineConfig:
+        has_ratings = self.data.columns.get("rating", "") is not None
+        if self.train.rating_weight and not has_ratings:
+            raise ValueError(
+                f"train.rating_weight is {self.train.rating_weight:g}, but "
+                "data.columns.rating is null: there are no ratings to predict"
+            )
+        return self
+
     def trainer_config(self) -> TrainerConfig:
         """Selects what the Trainer reads: another changed key must not retrain."""
         return TrainerConfig(
