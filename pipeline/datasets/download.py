@@ -33,7 +33,7 @@ _STALL_SECONDS: Final = 30.0
 _TOTAL_SECONDS: Final = 6 * 3600.0
 # The largest archive of MovieLens has 335 MB.
 MAX_BYTES: Final = 2 << 30
-_MAX_CHECKSUM_BYTES: Final = 1 << 16
+_MAX_SMALL_BYTES: Final = 1 << 16
 _CHUNK_BYTES: Final = 1 << 20
 _DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
@@ -103,6 +103,7 @@ def _retrieve(
     def on_answer(response: Any, **_: Any) -> None:
         if response.is_redirect:
             _check_redirect(response.url, response.headers["Location"])
+            _bound_size(response, _MAX_SMALL_BYTES)  # requests reads it, too
         elif response.ok:
             _bound_size(response, max_bytes)
             # urllib3 1 does not check by default that the body is complete.
@@ -175,7 +176,7 @@ def published_md5(url: str, scratch: Path) -> str:
       UnreachableError: The server cannot be reached.
     """
     path = scratch / "md5"
-    download(url + ".md5", path, max_bytes=_MAX_CHECKSUM_BYTES)
+    download(url + ".md5", path, max_bytes=_MAX_SMALL_BYTES)
     # "MD5 (ml-latest.zip) = <digest>" or "<digest>  ml-latest.zip".
     words = path.read_text("ascii", "replace").split()
     return next((word for word in words if len(word) == 32), "")  # noqa: PLR2004 - md5

@@ -11,6 +11,7 @@ import io
 import queue
 import threading
 import time
+import urllib.parse
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -24,6 +25,9 @@ _TOTAL_FACTOR: Final = 10
 # What may be sent again without doing harm.
 REPEATABLE: Final = ("GET", "DELETE")
 
+_MAX_REDIRECTS: Final = 3
+_REPEATED_STATUS: Final = (429, *range(500, 600))
+
 Request = Callable[..., Any]
 
 
@@ -32,27 +36,34 @@ def bounded(
 ) -> Request:
     """Returns `request` of a urllib3 pool with bounded answers.
 
+    urllib3 reads answers that it retries, or that redirect, to their ends: hence
+    neither is left to it.
+
     Args:
       request: The method of the pool.
       timeout_seconds: Longest wait for the next bytes.
-      retries: How often a read or a deletion is repeated whose answer breaks off.
+      retries: How often a read or a deletion is repeated whose answer breaks off, or is
+        that of a server that is busy or failed.
       backoff_seconds: Wait before the first repetition; doubled each time.
     """
     from urllib3 import HTTPResponse
-    from urllib3.exceptions import HTTPError
+    from urllib3.exceptions import IncompleteRead, ProtocolError, ReadTimeoutError
 
     def send(method: str, url: str, **kwargs: Any) -> HTTPResponse:
+        kwargs |= {"preload_content": False, "redirect": False}
         for retry in range(retries + 1):
-            response = request(method, url, **{**kwargs, "preload_content": False})
+            may_repeat = method in REPEATABLE and retry < retries
             try:
+                response = _following(request, method, url, kwargs)
                 content = _content_within(
                     timeout_seconds * _TOTAL_FACTOR, response, url
                 )
-                break
-            except HTTPError:
-                if method not in REPEATABLE or retry == retries:
+                if not may_repeat or response.status not in _REPEATED_STATUS:
+                    break
+            except (IncompleteRead, ProtocolError, ReadTimeoutError):
+                if not may_repeat:
                     raise
-                time.sleep(backoff_seconds * 2**retry)
+            time.sleep(backoff_seconds * 2**retry)
         # JSON is UTF-8, whatever the answer's header says; errors may be anything.
         text = content.decode("utf-8", errors="replace")
         return HTTPResponse(
@@ -63,6 +74,36 @@ def bounded(
         )
 
     return send
+
+
+def _following(request: Request, method: str, url: str, kwargs: dict[str, Any]) -> Any:
+    """Sends a request, and follows redirects without reading their bodies.
+
+    Returns:
+      The response, not read yet; after too many redirects the last of them.
+    """
+    response = request(method, url, **kwargs)
+    for _ in range(_MAX_REDIRECTS):
+        location = response.get_redirect_location()
+        target = urllib.parse.urljoin(url, location or "")
+        if not location or (url.startswith("https:") and target.startswith("http:")):
+            break
+        response.close()
+        if _origin(target) != _origin(url):
+            # The token is for the server that it was given for.
+            headers = kwargs["headers"].items()
+            kept = {key: v for key, v in headers if key.lower() != "authorization"}
+            kwargs = kwargs | {"headers": kept}
+        if method == "GET":
+            kwargs = {key: v for key, v in kwargs.items() if key != "fields"}
+        url = target
+        response = request(method, url, **kwargs)
+    return response
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme, parts.netloc
 
 
 def _content_within(seconds: float, response: Any, url: str) -> bytes:
@@ -95,7 +136,7 @@ def _content_within(seconds: float, response: Any, url: str) -> bytes:
 
 
 def _content(response: Any, url: str) -> bytes:
-    """Reads an answer to its end, and closes it.
+    """Reads an answer to its end, unless it is a redirect, and closes it.
 
     Raises:
       UserError: It is too large.
@@ -105,6 +146,8 @@ def _content(response: Any, url: str) -> bytes:
     response.enforce_content_length = True
     content = bytearray()
     try:
+        if response.get_redirect_location():
+            return b""
         for chunk in response.stream(_CHUNK_BYTES, decode_content=True):
             content += chunk
             if len(content) > MAX_BYTES:

@@ -254,10 +254,8 @@ def _api_client(configuration: Any, endpoint: Endpoint, backoff_seconds: float) 
         total=_RETRIES,
         other=0,
         allowed_methods=REPEATABLE,
-        status_forcelist=(429, *range(500, 600)),
+        status=0,
         backoff_factor=backoff_seconds,
-        raise_on_status=False,
-        respect_retry_after_header=False,
     )
     client = ApiClient(configuration)
     if configuration.verify_ssl:

@@ -85,6 +85,8 @@ def not_json(url: str) -> UserError:
 
 def _from_status(url: str, status: int, body: str | None) -> UserError:
     code = f"({status}){_server_message(body)}"
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        return not_json(url)  # one redirect after the other
     if status in _BY_STATUS:
         kind, message, remedy = _BY_STATUS[status]
         return kind(f"The server {url}: {message} {code}", remedy)

@@ -252,6 +252,12 @@ def test_a_small_file_that_inflates_is_bounded_too(tmp_path: Path, site: Site) -
         )
 
 
+def test_the_body_of_a_redirect_is_bounded_too(tmp_path: Path, site: Site) -> None:
+    _answer(site, {"Location": "/small.zip"}, bytes(300_000), status=302)
+    with pytest.raises(UserError, match="larger than 65,536 bytes"):
+        download.download(f"{catalog.GROUPLENS_URL}old", tmp_path / "file")
+
+
 @pytest.mark.parametrize("target", ["http://a.example/x", "//b.example/x", "ftp://c/x"])
 def test_an_encrypted_address_never_leads_to_one_that_is_not(target: str) -> None:
     if target.startswith("//"):

@@ -160,10 +160,12 @@ def test_namespaces_are_kept_apart(
     assert {item["namespace"] for item in state.pipelines.values()} == {"a", "b"}
 
 
-def _answering(headers: dict[str, str], body: bytes, endless: bool) -> Any:
+def _answering(
+    headers: dict[str, str], body: bytes, endless: bool, status: int = 200
+) -> Any:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
+            self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()
@@ -192,14 +194,16 @@ def _answering(headers: dict[str, str], body: bytes, endless: bool) -> Any:
             "is larger than 2,000,000 bytes",
         ),
         (({}, b"[" * 100_000, False), "did not answer with JSON"),
+        (({"Location": "/again"}, b"x" * 100_000, True, 302), "not answer with JSON"),
+        (({}, b"x" * 100_000, True, 503), "closed the connection"),
         (({"Content-Type": "text/html; charset=klingon"}, b"\xff", False), "with JSON"),
     ],
-    ids=["large", "endless", "inflating", "nested", "undecodable"],
+    ids="large endless inflating nested redirects busy undecodable".split(),
 )
 def test_no_answer_is_read_without_end(
     connect: Callable[..., Client],
     monkeypatch: pytest.MonkeyPatch,
-    answer: tuple[dict[str, str], bytes, bool],
+    answer: tuple[Any, ...],
     message: str,
 ) -> None:
     monkeypatch.setattr(bounded_http, "MAX_BYTES", 2_000_000)
