@@ -25,8 +25,8 @@ from trainer.movielens import (
     OCCUPATIONS,
     TITLE_YEAR,
 )
+from trainer.serving_contract import USER_VOCABULARY
 
-USER_VOCABULARY: Final = "user_id"
 MOVIE_VOCABULARY: Final = "movie_id"
 TITLE_VOCABULARY: Final = "title_token"
 

@@ -23,8 +23,8 @@ from trainer.input_pipeline import (
     read_corpus,
 )
 from trainer.model import TwoTowerModel
-from trainer.preprocessing import USER_VOCABULARY
 from trainer.ranking import rank_held_out
+from trainer.serving_contract import USER_VOCABULARY
 from trainer.training import train_model
 from trainer.windows import Windows, make_windows
 

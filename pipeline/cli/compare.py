@@ -11,6 +11,7 @@ from pipeline.cli.options import json_option, workspace_option
 from pipeline.cli.tables import echo, number, print_json, print_table
 from pipeline.runs import comparison
 from pipeline.runs.metadata_store import MetadataStoreReader
+from trainer.errors import UserError
 
 
 @click.command()
@@ -36,7 +37,14 @@ def compare(
       two-tower compare 20260301T0300 --json | jq '.config'
     """
     reader = MetadataStoreReader.open(workspace)
-    found = comparison.compare(reader.run(first), reader.run(second))
+    runs = reader.run(first), reader.run(second)
+    for run in runs:
+        if run.is_running:
+            raise UserError(
+                f"The run {run.run_id} cannot be compared: {run.progress}",
+                "Ask again when it has ended.",
+            )
+    found = comparison.compare(*runs)
     if as_json:
         print_json(dataclasses.asdict(found))
         return

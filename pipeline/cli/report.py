@@ -70,8 +70,7 @@ def report(run: str, opens: bool, as_json: bool, workspace: Path) -> None:
 def _why_no_page(run: RunRecord) -> tuple[str, str]:
     """Why a run has no page, and what to do."""
     if run.state == "running":
-        step = f"at the step {run.running.id}" if run.running else "between two steps"
-        return f"it is running, {step}", "Ask again when it has ended."
+        return run.progress, "Ask again when it has ended."
     if run.state == "tuned":
         best = run.tuning.get("best") or {}
         chosen = format_values(best) if best else "nothing"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -12,10 +13,12 @@ from rich.text import Text
 from pipeline.cli.tables import make_console, number, print_facts, print_table
 from pipeline.runs.summary import Metrics, Summary
 from pipeline.runs.workspace import DEFAULT_ROOT, RunFiles
+from trainer.serving_contract import USER_VOCABULARY
 from trainer.tuning.hyperparameters import format_values
 
 _SHOWN_CUTOFF: Final = 10
 _ALL_UP_TO: Final = 8
+_DOCUMENTED_USER: Final = "42"
 
 
 def report_run(console: Console, summary: Summary, files: RunFiles) -> int:
@@ -105,11 +108,29 @@ def _facts(summary: Summary, files: RunFiles) -> Iterator[tuple[str, str]]:
     if summary.report:
         yield "Report", summary.report
     yield "Summary", str(files.summary)
-    if summary.pushed_model:
-        yield "Next", f"two-tower recommend --user 42{workspace_argument(files)}"
+    user = _known_user(summary.pushed_model)
+    if user is not None:
+        command = shlex.join(["two-tower", "recommend", "--user", user])
+        yield "Next", command + workspace_argument(files)
+
+
+def _known_user(model: str | None) -> str | None:
+    """A user whom a model knows: that of the documentation, else the least active."""
+    if model is None:
+        return None
+    try:
+        text = Path(model, "assets", USER_VOCABULARY).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+    users = [user for user in text.split("\n") if user]
+    if not users or _DOCUMENTED_USER in users:
+        return _DOCUMENTED_USER if users else None
+    return users[-1]  # they are in the order of their frequency
 
 
 def workspace_argument(files: RunFiles) -> str:
     """The option that names the workspace of a run; empty for the default one."""
     root = files.path.parents[1]
-    return "" if root == Path.cwd() / DEFAULT_ROOT else f" --workspace {root}"
+    if root == Path.cwd() / DEFAULT_ROOT:
+        return ""
+    return f" --workspace {shlex.quote(str(root))}"

@@ -48,7 +48,7 @@ def _row(run: RunRecord) -> dict[str, Any]:
         "spans": run.data.get("spans", []),
         "hit_rate@10": metrics.get("hit_rate@10"),
         "ndcg@10": metrics.get("ndcg@10"),
-        "lift": evaluation.get("popularity_lift", {}).get("ndcg@10"),
+        "lift": (evaluation.get("popularity_lift") or {}).get("ndcg@10"),
         "blessed": evaluation.get("blessed"),
         "version": run.version,
         "steps_run": sum(step.state == "done" for step in run.steps.values()),

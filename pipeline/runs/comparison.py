@@ -156,5 +156,6 @@ def _or_none(value: float) -> float | None:
 
 def _half(evaluation: Mapping[str, Any], name: str) -> float:
     """Half the width of a candidate's confidence interval; NaN if it has none."""
-    low, high = evaluation["intervals"]["candidate"][name]
+    intervals = evaluation.get("intervals", {}).get("candidate", {})
+    low, high = intervals.get(name, (None, None))
     return math.nan if low is None or high is None else (high - low) / 2

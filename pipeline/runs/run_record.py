@@ -22,6 +22,7 @@ from components.movielens_example_gen.data_summary import (
 from components.pusher import PUSHED_VERSION
 from components.report_gen import REPORT_FILE
 from components.servability_check import REASONS
+from pipeline.runs.record_shapes import wrong_shape
 from trainer.errors import UserError
 from trainer.train_report import TRAIN_REPORT_FILE
 from trainer.tuning.hyperparameters import SEARCH_FILE, override
@@ -45,15 +46,18 @@ class Artifact:
         """Content of a JSON file of the artifact; None if there is no such file.
 
         Raises:
-          UserError: The file is no JSON.
+          UserError: The file is not what its step wrote.
         """
         path = Path(self.uri) / name
         if not path.is_file():
             return None
         try:
-            return json.loads(path.read_bytes())
+            content = json.loads(path.read_bytes())
         except (ValueError, RecursionError) as error:
             raise damaged(path, str(error)) from error
+        if wrong := wrong_shape(name, content):
+            raise damaged(path, wrong)
+        return content
 
     def json_property(self, name: str) -> Any:
         """Value of a property that holds JSON; None if it is absent or empty.
@@ -150,6 +154,12 @@ class RunRecord:
         return next(states, None)
 
     @property
+    def progress(self) -> str:
+        """What a run that goes on does now."""
+        step = self.running
+        return f"it is running, at the step {step.id}" if step else "it is running"
+
+    @property
     def config(self) -> dict[str, Any]:
         """The whole configuration, with the values that the Tuner chose.
 
@@ -157,7 +167,8 @@ class RunRecord:
         """
         for step in self.steps.values():
             if "run_report" in step.outputs and "config" in step.parameters:
-                content: dict[str, Any] = json.loads(step.parameters["config"])
+                given = Artifact(f"the step {step.id}", step.parameters)
+                content: dict[str, Any] = given.json_property("config")
                 return override(content, self.training.get("tuned", {}))
         return {}
 
@@ -166,7 +177,12 @@ class RunRecord:
         """Summary of the data by MovieLensExampleGen; empty if that did not end."""
         examples = self.output("examples")
         text = examples.properties.get(SUMMARY_PROPERTY) if examples else None
-        return parse_summary(text)
+        try:
+            return parse_summary(text)
+        except ValueError as error:
+            raise damaged("The summary of the data in ML Metadata", str(error)) from (
+                error
+            )
 
     @property
     def evaluation(self) -> dict[str, Any]:

@@ -263,7 +263,7 @@ def recorded(folder: Path) -> Path:
                 "popularity": metrics,
                 "popularity_lift": metrics,
                 "baseline": None,
-                "standard_errors": metrics,
+                "intervals": {"candidate": {"mrr": [0.1, None]}},
                 "blessed": True,
                 "reasons": ["better"],
             },
@@ -310,7 +310,8 @@ def damage(path: Path, kind: str, how: Any) -> None:
     elif kind == "json":
         content = bytearray(how.encode())
     elif kind == "value" and content[:1] == b"{":
-        whole = json.loads(content.splitlines()[0] if b"\n" in content else content)
+        is_lines = path.suffix == ".jsonl"
+        whole = json.loads(content.splitlines()[0] if is_lines else content)
         name = list(whole)[how[0] % len(whole)]
         content = bytearray(json.dumps({**whole, name: how[1]}, default=str).encode())
     path.unlink()

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as proto
 
+from pipeline.local.events import record_events
 from pipeline.runs.metadata_store import MetadataStoreReader, connect
+from pipeline.runs.running import hold
 from pipeline.runs.workspace import Workspace
 from tests.fixtures.recorded_runs import Records
 from trainer.errors import UsageError, UserError
+from trainer.progress import emit
 
 
 @pytest.fixture
@@ -126,3 +129,48 @@ def test_an_empty_file_holds_no_run(workspace: Workspace) -> None:
     workspace.metadata_db.touch()
     with pytest.raises(UserError, match="No run was recorded"):
         MetadataStoreReader.open(workspace.root)
+
+
+def test_a_run_whose_log_is_held_is_running(workspace: Workspace) -> None:
+    files = workspace.new_run()
+    with open(files.log, "w") as log:
+        hold(log)
+        # Nothing is recorded while the run imports TFX.
+        [run] = MetadataStoreReader.open(workspace.root).runs()
+        assert (run.run_id, run.state, run.running) == (files.run_id, "running", None)
+
+        with record_events(files.events):
+            emit("pipeline", nodes=["Transform", "Trainer"])
+            emit("step", id="Transform", state="running")
+        records = Records(workspace)
+        records.run("2026-a", {"examples": "e1"})
+        reader = MetadataStoreReader.open(workspace.root)
+        assert [run.state for run in reader.runs()] == ["stopped", "running"]
+        latest = reader.run("latest")
+        assert latest.running is not None and latest.running.id == "Transform"
+    assert [r.run_id for r in MetadataStoreReader.open(workspace.root).runs()] == [
+        "2026-a"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("retrieval_summary.json", '{"candidate": {"mrr": "x"}}'),
+        ("retrieval_summary.json", '{"candidate": [1]}'),
+        ("retrieval_summary.json", "[]"),
+        ("retrieval_summary.json", '{"intervals": {"candidate": {"mrr": [1]}}}'),
+        ("retrieval_summary.json", '{"candidate": '),
+        ("retrieval_summary.json", "\\xff"),
+        ("retrieval_summary.json", "[" * 100_000),
+    ],
+)
+def test_a_damaged_file_of_a_step_is_named(
+    workspace: Workspace, name: str, content: str
+) -> None:
+    Records(workspace).run("2026-a", {"evaluation": "e1"})
+    path = workspace.pipeline_root / "Step" / "evaluation" / "e1" / name
+    path.write_text(content)
+    [run] = MetadataStoreReader.open(workspace.root).runs()
+    with pytest.raises(UserError, match=f"{path} is damaged: "):
+        run.evaluation  # noqa: B018

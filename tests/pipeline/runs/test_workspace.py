@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -133,3 +134,35 @@ def test_the_newest_model_is_that_of_the_highest_version(tmp_path: Path) -> None
         if version != "12":  # a folder without a model is not taken for one
             (workspace.serving_dir / version / "saved_model.pb").touch()
     assert workspace.newest_model().name == "10"
+
+
+@pytest.mark.parametrize(
+    "name", ["ws [v2] 100%", "a*", "b?", "c]", "d\\e", "f\ng", "h\x1b", "i\u202e"]
+)
+def test_a_path_that_the_steps_take_for_a_pattern_is_refused(
+    tmp_path: Path, name: str
+) -> None:
+    for path in (tmp_path / name, tmp_path / name / "below"):
+        with pytest.raises(UserError, match="has the character") as raised:
+            Workspace.open(path, create=True)
+        assert "--workspace" in str(raised.value) and "\n" not in str(raised.value)
+    assert list(tmp_path.iterdir()) == [], "nothing was made"
+
+
+@pytest.mark.parametrize("name", ["100% {x} 'q\" :: é中 $HOME #a&b;c ~", "-x", " "])
+def test_a_path_with_other_characters_is_taken(tmp_path: Path, name: str) -> None:
+    """A whole run was done in such a folder."""
+    assert Workspace.open(tmp_path / name, create=True).root == tmp_path / name
+
+
+def test_a_file_system_without_locks_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    workspace = Workspace.open(tmp_path, create=True)
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(UserError, match="has no file locks: No locks available"):
+        with workspace.lock():
+            pass
