@@ -68,7 +68,8 @@ def fit(
     checkpoint = Checkpoint(checkpoints, monitor, writes=is_chief)
     done = _resume(checkpoint, model)
     epochs = range(done, config.epochs)
-    reporter = ProgressCallback(config.epochs, done)
+    num_targets = int(windows.is_target.sum())
+    reporter = ProgressCallback(config.epochs, done, num_targets)
     board = keras.callbacks.TensorBoard(log_dir, write_graph=False)
     # In this order: recall must be in the logs before it is read.
     callbacks = [
@@ -88,7 +89,6 @@ def fit(
     seconds = time.monotonic() - started
     losses = checkpoint.history["loss"]
     _check_finite(losses, config.learning_rate)
-    num_targets = int(windows.is_target.sum())
     return FitReport(
         loss=losses,
         recall=checkpoint.history.get(MONITORED, []),
@@ -192,13 +192,15 @@ class ProgressCallback(keras.callbacks.Callback):
     Args:
       epochs: Epochs of the whole fit.
       done: Epochs that an earlier process has done, if this one resumes its fit.
+      targets: Targets of an epoch, for the rate.
 
     Attributes:
       epoch_seconds: Seconds of each epoch, with the callbacks before this one.
     """
 
-    def __init__(self, epochs: int, done: int = 0) -> None:
+    def __init__(self, epochs: int, done: int = 0, targets: int = 0) -> None:
         super().__init__()
+        self._targets = targets
         self._epochs = epochs
         self._epoch = self._done = done
         self._started = self._last = self._epoch_started = time.monotonic()
@@ -207,6 +209,7 @@ class ProgressCallback(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Starts the clock."""
         self._started = time.monotonic()
+        self._work = progress.Work("targets", self._done / self._epochs)
         if self._done:
             text = f"resumes at epoch {self._done + 1} of {self._epochs}"
             progress.emit("train", text=text)
@@ -223,6 +226,7 @@ class ProgressCallback(keras.callbacks.Callback):
         if time.monotonic() - self._last >= _SECONDS_BETWEEN_EVENTS:
             done = self._epoch + (batch + 1) / self.params["steps"]
             self._emit(round(done, 3), logs)
+            self._work.update(done / self._epochs, self._targets * (done - self._done))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Reports the epoch."""

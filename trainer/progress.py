@@ -13,6 +13,8 @@ seconds) an event has, by kind:
 * `train`: `epoch` (epochs done, a fraction in between), `epochs`, `loss`, `seconds`
   since training began, and at the end of an epoch `recall`, null without validation; or
   `text` alone, where training continues after an interruption.
+* `work`: how far the long part of a step is: `share` (of 1; null if not known), `rate`
+  (in `unit` a second) and `left` (seconds, or null).
 * `trial`: `trial` (its number, from 1), `trials` (at most), `state` (running, done or
   failed) and the other fields of `trainer.tuning.tuner.Outcome`.
 * `error`: `step` or null, `cause`, `remedy`.
@@ -20,17 +22,21 @@ seconds) an event has, by kind:
 
 from __future__ import annotations
 
+import datetime
 import logging
 import time
 from typing import Any, Final, Literal
 
-Kind = Literal["phase", "pipeline", "step", "train", "trial", "error"]
+Kind = Literal["phase", "pipeline", "step", "train", "trial", "work", "error"]
 Event = dict[str, Any]
 
 LOGGER: Final = logging.getLogger(__name__)
 LOGGER.setLevel(logging.INFO)
 # The log of a run is for people, who see these events on the command line.
 LOGGER.propagate = False
+_LOG: Final = logging.getLogger("trainer.work")  # the log of a run or of a pod
+_SECONDS_BETWEEN_EVENTS: Final = 0.5
+_SECONDS_BETWEEN_LINES: Final = 15.0
 
 
 def emit(kind: Kind, **fields: Any) -> None:
@@ -42,3 +48,49 @@ def emit(kind: Kind, **fields: Any) -> None:
     """
     event = {"kind": kind, "time": time.time(), **fields}
     LOGGER.info("%s", kind, extra={"event": event})
+
+
+class Work:
+    """The long part of a step: its share, rate and time left, as events and in the log.
+
+    Args:
+      unit: What is counted, in the plural.
+      start: Share that was done before, by an earlier process.
+    """
+
+    def __init__(self, unit: str, start: float = 0.0) -> None:
+        self._unit = unit
+        self._start = start
+        self._begun = self._last_event = self._last_line = time.monotonic()
+
+    def update(self, share: float | None, done: float) -> None:
+        """Says how far the work is, as often as one likes: few calls are passed on.
+
+        Args:
+          share: Of the whole work, from 0 to 1; None if that is not known.
+          done: Units since this object was made.
+        """
+        now = time.monotonic()
+        if now - self._last_event < _SECONDS_BETWEEN_EVENTS:
+            return
+        self._last_event = now
+        seconds = max(now - self._begun, 1e-6)
+        left = None
+        if share is not None and share > self._start:
+            left = seconds * (1 - share) / (share - self._start)
+        fields = {"share": share, "rate": done / seconds, "left": left}
+        emit("work", unit=self._unit, **fields)
+        if now - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            _LOG.info("%s", work_text({"unit": self._unit, **fields}))
+
+
+def work_text(event: Event) -> str:
+    """Describes an event of the kind `work`: "41 %, 61,000 targets/s, 0:01:20 left"."""
+    parts = [f"{event['rate']:,.0f} {event['unit']}/s"]
+    if event["share"] is not None:
+        parts.insert(0, f"{event['share']:.0%}".replace("%", " %"))
+    if event["left"] is not None:
+        left = datetime.timedelta(seconds=round(event["left"]))
+        parts.append(f"{left} left")
+    return ", ".join(parts)

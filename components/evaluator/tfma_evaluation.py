@@ -27,7 +27,12 @@ from components.evaluator.query_ranks import (
 from components.evaluator.results import TRAINED_ON, SliceResult, metric_names
 from components.evaluator.tfma_metric import RetrievalMetrics
 from components.evaluator.thresholds import thresholds_of
+from components.movielens_example_gen.data_summary import (
+    SUMMARY_PROPERTY,
+    parse_summary,
+)
 from trainer.features import EVAL_SPLIT, USER_ID
+from trainer.progress import Work
 from trainer.serving_contract import EVALUATE
 
 CANDIDATE: Final = tfma.CANDIDATE_KEY
@@ -142,6 +147,7 @@ def add_evaluation(
     _ = (
         pipeline
         | "ReadEvalRows" >> source.BeamSource()
+        | "ReportProgress" >> beam.ParDo(_ReportProgress(_num_rows(evaluation)))
         | "ExtractEvaluateAndWriteResults"
         >> tfma.ExtractEvaluateAndWriteResults(
             eval_shared_model=shared_models,
@@ -159,6 +165,36 @@ def add_evaluation(
             ),
         )
     )
+
+
+def _num_rows(evaluation: Evaluation) -> int:
+    """Rows of the eval split, as MovieLensExampleGen counted them; 0 if not known."""
+    text = evaluation.examples.get_string_custom_property(SUMMARY_PROPERTY)
+    return int(parse_summary(text).get("rows", {}).get(EVAL_SPLIT, 0))
+
+
+class _ReportProgress(beam.DoFn):
+    """Passes batches on, and reports how many queries were ranked.
+
+    A batch is ranked where it is yielded: the runner fuses these transforms. One that
+    spreads the rows over other processes reports nothing, since nobody listens there.
+
+    Args:
+      total: Rows of the split; 0 if not known.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._ranked = 0
+        self._work: Work | None = None
+
+    def process(self, batch: Any) -> Iterator[Any]:
+        """Yields the batch."""
+        self._work = self._work or Work("queries")
+        yield batch
+        self._ranked += batch.num_rows
+        share = min(self._ranked / self._total, 1.0) if self._total else None
+        self._work.update(share, self._ranked)
 
 
 @beam.ptransform_fn

@@ -12,7 +12,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from pipeline.local.live_run import LiveRun
-from trainer.progress import Event
+from trainer.progress import Event, work_text
 from trainer.tuning.hyperparameters import format_values
 
 _NAME_WIDTH: Final = 28
@@ -33,6 +33,7 @@ class RunView:
         self._console = console
         self._started = self._last = time.monotonic()
         self._trial = ""  # the trial that runs, in a search
+        self._work = ""  # how far the running step is
         self._spinner = Spinner("dots", style="cyan")
         self._progress = Progress(
             TextColumn(
@@ -82,6 +83,8 @@ class RunView:
                 self._end_training()
                 step = run.steps[event["id"]]
                 self._print(_line(step.id, step.state, step.seconds, step.headline))
+            case {"kind": "work"}:
+                self._work = work_text(event)
             case {"kind": "train", "text": text}:
                 self._print(f"    {text}")
             case {"kind": "train"}:
@@ -125,13 +128,16 @@ class RunView:
     def _end_training(self) -> None:
         if self._bar is not None:
             self._progress.remove_task(self._bar)
-        self._bar, self._trial = None, ""
+        self._bar, self._trial, self._work = None, "", ""
 
     def _running_line(self, run: LiveRun) -> Text:
         """The step that runs now; before the first, the imports."""
         if run.running is None:
             return self._import_line("starting")
-        return _line(run.running.id, "running", time.time() - run.running.started)
+        seconds = time.time() - run.running.started
+        # The progress bar of the epochs has its own estimate.
+        work = self._work if self._bar is None else ""
+        return _line(run.running.id, "running", seconds, work)
 
     def _import_line(self, state: str) -> Text:
         return _line(_IMPORT_LABEL, state, time.monotonic() - self._started)

@@ -7,7 +7,7 @@ hold a line break.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -54,6 +54,8 @@ def read_ratings_file(
     rules: RowRules,
     header: Mapping[str, str | None],
     bad: BadRows,
+    *,
+    report: Callable[[int], None] = lambda position: None,
 ) -> Iterator[RatingsBlock]:
     """Yields the blocks of one file.
 
@@ -64,13 +66,14 @@ def read_ratings_file(
       header: Our column names to the names in the file's header (CSV only), or to None
         for columns that are not read.
       bad: Collects the rows that are refused.
+      report: Called with the position in the file, for each block.
 
     Raises:
       UserError: The header lacks a column, or the file is not text.
     """
     columns = tuple(name if header[name] else "" for name in RATING_COLUMNS)
     layout = RatingsFormat(family, columns)
-    chunks = text_files.read_chunks(path, BLOCK_BYTES)
+    chunks = text_files.read_chunks(path, BLOCK_BYTES, report)
     for first_line, data in text_files.iter_blocks(path, chunks):
         line, block = first_line, data
         if line == 1 and family.has_header:

@@ -39,6 +39,7 @@ from components.movielens_example_gen.tables import (
 )
 from trainer.errors import UserError
 from trainer.movielens import OCCUPATIONS, RatingScale
+from trainer.progress import Work
 
 _DAY_SECONDS: Final = 86_400
 
@@ -64,6 +65,24 @@ class RawData:
     odd_rows: dict[str, int]
 
 
+class _Reading:
+    """How far the reading of the ratings is.
+
+    Attributes:
+      bytes_before: Bytes of the files that were read.
+      rows: Rows that were read.
+    """
+
+    def __init__(self, all_bytes: int) -> None:
+        self.bytes_before = self.rows = 0
+        self._all_bytes = max(all_bytes, 1)
+        self._work = Work("ratings")
+
+    def report(self, position: int) -> None:
+        """Takes the position in the file that is being read."""
+        self._work.update((self.bytes_before + position) / self._all_bytes, self.rows)
+
+
 def csv_header(config: ExampleGenConfig) -> dict[str, str | None]:
     """Returns our column names with the names in the header of CSV files, or None."""
     return {**CSV_HEADER, **{str(ours): name for ours, name in config.columns.items()}}
@@ -86,6 +105,7 @@ def read(spans: Sequence[SpanFiles], config: ExampleGenConfig, bad: BadRows) -> 
     users: dict[bytes, User] = {}
     blocks: list[RatingsBlock] = []
     span_of_block: list[int] = []
+    reading = _Reading(sum(p.stat().st_size for s in spans for p in s.files.ratings))
     for span in spans:
         files = span.files
         for path in files.movies:
@@ -96,7 +116,12 @@ def read(spans: Sequence[SpanFiles], config: ExampleGenConfig, bad: BadRows) -> 
         scale = RatingScale(*own_scale) if own_scale else files.scale
         rules = RowRules(scale, int(time.time()) + _DAY_SECONDS)
         for path in files.ratings:
-            blocks += read_ratings_file(path, files.family, rules, header, bad)
+            for block in read_ratings_file(
+                path, files.family, rules, header, bad, report=reading.report
+            ):
+                blocks.append(block)
+                reading.rows += block.num_read
+            reading.bytes_before += path.stat().st_size
         span_of_block += [span.span] * (len(blocks) - len(span_of_block))
     num_read = sum(block.num_read for block in blocks)
     _check_found(spans, movies, num_read, bad)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, cast
 
@@ -42,8 +42,15 @@ _MAX_EXPANSION: Final = 200
 _ALWAYS_EXPANDED_BYTES: Final = 256 << 20
 
 
-def read_chunks(path: Path, size: int) -> Iterator[bytes]:
+def read_chunks(
+    path: Path, size: int, report: Callable[[int], None] = lambda position: None
+) -> Iterator[bytes]:
     """Yields the contents of a file, decompressed, in chunks of `size` bytes.
+
+    Args:
+      path: The file.
+      size: Bytes of a chunk.
+      report: Called with the position in the file, compressed or not, for each chunk.
 
     Raises:
       UserError: The file is a damaged gzip file or one that expands beyond measure, or
@@ -66,6 +73,7 @@ def read_chunks(path: Path, size: int) -> Iterator[bytes]:
                     f"{_MAX_EXPANSION} times its size",
                     "No ratings compress so well: check where the file is from.",
                 )
+            report(raw.tell())
             yield chunk
 
 
