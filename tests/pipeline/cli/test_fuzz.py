@@ -31,6 +31,7 @@ from pipeline.config.loading import dump
 from pipeline.runs.workspace import Workspace
 from tests.fixtures.movielens_files import write_csv
 from tests.fixtures.recorded_runs import Records
+from tests.pipeline.kubeflow.test_validation import documents
 from tests.pipeline.serving.test_client import write_info
 
 # Damaged files take a tenth of a second each.
@@ -367,6 +368,22 @@ def test_every_damaged_data_file_is_answered(
     shutil.copytree("data", "damaged")
     damage(folder / "damaged" / name, *how)
     check(call("data", "info", "--data-dir", "damaged"))
+
+
+@FEWER
+@given(DAMAGE)
+def test_every_damaged_compiled_file_is_answered(
+    folder: Path, how: tuple[str, Any]
+) -> None:
+    shutil.rmtree("compiled", ignore_errors=True)
+    path = folder / "compiled" / "pipeline.yaml"
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump_all(documents()))
+    damage(path, *how)
+    answer = call("compile", "--check", "compiled/pipeline.yaml")
+    if answer.code != 1:  # 1 lists what is wrong, before the line
+        check(answer)
+    assert "Unexpected" not in answer.errors, answer
 
 
 def test_every_command_takes_part() -> None:
