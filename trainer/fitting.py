@@ -209,7 +209,7 @@ class ProgressCallback(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Starts the clock."""
         self._started = time.monotonic()
-        self._work = progress.Work("targets", self._done / self._epochs)
+        self._work: progress.Work | None = None
         if self._done:
             text = f"resumes at epoch {self._done + 1} of {self._epochs}"
             progress.emit("train", text=text)
@@ -226,12 +226,25 @@ class ProgressCallback(keras.callbacks.Callback):
         if time.monotonic() - self._last >= _SECONDS_BETWEEN_EVENTS:
             done = self._epoch + (batch + 1) / self.params["steps"]
             self._emit(round(done, 3), logs)
-            self._work.update(done / self._epochs, self._targets * (done - self._done))
+            self._report_work(done)
+
+    def _report_work(self, done: float) -> None:
+        """Reports targets since the first call: the first step is traced for long."""
+        if self._work is None:
+            self._first = done
+            self._work = progress.Work("targets", done / self._epochs)
+        self._work.update(done / self._epochs, self._targets * (done - self._first))
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Ends the estimate of the time left, also after an early stop."""
+        if self._work is not None:
+            self._work.update(1.0, 0)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Reports the epoch."""
         self.epoch_seconds.append(time.monotonic() - self._epoch_started)
         self._emit(epoch + 1, logs, recall=(logs or {}).get(MONITORED))
+        self._report_work(epoch + 1)
 
     def _emit(self, done: float, logs: dict[str, Any] | None, **ended: Any) -> None:
         self._last = time.monotonic()

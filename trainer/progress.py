@@ -71,7 +71,8 @@ class Work:
           done: Units since this object was made.
         """
         now = time.monotonic()
-        if now - self._last_event < _SECONDS_BETWEEN_EVENTS:
+        ends = share is not None and share >= 1
+        if now - self._last_event < _SECONDS_BETWEEN_EVENTS and not ends:
             return
         self._last_event = now
         seconds = max(now - self._begun, 1e-6)
@@ -80,13 +81,18 @@ class Work:
             left = seconds * (1 - share) / (share - self._start)
         fields = {"share": share, "rate": done / seconds, "left": left}
         emit("work", unit=self._unit, **fields)
-        if now - self._last_line >= _SECONDS_BETWEEN_LINES:
+        if not ends and now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
             _LOG.info("%s", work_text({"unit": self._unit, **fields}))
 
 
 def work_text(event: Event) -> str:
-    """Describes an event of the kind `work`: "41 %, 61,000 targets/s, 0:01:20 left"."""
+    """Describes an event of the kind `work`: "41 %, 61,000 targets/s, 0:01:20 left".
+
+    Empty if the work is done: what comes then is not known to end soon.
+    """
+    if event["share"] is not None and event["share"] >= 1:
+        return ""
     parts = [f"{event['rate']:,.0f} {event['unit']}/s"]
     if event["share"] is not None:
         parts.insert(0, f"{event['share']:.0%}".replace("%", " %"))

@@ -19,8 +19,8 @@ after a change of a help text, run `python -m pipeline.cli.reference`.
 
 Every command exits with 0 on success, 1 if it failed, 2 if the command line or the
 configuration is wrong, and 130 if it was interrupted (143 by SIGTERM, 129 by a terminal
-that closed). An error is one line on standard error; that of a fault of ours names a file
-with the traceback.
+that closed). An error is one line on standard error; that of a fault of ours names a
+file with the traceback.
 """
 _WIDTH: Final = 80
 

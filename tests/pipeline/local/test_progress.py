@@ -147,7 +147,7 @@ def test_the_evaluator_reports_ranked_queries(events: list[progress.Event]) -> N
 
 @pytest.mark.slow
 def test_an_epoch_reports_its_share_before_it_ends(
-    tmp_path: Path, events: list[progress.Event], monkeypatch: pytest.MonkeyPatch
+    events: list[progress.Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from trainer import fitting
 
@@ -159,4 +159,20 @@ def test_an_epoch_reports_its_share_before_it_ends(
     for batch in range(4):
         callback.on_train_batch_end(batch, {"loss": 1.0})
     assert [event["share"] for event in events] == [0.625, 0.75, 0.875, 1.0]
-    assert all(event["rate"] > 0 for event in events)
+    assert all(event["rate"] > 0 for event in events[1:])
+
+
+@pytest.mark.slow
+def test_an_early_stop_leaves_no_estimate(
+    events: list[progress.Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainer import fitting
+
+    monkeypatch.setattr(fitting, "_SECONDS_BETWEEN_EVENTS", 0.0)
+    callback = fitting.ProgressCallback(epochs=20, targets=1000)
+    callback.set_params({"steps": 4})
+    callback.on_train_begin()
+    callback.on_epoch_begin(0)
+    callback.on_train_batch_end(0, {"loss": 1.0})
+    callback.on_train_end()
+    assert [progress.work_text(event) != "" for event in events] == [True, False]
