@@ -8,7 +8,8 @@ Later layers win, key by key:
 4. `--set` assignments, in the order given.
 
 A mapping such as `eval.floors` is one value: a file that names it replaces it whole.
-`--set eval.floors.ndcg@10=0.05` changes one of its entries, and `=null` removes it.
+`--set eval.floors.ndcg@10=0.05` changes one of its entries, and `=null` removes it; of
+`data.columns` a column that is `null` is one that the files do not have.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from trainer.errors import UsageError
 
 _ADAPTER = TypeAdapter(PipelineConfig)
 _ENTRY_DEPTH = 3  # section.field.entry: one entry of a mapping field
+_WITH_NULLS = ("data", "columns")  # a mapping in which null is a value
 
 
 def load(
@@ -111,7 +113,7 @@ def _assign(values: dict[str, Any], path: KeyPath, value: Any, text: str) -> Non
             if not depth:
                 what, remedy = f"there is no section {key!r}", _suggestion(path[:1])
             raise UsageError(f"--set {text}: {what}", remedy)
-    if value is None and len(path) == _ENTRY_DEPTH:
+    if value is None and len(path) == _ENTRY_DEPTH and path[:-1] != _WITH_NULLS:
         target.pop(path[-1], None)
     else:
         target[path[-1]] = value

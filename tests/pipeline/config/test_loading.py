@@ -250,3 +250,10 @@ def test_a_date_is_text(tmp_path: Path) -> None:
     assert load([path]).data.last_span == "2026-03-01"
     path.write_text("data: {last_span: 2026-13-45}")
     assert load([path]).data.last_span == "2026-13-45"  # spans are checked later
+
+
+def test_null_is_a_value_of_columns_alone() -> None:
+    config = load([], ["data.columns.rating=null", "data.max_drift.ratings=null"])
+    assert config.data.columns == {"rating": None}
+    assert "ratings" not in config.data.max_drift
+    assert load([], ["data.columns.rating=null", "data.columns.rating=stars"])

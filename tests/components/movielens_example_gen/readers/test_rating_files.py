@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,59 +23,45 @@ from components.movielens_example_gen.readers.row_splits import (
     split_lines,
 )
 from pipeline.config import DataConfig
-from tests.fixtures.dirty_files import CLEAN_FIELDS, FAMILIES, ratings_files
+from tests.fixtures.dirty_files import (
+    CLEAN_FIELDS,
+    FAMILIES,
+    ROW_BYTES,
+    movies_files,
+    rating_rows,
+    ratings_files,
+)
 from tests.fixtures.movielens_files import CSV_HEADER, write_csv
 from trainer.errors import UserError
 from trainer.movielens import HALF_STARS
+from trainer.text import has_control_characters
 
-_FIELD = st.sampled_from(
-    [
-        "1",
-        "2",
-        "3",
-        "7",
-        "",
-        " 4 ",
-        "0.5",
-        "4.5",
-        "99",
-        "-3",
-        "nan",
-        "1e3",
-        "x",
-        "é",
-        '"',
-    ]
-)
-_ROW = st.one_of(
-    st.tuples(
-        st.sampled_from("1234"),
-        st.sampled_from("123456"),
-        st.sampled_from(["1", "3.5", "5"]),
-        st.sampled_from(["10", "20", "30"]),
-    ).map(",".join),
-    st.lists(_FIELD, min_size=1, max_size=5).map(",".join),
-)
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for all examples: to make one for each takes longer than to read it."""
+    return tmp_path_factory.mktemp("scratch")
 
 
 @given(
-    rows=st.lists(_ROW, max_size=30),
+    rows=st.lists(rating_rows(editions.CSV).map(",".join), max_size=20),
     split=st.sampled_from(["leave_last_n", "temporal_global", "random"]),
     min_rating=st.sampled_from([0.0, 3.0]),
     end=st.sampled_from(["\n", "", "\r\n"]),
 )
 def test_every_row_read_is_accounted_for(
-    tmp_path_factory: pytest.TempPathFactory,
+    scratch: Path,
     rows: list[str],
     split: str,
     min_rating: float,
     end: str,
 ) -> None:
     """read = train + eval + filtered + duplicate + quarantined."""
-    folder: Path = write_csv(tmp_path_factory.mktemp("dirty"), [])
+    folder = write_csv(scratch / "counted", [])
     good = [f"9,{m},4,{m}" for m in range(1, 7)]
     lines = [*good, *rows]
     text = CSV_HEADER.decode() + "\n".join(lines) + end
+    is_row = [line.strip(" \t\r") != "" for line in text.split("\n")[1:]]
     (folder / "ratings.csv").write_bytes(text.encode())
     config = DataConfig(
         split=split,
@@ -83,24 +71,9 @@ def test_every_row_read_is_accounted_for(
     )
     summary = ingest.prepare(folder, config).summary()
     counts = dict(summary["ratings"])
-    assert counts.pop("read") == sum(bool(line.strip()) for line in lines)
+    assert counts.pop("read") == sum(is_row)
     assert summary["ratings"]["read"] == sum(counts.values())
     assert sum(summary["bad_rows"].values()) == counts["quarantined"]
-
-
-@given(row=st.lists(_FIELD, min_size=4, max_size=4).map(",".join))
-def test_a_row_has_the_same_fault_in_clean_and_in_dirty_blocks(
-    tmp_path_factory: pytest.TempPathFactory, row: str
-) -> None:
-    folder = write_csv(tmp_path_factory.mktemp("row"), [])
-    config = DataConfig(on_bad_row="quarantine", max_quarantined_fraction=1.0)
-    found = []
-    for neighbour in ("1,1,3,5", "1,1,3,bad"):
-        text = CSV_HEADER.decode() + f"{neighbour}\n{row}\n"
-        (folder / "ratings.csv").write_bytes(text.encode())
-        bad = {b.line: b.detail for b in ingest.prepare(folder, config).bad.rows}
-        found.append(bad.get(3))
-    assert found[0] == found[1]
 
 
 def _by_lines_alone(block: bytes, layout: RatingsFormat) -> Split:
@@ -126,7 +99,7 @@ def _read(
 
 @given(st.data())
 def test_many_lines_at_once_are_read_as_line_by_line(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    scratch: Path, data: st.DataObject
 ) -> None:
     """The same rows, the same bad rows with their lines and reasons, in every family.
 
@@ -135,10 +108,9 @@ def test_many_lines_at_once_are_read_as_line_by_line(
     """
     family = data.draw(st.sampled_from(FAMILIES))
     content = data.draw(ratings_files(family))
-    size = data.draw(st.sampled_from([7, 50, 1 << 20]))
+    size = data.draw(st.sampled_from([50, 1 << 20]))
     unread = data.draw(st.sampled_from([{}, {"rating": None}, {"timestamp": None}]))
-    folder = tmp_path_factory.mktemp("dirty")
-    path = folder / "ratings"
+    path = scratch / "ratings"
     path.write_bytes(content)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rating_files, "split_block", _by_lines_alone)
@@ -178,3 +150,44 @@ def test_good_rows_are_read_by_the_fast_parser_alone(
         split = row_splits.split_block(block, layout)
     assert split.texts.num_rows == len(rows) and not split.faults
     assert split.texts["timestamp"].to_pylist() == [int(row[3]) for row in rows]
+
+
+@given(st.data())
+def test_any_folder_is_read_or_refused_in_one_line(
+    scratch: Path, data: st.DataObject
+) -> None:
+    """Also in spans, and compressed: the result is the same."""
+    family = data.draw(st.sampled_from(FAMILIES))
+    ratings = data.draw(st.one_of(ratings_files(family), ROW_BYTES))
+    movies = data.draw(st.one_of(movies_files(family), ROW_BYTES))
+    names = {family.ratings[0]: ratings, family.movies[0]: movies}
+    if family.users and data.draw(st.booleans()):
+        names[family.users[0]] = data.draw(ROW_BYTES)
+    outcomes = []
+    for is_compressed, sub in [(False, ""), (True, "span-1")]:
+        folder = scratch / "any"
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / sub).mkdir(parents=True)
+        for name, content in names.items():
+            is_gzip = is_compressed and content  # an empty file stays empty
+            path = folder / sub / name
+            path.write_bytes(gzip.compress(content) if is_gzip else content)
+        outcomes.append(_prepared(folder, sub))
+    assert outcomes[0] == outcomes[1]
+
+
+def _prepared(folder: Path, sub: str) -> object:
+    config = DataConfig(on_bad_row="quarantine", max_quarantined_fraction=1.0)
+    try:
+        prepared = ingest.prepare(folder, config)
+    except UserError as e:
+        assert "\n" not in str(e) and "\x1b" not in str(e)
+        return str(e).replace(str(folder / sub), "DATA")
+    counts = prepared.summary()["ratings"]
+    assert counts["read"] * 2 == sum(counts.values())
+    ids = [*prepared.data.movies, *prepared.data.ratings.user_ids.tolist()]
+    assert not any(has_control_characters(name.decode()) for name in ids)
+    titles = [movie.title for movie in prepared.data.movies.values()]
+    assert not any(map(has_control_characters, titles))
+    bad = [dataclasses.replace(row, file="") for row in prepared.bad.rows]
+    return counts, prepared.data.movies, prepared.data.users, bad
