@@ -15,9 +15,9 @@ import unicodedata
 from typing import Any, Final, TextIO
 
 # C0 and C1 controls with DEL; line and paragraph separators; characters that change the
-# reading order (Unicode's bidirectional formatting); lone surrogates.
+# reading order (Unicode's bidirectional formatting); byte-order marks; lone surrogates.
 CONTROL_CHARACTERS: Final = (
-    r"\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+    r"\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff"
     r"\ud800-\udfff"
 )
 _CONTROLS: Final = re.compile(f"[{CONTROL_CHARACTERS}]+")

@@ -27,11 +27,18 @@ def matching(folder: Path, patterns: tuple[str, ...]) -> tuple[Path, ...]:
       The files that are not empty, sorted by name.
 
     Raises:
-      UserError: All are empty, a part is missing, or it is ambiguous which to read:
-        a file is there twice, or one is neither the whole file nor one of its parts.
+      UserError: All are empty, a link is broken, a part is missing, or it is ambiguous
+        which to read: a file is there twice, or one is neither the whole file nor one of
+        its parts.
     """
     names = [pattern + end for pattern in patterns for end in ("", _GZIP_SUFFIX)]
-    found = sorted({p for name in names for p in folder.glob(name) if p.is_file()})
+    named = {path for name in names for path in folder.glob(name)}
+    broken = sorted(p for p in named if p.is_symlink() and not p.exists())
+    if broken:
+        raise UserError(
+            f"{broken[0]} is a link to a file that is not there", "Remove or mend it."
+        )
+    found = sorted(path for path in named if path.is_file())
     # Object stores mark folders with empty files, and a part may have no rows.
     filled = [path for path in found if path.stat().st_size > 0]
     if found and not filled:

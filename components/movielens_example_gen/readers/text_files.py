@@ -14,7 +14,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, cast
+from typing import BinaryIO, Final, cast
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def read_chunks(
       UserError: The file is a damaged gzip file or one that expands beyond measure, or
         it is no text.
     """
-    with open(path, "rb") as raw:
+    with _open(path) as raw:
         is_gzip = raw.read(len(_GZIP)) == _GZIP
         raw.seek(0)
         limit = max(path.stat().st_size * _MAX_EXPANSION, _ALWAYS_EXPANDED_BYTES)
@@ -77,6 +77,20 @@ def read_chunks(
             yield chunk
 
 
+def _open(path: Path) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except OSError as e:
+        raise _unreadable(path, e) from e
+
+
+def _unreadable(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{path} cannot be read: {error.strerror or error}",
+        "Check the file and who may read it.",
+    )
+
+
 def _read(path: Path, stream: gzip.GzipFile, size: int) -> bytes:
     try:
         return stream.read(size)
@@ -85,6 +99,8 @@ def _read(path: Path, stream: gzip.GzipFile, size: int) -> bytes:
             f"{path} is cut off or damaged: {e}",
             "Copy or download it again (`gzip -t` checks it).",
         ) from e
+    except OSError as e:
+        raise _unreadable(path, e) from e
 
 
 def check_is_text(path: Path, start: bytes) -> None:

@@ -46,6 +46,7 @@ BAD_LINES = {
     b"1,2\x00,3,200": (r"movie_id '2\x00' holds a control character",),
     b'"a\x1bb",2,3,200': (r"user_id 'a\x1bb' holds a control character",),
     "1\u200b2\u202e,2,3,200".encode(): (r"\u202e' holds a control",),
+    "\ufeff1,2,3,200".encode(): (r"'\ufeff1' holds a control",),
     "\u200b,2,3,200".encode(): ("user_id is empty",),
     b"1," + b"9" * 1001 + b",3,200": ("movie_id has 1,001 characters", "1,000"),
     b"1,77,3,200": ("movie 77", "no movies file"),

@@ -189,6 +189,23 @@ def test_files_that_may_be_copies_are_refused_by_name(
     assert all(part in str(caught.value) for part in parts)
 
 
+def test_broken_link_and_unreadable_file_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_csv(tmp_path, GOOD)
+    (folder / "ratings-2.csv").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="ratings-2.csv is a link to a file that is"):
+        read(folder)
+    (folder / "ratings-2.csv").unlink()
+
+    def denied(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(text_files, "open", denied, raising=False)
+    with pytest.raises(UserError, match="movies.csv cannot be read: Permission denied"):
+        read(folder)
+
+
 def test_numbered_parts_are_read_together_plain_and_compressed(tmp_path: Path) -> None:
     folder = write_csv(tmp_path, GOOD[:1])
     (folder / "ratings.csv").rename(folder / "ratings-2026-03.csv")
