@@ -28,8 +28,8 @@ def matching(folder: Path, patterns: tuple[str, ...]) -> tuple[Path, ...]:
 
     Raises:
       UserError: All are empty, a link is broken, a part is missing, or it is ambiguous
-        which to read: a file is there twice, or one is neither the whole file nor one of
-        its parts.
+        which to read: a file is there twice, or one is neither the whole file nor a
+        part of it.
     """
     names = [pattern + end for pattern in patterns for end in ("", _GZIP_SUFFIX)]
     named = {path for name in names for path in folder.glob(name)}
