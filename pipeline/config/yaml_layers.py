@@ -114,10 +114,9 @@ def _read(path: Path) -> str:
       UsageError: It cannot be read, is too large or not UTF-8.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:
-            os.set_blocking(descriptor, True)
-            is_pipe = stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+        with open(path, "rb", opener=_open_at_once) as file:
+            os.set_blocking(file.fileno(), True)
+            is_pipe = stat.S_ISFIFO(os.fstat(file.fileno()).st_mode)
             if is_pipe and not select.select([file], [], [], _PIPE_SECONDS)[0]:
                 raise TimeoutError(errno.ETIMEDOUT, "nobody writes to this pipe")
             content = file.read(_MAX_BYTES + 1)
@@ -133,6 +132,11 @@ def _read(path: Path) -> str:
             f"The configuration file {path} cannot be read: {reason}",
             "Give --config the path of a YAML file.",
         ) from error
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Opens a file without waiting for the other end of a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _parse(

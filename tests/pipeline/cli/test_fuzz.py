@@ -144,7 +144,11 @@ def value_of(parameter: click.Parameter) -> st.SearchStrategy[str]:
         return TEXT | st.sampled_from(list(parameter.type.choices))
     if parameter.name == "assignments":
         return st.tuples(st.sampled_from(KEYS) | TEXT, NUMBERS | TEXT).map("=".join)
-    if parameter.name in ("workspace", "data_dir", "files", "archive", "checked"):
+    if parameter.name == "workspace":  # never a new one, in which a run would start
+        return st.sampled_from(
+            ["workspace", "data", "data/ratings.csv", "/", "", "a[b]", "x" * 5000]
+        )
+    if parameter.name in ("data_dir", "files", "archive", "checked"):
         return TEXT | st.sampled_from(
             ["workspace", "data", "data/ratings.csv", "none", "/", "", "x" * 5000]
         )
@@ -168,6 +172,8 @@ def command_lines(draw: st.DrawFn) -> list[str]:
             arguments.append(parameter.opts[-1])
         else:
             arguments += [parameter.opts[-1], value]
+    if path in (("run",), ("tune",)) and "--workspace" not in arguments:
+        arguments += ["--workspace", "workspace"]
     if path == ("data", "fetch"):
         arguments += ["--archive", "none.zip"]
     if path == ("compile",) and "--check" not in arguments:
