@@ -9,11 +9,14 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
 from trainer.text import json_text, printable_lines
+
+_LONGEST_LINE: Final = 100_000
+_LEAST_OF_COLUMN: Final = 6  # characters, with the space between columns
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,6 +58,7 @@ def print_table(
       header: Whether to print the names.
       console: From `make_console`; by default one on standard output.
     """
+    from rich.measure import Measurement
     from rich.table import Table
 
     console = console or make_console()
@@ -65,7 +69,11 @@ def print_table(
         table.add_column(name.rstrip(">"), justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*map(_cell, row))
-    console.print(table)
+    if console.width < _LEAST_OF_COLUMN * len(columns):
+        # Columns would vanish: the terminal breaks lines of whole words instead.
+        wide = console.options.update(width=_LONGEST_LINE)
+        console.width = Measurement.get(console, wide, table).minimum
+    console.print(table, crop=False)
 
 
 def _cell(cell: str | Text) -> Text:

@@ -24,3 +24,17 @@ def test_a_narrow_terminal_wraps_and_does_not_truncate(
     console = Console(force_terminal=True, width=12, color_system=None)
     print_table(("name", "n>"), [("x" * 30, "1")], console=console)
     assert capsys.readouterr().out.count("x") == 30
+
+
+@pytest.mark.parametrize("width", [1, 20, 59, 60, 80])
+def test_no_column_vanishes_on_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], width: int
+) -> None:
+    console = Console(force_terminal=True, width=width, color_system=None)
+    names = [f"column{i}" for i in range(10)]
+    print_table(names, [[f"value{i}" for i in range(10)]], console=console)
+    shown = "".join(capsys.readouterr().out.split())
+    # Either whole words, or words that go on in the next line.
+    assert all(shown.count(letter) >= 10 for letter in "cv")
+    if width < 60:
+        assert all(f"value{i}" in shown for i in range(10))
