@@ -12,6 +12,7 @@ import atexit
 import logging
 import os
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -38,11 +39,13 @@ def main(options: argparse.Namespace) -> int:
         try:
             _run(options, workspace, load([files.config]))
         except Exception as error:
-            logging.exception("The run failed")
-            failure = explain(error)
+            folders = [workspace.root, Path(tempfile.gettempdir())]
+            failure = explain(error, folders)
             progress.emit(
                 "error", step=None, cause=failure.message, remedy=failure.remedy
             )
+            # After the event, which makes space for this on a disk that is full.
+            logging.exception("The run failed")
             return 1
     return 0
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tfx.dsl.compiler import constants
@@ -98,7 +100,9 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
         except Exception as error:
             seconds = time.monotonic() - start
             progress.emit("step", id=id_, state="failed", seconds=seconds)
-            failure = explain(error)
+            root = pipeline.runtime_spec.pipeline_root.field_value.string_value
+            folders = [Path(root), Path(tempfile.gettempdir())]
+            failure = explain(error, folders)
             progress.emit(
                 "error", step=id_, cause=failure.message, remedy=failure.remedy
             )
