@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from trainer import features as f
+from trainer.movielens import AGE_BOUNDS, GENDERS, GENRES, OCCUPATIONS
 
 pytestmark = pytest.mark.slow  # TensorFlow Transform alone takes ten seconds to import
 
@@ -79,6 +80,23 @@ def test_years_and_attributes_have_an_index_for_unknown(transform: Any) -> None:
     assert attributes[:, 0].tolist() == [0, 1, 1, 2, 7]
     assert attributes[:, 1].tolist() == [0, 1, 2, 0, 1]
     assert attributes[:, 2].tolist() == [0, 21, 2, 0, 13]
+
+
+def test_every_published_value_has_an_index_of_its_own(transform: Any) -> None:
+    size = len(OCCUPATIONS)
+    ages = tf.constant([1, *AGE_BOUNDS] + [1] * (size - len(AGE_BOUNDS) - 1), tf.int64)
+    indices = apply(
+        transform,
+        age=ages,
+        gender=tf.constant([*GENDERS] + ["F"] * (size - len(GENDERS))),
+        occupation=tf.constant(OCCUPATIONS),
+    )[f.USER_ATTRIBUTE_INDICES].numpy()
+    assert indices[:, 2].tolist() == [*range(1, size + 1)]
+    assert indices[: len(GENDERS), 1].tolist() == [1, 2]
+    assert indices[: len(AGE_BOUNDS) + 1, 0].tolist() == [*range(1, 8)]
+    genres = tf.ragged.constant([[name] for name in GENRES])
+    weights = apply(transform, genres=genres)[f.GENRE_WEIGHTS].numpy()
+    assert weights[:, :-1].tolist() == np.eye(len(GENRES)).tolist()
 
 
 def test_the_graph_needs_nothing_of_the_workspace(
