@@ -116,8 +116,6 @@ class Executor(base_executor.BaseExecutor):
             facts = _collect_facts(inputs, exec_properties, run_id)
             path = os.path.join(report.uri, REPORT_FILE)
             io_utils.write_string_file(path, page.render(facts))
-        except OSError:  # such as a full disk, which the runner explains
-            raise
         except Exception as error:
             raise _report_error(error, inputs["pushed_model"]) from None
         report.set_int_custom_property(BLESSED, int(facts.evaluation["blessed"]))
@@ -158,15 +156,17 @@ class ReportGen(base_component.BaseComponent):
         super().__init__(spec=spec)
 
 
-def _report_error(error: Exception, pushed: types.Artifact) -> UserError:
-    """Returns an error that says that what was pushed is live all the same."""
-    _LOG.error("The report could not be made", exc_info=error)
-    cause = f"the report could not be made: {type(error).__name__}: {error}"
+def _report_error(error: Exception, pushed: types.Artifact) -> Exception:
+    """Returns what to raise; it is said that what was pushed is live all the same."""
     version = pushed.get_string_custom_property(PUSHED_VERSION)
-    if not version:
-        return UserError(cause, "No model was pushed. The log has more.")
-    remedy = f"Version {version} was pushed before and is live. The log has more."
-    return UserError(cause, remedy)
+    live = "No model was pushed."
+    if version:
+        live = f"Version {version} was pushed before and is live."
+    _LOG.error("The report could not be made. %s", live, exc_info=error)
+    if isinstance(error, OSError):  # such as a full disk, which the runner explains
+        return error
+    cause = f"the report could not be made: {type(error).__name__}: {error}"
+    return UserError(cause, f"{live} The log has more.")
 
 
 def _collect_facts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import html
 import re
 from html.parser import HTMLParser
@@ -232,10 +233,15 @@ def test_ratings_are_shown_in_their_unit() -> None:
     assert "4.5 of 10" in page.render(ten)
 
 
-def test_a_report_that_fails_says_what_is_live() -> None:
+def test_a_report_that_fails_says_what_is_live(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     pushed = standard_artifacts.PushedModel()
     assert "No model was pushed" in str(_report_error(ValueError("x"), pushed))
     pushed.set_string_custom_property(PUSHED_VERSION, "17")
     error = explain(_report_error(ValueError("broken chart"), pushed))
     assert "broken chart" in error.message
     assert "Version 17 was pushed before and is live" in error.remedy
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert _report_error(full, pushed) is full  # the runner explains it
+    assert "Version 17 was pushed before and is live" in caplog.text
