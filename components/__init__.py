@@ -2,9 +2,10 @@
 
 Each of them is written in one of two ways, whichever fits:
 
-* A new step is a function with TFX's `@component`, on all runners: LiveModel,
-  SchemaImporter, DataGate and ServabilityCheck. ReportGen is a class only because its
-  page shows the id of the run, which executors receive and functions do not.
+* A new step is a function with TFX's `@component`, on all runners: SchemaImporter,
+  DataGate and ServabilityCheck. ReportGen is a class only because its page shows the id
+  of the run, which executors receive and functions do not; LiveModel because it looks
+  for its input beside its output.
 * A variant of a TFX component subclasses it or its spec and has another executor:
   MovieLensExampleGen, RetrievalExampleValidator, SearchTuner, RetrievalEvaluator and
   RetrievalPusher.

@@ -33,7 +33,11 @@ from trainer.errors import UserError
 
 
 def compile_pipeline(
-    config: PipelineConfig, *, pinned_span: bool = False, no_cache: bool = False
+    config: PipelineConfig,
+    *,
+    pinned_span: bool = False,
+    no_cache: bool = False,
+    push_again: str = "",
 ) -> CompiledPipeline:
     """Compiles the pipeline for Kubeflow, and checks it by the server's rules.
 
@@ -43,16 +47,19 @@ def compile_pipeline(
         cached result: a server compares parameters, not the files of a folder, and
         "the newest span" is the same parameter every day.
       no_cache: Whether no step may use a cached result.
+      push_again: See `pipeline.pipeline.create_pipeline`.
 
     Raises:
       UsageError: `kubeflow.steps` names a step that the graph does not have.
       UserError: A rule is broken, because of a setting in `kubeflow`.
     """
     settings = config.kubeflow
-    spec, drivers = tfx_spec(config)
+    spec, drivers, live = tfx_spec(config, push_again)
     pipeline = CompiledPipeline(spec)
     step_settings.check_step_names(settings, pipeline.tasks)
-    uncached: Collection[str] = () if pinned_span else (ratings_input.READER,)
+    uncached: Collection[str] = live
+    if not pinned_span:
+        uncached = [*live, ratings_input.READER]
     if no_cache:
         uncached = pipeline.tasks
     defaults = {INPUT_BASE_PARAMETER: settings.input_base}
@@ -78,21 +85,25 @@ def compile_pipeline(
     return pipeline
 
 
-def tfx_spec(config: PipelineConfig) -> tuple[dict[str, Any], dict[str, str]]:
+def tfx_spec(
+    config: PipelineConfig, push_again: str = ""
+) -> tuple[dict[str, Any], dict[str, str], list[str]]:
     """Compiles the graph with TFX's own runner.
 
     By default that writes a PipelineJob of schema 2.0.0. Open-source servers parse a
     PipelineSpec, and reject any schema but 2.1.0.
 
     Returns:
-      The PipelineSpec, and node id -> dotted path of the driver's class, for nodes that
-      have a driver of their own.
+      The PipelineSpec; node id -> dotted path of the driver's class, for nodes whose
+      executor needs what it finds; and the nodes that depend on what is live, which
+      only a driver could tell the server's cache.
     """
     with _output_discarded():
         from tfx.components import FileBasedExampleGen
         from tfx.orchestration.data_types import RuntimeParameter
         from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as tfx_runner
 
+        from components.live_driver import LiveDriver
         from pipeline.pipeline import create_pipeline
 
         pipeline = create_pipeline(
@@ -103,6 +114,7 @@ def tfx_spec(config: PipelineConfig) -> tuple[dict[str, Any], dict[str, str]]:
             content_fingerprint="",
             serving_dir=config.kubeflow.serving_dir,
             span=RuntimeParameter(name=SPAN_PARAMETER, ptype=str),
+            push_again=push_again,
         )
         settings = tfx_runner.KubeflowV2DagRunnerConfig(
             default_image=config.kubeflow.image, use_pipeline_spec_2_1=True
@@ -114,7 +126,12 @@ def tfx_spec(config: PipelineConfig) -> tuple[dict[str, Any], dict[str, str]]:
             for node in pipeline.components
             if isinstance(node, FileBasedExampleGen)
         }
-    return job["pipelineSpec"], drivers
+        live = [
+            node.id
+            for node in pipeline.components
+            if issubclass(node.driver_class, LiveDriver)
+        ]
+    return job["pipelineSpec"], drivers, live
 
 
 @contextlib.contextmanager

@@ -57,6 +57,7 @@ def _run(
 
     from pipeline.local.progress_runner import ProgressDagRunner
     from pipeline.pipeline import create_pipeline
+    from pipeline.runs.leftovers import remove_leftovers
 
     pipeline = create_pipeline(
         config,
@@ -67,7 +68,10 @@ def _run(
         metadata_connection_config=metadata.sqlite_metadata_connection_config(
             str(workspace.metadata_db)
         ),
+        # The id of the run, since no other run has it.
+        push_again=options.run_id if options.push_again else "",
     )
+    remove_leftovers(workspace)
     if options.no_cache:
         pipeline.enable_cache = False
     ProgressDagRunner(options.run_id, options.until).run(pipeline)
@@ -95,6 +99,7 @@ def _main_and_exit() -> None:
     parser.add_argument("--input-base", required=True)
     parser.add_argument("--content-fingerprint", required=True)
     parser.add_argument("--no-cache", action="store_true")
+    parser.add_argument("--push-again", action="store_true")
     parser.add_argument("--until")
     options = parser.parse_args()
     code = 1

@@ -69,6 +69,7 @@ def create_pipeline(
     span: RuntimeParameter | None = None,
     beam_pipeline_args: list[str] | None = None,
     metadata_connection_config: Any = None,
+    push_again: str = "",
 ) -> Pipeline:
     """Builds the pipeline, with caching on.
 
@@ -88,6 +89,8 @@ def create_pipeline(
       beam_pipeline_args: Beam engine of the distributed steps; by default `BEAM_ARGS`.
       metadata_connection_config: ML Metadata; by default `metadata.sqlite` in a local
         `pipeline_root`, which is created.
+      push_again: A value that no run had yet, to push the model even if it was pushed
+        before and taken away; empty otherwise.
 
     Raises:
       UserError: The folder is here, but a file or a span is missing.
@@ -106,7 +109,7 @@ def create_pipeline(
     example_gen = MovieLensExampleGen(
         input_base, config.data, content_fingerprint or "", span
     )
-    nodes = [example_gen, *_steps(config, example_gen, serving_dir)]
+    nodes = [example_gen, *_steps(config, example_gen, serving_dir, push_again)]
     _add_fingerprints(nodes, config)
     return Pipeline(
         pipeline_name=config.name,
@@ -119,7 +122,10 @@ def create_pipeline(
 
 
 def _steps(
-    config: PipelineConfig, example_gen: MovieLensExampleGen, serving_dir: str
+    config: PipelineConfig,
+    example_gen: MovieLensExampleGen,
+    serving_dir: str,
+    push_again: str,
 ) -> list[BaseComponent]:
     """The graph: from examples to a pushed model and the report of the run."""
     examples = example_gen.outputs["examples"]
@@ -180,6 +186,7 @@ def _steps(
         infra_blessing=servability.outputs["blessing"],
         statistics=statistics,
         push_destination=serving_dir,
+        push_again=push_again,
     )
 
     report_gen = ReportGen(

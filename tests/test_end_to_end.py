@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import DAYS, Chain
+from tests.fixtures.broken_models import save_without_evaluate
 
 pytestmark = pytest.mark.slow
 
@@ -73,7 +74,7 @@ def test_the_same_date_again_is_served_from_the_cache(chain: Chain) -> None:
     outcome = chain.run()
     assert outcome.exit_code == 0, outcome.errors
     assert set(chain.states().values()) == {"cached"}
-    assert len(list((chain.workspace / "serving").iterdir())) == 1
+    assert len(list((chain.workspace / "serving").glob("[0-9]*"))) == 1
     summary = chain.summary()
     assert summary["pushed_model"] == before
     assert summary["metrics"]["candidate"]["mrr"] > 0
@@ -87,23 +88,53 @@ def test_a_date_without_data_is_an_error_that_names_it(chain: Chain) -> None:
     assert len(outcome.errors.strip().splitlines()) <= 2, outcome.errors
 
 
-def test_a_model_that_was_taken_away_is_pushed_again(chain: Chain) -> None:
+def test_a_mistaken_live_model_counts_only_while_it_is_there(chain: Chain) -> None:
+    """It is compared with as long as it is live, and forgotten when it is removed."""
+    mistake = chain.workspace / "serving" / "9000000000"
+    save_without_evaluate(str(mistake))
+    outcome = chain.run()
+    assert outcome.exit_code == 1
+    assert f"The live model {mistake} cannot be evaluated" in outcome.errors
+    assert "Remove it from the serving directory" in outcome.errors
+    shutil.rmtree(mistake)
+    outcome = chain.run()
+    assert outcome.exit_code == 0, outcome.errors
+    assert set(chain.states().values()) == {"cached"}
+    assert chain.summary()["pushed_model"] == chain.first["pushed_model"]
+
+
+def test_a_model_that_was_taken_away_is_pushed_again_only_on_request(
+    chain: Chain,
+) -> None:
+    version = Path(chain.first["pushed_model"]).name
     shutil.rmtree(chain.first["pushed_model"])
     assert chain.two_tower("recommend", "--user", "1").exit_code == 1
     outcome = chain.run()
     assert outcome.exit_code == 0, outcome.errors
-    # The report names the version, so it is made again too.
-    done = {step for step, state in chain.states().items() if state == "done"}
-    assert done == {"Pusher", "ReportGen"}
-    assert set(chain.states().values()) == {"cached", "done"}
+    assert set(chain.states().values()) == {"cached"}
+    assert f"version {version}, which is gone; nothing is live" in outcome.output
+    assert chain.summary()["pushed_model"] is chain.summary()["live_model"] is None
+    runs = json.loads(chain.two_tower("runs", "--json").output)
+    assert runs["live"] is None
+    assert runs["runs"][-1]["removed_version"] == version
+    for _ in range(2):  # the second finds it there
+        outcome = chain.run("--push-again")
+        assert outcome.exit_code == 0, outcome.errors
+        # The report names the version, so it is made again too.
+        done = {step for step, state in chain.states().items() if state == "done"}
+        assert done == {"Pusher", "ReportGen"}
     report = Path(chain.summary()["report"]).read_text("utf-8")
     assert "<td>Pusher</td><td>done</td>" in report
     assert "<td>Trainer</td><td>cached</td>" in report
     pushed = Path(chain.summary()["pushed_model"])
+    assert chain.summary()["live_model"] == str(pushed)
     assert (pushed / "saved_model.pb").is_file()
-    assert [path.name for path in (chain.workspace / "serving").iterdir()] == [
-        pushed.name
-    ]
+    names = [path.name for path in (chain.workspace / "serving").iterdir()]
+    assert sorted(names) == [".pushed", pushed.name]
+    # An unchanged run knows that its model is served, under the other version.
+    assert chain.run().exit_code == 0
+    assert set(chain.states().values()) == {"cached"}
+    assert chain.summary()["pushed_model"] == str(pushed)
 
 
 WORSE = ("--set", "train.epochs=1", "--set", "train.learning_rate=1e-6")
@@ -123,7 +154,7 @@ def test_a_worse_model_is_not_pushed(chain: Chain) -> None:
     )
     assert any("live" in reason for reason in summary["reasons"])
     assert summary["pushed_model"] is None
-    assert len(list((chain.workspace / "serving").iterdir())) == 1
+    assert len(list((chain.workspace / "serving").glob("[0-9]*"))) == 1
 
 
 def test_nothing_is_trained_on_data_that_the_gate_refuses(chain: Chain) -> None:
@@ -146,7 +177,7 @@ def test_ratings_unlike_the_live_models_stop_the_run(
     (flattered / "u.data").write_text(text)
     outcome = chain.run(data=flattered)
     assert outcome.exit_code == 1
-    [version] = (chain.workspace / "serving").iterdir()
+    [version] = (chain.workspace / "serving").glob("[0-9]*")
     assert re.match(
         r"DataGate failed: .* train: ratings must be distributed as in the live "
         rf"version {version.name}, with a divergence of at most 0\.1, found [01]\.\d+ "

@@ -62,7 +62,7 @@ json.dump({
 
 def pushed_model(chain: Chain) -> Path:
     """The one version: other tests may have pushed the same model once more."""
-    [version] = (chain.workspace / "serving").iterdir()
+    [version] = (chain.workspace / "serving").glob("[0-9]*")
     return version
 
 

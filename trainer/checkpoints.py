@@ -6,9 +6,12 @@ import hashlib
 import io
 import json
 import logging
+import math
 import os
+import time
 import zipfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import keras
@@ -16,11 +19,15 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from trainer.atomic_files import PART_PREFIX, write_bytes
 from trainer.config import TrainerConfig, to_json
 from trainer.validation import MONITORED, Validation
 
 _FILE: Final = "state.npz"
 _FOLDER: Final = "checkpoints"
+# Arrays of the file.
+_STOPPED: Final = "has_stopped"
+_SECONDS: Final = "seconds"
 _UNREADABLE: Final = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
@@ -53,6 +60,10 @@ class Checkpoint(keras.callbacks.Callback):
       folder: See `checkpoint_folder`; None to keep only the history, in memory.
       validation: The validation, whose state is saved too; None for none.
       writes: Whether this process saves; all processes read.
+
+    Attributes:
+      has_stopped: Whether the fit that was restored had ended early.
+      history: Metric -> its value after each epoch.
     """
 
     def __init__(
@@ -67,6 +78,9 @@ class Checkpoint(keras.callbacks.Callback):
         self._path = os.path.join(folder, _FILE) if folder else ""
         self._writes = bool(folder) and writes
         self._validation = validation
+        self._seconds_before = 0.0
+        self._started = time.monotonic()
+        self.has_stopped = False
         self.history: dict[str, list[float]] = {"loss": []}
         if validation:
             self.history[MONITORED] = []
@@ -91,6 +105,7 @@ class Checkpoint(keras.callbacks.Callback):
             history = {
                 name: arrays[f"history_{name}"].tolist() for name in self.history
             }
+            has_stopped, seconds = bool(arrays[_STOPPED]), float(arrays[_SECONDS])
             if self._validation:
                 self._validation.restore(arrays)
         except _UNREADABLE as error:
@@ -101,25 +116,29 @@ class Checkpoint(keras.callbacks.Callback):
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
         self.history = history
+        self.has_stopped, self._seconds_before = has_stopped, seconds
         return len(history["loss"])
 
+    @property
+    def seconds(self) -> float:
+        """Seconds of the fit, those before it was interrupted included."""
+        return self._seconds_before + time.monotonic() - self._started
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Saves, unless training ends here."""
+        """Saves, also after the last epoch: the export is still to come."""
         for name, values in self.history.items():
             values.append(float((logs or {})[name]))
-        if self._writes and not self.model.stop_training:
+        if self._writes and math.isfinite(self.history["loss"][-1]):
             content = io.BytesIO()
             np.savez(content, **self._arrays())
             tf.io.gfile.makedirs(os.path.dirname(self._path))
+            if "://" not in self._path:
+                write_bytes(Path(self._path), content.getvalue())
+                return
             unfinished = f"{self._path}.unfinished"
             with tf.io.gfile.GFile(unfinished, "wb") as file:
                 file.write(content.getvalue())
             tf.io.gfile.rename(unfinished, self._path, overwrite=True)
-
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Removes the checkpoint, and those of other fits that were never resumed."""
-        if self._writes:
-            _remove_all(os.path.dirname(os.path.dirname(self._path)))
 
     def _variables(self) -> list[keras.Variable]:
         optimizer = self.model.optimizer
@@ -131,13 +150,27 @@ class Checkpoint(keras.callbacks.Callback):
         variables = enumerate(self._variables())
         arrays = {f"variable_{i}": to_numpy(each) for i, each in variables}
         arrays |= {f"history_{k}": np.array(v) for k, v in self.history.items()}
+        arrays |= {
+            _STOPPED: np.array(self.model.stop_training),
+            _SECONDS: np.array(self.seconds),
+        }
         return arrays | (self._validation.state() if self._validation else {})
 
 
-def _remove_all(root: str) -> None:
-    """Removes the checkpoints below a folder, and no other files."""
-    # The pattern includes files that a killed process left half written.
-    for path in tf.io.gfile.glob(os.path.join(root, "*", f"{_FILE}*")):
+def remove_checkpoints(folder: str) -> None:
+    """Removes the checkpoint of a fit, and those of others that were never resumed.
+
+    For when the model and its report are complete: until then the checkpoint is all
+    that there is of the training. No other files are removed.
+
+    Args:
+      folder: See `checkpoint_folder`.
+    """
+    root = os.path.dirname(folder)
+    # The patterns include files that a killed process left half written.
+    patterns = (f"{_FILE}*", f"{PART_PREFIX}*")
+    paths = [os.path.join(root, "*", pattern) for pattern in patterns]
+    for path in tf.io.gfile.glob(paths):
         tf.io.gfile.remove(path)
         folder = os.path.dirname(path)
         if not tf.io.gfile.listdir(folder):

@@ -17,6 +17,7 @@ from trainer.config import TrainerConfig
 from trainer.held_out_ranking import HeldOutRanking
 from trainer.input_pipeline import TrainingData, read_columns
 from trainer.model import TwoTowerModel
+from trainer.model_identity import model_id
 from trainer.movielens import RatingScale
 from trainer.popularity import PopularityRanking
 from trainer.preprocessing import TransformGraph
@@ -74,6 +75,7 @@ def export_model(
     path = fn_args.serving_model_dir
     tf.saved_model.save(serving, path, signatures=serving.signatures())
     info = {
+        "model_id": model_id(path),
         "dataset": config.dataset,
         "corpus_size": len(corpus.movie_ids),
         "num_users": len(store.user_ids),

@@ -63,11 +63,10 @@ def fit(
     model.compile(optimizer=make_optimizer(config, steps))
     # Built here, since a training step that creates variables would be traced twice.
     model.optimizer.build(model.trainable_variables)
-    started = time.monotonic()
     monitor = None if validation is None else Validation(validation, config.patience)
     checkpoint = Checkpoint(checkpoints, monitor, writes=is_chief)
     done = _resume(checkpoint, model)
-    epochs = range(done, config.epochs)
+    epochs = range(done, done if checkpoint.has_stopped else config.epochs)
     num_targets = int(windows.is_target.sum())
     reporter = ProgressCallback(config.epochs, done, num_targets)
     board = keras.callbacks.TensorBoard(log_dir, write_graph=False)
@@ -86,7 +85,7 @@ def fit(
         steps,
         callbacks,
     )
-    seconds = time.monotonic() - started
+    seconds = checkpoint.seconds
     losses = checkpoint.history["loss"]
     _check_finite(losses, config.learning_rate)
     return FitReport(
@@ -96,7 +95,7 @@ def fit(
         num_queries=0 if validation is None else len(validation.movies),
         num_targets=num_targets,
         train_seconds=seconds,
-        targets_per_second=num_targets * (len(losses) - done) / seconds,
+        targets_per_second=num_targets * len(losses) / seconds,
         epoch_seconds=reporter.epoch_seconds,
     )
 

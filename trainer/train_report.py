@@ -20,10 +20,11 @@ class FitReport:
       best_epoch: The epoch whose weights the model has, from 1.
       num_queries: Queries of the validation slice.
       num_targets: Events that an epoch predicts.
-      train_seconds: Seconds of the fit; of a resumed one, since it was resumed.
+      train_seconds: Seconds of the fit, up to the last checkpoint and since then if it
+        was resumed.
       targets_per_second: Events predicted in a second of these.
       epoch_seconds: Seconds of each epoch, with validation and checkpoint; the first
-        also traces the training step.
+        also traces the training step. Of a resumed fit, the epochs since then.
     """
 
     loss: list[float]

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import os
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from tfx.utils import io_utils
 
 from trainer import features as f
-from trainer.checkpoints import checkpoint_folder
+from trainer.atomic_files import sync_tree
+from trainer.checkpoints import checkpoint_folder, remove_checkpoints
 from trainer.config import TrainerConfig, from_json
 from trainer.context import ModelContext
 from trainer.devices import make_strategy, precision, read_cluster
@@ -54,12 +56,13 @@ def run_fn(fn_args: Any) -> None:
 
     log_dir = fn_args.model_run_dir
     inputs = [fn_args.transform_graph_path, *fn_args.train_files]
+    checkpoints = checkpoint_folder(log_dir, config, inputs)
     with strategy.scope():
         model, fit_report = train_model(
             data,
             config,
             log_dir,
-            checkpoints=checkpoint_folder(log_dir, config, inputs),
+            checkpoints=checkpoints,
             is_chief=cluster.is_chief,
         )
     if not cluster.is_chief:
@@ -73,6 +76,10 @@ def run_fn(fn_args: Any) -> None:
     )
     path = os.path.join(log_dir, TRAIN_REPORT_FILE)
     io_utils.write_string_file(path, json.dumps(dataclasses.asdict(report), indent=2))
+    for folder in (fn_args.serving_model_dir, log_dir):
+        if "://" not in folder:
+            sync_tree(Path(folder))
+    remove_checkpoints(checkpoints)
 
 
 def train_model(

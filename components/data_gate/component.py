@@ -21,9 +21,10 @@ from components.data_gate import DATA_REPORT_FILE, NUM_FINDINGS
 from components.data_gate.config import DataGateConfig
 from components.data_gate.drift import check_drift, check_skew
 from components.data_gate.findings import DataGateError, Finding
-from components.data_gate.inputs import GateInputs
+from components.data_gate.inputs import GateInputs, find_reference, reference_key
 from components.data_gate.integrity import check_integrity
 from components.data_gate.schema_violations import check_anomalies
+from components.live_driver import LiveDriver, check_unchanged
 from components.parameters import from_parameter
 from trainer import features
 
@@ -52,6 +53,7 @@ def DataGate(  # noqa: PLR0917 - TFX takes no keyword-only ones
     config: Parameter[str],
     serving_dir: Parameter[str],
     title_tokens: Parameter[str],
+    live: Parameter[str] = "",
 ) -> None:
     """Fails the run when the data is not fit for training.
 
@@ -71,6 +73,7 @@ def DataGate(  # noqa: PLR0917 - TFX takes no keyword-only ones
       config: JSON of `DataGateConfig`.
       serving_dir: Where Pusher puts the versions.
       title_tokens: `model.title_tokens`, as text.
+      live: What the driver found there; empty where none ran.
 
     Raises:
       DataGateError: The data is not fit.
@@ -85,6 +88,7 @@ def DataGate(  # noqa: PLR0917 - TFX takes no keyword-only ones
         serving_dir=serving_dir,
         needs_title_words=int(title_tokens) > 0,
     )
+    check_unchanged(inputs.reference_key, live, serving_dir)
     results, findings = check_all(inputs)
     _LOG.info("Checked: %s", results)
     content = {
@@ -104,6 +108,19 @@ def DataGate(  # noqa: PLR0917 - TFX takes no keyword-only ones
             listed += f"; and {more} more, all of them in the log"
         message = f"The data is not fit for training: {listed}"
         raise DataGateError(message, findings[0].remedy)
+
+
+class Driver(LiveDriver):
+    """Makes the statistics that the data is compared with a part of the cache key."""
+
+    def find(self, execution_info: Any) -> str:
+        """Returns version and digest of the statistics."""
+        [statistics] = execution_info.input_dict["statistics"]
+        serving_dir = execution_info.exec_properties["serving_dir"]
+        return reference_key(find_reference(statistics, serving_dir))
+
+
+DataGate.DRIVER_CLASS = Driver
 
 
 def check_all(inputs: GateInputs) -> tuple[dict[str, Any], list[Finding]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any, Literal
 
+from google.protobuf.message import DecodeError
+
 from components.data_gate.divergence import (
     FeatureStatistics,
     Statistics,
@@ -13,7 +15,7 @@ from components.data_gate.divergence import (
 )
 from components.data_gate.findings import Finding
 from components.data_gate.inputs import GateInputs
-from components.serving_directory import latest_version, train_statistics
+from components.serving_directory import STATISTICS_FILE
 from trainer import features
 from trainer.errors import UserError
 
@@ -29,18 +31,18 @@ def check_drift(inputs: GateInputs) -> tuple[dict[str, Any], list[Finding]]:
     Raises:
       UserError: A bound is given for a feature that neither side has.
     """
-    version = latest_version(inputs.serving_dir)
-    if version is None:
-        return {"note": "no version is live yet"}, []
-    reference = train_statistics(os.path.join(inputs.serving_dir, version))
+    reference = inputs.reference
     if reference is None:
+        return {"note": "no version is live yet"}, []
+    version = reference.version
+    if reference.statistics is None:
         return {"note": f"the live version {version} came without statistics"}, []
     divergences, findings = _compare(
         inputs,
         "max_drift",
         features.TRAIN_SPLIT,
         f"the live version {version}",
-        reference,
+        _parse(reference.statistics, os.path.join(inputs.serving_dir, version)),
     )
     return {"live_version": version, "divergences": divergences}, findings
 
@@ -103,6 +105,17 @@ def _compare(
         )
         findings.append(finding)
     return measured, findings
+
+
+def _parse(content: bytes, version_dir: str) -> Statistics:
+    try:
+        return Statistics.FromString(content)
+    except DecodeError:
+        raise UserError(
+            f"{version_dir}/{STATISTICS_FILE} is damaged: it cannot be parsed as "
+            "statistics",
+            "Restore it, or delete it to run without the check for drift.",
+        ) from None
 
 
 def _by_name(statistics: Statistics) -> dict[str, FeatureStatistics]:

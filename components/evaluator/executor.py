@@ -28,7 +28,7 @@ from components.evaluator.tfma_evaluation import (
     read_slices,
 )
 from components.example_rows import serialized_rows
-from components.live_model import EXISTS, SOURCE
+from components.live_model import EXISTS, NOTE, SOURCE
 from components.parameters import from_parameter
 from trainer.errors import UserError
 from trainer.features import EVAL_SPLIT, USER_ID
@@ -76,7 +76,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 f"The trained model {path} cannot be evaluated: {fault}",
                 "Export it with the signatures of trainer/serving_contract.py.",
             )
-        baseline = _live_model(input_dict.get(specs.BASELINE_MODEL_KEY))
+        live = input_dict.get(specs.BASELINE_MODEL_KEY)
+        baseline = _live_model(live)
         fault = self._compare(evaluation, baseline) if baseline else None
         if baseline and fault and not config.ignore_broken_live_model:
             source = baseline.get_string_custom_property(SOURCE) or baseline.uri
@@ -95,6 +96,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             is_valid=tfma.load_validation_result(evaluation.uri).validation_ok,
             has_baseline=baseline is not None,
             ignored_fault=fault,
+            live_note=get_single_instance(live).get_string_custom_property(NOTE)
+            if live
+            else "",
         )
         retrieval_summary.write_summary(summary, evaluation.uri)
         blessing = get_single_instance(output_dict[specs.BLESSING_KEY])

@@ -17,6 +17,7 @@ def reasons(
     checked: Sequence[Outcome],
     missing: Sequence[str],
     ignored_fault: str | None,
+    live_note: str = "",
 ) -> list[str]:
     """Returns the reasons, failures first.
 
@@ -25,13 +26,14 @@ def reasons(
       checked: Every threshold.
       missing: Slices that have a threshold but no query.
       ignored_fault: Why the live model was left out, where it is broken and ignored.
+      live_note: Why there is no model to compare with, from LiveModel.
     """
     return [
         *_faults(overall, missing),
         *(sentence(item) for item in checked if not item.passed),
         *(sentence(item) for item in checked if item.passed and not item.slice),
         *_passed_in_slices(checked),
-        *_about_live_model(overall, ignored_fault),
+        *_about_live_model(overall, ignored_fault, live_note),
     ]
 
 
@@ -122,11 +124,13 @@ def _passed_in_slices(checked: Sequence[Outcome]) -> Iterator[str]:
             )
 
 
-def _about_live_model(overall: SliceResult, ignored_fault: str | None) -> Iterator[str]:
+def _about_live_model(
+    overall: SliceResult, ignored_fault: str | None, live_note: str
+) -> Iterator[str]:
     if ignored_fault:
         yield f"the live model was ignored: {ignored_fault}"
     elif overall.baseline is None:
-        yield "there is no live model to compare with"
+        yield live_note or "there is no live model to compare with"
     elif known := int(overall.baseline.get(TRAINED_ON, 0)):
         yield (
             f"the live model was trained on {known} of the held-out events, which "

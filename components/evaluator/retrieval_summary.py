@@ -85,6 +85,7 @@ def summarize(
     has_baseline: bool,
     is_valid: bool,
     ignored_fault: str | None,
+    live_note: str = "",
 ) -> RetrievalSummary:
     """Returns the summary of an evaluation.
 
@@ -94,6 +95,7 @@ def summarize(
       has_baseline: Whether there is a live model.
       is_valid: TFMA's decision.
       ignored_fault: Why the live model was left out, where it is broken and ignored.
+      live_note: Why there is no model to compare with, from LiveModel.
     """
     if not slices or slices[0].features:  # there was no row
         slices = [SliceResult({}, dict.fromkeys(COUNTS, 0.0), None), *slices]
@@ -118,7 +120,7 @@ def summarize(
         ],
         "confidence": config.confidence,
         "blessed": is_valid,
-        "reasons": reasons(overall, checked, list(missing), ignored_fault),
+        "reasons": reasons(overall, checked, list(missing), ignored_fault, live_note),
     }
     return cast(RetrievalSummary, summary)
 

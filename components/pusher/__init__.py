@@ -1,8 +1,10 @@
-"""TFX's Pusher, with versions that cannot collide."""
+"""TFX's Pusher, with versions that cannot collide and models that are pushed once."""
 
 from __future__ import annotations
 
 from typing import Final
 
-# Custom property of the pushed model, set by TFX: name of its version.
-PUSHED_VERSION: Final = "pushed_version"
+# Custom properties of the pushed model.
+PUSHED: Final = "pushed"  # int, set by TFX: 1 if the model is served
+PUSHED_VERSION: Final = "pushed_version"  # string, set by TFX: name of its version
+MODEL_ID: Final = "model_id"  # string: see `trainer.model_identity`

@@ -1,4 +1,4 @@
-"""RetrievalPusher: TFX's Pusher with versions that cannot collide."""
+"""RetrievalPusher: TFX's Pusher, but a model is pushed once and whole."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.proto import pusher_pb2
 from tfx.types import component_spec, standard_artifacts, standard_component_specs
 
-from components.pusher.executor import Executor
+from components.pusher.executor import PUSH_AGAIN, Executor
 
 
 class RetrievalPusherSpec(standard_component_specs.PusherSpec):
-    """TFX's own, and the statistics of what the model was trained on."""
+    """TFX's own, what the model was trained on, and whether to push it again."""
 
     INPUTS = {
         **standard_component_specs.PusherSpec.INPUTS,
         "statistics": component_spec.ChannelParameter(
             type=standard_artifacts.ExampleStatistics
         ),
+    }
+    PARAMETERS = {
+        **standard_component_specs.PusherSpec.PARAMETERS,
+        PUSH_AGAIN: component_spec.ExecutionParameter(type=str, optional=True),
     }
 
 
@@ -37,6 +41,7 @@ class RetrievalPusher(base_component.BaseComponent):
         infra_blessing: types.BaseChannel,
         statistics: types.BaseChannel,
         push_destination: str,
+        push_again: str = "",
     ) -> None:
         """Makes the node `Pusher`.
 
@@ -47,6 +52,8 @@ class RetrievalPusher(base_component.BaseComponent):
             train split go with it, for DataGate to compare later data with.
           push_destination: Folder that gets one subfolder for each version, as
             TensorFlow Serving reads it.
+          push_again: Empty to push no model that was pushed before; else a value that
+            no run had yet, so that the step is not cached.
         """
         destination = pusher_pb2.PushDestination(
             filesystem=pusher_pb2.PushDestination.Filesystem(
@@ -59,6 +66,8 @@ class RetrievalPusher(base_component.BaseComponent):
                 infra_blessing=infra_blessing,
                 statistics=statistics,
                 push_destination=destination,
+                # Absent rather than empty, as Kubeflow has it too.
+                **({PUSH_AGAIN: push_again} if push_again else {}),
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),
             )
         )

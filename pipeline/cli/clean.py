@@ -35,7 +35,9 @@ def clean(
     """Delete the artifacts and logs of old runs and, on request, old versions.
 
     The run that pushed a served version is kept. Deleted artifacts are never taken from
-    the cache again; `two-tower runs` and `lineage` still list the runs.
+    the cache again; `two-tower runs`, `compare` and `lineage` still show what the runs
+    were judged by. What killed runs left behind is deleted too. Nothing outside of the
+    workspace is deleted, and no link is followed.
 
     \b
     Examples:
@@ -55,10 +57,13 @@ def clean(
                 "kept_runs": found.kept,
                 "bytes": found.size,
                 "folders": [str(removal.path) for removal in found.removals],
+                "refused": found.refused,
             }
         )
     else:
         _print_plan(found, yes)
+        for uri in found.refused:
+            echo(f"Not touched, since it is outside of the workspace: {uri}")
 
 
 def _print_plan(found: Plan, is_done: bool) -> None:

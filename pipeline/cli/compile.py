@@ -7,13 +7,13 @@ from typing import Literal
 
 import click
 
-from pipeline.atomic_files import write_text
 from pipeline.cli.options import ConfigOptions, config_options
 from pipeline.cli.server_options import pinned_span_option
 from pipeline.cli.tables import echo
 from pipeline.kubeflow.compiled import MAX_BYTES, check_vertex
 from pipeline.kubeflow.validation import check
 from pipeline.kubeflow_runner import compile_pipeline
+from trainer.atomic_files import write_text
 from trainer.errors import UsageError, UserError
 
 

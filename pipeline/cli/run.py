@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import astuple, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
 @config_options
 @data_dir_option
 @no_cache_option
+@click.option(
+    "--push-again",
+    is_flag=True,
+    help="Push the model even if it was pushed before and taken away.",
+)
 @workspace_option
 @click.option(
     "--kubeflow", is_flag=True, help="Run on a Kubeflow server instead of this machine."
@@ -56,6 +62,7 @@ def run(
     options: ConfigOptions,
     data_dir: Path | None,
     no_cache: bool,
+    push_again: bool,
     workspace: Path,
     kubeflow: bool,
     wait: bool,
@@ -87,7 +94,13 @@ def run(
         config = options.load()
         span = settings.span or config.data.last_span
         settings = replace(settings, span=span)
-        context.exit(_run_on_kubeflow(config, server, settings, wait, no_cache))
+        # No earlier run had this value, so that no cache has the step.
+        again = f"{time.time_ns()}" if push_again else ""
+        context.exit(
+            _run_on_kubeflow(
+                *(config, server, settings, wait), no_cache=no_cache, push_again=again
+            )
+        )
     source = context.get_parameter_source("timeout_seconds")
     has_timeout = source is not click.core.ParameterSource.DEFAULT
     if wait or any(astuple(settings)) or server.is_given or has_timeout:
@@ -102,7 +115,12 @@ def run(
     config = options.load(data_dir)
     console = make_console()
     summary, files = run_pipeline(
-        config, workspace, RunView(console), data_dir=data_dir, no_cache=no_cache
+        config,
+        workspace,
+        RunView(console),
+        data_dir=data_dir,
+        no_cache=no_cache,
+        push_again=push_again,
     )
     context.exit(report_run(console, summary, files))
 
@@ -112,14 +130,21 @@ def _run_on_kubeflow(
     server: Endpoint,
     settings: runs.RunSettings,
     wait: bool,
+    *,
     no_cache: bool,
+    push_again: str,
 ) -> int:
     """Uploads the pipeline and starts a run; returns 1 if it is seen to fail."""
     client = connect(server)
     if settings.span is not None:
         runs.check_span(settings.span)
     pinned = runs.is_pinned(settings.span)
-    version = upload(client, config, pinned_span=pinned, no_cache=no_cache)
+    version = upload(
+        *(client, config),
+        pinned_span=pinned,
+        no_cache=no_cache,
+        push_again=push_again,
+    )
     run_id = runs.start(client, version, config.name, settings)
     echo(f"{'Run':<10}{client.url}/#/runs/details/{run_id}")
     if not wait:

@@ -100,7 +100,9 @@ def _facts(summary: Summary, files: RunFiles) -> Iterator[tuple[str, str]]:
         yield "", reason
     if summary.tuning:
         yield "Tuned", format_values(summary.tuning["best"])
-    yield "Model", summary.pushed_model or "no model was pushed"
+    yield "Model", summary.pushed_model or summary.push
+    if summary.pushed_model and summary.pushed_model != summary.live_model:
+        yield "", summary.push
     yield (
         "Took",
         f"{summary.wall_seconds:.1f} s, peak memory {summary.peak_rss_mb:,.0f} MiB",

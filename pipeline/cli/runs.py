@@ -8,9 +8,11 @@ from typing import Any
 import click
 
 from pipeline.cli.options import json_option, workspace_option
-from pipeline.cli.tables import number, print_json, print_table
+from pipeline.cli.tables import echo, number, print_json, print_table
 from pipeline.runs.metadata_store import MetadataStoreReader
 from pipeline.runs.run_record import RunRecord
+from pipeline.runs.served_models import ServedModels
+from pipeline.runs.workspace import Workspace
 
 _COLUMNS = (
     *("run", "state", "data", "hit_rate@10>", "ndcg@10>"),
@@ -22,21 +24,28 @@ _COLUMNS = (
 @json_option
 @workspace_option
 def runs(as_json: bool, workspace: Path) -> None:
-    """List the runs of a workspace, as ML Metadata recorded them.
+    """List the runs of a workspace, as ML Metadata recorded them, oldest first.
+
+    A version is shown while it is served. Metrics stay when `two-tower clean` has
+    removed the artifacts.
 
     \b
     Examples:
       two-tower runs
       two-tower runs --json | jq '.runs[] | select(.blessed) | .run'
     """
-    found = [_row(run) for run in MetadataStoreReader.open(workspace).runs()]
+    served = ServedModels(str(Workspace.open(workspace).serving_dir))
+    found = [_row(run, served) for run in MetadataStoreReader.open(workspace).runs()]
     if as_json:
-        print_json({"runs": found})
+        print_json({"runs": found, "live": served.live})
     else:
         print_table(_COLUMNS, [_cells(row) for row in found])
+        live = f"version {served.live}" if served.live else "nothing"
+        echo(f"\nLive: {live}")
 
 
-def _row(run: RunRecord) -> dict[str, Any]:
+def _row(run: RunRecord, served: ServedModels) -> dict[str, Any]:
+    outcome = served.outcome(run)
     evaluation = run.evaluation
     metrics = evaluation.get("candidate", {})
     return {
@@ -50,7 +59,8 @@ def _row(run: RunRecord) -> dict[str, Any]:
         "ndcg@10": metrics.get("ndcg@10"),
         "lift": (evaluation.get("popularity_lift") or {}).get("ndcg@10"),
         "blessed": evaluation.get("blessed"),
-        "version": run.version,
+        "version": outcome.version,
+        "removed_version": None if outcome.version else outcome.pushed,
         "steps_run": sum(step.state == "done" for step in run.steps.values()),
         "steps_cached": sum(step.state == "cached" for step in run.steps.values()),
         "seconds": round(sum(step.seconds for step in run.steps.values()), 1),
@@ -58,6 +68,7 @@ def _row(run: RunRecord) -> dict[str, Any]:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
+    removed = row["removed_version"]
     blessed = {True: "yes", False: "no"}.get(row["blessed"], "-")
     return [
         row["run"],
@@ -67,7 +78,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         number(row["ndcg@10"]),
         number(row["lift"], 2),
         blessed,
-        row["version"] or "-",
+        row["version"] or (f"{removed} removed" if removed else "-"),
         f"{row['steps_run']} + {row['steps_cached']} cached",
         number(row["seconds"], 1),
     ]

@@ -92,12 +92,15 @@ def upload(
     *,
     pinned_span: bool = False,
     no_cache: bool = False,
+    push_again: str = "",
 ) -> Version:
     """Compiles the pipeline, and uploads it unless the server has this version."""
     echo(f"{'Server':<10}{client.url}")
     from pipeline.kubeflow_runner import compile_pipeline
 
-    compiled = compile_pipeline(config, pinned_span=pinned_span, no_cache=no_cache)
+    compiled = compile_pipeline(
+        config, pinned_span=pinned_span, no_cache=no_cache, push_again=push_again
+    )
     version = client.deploy(config.name, compiled.to_yaml())
     state = "uploaded" if version.is_new else "already on the server"
     echo(f"{'Pipeline':<10}{config.name}, version {version.name} ({state})")

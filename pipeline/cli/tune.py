@@ -11,7 +11,6 @@ import click
 import yaml
 from rich.console import Console
 
-from pipeline.atomic_files import write_text
 from pipeline.cli.options import (
     ConfigOptions,
     config_options,
@@ -24,6 +23,7 @@ from pipeline.cli.tables import make_console, number, print_facts, print_table
 from pipeline.local.run_view import RunView
 from pipeline.runs.summary import Summary
 from pipeline.runs.workspace import RunFiles
+from trainer.atomic_files import write_text
 from trainer.errors import UsageError
 from trainer.tuning.hyperparameters import by_section, format_value, format_values
 

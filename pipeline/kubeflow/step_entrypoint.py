@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from components.report_gen.step_times import RUN_PROPERTY, step_properties
-from pipeline.atomic_files import write_text
 from pipeline.kubeflow import executor_input, ratings_input, run_day, ui_artifacts
 from pipeline.kubeflow.config import INPUT_BASE_PARAMETER
 from pipeline.kubeflow.executor_input import Json, TfxInput
 from pipeline.kubeflow.spec_patches import DRIVER_FLAG, STEP_FLAG
 from pipeline.local.failures import explain
 from pipeline.secret_text import redacted
+from trainer.atomic_files import write_text
 from trainer.errors import UserError
 from trainer.text import printable_lines, start_logging
 

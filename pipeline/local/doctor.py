@@ -225,4 +225,4 @@ def check_workspace(root: Path) -> Iterator[Check]:
     try:
         yield Check("model", "ok", str(workspace.newest_model()))
     except UserError as error:
-        yield Check("model", "warn", "no model was pushed", error.remedy)
+        yield Check("model", "warn", error.message, error.remedy)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 import time
 from collections.abc import Mapping
@@ -19,7 +18,6 @@ from tfx.orchestration.portable import (
     runtime_parameter_utils,
 )
 from tfx.proto.orchestration import pipeline_pb2
-from tfx.types import standard_artifacts
 
 from components.report_gen.step_times import step_properties
 from pipeline.local.failures import explain
@@ -27,8 +25,6 @@ from pipeline.runs.headlines import headline
 from pipeline.runs.metadata_store import MetadataStoreReader
 from pipeline.runs.run_record import Step
 from trainer import progress
-
-_PUSHED_MODEL = standard_artifacts.PushedModel.TYPE_NAME
 
 
 class StepError(Exception):
@@ -129,11 +125,6 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
             deployment.metadata_connection_config.WhichOneof("connection_config"),
         )
         id_ = node.node_info.id
-        outputs = node.outputs.outputs.values()
-        if any(out.artifact_spec.type.name == _PUSHED_MODEL for out in outputs):
-            with metadata.Metadata(connection) as handle:
-                if _newest_push_is_gone(handle.store):
-                    node.execution_options.caching_options.enable_cache = False
         start = time.monotonic()
         execution = launcher.Launcher(
             pipeline_node=node,
@@ -148,18 +139,6 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
         properties = step_properties(id_, time.monotonic() - start, self._run_id)
         with metadata.Metadata(connection) as handle:
             return _ended_step(handle.store, execution.execution_id, properties)
-
-
-def _newest_push_is_gone(store: Any) -> bool:
-    """Whether the version that was pushed last was deleted.
-
-    TFX checks that a cached artifact still exists, but not the version that was pushed
-    with it: the step would be cached, and nothing would be served.
-    """
-    pushed = MetadataStoreReader(store).pushed_models()
-    return bool(pushed) and not os.path.exists(
-        pushed[-1].properties["pushed_destination"]
-    )
 
 
 def _ended_step(

@@ -15,7 +15,6 @@ from typing import NoReturn
 
 import psutil
 
-from pipeline.atomic_files import write_json, write_text
 from pipeline.config import PipelineConfig
 from pipeline.config.loading import dump
 from pipeline.datasets.source import check, resolve
@@ -27,6 +26,7 @@ from pipeline.runs import summary as summaries
 from pipeline.runs.metadata_store import check_file
 from pipeline.runs.summary import Summary
 from pipeline.runs.workspace import RunFiles, Workspace
+from trainer.atomic_files import write_json, write_text
 from trainer.errors import UserError
 
 
@@ -37,6 +37,7 @@ def run_pipeline(
     *,
     data_dir: Path | None,
     no_cache: bool,
+    push_again: bool = False,
     until: str | None = None,
 ) -> tuple[Summary, RunFiles]:
     """Runs the pipeline on this machine.
@@ -47,6 +48,7 @@ def run_pipeline(
       view: Shows the run.
       data_dir: Folder with MovieLens files; None to fetch them.
       no_cache: Run every step, also those whose inputs did not change.
+      push_again: Push the model even if it was pushed before and taken away.
       until: Step after which the run ends; None for the whole pipeline.
 
     Returns:
@@ -80,6 +82,7 @@ def run_pipeline(
             *("--input-base", str(data.folder)),
             *("--content-fingerprint", data.fingerprint),
             *(["--no-cache"] if no_cache else []),
+            *(["--push-again"] if push_again else []),
             *(["--until", until] if until else []),
         ]
         summary = follow(
@@ -133,6 +136,7 @@ def follow(
     summary = summaries.build(
         run,
         run.error,
+        serving_dir=str(Workspace(files.path.parents[1]).serving_dir),
         dataset=dataset,
         tfx_version=tfx_version,
         # Since the start of this process, so that it is what the user waited.
@@ -141,6 +145,7 @@ def follow(
     )
     try:
         write_json(files.summary, summary.as_json())
+        files.keep_record(run.judged_by)
         files.publish()
     except OSError as error:
         if not run.cause:

@@ -2,29 +2,36 @@
 
 Kept are the newest runs that succeeded, all runs after the oldest of these, and for
 each served version the run that pushed it. A run keeps every artifact that it made or
-took from the cache. ML Metadata keeps its records of all runs; a deleted artifact is
-marked as such there, so that TFX never takes it from the cache again.
+took from the cache. Of every run remain its records in ML Metadata, its configuration,
+its summary and what it was judged by; a deleted artifact is marked as such in ML
+Metadata, so that TFX never takes it from the cache again.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Final
 
+from components.serving_directory import REMOVING_PREFIX
+from pipeline.runs.leftovers import find_leftovers, is_inside, remove, remove_leftovers
 from pipeline.runs.metadata_store import MetadataStoreReader, connect
 from pipeline.runs.run_record import Artifact, RunRecord
-from pipeline.runs.workspace import Workspace
+from pipeline.runs.workspace import RunFiles, Workspace
+from trainer.atomic_files import part_name
+from trainer.errors import UserError
+
+_LEFTOVER: Final = "leftover"
 
 
 @dataclass(frozen=True)
 class Removal:
-    """A folder to delete.
+    """A file or folder to delete.
 
     Attributes:
-      what: What it is: the key of the output, `version` or `run`.
-      path: The folder.
+      what: What it is: the key of the output, `version`, `run` or `leftover`.
+      path: Where it is.
       size: Its files, in bytes.
       artifact_id: Its id in ML Metadata; None if it is no artifact.
     """
@@ -42,12 +49,16 @@ class Plan:
     Attributes:
       kept: Ids of the runs of which everything is kept.
       runs: Ids of the runs that are deleted.
-      removals: Folders to delete.
+      removals: What to delete.
+      records: The runs that are deleted, for what is kept of them.
+      refused: Paths of artifacts that exist outside of the workspace.
     """
 
     kept: list[str]
     runs: list[str]
     removals: list[Removal]
+    records: list[RunRecord] = field(default_factory=list, repr=False)
+    refused: list[str] = field(default_factory=list)
 
     @property
     def size(self) -> int:
@@ -59,12 +70,12 @@ def plan(workspace: Workspace, *, keep: int, versions: int | None) -> Plan:
     """Decides what to delete.
 
     Args:
-      workspace: The workspace.
+      workspace: The workspace; the caller holds its lock.
       keep: Runs that succeeded to keep, newest first.
       versions: Served versions to keep, newest first; None for all.
 
     Raises:
-      UserError: No run was recorded yet.
+      UserError: No run was recorded yet, or the serving directory cannot be read.
     """
     runs = MetadataStoreReader.open(workspace.root).runs()
     served = workspace.versions()
@@ -80,15 +91,23 @@ def plan(workspace: Workspace, *, keep: int, versions: int | None) -> Plan:
     ]
     needed = {artifact.id for run_id, _, artifact in outputs if run_id in kept}
     unneeded = {a.id: (key, a) for _, key, a in outputs if a.id not in needed}
-    folders = [f for f in _run_folders(workspace, newest) if f.name not in kept]
+    root = workspace.pipeline_root
+    inside = [(k, a) for k, a in unneeded.values() if is_inside(Path(a.uri), root)]
+    paths = {str(Path(artifact.uri)) for _, artifact in inside}
+    leftovers = [p for p in find_leftovers(workspace) if str(p) not in paths]
+    others = (artifact.uri for _, artifact in unneeded.values())
+    old = [run for run in runs if run.run_id not in kept]
     return Plan(
         kept=sorted(kept),
-        runs=[run.run_id for run in runs if run.run_id not in kept],
+        runs=[run.run_id for run in old],
         removals=[
-            *_artifacts(workspace, unneeded.values()),
-            *(Removal("version", path, _size(path)) for path in old_versions),
-            *(Removal("run", path, _size(path)) for path in folders),
+            *_artifacts(inside),
+            *(_removal("version", path) for path in old_versions),
+            *(_removal("run", path) for path in _run_files(workspace, runs, kept)),
+            *(_removal(_LEFTOVER, path) for path in leftovers),
         ],
+        records=old,
+        refused=[u for u in others if str(Path(u)) not in paths and Path(u).exists()],
     )
 
 
@@ -98,18 +117,45 @@ def carry_out(workspace: Workspace, what: Plan) -> None:
     Args:
       workspace: The workspace; the caller holds its lock.
       what: From `plan`, under the same lock.
+
+    Raises:
+      UserError: Something cannot be deleted; all else is.
     """
+    store = connect(workspace, writable=True)
+    for run in what.records:
+        RunFiles(workspace.runs_dir / run.run_id).keep_record(run.judged_by)
+    failed: list[OSError] = []
+    for removal in what.removals:
+        if removal.what == _LEFTOVER:
+            continue
+        try:
+            _remove(store, removal)
+        except OSError as error:
+            failed.append(error)
+    remove_leftovers(workspace)
+    if failed:
+        path = failed[0].filename
+        raise UserError(
+            f"{len(failed)} of {len(what.removals)} could not be removed, such as "
+            f"{path}: {failed[0].strerror}",
+            "Make it writable and run the command again; all else was removed.",
+        )
+
+
+def _remove(store: Any, removal: Removal) -> None:
+    """Marks an artifact and removes it; marked and still there, it does no harm."""
     from ml_metadata.proto import metadata_store_pb2
 
-    store = connect(workspace, writable=True)
-    ids = [r.artifact_id for r in what.removals if r.artifact_id is not None]
-    artifacts = store.get_artifacts_by_id(ids)
-    for artifact in artifacts:
+    path = removal.path
+    if removal.artifact_id is not None:
+        [artifact] = store.get_artifacts_by_id([removal.artifact_id])
         artifact.state = metadata_store_pb2.Artifact.DELETED
-    store.put_artifacts(artifacts)
-    # Last: an artifact that is marked and still there does no harm.
-    for removal in what.removals:
-        shutil.rmtree(removal.path)
+        store.put_artifacts([artifact])
+    elif removal.what == "version" and not path.is_symlink():
+        # No server may find half of it.
+        hidden = path.with_name(f"{REMOVING_PREFIX}{part_name(path.parent).name}")
+        path = path.rename(hidden)
+    remove(path)
 
 
 def _newest(runs: Sequence[RunRecord], keep: int) -> Sequence[RunRecord]:
@@ -118,16 +164,22 @@ def _newest(runs: Sequence[RunRecord], keep: int) -> Sequence[RunRecord]:
     return runs[succeeded[-keep] :] if len(succeeded) >= keep else runs
 
 
-def _run_folders(workspace: Workspace, newest: Sequence[RunRecord]) -> list[Path]:
-    """Folders of runs before the newest, also of runs that TFX never recorded."""
-    folders = workspace.runs_dir.iterdir() if newest else ()
-    return sorted(
-        folder
-        for folder in folders
-        if folder.name < newest[0].run_id
-        and folder.is_dir()
-        and not folder.is_symlink()
-    )
+def _run_files(
+    workspace: Workspace, runs: Sequence[RunRecord], kept: set[str]
+) -> Iterable[Path]:
+    """Yields what is removed of the folders of old runs.
+
+    That is all of a run that TFX never recorded and that is older than those that are
+    kept, and the log and events of others.
+    """
+    recorded = {run.run_id for run in runs}
+    oldest = min((r.started for r in runs if r.run_id in kept), default=None)
+    for files in workspace.run_folders():
+        if files.run_id in recorded - kept:
+            yield from files.unneeded()
+        elif files.run_id not in recorded and oldest is not None:
+            if files.path.stat().st_mtime < oldest.timestamp():
+                yield files.path
 
 
 def _pushed(runs: Sequence[RunRecord], versions: set[str]) -> Iterable[RunRecord]:
@@ -136,16 +188,20 @@ def _pushed(runs: Sequence[RunRecord], versions: set[str]) -> Iterable[RunRecord
     return [first[version] for version in versions if version in first]
 
 
-def _artifacts(
-    workspace: Workspace, artifacts: Iterable[tuple[str, Artifact]]
-) -> Iterable[Removal]:
-    """Those that still exist; what lies outside of the workspace is never deleted."""
+def _artifacts(artifacts: Iterable[tuple[str, Artifact]]) -> Iterable[Removal]:
+    """Those that still exist."""
     for key, artifact in artifacts:
         path = Path(artifact.uri)
-        if path.is_dir() and workspace.pipeline_root in path.parents:
-            yield Removal(key, path, _size(path), artifact.id)
+        if path.is_symlink() or path.exists():
+            yield _removal(key, path, artifact.id)
+
+
+def _removal(what: str, path: Path, artifact_id: int | None = None) -> Removal:
+    return Removal(what, path, _size(path), artifact_id)
 
 
 def _size(path: Path) -> int:
+    if path.is_symlink() or not path.is_dir():
+        return path.lstat().st_size
     files = (file for file in path.rglob("*") if file.is_file())
     return sum(file.lstat().st_size for file in files)

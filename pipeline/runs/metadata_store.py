@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from components.pusher import PUSHED_VERSION
 from pipeline.local.live_run import LiveRun
-from pipeline.runs.run_record import Artifact, RunRecord, Step
+from pipeline.runs.run_record import Artifact, RunRecord, Step, read_record
 from pipeline.runs.running import running_run
 from pipeline.runs.workspace import Workspace
 from trainer.errors import UsageError, UserError
@@ -134,6 +134,7 @@ class MetadataStoreReader:
         store: Any,
         location: str = "ML Metadata",
         running: RunRecord | None = None,
+        runs_dir: Path | None = None,
     ) -> None:
         """Reads from an open store.
 
@@ -141,8 +142,10 @@ class MetadataStoreReader:
           store: An `ml_metadata` `MetadataStore`; None if nothing was recorded yet.
           location: Where it is, for error messages.
           running: The run that goes on.
+          runs_dir: Folder with what is kept of runs whose artifacts were removed.
         """
         self._store = store
+        self._runs_dir = runs_dir
         self._location = location
         self._running = running
 
@@ -165,7 +168,7 @@ class MetadataStoreReader:
             if running is None:
                 raise
             store = None  # it still imports TensorFlow and TFX
-        return cls(store, str(workspace.root), running)
+        return cls(store, str(workspace.root), running, workspace.runs_dir)
 
     def runs(self) -> list[RunRecord]:
         """Returns all runs, oldest first."""
@@ -194,6 +197,11 @@ class MetadataStoreReader:
                 f"The newest are: {known}. See `two-tower runs` for all.",
             )
         return self._run(found[0], contexts[found[0]])
+
+    def unfinished_executions(self) -> set[int]:
+        """Returns the ids of the executions that ended without a result, or not yet."""
+        executions = self._store.get_executions()
+        return {e.id for e in executions if _state(e) not in ("done", "cached")}
 
     def step(self, execution_id: int) -> Step:
         """Returns the step of an execution."""
@@ -256,7 +264,8 @@ class MetadataStoreReader:
 
     def _get_contexts(self) -> list[Any]:
         contexts = self._store.get_contexts_by_type("pipeline_run")
-        return sorted(contexts, key=lambda context: context.name)
+        # Ids rise with every run, whatever the clock said.
+        return sorted(contexts, key=lambda context: context.id)
 
     def _run(self, name: str, context: Any) -> RunRecord:
         if self._running is not None and name == self._running.run_id:
@@ -265,7 +274,12 @@ class MetadataStoreReader:
         started = datetime.datetime.fromtimestamp(
             context.create_time_since_epoch / 1000, datetime.timezone.utc
         )
-        return RunRecord(context.name, started, {step.id: step for step in steps})
+        return RunRecord(
+            context.name,
+            started,
+            {step.id: step for step in steps},
+            kept=read_record(self._runs_dir / context.name) if self._runs_dir else {},
+        )
 
     def _steps(self, executions: Iterable[Any]) -> list[Step]:
         """Steps in the order in which they began."""

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from components.evaluator import SUMMARY_FILE
 from components.movielens_example_gen.data_summary import (
@@ -23,9 +23,17 @@ from components.pusher import PUSHED_VERSION
 from components.report_gen import REPORT_FILE
 from components.servability_check import REASONS
 from pipeline.runs.record_shapes import wrong_shape
+from pipeline.runs.workspace import RunFiles
 from trainer.errors import UserError
 from trainer.train_report import TRAIN_REPORT_FILE
 from trainer.tuning.hyperparameters import SEARCH_FILE, override
+
+# Output key -> file of the artifact by which the run is judged.
+_JUDGED_BY: Final = {
+    "evaluation": SUMMARY_FILE,
+    "model_run": TRAIN_REPORT_FILE,
+    "tuner_results": SEARCH_FILE,
+}
 
 
 @dataclass(frozen=True)
@@ -119,12 +127,14 @@ class RunRecord:
       started: UTC.
       steps: Node id -> step, in the order in which they run.
       is_running: Whether a process of it still runs.
+      kept: What `judged_by` returned, for when the artifacts are gone.
     """
 
     run_id: str
     started: datetime.datetime
     steps: dict[str, Step] = field(default_factory=dict, repr=False)
     is_running: bool = False
+    kept: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def state(self) -> str:
@@ -200,6 +210,12 @@ class RunRecord:
         return self._json("tuner_results", SEARCH_FILE)
 
     @property
+    def judged_by(self) -> dict[str, Any]:
+        """What a run was judged by: the content of the files above, by output key."""
+        found = ((key, self._json(key, name)) for key, name in _JUDGED_BY.items())
+        return {key: content for key, content in found if content}
+
+    @property
     def serving_faults(self) -> list[str]:
         """Why ServabilityCheck refused the model; empty if it did not."""
         found = (step.outputs.get("blessing") for step in self.steps.values())
@@ -214,7 +230,7 @@ class RunRecord:
 
     @property
     def version(self) -> str | None:
-        """Version under which the model is served; None if it was not pushed."""
+        """Version under which the model was pushed; None if it was not pushed."""
         pushed = self.output("pushed_model")
         version = pushed.properties.get(PUSHED_VERSION) if pushed else None
         return str(version) if version else None
@@ -228,4 +244,13 @@ class RunRecord:
 
     def _json(self, key: str, name: str) -> dict[str, Any]:
         output = self.output(key)
-        return (output and output.read_json(name)) or {}
+        return (output and output.read_json(name)) or self.kept.get(key, {})
+
+
+def read_record(run_folder: Path) -> dict[str, Any]:
+    """Reads what is kept of a run; empty if nothing is, or it cannot be parsed."""
+    try:
+        content = json.loads(RunFiles(run_folder).record.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.runs.run_record import RunRecord
+from pipeline.runs.served_models import ServedModels
+from trainer.errors import UserError
 
 Metrics = Mapping[str, float]
 
@@ -29,7 +30,10 @@ class Summary:
       blessed: Whether the candidate passed every threshold.
       reasons: Why it was or was not blessed, and why it cannot be served if so.
       report: Path of the HTML page about the run; None if the run has none.
-      pushed_model: Folder of the model that the run pushed; None if it pushed none.
+      pushed_model: Folder of the run's model where it is served, when the run ended;
+        None if it was not pushed, or taken away since.
+      live_model: Folder of the version that was live then; None if there was none.
+      push: What became of the model, in a few words.
       tuning: What the Tuner found, as `components.tuner.executor` writes it; None if
         the run has no result of such a step.
       train_seconds: Time that the candidate's training took, even if it was cached.
@@ -48,6 +52,8 @@ class Summary:
     reasons: list[str]
     report: str | None
     pushed_model: str | None
+    live_model: str | None
+    push: str
     tuning: dict[str, Any] | None
     train_seconds: float | None
     wall_seconds: float
@@ -66,6 +72,7 @@ def build(
     run: RunRecord,
     error: str,
     *,
+    serving_dir: str,
     dataset: str,
     tfx_version: str,
     wall_seconds: float,
@@ -76,12 +83,14 @@ def build(
     Args:
       run: The run, when it has ended.
       error: Why it failed; empty if it did not.
+      serving_dir: The served versions.
       dataset: See `Summary`, also for the following.
       tfx_version: Version of TFX.
       wall_seconds: Time from the start of the command to its end.
       peak_rss_mb: Peak resident memory, in MiB.
     """
     evaluation = run.evaluation
+    pushed, live, push = _served(run, serving_dir)
     faults = [f"not servable: {fault}" for fault in run.serving_faults]
     return Summary(
         run_id=run.run_id,
@@ -100,7 +109,9 @@ def build(
         blessed=bool(evaluation.get("blessed", False)),
         reasons=[*evaluation.get("reasons", ()), *faults],
         report=str(run.report_page) if run.report_page else None,
-        pushed_model=_pushed_model(run),
+        pushed_model=pushed,
+        live_model=live,
+        push=push,
         tuning=run.tuning or None,
         train_seconds=run.training.get("train_seconds"),
         wall_seconds=round(wall_seconds, 2),
@@ -108,9 +119,16 @@ def build(
     )
 
 
-def _pushed_model(run: RunRecord) -> str | None:
-    output = run.output("pushed_model")
-    if output is None or not output.properties.get("pushed"):
-        return None
-    path = Path(str(output.properties["pushed_destination"]))
-    return str(path) if path.is_dir() else None
+def _served(run: RunRecord, serving_dir: str) -> tuple[str | None, str | None, str]:
+    """Returns the folders of the run's model and the live one, and what became of it.
+
+    A serving directory that cannot be read must not take the summary with it.
+    """
+    try:
+        served = ServedModels(serving_dir)
+        outcome = served.outcome(run)
+    except UserError as error:
+        return None, None, str(error)
+    pushed = served.folder(outcome.version) if outcome.version else None
+    live = served.folder(served.live) if served.live else None
+    return pushed, live, outcome.text

@@ -7,7 +7,7 @@ workspace/
   artifacts/           pipeline root of TFX
   serving/<version>/   pushed models
   data/<dataset>/      fetched MovieLens files
-  runs/<run_id>/       run.log, events.jsonl, summary.json, config.yaml
+  runs/<run_id>/       run.log, events.jsonl, summary.json, config.yaml, record.json
   runs/latest          -> the newest run
 ```
 """
@@ -21,13 +21,14 @@ import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from pipeline.atomic_files import write_json
+from components.serving_directory import complete_versions
 from pipeline.runs.paths import check_path
+from trainer.atomic_files import PART_PREFIX, write_json, write_link, write_text
 from trainer.errors import UserError
 
 DEFAULT_ROOT: Final = Path("workspace")
@@ -37,6 +38,8 @@ _LOCK: Final = ".lock"
 _MARKER: Final = "workspace.json"
 _NAMES: Final = frozenset(
     {_MARKER, _LOCK, "metadata.sqlite", "artifacts", "serving", "data", "runs"}
+    # of a file system that is mounted there
+    | {"lost+found"}
 )
 _OTHER_FOLDER: Final = "Choose another folder with --workspace."
 _RUN_FIRST: Final = "Run `two-tower run` first, or name its folder with --workspace."
@@ -54,7 +57,7 @@ class RunFiles:
 
     @property
     def run_id(self) -> str:
-        """UTC start time, so that ids sort as the runs were started."""
+        """UTC start time; a wrong clock makes a wrong one, so it gives no order."""
         return self.path.name
 
     @property
@@ -77,11 +80,25 @@ class RunFiles:
         """The whole configuration that the run used."""
         return self.path / "config.yaml"
 
+    @property
+    def record(self) -> Path:
+        """What the run was judged by; see `pipeline.runs.run_record`."""
+        return self.path / "record.json"
+
+    def keep_record(self, content: Mapping[str, Any]) -> None:
+        """Writes what the run was judged by, unless nothing is or it is there."""
+        if content and not self.record.exists():
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_text(self.record, json.dumps(content, indent=2) + "\n")
+
+    def unneeded(self) -> list[Path]:
+        """What may go when the run is old: all but what it was and how it ended."""
+        kept = {self.summary, self.config, self.record}
+        return sorted(path for path in self.path.iterdir() if path not in kept)
+
     def publish(self) -> None:
         """Points `runs/latest` to the run, atomically."""
-        link = self.path.with_name(f".latest-{self.run_id}")
-        link.symlink_to(self.run_id)
-        link.replace(self.path.with_name("latest"))
+        write_link(self.path.with_name("latest"), self.run_id)
 
 
 @dataclass(frozen=True)
@@ -152,13 +169,22 @@ class Workspace:
         return versions[-1]
 
     def versions(self) -> list[Path]:
-        """Folders of the pushed models that are complete, oldest first."""
-        found = [
-            path
-            for path in self.serving_dir.glob("*")
-            if path.name.isdigit() and (path / "saved_model.pb").is_file()
+        """Folders of the pushed models that are complete, oldest first.
+
+        Raises:
+          UserError: The serving directory cannot be read.
+        """
+        names = complete_versions(str(self.serving_dir))
+        return [self.serving_dir / name for name in names]
+
+    def run_folders(self) -> list[RunFiles]:
+        """The files of each run, by id."""
+        folders = self.runs_dir.iterdir() if self.runs_dir.is_dir() else ()
+        return [
+            RunFiles(folder)
+            for folder in sorted(folders)
+            if folder.is_dir() and not folder.is_symlink()
         ]
-        return sorted(found, key=lambda path: int(path.name))
 
     def new_run(self) -> RunFiles:
         """Makes the folder of a new run."""
@@ -211,8 +237,8 @@ def _create(root: Path) -> None:
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
-        if not (root / _MARKER).exists():
-            foreign = sorted({path.name for path in root.iterdir()} - _NAMES)
+        if _is_blank(root / _MARKER):
+            foreign = sorted(path.name for path in root.iterdir() if _is_foreign(path))
             if foreign:
                 raise UserError(
                     f"{root} is not a workspace: it holds other files, such as "
@@ -231,18 +257,33 @@ def _create(root: Path) -> None:
         ) from error
 
 
+def _is_foreign(path: Path) -> bool:
+    """Whether a file is none of a workspace's, nor a part of one that was killed."""
+    leftovers = (PART_PREFIX, _MARKER, f".{_MARKER}")
+    return path.name not in _NAMES and not path.name.startswith(leftovers)
+
+
+def _is_blank(marker: Path) -> bool:
+    """Whether there is no marker, or none of its content was saved in a power cut."""
+    try:
+        return not marker.read_bytes().strip(b"\0 \n")
+    except FileNotFoundError:
+        return True
+
+
 def _check_format(root: Path) -> None:
     """Raises `UserError` if a folder is not a workspace of this format."""
     marker = root / _MARKER
     try:
-        found = json.loads(marker.read_text(encoding="utf-8"))["format"]
+        text = marker.read_text(encoding="utf-8").strip("\0 \n")
+        found = json.loads(text)["format"] if text else FORMAT
     except FileNotFoundError as error:
         message = f"{root} is not a workspace: it has no {_MARKER}"
         raise UserError(message, _RUN_FIRST) from error
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise UserError(
             f'{marker} is damaged: it must contain {{"format": {FORMAT}}}',
-            _OTHER_FOLDER,
+            f"Write that to the file. {_OTHER_FOLDER}",
         ) from error
     if found != FORMAT:
         raise UserError(

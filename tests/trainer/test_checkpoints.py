@@ -11,10 +11,11 @@ import pytest
 
 from tests.fixtures import small_model as small
 from trainer import features as f
-from trainer.checkpoints import checkpoint_folder
+from trainer.checkpoints import checkpoint_folder, remove_checkpoints
 from trainer.fitting import ProgressCallback, fit
 from trainer.model import TwoTowerModel
 from trainer.train_report import FitReport
+from trainer.validation import MONITORED, Validation
 from trainer.windows import hold_out_newest, make_windows
 
 EPOCHS = 4
@@ -66,7 +67,35 @@ def test_a_killed_fit_ends_where_it_would_have_ended(
     assert report.best_epoch == expected.best_epoch
     for mine, theirs in zip(model.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
-    assert not (tmp_path / "killed" / "checkpoints").exists()
+    # Killed again, before the export has ended: nothing is trained a second time.
+    with monkeypatch.context() as patch:
+        patch.setattr(TwoTowerModel, "train_step", _fail)
+        model, again = fitted(tmp_path / "killed")
+    assert (again.loss, again.recall) == (expected.loss, expected.recall)
+    assert again.best_epoch == expected.best_epoch
+    assert again.train_seconds > 0 and again.targets_per_second > 0
+    for mine, theirs in zip(model.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.slow  # fits
+def test_a_fit_that_stopped_early_is_not_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(self: Validation, epoch: int, logs: dict[str, Any]) -> None:
+        logs[MONITORED] = 0.5
+        self.model.stop_training = epoch == 1
+
+    monkeypatch.setattr(Validation, "on_epoch_end", stop)
+    _, expected = fitted(tmp_path)
+    assert len(expected.loss) == 2
+    monkeypatch.setattr(TwoTowerModel, "train_step", _fail)
+    _, again = fitted(tmp_path)
+    assert again.loss == expected.loss
+
+
+def _fail(*arguments: object) -> None:
+    raise AssertionError("it trains again")
 
 
 @pytest.mark.slow  # fits two or three times
@@ -92,9 +121,11 @@ def test_the_folder_depends_on_configuration_and_inputs() -> None:
 
 def test_only_checkpoints_are_removed(tmp_path: Path) -> None:
     precious = tmp_path / "checkpoints" / "notes.txt"
-    stale = tmp_path / "checkpoints" / "another fit" / "state.npz.unfinished"
-    stale.parent.mkdir(parents=True)
+    names = ("state.npz", "state.npz.unfinished", ".part-0123456789abcdef")
+    for number, name in enumerate(names):
+        stale = tmp_path / "checkpoints" / f"fit {number}" / name
+        stale.parent.mkdir(parents=True)
+        stale.touch()
     precious.write_text("do not remove")
-    stale.touch()
-    fitted(tmp_path)
+    remove_checkpoints(str(tmp_path / "checkpoints" / "fit 0"))
     assert [path.name for path in precious.parent.iterdir()] == [precious.name]

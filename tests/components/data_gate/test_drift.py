@@ -50,7 +50,7 @@ def _serve(folder: Path, version: str, inputs: Inputs | None) -> None:
     """Puts a version there that was trained on the inputs; None for an old Pusher's."""
     path = folder / "serving" / version
     (path / STATISTICS_FILE).parent.mkdir(parents=True)
-    (path / "saved_model.pb").touch()
+    (path / "saved_model.pb").write_text("a model")
     if inputs is not None:
         train = stats_artifact_utils.load_statistics(inputs["statistics"][0], "train")
         (path / STATISTICS_FILE).write_bytes(train.proto().SerializeToString())

@@ -28,7 +28,7 @@ def unpatched() -> dict[str, Any]:
     """The graph as TFX's own runner compiles it."""
     from pipeline.kubeflow_runner import tfx_spec  # noqa: PLC0415 - slow
 
-    spec, _ = tfx_spec(load())
+    spec, *_ = tfx_spec(load())
     return spec
 
 

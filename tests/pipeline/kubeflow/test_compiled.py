@@ -149,6 +149,8 @@ def test_caching_is_set_in_the_file(compiled: Any) -> None:
     assert options.pop("Pusher") == {}
     # Without a span in its parameters, a new day would be a cache hit: tfx#4273.
     assert options.pop("MovieLensExampleGen") == {}
+    # No driver tells a server what is live.
+    assert options.pop("LiveModel") == options.pop("DataGate") == {}
     assert set(map(str, options.values())) == {"{'enableCache': True}"}
 
 

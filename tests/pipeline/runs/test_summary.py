@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 from pipeline.local.live_run import LiveRun
 from pipeline.runs import summary
+from tests.fixtures.served_versions import make_model
 from trainer.progress import Event
 
 METRICS = {"hit_rate@10": 0.2, "mrr": float("nan")}
@@ -22,10 +24,11 @@ def step(name: str, state: str, **outputs: dict[str, Any]) -> Event:
     return {"kind": "step", "id": name, "state": state, "time": 0.0, **ended}
 
 
-def build(run: LiveRun) -> summary.Summary:
+def build(run: LiveRun, serving_dir: str = "nowhere") -> summary.Summary:
     return summary.build(
         run,
         run.error,
+        serving_dir=serving_dir,
         dataset="ml-100k",
         tfx_version="1.16.0",
         wall_seconds=12.345,
@@ -56,7 +59,8 @@ def whole_run(folder: Path, pushed: int = 1) -> LiveRun:
     training = write_json(
         folder / "run" / "train_report.json", {"loss": [2, 1], "train_seconds": 9.5}
     )
-    model = {"pushed": pushed, "pushed_destination": str(folder), "pushed_version": "1"}
+    make_model(folder / "serving" / "1")
+    model = {"pushed": pushed} | ({"pushed_version": "1"} if pushed else {})
     return state_of(
         step("Trainer", "cached", model_run={"uri": training, "properties": {}}),
         step("Evaluator", "done", evaluation={"uri": evaluation, "properties": {}}),
@@ -65,7 +69,8 @@ def whole_run(folder: Path, pushed: int = 1) -> LiveRun:
 
 
 def test_content_of_the_file(tmp_path: Path) -> None:
-    content = build(whole_run(tmp_path)).as_json()
+    serving = tmp_path / "serving"
+    content = build(whole_run(tmp_path), str(serving)).as_json()
     assert json.loads(json.dumps(content, allow_nan=False)) == {
         "run_id": "20260101T000000.000000Z",
         "dataset": "ml-100k",
@@ -86,7 +91,9 @@ def test_content_of_the_file(tmp_path: Path) -> None:
         "blessed": True,
         "reasons": ["good"],
         "report": None,
-        "pushed_model": str(tmp_path),
+        "pushed_model": str(serving / "1"),
+        "live_model": str(serving / "1"),
+        "push": "pushed as version 1, which is live",
         "tuning": None,
         "train_seconds": 9.5,
         "wall_seconds": 12.35,
@@ -103,7 +110,32 @@ def test_it_contains_what_the_tuner_found(tmp_path: Path) -> None:
 
 
 def test_without_a_push_there_is_no_pushed_model(tmp_path: Path) -> None:
-    assert build(whole_run(tmp_path, 0)).pushed_model is None
+    found = build(whole_run(tmp_path, 0), str(tmp_path / "serving"))
+    assert found.pushed_model is None
+    assert found.push == "no model was pushed; version 1 is live"
+
+
+def test_a_version_counts_as_pushed_only_while_it_is_there(tmp_path: Path) -> None:
+    run, serving = whole_run(tmp_path), tmp_path / "serving"
+    make_model(serving / "2")
+    found = build(run, str(serving))
+    assert found.pushed_model == str(serving / "1")
+    assert found.push == "pushed as version 1; version 2 is live"
+    shutil.rmtree(serving / "1")
+    found = build(run, str(serving))
+    assert (found.pushed_model, found.live_model) == (None, str(serving / "2"))
+    assert "pushed as version 1, which is gone; version 2 is live" in found.push
+    assert "two-tower run --push-again" in found.push
+
+
+def test_a_serving_directory_that_cannot_be_read_does_not_hide_the_outcome(
+    tmp_path: Path,
+) -> None:
+    run = whole_run(tmp_path)
+    (tmp_path / "file").write_text("")
+    found = build(run, str(tmp_path / "file"))
+    assert (found.state, found.pushed_model) == ("succeeded", None)
+    assert "cannot be read: Not a directory" in found.push
 
 
 def test_serving_faults_are_among_the_reasons() -> None:

@@ -132,7 +132,7 @@ def test_the_newest_model_is_that_of_the_highest_version(tmp_path: Path) -> None
     for version in ("9", "10", ".11-part", "12"):
         (workspace.serving_dir / version).mkdir(parents=True)
         if version != "12":  # a folder without a model is not taken for one
-            (workspace.serving_dir / version / "saved_model.pb").touch()
+            (workspace.serving_dir / version / "saved_model.pb").write_text("x")
     assert workspace.newest_model().name == "10"
 
 
@@ -166,3 +166,38 @@ def test_a_file_system_without_locks_is_named(
     with pytest.raises(UserError, match="has no file locks: No locks available"):
         with workspace.lock():
             pass
+
+
+@pytest.mark.parametrize("content", ["", "\n", "\0" * 15])
+def test_a_marker_that_a_power_cut_left_blank_locks_nobody_out(
+    tmp_path: Path, content: str
+) -> None:
+    Workspace.open(tmp_path, create=True).new_run()
+    (tmp_path / "workspace.json").write_text(content)
+    assert Workspace.open(tmp_path).runs_dir.is_dir()
+    assert Workspace.open(tmp_path, create=True).runs_dir.is_dir()
+    assert json.loads((tmp_path / "workspace.json").read_text()) == {"format": 1}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".part-0123456789abcdef",
+        ".workspace.json.4711",
+        "workspace.json.tmp",
+        "workspace.json~",
+        "lost+found",
+    ],
+)
+def test_what_a_killed_process_left_beside_the_marker_locks_nobody_out(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("")
+    Workspace.open(tmp_path, create=True)
+
+
+def test_a_blank_marker_among_other_files_makes_no_workspace(tmp_path: Path) -> None:
+    (tmp_path / "workspace.json").touch()
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(UserError, match=r"thesis\.tex"):
+        Workspace.open(tmp_path, create=True)

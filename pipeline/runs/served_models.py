@@ -1,0 +1,82 @@
+"""What is served now of the models that runs pushed: the present, not what was."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from components.pusher import MODEL_ID, PUSHED_VERSION
+from components.serving_directory import complete_versions, read_ledger, read_push
+from pipeline.runs.run_record import RunRecord
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the model of a run.
+
+    Attributes:
+      version: The version under which it is served now; None if it is not.
+      pushed: The version under which it was pushed; None if it was not.
+      is_live: Whether that is the newest complete version.
+      text: All of it in a few words.
+    """
+
+    version: str | None
+    pushed: str | None
+    is_live: bool
+    text: str
+
+
+class ServedModels:
+    """The versions in a serving directory, as they are when this object is made.
+
+    Attributes:
+      live: The newest complete version; None if there is none.
+    """
+
+    def __init__(self, serving_dir: str) -> None:
+        """Reads the directory.
+
+        Raises:
+          UserError: It cannot be read.
+        """
+        self._serving_dir = serving_dir
+        self._versions = complete_versions(serving_dir)
+        self.live = self._versions[-1] if self._versions else None
+        found = ((name, read_push(self.folder(name))) for name in self._versions)
+        self._by_model = {push.model_id: name for name, push in found if push}
+
+    def folder(self, version: str) -> str:
+        """Folder of a version."""
+        return os.path.join(self._serving_dir, version)
+
+    def outcome(self, run: RunRecord) -> Outcome:
+        """Returns what became of the model of a run."""
+        output = run.output("pushed_model")
+        properties = output.properties if output else {}
+        model_id = properties.get(MODEL_ID)
+        pushed = properties.get(PUSHED_VERSION)
+        version = self._by_model.get(model_id) if model_id else None
+        if version is None and not model_id and pushed in self._versions:
+            version = pushed  # by an older Pusher, which recorded no identity
+        if version is not None:
+            is_live = version == self.live
+            text = f"pushed as version {version}"
+            return Outcome(version, version, is_live, f"{text}{self._live(version)}")
+        if model_id and (entry := read_ledger(self._serving_dir, model_id)):
+            pushed = entry.get("version", pushed)
+        if pushed is None:
+            text = f"no model was pushed{self._live()}"
+            return Outcome(None, None, False, text)
+        text = (
+            f"not pushed again: it was pushed as version {pushed}, which is gone"
+            f"{self._live()}. `two-tower run --push-again` pushes it again"
+        )
+        return Outcome(None, pushed, False, text)
+
+    def _live(self, version: str | None = None) -> str:
+        if self.live is None:
+            return "; nothing is live"
+        if self.live == version:
+            return ", which is live"
+        return f"; version {self.live} is live"

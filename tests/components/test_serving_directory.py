@@ -1,0 +1,170 @@
+"""What is live: from "not there" to what cannot be read, on disk and in a store."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.serving_directory import (
+    PUSH_FILE,
+    complete_versions,
+    latest_version,
+    missing_file,
+)
+from tests.fixtures.served_versions import make_model
+from trainer.errors import UserError
+
+
+def test_the_latest_version_is_the_highest_number_not_the_last_name(
+    tmp_path: Path,
+) -> None:
+    for name in ("9", "10", "2"):
+        make_model(tmp_path / name)
+    assert latest_version(str(tmp_path)) == "10"
+    assert complete_versions(str(tmp_path)) == ["2", "9", "10"]
+
+
+@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()])
+def test_without_a_folder_or_a_version_nothing_is_live(tmp_path, make) -> None:
+    make(tmp_path / "serving")
+    assert latest_version(str(tmp_path / "serving")) is None
+
+
+def test_what_a_server_ignores_is_no_version(tmp_path: Path) -> None:
+    make_model(tmp_path / "1")
+    for name in ("8.tmp", "latest", ".pushing-7", "²", str(2**63)):
+        make_model(tmp_path / name)
+    (tmp_path / "9").write_text("a file")
+    assert complete_versions(str(tmp_path)) == ["1"]
+
+
+def test_a_version_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "serving").mkdir()
+    (tmp_path / "serving" / "3").symlink_to(make_model(tmp_path / "elsewhere"))
+    assert latest_version(str(tmp_path / "serving")) == "3"
+
+
+FILES = (
+    "saved_model.pb",
+    "variables/variables.index",
+    "variables/variables.data-00000-of-00002",
+    "variables/variables.data-00001-of-00002",
+)
+
+
+@pytest.mark.parametrize("how", ["absent", "empty"])
+@pytest.mark.parametrize("file", FILES)
+def test_a_version_is_complete_when_each_of_its_files_is(
+    tmp_path: Path, file: str, how: str
+) -> None:
+    folder = make_model(tmp_path / "2")
+    (folder / "variables" / "variables.data-00000-of-00001").unlink()
+    for name in FILES[2:]:
+        (folder / name).write_text("values")
+    assert missing_file(str(folder)) is None
+    (folder / file).write_text("") if how == "empty" else (folder / file).unlink()
+    assert missing_file(str(folder)) == file
+
+
+def test_a_model_without_variables_is_complete_without_them(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").write_text("constants only")
+    assert latest_version(str(tmp_path)) == "1"
+    # But a copy that has not come to its variables yet is none.
+    (tmp_path / "1" / "saved_model.pb").write_text("save/restore_all")
+    assert missing_file(str(tmp_path / "1")) == "variables/variables.index"
+
+
+@given(st.permutations(FILES[:2] + ("variables/variables.data-00000-of-00001",)))
+def test_in_whatever_order_a_version_is_copied_it_counts_when_it_is_whole(
+    tmp_path_factory: pytest.TempPathFactory, order: list[str]
+) -> None:
+    serving = tmp_path_factory.mktemp("serving")
+    whole = make_model(serving / "model")
+    make_model(serving / "1")
+    (serving / "2" / "variables").mkdir(parents=True)
+    for number, name in enumerate(order):
+        assert latest_version(str(serving)) == "1", order[:number]
+        shutil.copy(whole / name, serving / "2" / name)
+    assert latest_version(str(serving)) == "2"
+    shutil.rmtree(serving)
+
+
+def test_versions_of_which_none_is_complete_are_an_error_that_names_the_newest(
+    tmp_path: Path,
+) -> None:
+    for name in ("6", "7"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match=r"/7 has no complete saved_model\.pb"):
+        latest_version(str(tmp_path))
+
+
+def test_a_push_to_a_store_that_was_interrupted_is_no_error(tmp_path: Path) -> None:
+    """Pusher itself knows that it has not pushed anything yet."""
+    push = tmp_path / "7" / PUSH_FILE
+    push.parent.mkdir(parents=True)
+    fields = ("model_id", "replaced", "replaced_model_id", "compared_with")
+    text = ", ".join(f'"{name}": "x"' for name in (*fields, "pushed_at", "run_id"))
+    push.write_text(f"{{{text}}}")
+    assert latest_version(str(tmp_path)) is None
+
+
+def _a_file(path: Path) -> None:
+    path.write_text("")
+
+
+def _below_a_file(path: Path) -> None:
+    path.parent.rmdir()
+    path.parent.write_text("")
+
+
+def _a_link_to_nothing(path: Path) -> None:
+    path.symlink_to("unmounted")
+
+
+def _a_link_to_itself(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+@pytest.mark.parametrize(
+    ("make", "cause"),
+    [
+        (_a_file, "Not a directory"),
+        (_below_a_file, "Not a directory"),
+        (_a_link_to_nothing, "is a link to unmounted, which does not exist"),
+        (_a_link_to_itself, "Too many levels of symbolic links"),
+    ],
+)
+def test_only_what_is_not_there_counts_as_not_there(tmp_path, make, cause) -> None:
+    (tmp_path / "below").mkdir()
+    path = tmp_path / "below" / "serving"
+    make(path)
+    with pytest.raises(UserError, match=re.escape(cause)) as raised:
+        latest_version(str(path))
+    assert str(path) in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_an_object_store_is_read_alike() -> None:
+    """TensorFlow's own store in memory stands for gs://: it renames no folders."""
+    root = "ram://serving-directory"
+    assert latest_version(root) is None
+    tf.io.gfile.makedirs(f"{root}/5/variables")
+    for name in (*FILES[:2], "variables/variables.data-00000-of-00001"):
+        with tf.io.gfile.GFile(f"{root}/5/{name}", "w") as file:
+            file.write("x")
+    assert latest_version(root) == "5"
+    with tf.io.gfile.GFile("ram://a-file", "w") as file:
+        file.write("x")
+    with pytest.raises(UserError, match="cannot be read"):
+        latest_version("ram://a-file")
+
+
+def test_a_store_that_cannot_be_opened_is_an_error() -> None:
+    with pytest.raises(UserError, match="unknown://bucket/serving cannot be read"):
+        latest_version("unknown://bucket/serving")
