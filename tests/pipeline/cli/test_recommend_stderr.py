@@ -71,7 +71,7 @@ def make_workspace(folder: Path, load: str = "pass") -> None:
     (folder / "workspace").mkdir()
     (folder / "workspace" / "workspace.json").write_text(json.dumps({"format": 1}))
     model = write_info(folder / "workspace" / "serving" / "1")
-    (model / "saved_model.pb").touch()
+    (model / "saved_model.pb").write_text("no model")
     (folder / "tensorflow.py").write_text(TENSORFLOW.replace("LOAD", load))
 
 

@@ -169,7 +169,7 @@ def test_k_is_checked_before_tensorflow_is_imported(tmp_path: Path, k: str) -> N
     (tmp_path / "workspace").mkdir()
     (tmp_path / "workspace" / "workspace.json").write_text(json.dumps({"format": 1}))
     model = write_info(tmp_path / "workspace" / "serving" / "1")
-    (model / "saved_model.pb").touch()
+    (model / "saved_model.pb").write_text("no model")
     # TensorFlow would say that the model is empty.
     done = two_tower("recommend", "--user", "1", "-k", k, cwd=tmp_path)
     assert "from 1 to 4" in error_line(done, exit_code=2)

@@ -113,7 +113,7 @@ def test_workspace_shows_its_data_and_newest_model(tmp_path: Path) -> None:
     for folder in ("data/ml-100k", "data/.ml-1m.part", "serving/9", "serving/10"):
         (root / folder).mkdir(parents=True)
     for version in ("9", "10"):
-        (root / "serving" / version / "saved_model.pb").touch()
+        (root / "serving" / version / "saved_model.pb").write_text("x")
     found = {check.name: check for check in doctor.check_workspace(root)}
     assert found["data"].value == "ml-100k"
     assert found["model"].value == str(root / "serving" / "10")
