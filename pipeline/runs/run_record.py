@@ -6,6 +6,7 @@ The same record describes a run of the past, read from ML Metadata
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 from collections.abc import Mapping
@@ -212,8 +213,11 @@ class RunRecord:
     @property
     def judged_by(self) -> dict[str, Any]:
         """What a run was judged by: the content of the files above, by output key."""
-        found = ((key, self._json(key, name)) for key, name in _JUDGED_BY.items())
-        return {key: content for key, content in found if content}
+        found = {}
+        for key, name in _JUDGED_BY.items():
+            with contextlib.suppress(UserError):  # damaged: there is nothing to keep
+                found[key] = self._json(key, name)
+        return {key: content for key, content in found.items() if content}
 
     @property
     def serving_faults(self) -> list[str]:
@@ -248,9 +252,14 @@ class RunRecord:
 
 
 def read_record(run_folder: Path) -> dict[str, Any]:
-    """Reads what is kept of a run; empty if nothing is, or it cannot be parsed."""
+    """Reads what is kept of a run, without what is damaged."""
     try:
         content = json.loads(RunFiles(run_folder).record.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return content if isinstance(content, dict) else {}
+    found = content.items() if isinstance(content, dict) else ()
+    return {
+        key: value
+        for key, value in found
+        if key in _JUDGED_BY and not wrong_shape(_JUDGED_BY[key], value)
+    }

@@ -40,7 +40,9 @@ def test_runs_lists_what_ml_metadata_knows(past: Chain) -> None:
     [run, *_] = answer(past, "runs")["runs"]
     assert run["run"] == first_run(past)
     assert (run["state"], run["blessed"]) == ("succeeded", True)
-    assert run["version"] == Path(past.first["pushed_model"]).name
+    # The copy has no served versions.
+    assert run["version"] is None
+    assert run["removed_version"] == Path(past.first["pushed_model"]).name
     candidate = past.first["metrics"]["candidate"]
     assert run["ndcg@10"] == candidate["ndcg@10"]
     assert (run["steps_run"], run["steps_cached"]) == (12, 0)
