@@ -88,7 +88,7 @@ def test_every_occupation_of_ml_100k_is_a_value(tmp_path: Path) -> None:
 
 def test_every_occupation_of_ml_1m_is_a_value_of_its_own(tmp_path: Path) -> None:
     rows = [f"{code + 1}::F::1::{code}::48067" for code in range(21)]
-    read = _users(tmp_path / "users.dat", editions.DOUBLE_COLON, rows)
+    read = _users(tmp_path / "users.dat", editions.ML_1M, rows)
     assert len(set(read)) == 21
     assert set(read) <= set(OCCUPATIONS)
     assert {"clerical", "K-12 student", "farmer"} <= set(read)
