@@ -22,7 +22,8 @@ class Baseline:
 
     Attributes:
       version: Its version; empty for none.
-      model_id: Its identity; empty for none.
+      model_id: Its identity; empty for none. Where the model that it replaced cannot
+        be found, the identity of the live candidate, without a version.
       folder: Where it is; empty for none.
       note: Why there is none, although versions are served; else empty.
     """
@@ -35,7 +36,7 @@ class Baseline:
     @property
     def key(self) -> str:
         """What decides on the comparison, for the cache."""
-        return f"{self.version}@{self.model_id}{self.note}"
+        return f"{self.version}@{self.model_id}"
 
 
 def find_baseline(serving_dir: str, candidate: str, copies: str) -> Baseline:
@@ -60,14 +61,14 @@ def find_baseline(serving_dir: str, candidate: str, copies: str) -> Baseline:
     live = model_id(folder)
     if live != model_id(candidate):
         return Baseline(version, live, folder)
-    push = read_push(folder)
-    if push is not None and push.replaced is None:
-        return Baseline()
-    before = push and _replaced(push, serving_dir, copies)
     note = (
         f"the candidate is itself live, as version {version}: there is no other model "
         "to compare with"
     )
+    push = read_push(folder)
+    if push is not None and push.replaced is None:
+        return Baseline(note=note)
+    before = push and _replaced(push, serving_dir, copies)
     return before or Baseline(model_id=live, note=note)
 
 

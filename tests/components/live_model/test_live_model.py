@@ -175,7 +175,18 @@ def test_a_live_candidate_that_another_program_copied_is_seen_to_be_it(
     world: World,
 ) -> None:
     shutil.copytree(world.candidate("new") / "Format-Serving", world.serving / "4")
-    assert "the candidate is itself live, as version 4" in world.key("new")
+    model = world.run("new")
+    note = model.get_string_custom_property("note")
+    assert "the candidate is itself live, as version 4" in note
+
+
+def test_a_live_candidate_that_replaced_nothing_says_so(world: World) -> None:
+    """On Kubeflow, where the step runs again although nothing has changed."""
+    pushed = world.push("new")
+    model = world.run("new")
+    assert model.get_int_custom_property("exists") == 0
+    note = model.get_string_custom_property("note")
+    assert f"the candidate is itself live, as version {pushed.name}" in note
 
 
 def test_a_change_between_driver_and_step_ends_the_step(world: World) -> None:
