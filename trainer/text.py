@@ -42,12 +42,16 @@ def printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
-def json_text(content: Any) -> str:
-    """Returns indented JSON that is safe to show: control characters are escapes.
+def json_text(content: Any, indent: int | None = 2) -> str:
+    """Returns JSON that is safe to show: control characters are escapes.
 
     `json.dumps` escapes those below U+0020 only, unless it escapes all but ASCII.
+
+    Args:
+      content: What `json.dumps` takes.
+      indent: Spaces of each level; None for one line.
     """
-    text = json.dumps(content, indent=2, ensure_ascii=False)
+    text = json.dumps(content, indent=indent, ensure_ascii=False)
     return "\n".join(
         _CONTROLS.sub(lambda run: "".join(f"\\u{ord(c):04x}" for c in run[0]), line)
         for line in text.split("\n")

@@ -7,7 +7,6 @@ of bad rows are counted and written to a file of the artifact.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import NoReturn
 
 from components.movielens_example_gen.readers.rating_rows import Fault
 from trainer.errors import UserError
+from trainer.text import json_text
 
 _SHOWN_CHARACTERS = 120
 # With more than this many the whole file is wrong, and no limit could accept it.
@@ -115,7 +115,7 @@ class BadRows:
         """Writes the rows as JSON lines, in order of file and line."""
         with open(path, "w", encoding="utf-8") as out:
             for row in sorted(self.rows):
-                out.write(json.dumps(row.__dict__, ensure_ascii=False) + "\n")
+                out.write(json_text(row.__dict__, indent=None) + "\n")
 
     def refuse(self, how_many: str) -> NoReturn:
         """Ends the run with the first bad row.

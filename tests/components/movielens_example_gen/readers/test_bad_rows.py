@@ -9,7 +9,7 @@ import pytest
 
 from components.movielens_example_gen import ingest
 from components.movielens_example_gen.readers import rating_files
-from components.movielens_example_gen.readers.bad_rows import BadRowsError
+from components.movielens_example_gen.readers.bad_rows import BadRows, BadRowsError
 from pipeline.config import DataConfig
 from tests.fixtures.movielens_files import (
     CSV_HEADER,
@@ -17,6 +17,7 @@ from tests.fixtures.movielens_files import (
 )
 from tests.fixtures.raw_data import GOOD, read, triples
 from trainer.errors import UserError
+from trainer.text import has_control_characters
 
 BAD_LINES = {
     b"1,2,99,200": ("rating 99", "0.5 to 5 in steps of 0.5"),
@@ -156,3 +157,15 @@ def test_wrong_encoding_is_reported(tmp_path: Path) -> None:
     (folder / "movies.csv").write_bytes((folder / "other/movies.csv").read_bytes())
     with pytest.raises(UserError, match="not UTF-8 text"):
         read(folder)
+
+
+def test_rows_that_were_set_aside_are_written_without_control_characters(
+    tmp_path: Path,
+) -> None:
+    content = "1,\x9b2J,\u202e99\u2028é".encode()
+    bad = BadRows("quarantine")
+    bad.add("ratings.csv", 3, "rating", "off", content)
+    bad.write(tmp_path / "rows.jsonl")
+    (line,) = (tmp_path / "rows.jsonl").read_text("utf-8").splitlines()
+    assert not has_control_characters(line)
+    assert json.loads(line)["content"] == content.decode()
