@@ -23,7 +23,6 @@ from components.movielens_example_gen.data_summary import (
 from components.pusher import PUSHED_VERSION
 from components.report_gen import REPORT_FILE
 from components.servability_check import REASONS
-from pipeline.runs.record_shapes import wrong_shape
 from pipeline.runs.workspace import RunFiles
 from trainer.errors import UserError
 from trainer.train_report import TRAIN_REPORT_FILE
@@ -64,6 +63,9 @@ class Artifact:
             content = json.loads(path.read_bytes())
         except (ValueError, RecursionError) as error:
             raise damaged(path, str(error)) from error
+        # Imported here: it takes pydantic, which the help of a command does not need.
+        from pipeline.runs.record_shapes import wrong_shape
+
         if wrong := wrong_shape(name, content):
             raise damaged(path, wrong)
         return content
@@ -258,6 +260,8 @@ def read_record(run_folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     found = content.items() if isinstance(content, dict) else ()
+    from pipeline.runs.record_shapes import wrong_shape
+
     return {
         key: value
         for key, value in found
