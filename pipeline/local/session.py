@@ -133,10 +133,13 @@ def follow(
     except OSError as error:  # nobody reads the output any more, or its disk is full
         run.fail("the output cannot be written", "Run it again: what ended is cached.")
         interrupt = error
+    workspace = Workspace(files.path.parents[1])
+    if run.error:
+        _remove_leftovers(workspace)
     summary = summaries.build(
         run,
         run.error,
-        serving_dir=str(Workspace(files.path.parents[1]).serving_dir),
+        serving_dir=str(workspace.serving_dir),
         dataset=dataset,
         tfx_version=tfx_version,
         # Since the start of this process, so that it is what the user waited.
@@ -155,6 +158,15 @@ def follow(
     if interrupt is not None:
         raise interrupt
     return summary
+
+
+def _remove_leftovers(workspace: Workspace) -> None:
+    """Removes what a run left that was killed; `two-tower clean` can try it again."""
+    # Half a second, which only a run that failed takes.
+    from pipeline.runs.leftovers import remove_leftovers
+
+    with contextlib.suppress(UserError, OSError):
+        remove_leftovers(workspace)
 
 
 def _explain_end(code: int, files: RunFiles) -> tuple[str, str]:

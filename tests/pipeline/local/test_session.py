@@ -18,6 +18,7 @@ from pipeline.local.session import follow
 from pipeline.runs.workspace import Workspace
 from tests.fixtures.command import environment, error_line, two_tower
 from tests.fixtures.movielens_files import write_csv
+from tests.fixtures.served_versions import make_model
 from trainer.progress import Event
 
 SCRIPT = """
@@ -253,3 +254,33 @@ def test_a_disk_that_is_full_before_is_one_line(tmp_path: Path) -> None:
     line = error_line(done, exit_code=1)
     assert "No space is left on the file system" in line and "Free some" in line
     assert str(tmp_path / "ws") in line
+
+
+KILLED_IN_A_PUSH = """
+import os, signal, sys
+from pathlib import Path
+import components.pusher.push_version as pusher
+from pipeline.local.events import record_events
+from trainer.progress import emit
+def kill(path):
+    os.kill(os.getpid(), signal.SIGKILL)
+pusher.sync_tree = kill
+with record_events(Path(sys.argv[1])):
+    emit("pipeline", nodes=["Pusher"])
+    emit("step", id="Pusher", state="running")
+    pusher.push_version(sys.argv[2], sys.argv[3])
+"""
+
+
+def test_what_a_killed_run_left_is_removed_when_it_is_over(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "ws", create=True)
+    make_model(tmp_path / "model")
+    files = workspace.new_run()
+    arguments = map(str, (files.events, tmp_path / "model", workspace.serving_dir))
+    command = [sys.executable, "-c", KILLED_IN_A_PUSH, *arguments]
+    with workspace.lock() as lock:
+        summary = follow(
+            command, files, lock, Recorder(), dataset="ml-tiny", tfx_version="1.16.0"
+        )
+    assert (summary.state, summary.live_model) == ("failed", None)
+    assert list(workspace.serving_dir.iterdir()) == []
