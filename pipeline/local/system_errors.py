@@ -86,8 +86,8 @@ def full_disk(folders: Iterable[Path]) -> UserError:
         free += ", so a quota or the number of its files is exhausted"
     return UserError(
         f"No space is left on the file system {_mount(folder)} of {folder}: {free}",
-        "Free some space there (a run on MovieLens-100K writes 30 MB, more ratings need "
-        "more), or choose another path.",
+        "Free some space there (a run on MovieLens-100K writes 30 MB, more ratings "
+        "need more), or choose another path.",
     )
 
 

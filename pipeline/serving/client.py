@@ -120,7 +120,9 @@ class PushedModel:
         self._info = info
         try:
             self._model = tf.saved_model.load(str(info.path))
-        except (OSError, ValueError, tf.errors.OpError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # a damaged file raises whatever it leads to
             cause = (str(error).strip().splitlines() or ["no error message"])[0]
             raise UserError(
                 f"TensorFlow cannot load the model {info.path}: {cause}",

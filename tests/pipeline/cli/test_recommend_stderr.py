@@ -111,7 +111,7 @@ def test_an_expected_error_is_one_line(tmp_path: Path) -> None:
     assert "knows no user '2'" in error_line(done, exit_code=2)
 
 
-@pytest.mark.parametrize("error", ["OSError", "errors.OpError"])
+@pytest.mark.parametrize("error", ["OSError", "errors.OpError", "IndexError"])
 def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path, error: str) -> None:
     make_workspace(tmp_path, load=f"raise {error}('no variables\\nat line 1')")
     done = two_tower("recommend", "--user", "1", "-k", "1", cwd=tmp_path)
@@ -121,7 +121,10 @@ def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path, error: str) -> N
 
 
 def test_an_unexpected_error_leads_to_what_was_logged(tmp_path: Path) -> None:
-    make_workspace(tmp_path, load="raise LookupError('no such thing')")
+    make_workspace(tmp_path)
+    fake = tmp_path / "tensorflow.py"
+    answers = 'columns = {"movie_ids": b"7"'
+    fake.write_text(fake.read_text().replace(answers, f"{{}}['no such']; {answers}"))
     done = subprocess.run(
         [sys.executable, "-m", "pipeline", "recommend", "--user", "1", "-k", "1"],
         cwd=tmp_path,
@@ -132,6 +135,6 @@ def test_an_unexpected_error_leads_to_what_was_logged(tmp_path: Path) -> None:
     )
     line = error_line(done, exit_code=1)
     [log] = tmp_path.glob("two-tower-*.log")
-    assert "Unexpected LookupError: no such thing" in line and str(log) in line
+    assert "Unexpected KeyError: 'no such'" in line and str(log) in line
     kept = log.read_text()
     assert "Traceback" in kept and "InitializeLog: load" in kept
