@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from components.metrics import AccuracyMetric, Ranks, metric_named
 from components.metrics.paired import MeanEstimate, PairedSums
 from trainer.arrow_files import refuse_code
+from trainer.errors import UserError
 
 # Beside `retrieval_summary.json` in the evaluation artifact.
 RANKS_FILE: Final = "query_ranks.parquet"
@@ -80,14 +81,26 @@ class QueryRanks:
 
     @classmethod
     def read(cls, evaluation_uri: str) -> QueryRanks | None:
-        """Reads a run's evaluation; None where it has no such file."""
+        """Reads a run's evaluation; None where it has no such file.
+
+        Raises:
+          UserError: The file is not the one that was written.
+        """
         path = Path(evaluation_uri, RANKS_FILE)
         if not path.is_file():
             return None
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         refuse_code()
-        table = pq.read_table(path)
+        try:
+            table = pq.read_table(path)
+            table = table.select(["user_id", "row", "corpus_size", "rank"])
+        except (pa.ArrowException, OSError, LookupError, RuntimeError) as error:
+            raise UserError(
+                f"{path} cannot be read: {str(error).partition(chr(10))[0]}",
+                "The file is damaged: compare another run.",
+            ) from error
         users = np.array(table["user_id"].to_pylist(), dtype=np.str_)
         _, order = np.unique(users, return_index=True)
         ranks = table["rank"].combine_chunks()

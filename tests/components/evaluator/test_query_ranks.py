@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from components.evaluator.query_ranks import Pairs, QueryRanks
+from components.evaluator.query_ranks import RANKS_FILE, Pairs, QueryRanks
 from components.metrics import metric_named
 from tests.fixtures.eval_world import ROWS
+from trainer.errors import UserError
 
 pytestmark = pytest.mark.slow
 
@@ -46,3 +49,20 @@ def test_two_runs_differ_as_a_candidate_from_the_live_model(world):
 def test_without_a_query_there_is_an_empty_file(world):
     evaluated = world.run("good", rows="none")
     assert len(read(evaluated).user_id) == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + bytes(50) + b"PAR1"])
+def test_a_damaged_file_is_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / RANKS_FILE).write_bytes(content)
+    with pytest.raises(UserError, match=f"{RANKS_FILE} cannot be read") as caught:
+        QueryRanks.read(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_without_a_column_is_one_line(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"user_id": ["1"]}), tmp_path / RANKS_FILE)
+    with pytest.raises(UserError, match="cannot be read: .*row"):
+        QueryRanks.read(str(tmp_path))

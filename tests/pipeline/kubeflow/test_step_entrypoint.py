@@ -76,3 +76,13 @@ def test_a_component_that_fails_says_why_last(tmp_path: Path) -> None:
         "Compile the pipeline again with the package that the steps run with."
     )
     assert not list(tmp_path.rglob("output_metadata.json"))
+
+
+def test_no_secret_of_an_error_is_in_the_log(tmp_path: Path) -> None:
+    content = message(new=True)
+    (examples,) = content["inputs"]["artifacts"]["examples"]["artifacts"]
+    examples["uri"] = "s3://me:hunter2@bucket/../x"
+    failed = run_step(*arguments(content), cwd=tmp_path)
+    assert failed.returncode == 1
+    assert "Maker failed: s3***bucket/../x is not the name" in failed.stderr
+    assert "hunter2" not in failed.stdout + failed.stderr
