@@ -65,7 +65,8 @@ hypothesis.settings.register_profile(
     print_blob=True,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
-hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "quick")
+hypothesis.settings.load_profile(PROFILE)
 
 
 class GroupScheduling(LoadFileScheduling):
@@ -96,6 +97,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker("fuzz")
+            if PROFILE == "fuzz":
+                item.add_marker(pytest.mark.timeout(0))
         if "chain" in getattr(item, "fixturenames", ()):
             # Two processes that run commands on one workspace would disturb each other.
             assert group_of(item.nodeid) in ("chain", "cluster"), item.nodeid

@@ -66,6 +66,9 @@ class Fault:
 
 def id_fault(column: str, text: str) -> Fault | None:
     """Returns why a text is no user or movie id, or None if it is one."""
+    is_plain = text.isascii() and text.isprintable() and bool(text.strip())
+    if is_plain and len(text) <= MAX_ID_CHARACTERS:
+        return None
     if trainer_text.has_control_characters(text.strip(" \t")):
         shown = trainer_text.escaped(text)[:_SHOWN_CHARACTERS]
         return Fault(column, f"{column} '{shown}' holds a control character")

@@ -114,20 +114,10 @@ def _split_plain(
       layout: How they are laid out.
       timestamps: Type of the timestamps, int64 or string.
     """
-    family, delimiter = layout.family, layout.family.delimiter.encode()
-    if family.encoding != "utf-8" and not block.isascii():
+    if not _is_split_alike(block, layout, timestamps):
         return None
-    if pa.types.is_integer(timestamps) and (b"x" in block or b"X" in block):
-        if b"0x" in block or b"0X" in block:
-            return None  # Arrow takes it for a hexadecimal number.
-    if family.has_header:
-        # An open quote takes in the lines after it; there is none after the last.
-        last = block[block.rfind(b"\n", 0, -1) + 1 : -1]
-        if b'"' in last and isinstance(split_line(last, family, layout.columns), Fault):
-            return None
+    delimiter = layout.family.delimiter.encode()
     if len(delimiter) > 1:
-        if _UNIT_SEPARATOR in block:
-            return None
         block = block.replace(delimiter, _UNIT_SEPARATOR)
         delimiter = _UNIT_SEPARATOR
     names = [name or f"unread_{i}" for i, name in enumerate(layout.columns)]
@@ -142,7 +132,7 @@ def _split_plain(
             ),
             parse_options=pa_csv.ParseOptions(
                 delimiter=delimiter.decode(),
-                quote_char='"' if family.has_header else False,
+                quote_char='"' if layout.family.has_header else False,
             ),
             convert_options=pa_csv.ConvertOptions(
                 column_types={**types, TIMESTAMP: timestamps},
@@ -155,6 +145,26 @@ def _split_plain(
         return None
     # It skips blank lines, and a quoted line break joins two lines.
     return table if table.num_rows == text_files.count_lines(block) else None
+
+
+def _is_split_alike(
+    block: bytes, layout: RatingsFormat, timestamps: pa.DataType
+) -> bool:
+    """Returns whether Arrow reads what it can read of a block as `split_line` does."""
+    family = layout.family
+    if family.encoding != "utf-8" and not block.isascii():
+        return False
+    if block.startswith(text_files.BYTE_ORDER_MARK):
+        return False  # Arrow skips it, also where no file starts.
+    if pa.types.is_integer(timestamps) and (b"x" in block or b"X" in block):
+        if b"0x" in block or b"0X" in block:
+            return False  # Arrow takes it for a hexadecimal number.
+    if len(family.delimiter) > 1 and _UNIT_SEPARATOR in block:
+        return False
+    # An open quote takes in the lines after it; there is none after the last.
+    last = block[block.rfind(b"\n", 0, -1) + 1 : -1]
+    is_open = family.has_header and b'"' in last
+    return not (is_open and isinstance(split_line(last, family, layout.columns), Fault))
 
 
 def _plain_lines(block: bytes, layout: RatingsFormat) -> NDArray[np.bool_]:

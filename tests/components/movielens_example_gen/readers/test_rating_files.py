@@ -191,3 +191,36 @@ def _prepared(folder: Path, sub: str) -> object:
     assert not any(map(has_control_characters, titles))
     bad = [dataclasses.replace(row, file="") for row in prepared.bad.rows]
     return counts, prepared.data.movies, prepared.data.users, bad
+
+
+@pytest.mark.parametrize(
+    ("family", "block", "num_good"),
+    [
+        (editions.CSV, b'1,a"b,3,5\n5,3,4,"200\n', 1),  # open quote in the last line
+        (editions.CSV, b'1,"2\n3",5,300\n1,2,3,4\n', 1),
+        (editions.CSV, b"1,2,3,0x1F\n", 0),
+        (editions.CSV, b"1,2,3,0X1F\n1,2,3,4\n", 1),
+        (editions.CSV, b"\xef\xbb\xbf1,2,3,4\n", 0),  # later than at the file's start
+        (editions.CSV, b"1,2,3,4\n\n1,2,3,4\n", 2),
+        (editions.ML_1M, b"1\x1f2::3::5\n", 0),
+        (editions.ML_1M, b"1::2:::3::5\n", 0),
+        (editions.TAB, b"\t\t\t\n1\t2\t3\t4\n", 1),
+        (editions.ML_10M, b"\xe9::2::3::4\n1::2::3::4\n", 1),
+    ],
+)
+def test_what_arrow_reads_in_its_own_way_is_read_by_the_rules(
+    family: Family, block: bytes, num_good: int
+) -> None:
+    layout = RatingsFormat(family, editions.RATING_COLUMNS)
+    rules = RowRules(HALF_STARS, latest=2_000_000_000)
+    found = []
+    for split in (row_splits.split_block, _by_lines_alone):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rating_files, "split_block", split)
+            bad = BadRows()
+            read = rating_files.read_block(
+                Path("f"), 1, block, layout=layout, rules=rules, bad=bad
+            )
+        assert read.table.num_rows == num_good
+        found.append((read.table.to_pylist(), list(read.lines), bad.rows))
+    assert found[0] == found[1]
