@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tensorflow.core.protobuf import saved_model_pb2
 
+from components.evaluator.model_faults import signature_fault
 from tests.conftest import DAYS, Chain
-from trainer.serving_contract import SIGNATURES
+from trainer.serving_contract import NO_SCORE, SIGNATURES
 
 pytestmark = pytest.mark.slow
 
@@ -24,13 +26,18 @@ import json, sys
 import tensorflow as tf
 model = tf.saved_model.load(sys.argv[1])
 ids = lambda *names: tf.constant(names)
-k = lambda n: tf.constant(n)
+k = lambda *n: tf.constant(n)
 default = model.signatures["serving_default"]
 from_history = model.signatures["recommend_from_history"]
 def ask(user, n=10):
     top = default(user_id=ids(user), k=k(n))
     return {name: [x.decode() if isinstance(x, bytes) else float(x) for x in row[0]]
             for name, row in ((key, value.numpy()) for key, value in top.items())}
+def rows(*instances):
+    top = default(user_id=ids(*(user for user, _ in instances)),
+                  k=k(*(n for _, n in instances)))
+    return {name: [[x.decode() if isinstance(x, bytes) else float(x) for x in row]
+                   for row in value.numpy()] for name, value in top.items()}
 def history(user, movies):
     size = [1, len(movies)]
     top = from_history(
@@ -55,6 +62,9 @@ json.dump({
     "unknown": embedding("no movie"),
     "dot": dot("1", ask("1")["movie_ids"][0]),
     "refused": [refused(0), refused(62)],
+    "rows": rows(("1", 3), ("new", 1), ("2", 10)),
+    "alone": [ask("1", 3), ask("new", 1), ask("2", 10)],
+    "evaluate": bool(model.evaluate.concrete_functions),
     "modules": [m for m in ("trainer", "tensorflow_transform") if m in sys.modules],
 }, open(sys.argv[2], "w"))
 """
@@ -125,7 +135,7 @@ def test_every_unseen_movie_is_served_once(
     assert sorted(found, key=int) == sorted(
         {str(number) for number in range(1, 62)} - seen, key=int
     )
-    assert answers["all"]["scores"][len(found) :] == [float("-inf")] * len(seen)
+    assert answers["all"]["scores"][len(found) :] == [NO_SCORE] * len(seen)
 
 
 def test_movies_of_one_title_are_two_movies(answers: dict[str, Any]) -> None:
@@ -148,7 +158,38 @@ def test_unknown_users_are_one_user_with_finite_scores(answers: dict[str, Any]) 
 
 def test_k_out_of_range_is_refused(answers: dict[str, Any]) -> None:
     for message in answers["refused"]:
-        assert "k must be from 1 to the corpus size" in message
+        assert "k must be from 1 to] [61]" in message
+
+
+def test_rows_of_one_batch_ask_for_different_k(answers: dict[str, Any]) -> None:
+    """As a server joins REST instances, or the requests of several callers."""
+    for row, alone in enumerate(answers["alone"]):
+        k = len(alone["movie_ids"])
+        padding = {"scores": NO_SCORE}
+        for name, values in answers["rows"].items():
+            assert values[row][k:] == [padding.get(name, "")] * (10 - k)
+            if name == "scores":
+                assert values[row][:k] == pytest.approx(alone[name], rel=1e-5)
+            else:
+                assert values[row][:k] == alone[name]
+
+
+def test_every_answer_is_json(answers: dict[str, Any]) -> None:
+    json.dumps([answers["all"], answers["rows"]], allow_nan=False)
+
+
+def test_only_those_who_have_the_files_can_evaluate(
+    chain: Chain, answers: dict[str, Any]
+) -> None:
+    """A server offers the signatures, and nothing else of a SavedModel."""
+    assert answers["evaluate"]
+    assert signature_fault(str(pushed_model(chain))) is None
+    saved_model = saved_model_pb2.SavedModel()
+    saved_model.ParseFromString((pushed_model(chain) / "saved_model.pb").read_bytes())
+    (graph,) = saved_model.meta_graphs
+    offered = {name for name in graph.signature_def if not name.startswith("__")}
+    assert offered == {signature.name for signature in SIGNATURES}
+    assert "evaluate" not in offered
 
 
 def test_a_movie_that_only_the_last_span_lists_is_served(

@@ -46,6 +46,7 @@ MovieFeature = Literal["id", "genres", "decade", "year", "title"]
 EventFeature = Literal["rating", "gap"]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
+RequestSize = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
@@ -194,6 +195,22 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
+class RequestLimits:
+    """The largest request that the exported model answers; it refuses a larger one.
+
+    Attributes:
+      max_batch: Rows of a request, each with the id of a user or a movie.
+      max_history: Events of a timeline that comes with a request.
+      max_k: Movies that a row may ask for. What is not recommended to a user is mostly
+        what they have seen, so that an answer of the whole corpus tells their history.
+    """
+
+    max_batch: RequestSize = 1024
+    max_history: RequestSize = 10_000
+    max_k: RequestSize = 100
+
+
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
 class TrainerConfig:
     """Everything that the Trainer reads, so that no other key makes it train again.
 
@@ -205,6 +222,7 @@ class TrainerConfig:
       rating_scale: See `data.rating_scale`.
       top_k: Cut-offs of the metrics; the exported model returns lists of the longest.
       exclude_seen: Whether the exported model's evaluation leaves out seen movies.
+      limits: The largest request that the exported model answers.
       code_hash: Fingerprint of the code: edited code resumes no interrupted training.
     """
 
@@ -215,6 +233,7 @@ class TrainerConfig:
     top_k: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     exclude_seen: bool
     rating_scale: Scale | None = None
+    limits: RequestLimits = Field(default_factory=RequestLimits)
     code_hash: str = ""
 
     def with_values(self, values: Mapping[str, Any]) -> TrainerConfig:

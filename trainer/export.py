@@ -70,7 +70,12 @@ def export_model(
         exclude_seen=config.exclude_seen,
     )
     serving = ServingModel(
-        encoder, index, TimelineLookup(store), transform, held_out_ranking
+        encoder,
+        index,
+        TimelineLookup(store),
+        transform,
+        held_out_ranking=held_out_ranking,
+        limits=config.limits,
     )
     path = fn_args.serving_model_dir
     tf.saved_model.save(serving, path, signatures=serving.signatures())
@@ -84,6 +89,7 @@ def export_model(
         "rating_scale": dataclasses.astuple(RatingScale.of(config.rating_scale)),
         "top_k": top_k,
         "exclude_seen": config.exclude_seen,
+        "limits": dataclasses.asdict(config.limits) | {"max_k": serving.max_k},
         "tensorflow_version": tf.__version__,
     }
     info_path = os.path.join(path, MODEL_INFO_FILE)

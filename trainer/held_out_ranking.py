@@ -1,4 +1,4 @@
-"""The `evaluate` signature: ranks the held-out movies of eval rows."""
+"""The function `evaluate`: ranks the held-out movies of eval rows."""
 
 from __future__ import annotations
 

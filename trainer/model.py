@@ -182,4 +182,5 @@ def embed_events(embeddings: tf.Tensor, rows: tf.Tensor, dim: int) -> tf.Tensor:
       `[batch, L, dim]`, zero where there is no event.
     """
     is_event = tf.cast(rows >= 0, embeddings.dtype)[:, :, None]
-    return tf.gather(embeddings[:, :dim], tf.maximum(rows, 0)) * is_event
+    # Sliced after the lookup: a slice of the table would be a copy of it.
+    return tf.gather(embeddings, tf.maximum(rows, 0))[:, :, :dim] * is_event

@@ -1,6 +1,6 @@
 """Exact ranking of held-out movies against the whole corpus, in TensorFlow alone.
 
-The `evaluate` signature of the served model ranks by these rules. The popularity
+The function `evaluate` of the exported model ranks by these rules. The popularity
 baseline follows them too (`trainer.popularity`):
 
 * The rank of a held-out movie is 1 + the number of other candidates whose score is
@@ -11,6 +11,9 @@ baseline follows them too (`trainer.popularity`):
   is NaN, it is outside the corpus, or it is itself excluded as seen.
 * The held-out movie's score comes from the same score tensor as the others'. A second
   dot product may differ in the last bit, which would break ties at random.
+* The scores of a query that differ by no more than rounding (1e-5 of the largest) are
+  ties: whether a constant model's scores are equal to the last bit depends on the
+  processor.
 
 Movies are given by their corpus row. Infinite scores compare as usual.
 """
@@ -22,13 +25,17 @@ from typing import Final, NamedTuple
 
 import tensorflow as tf
 
+from trainer.blocks import in_blocks, rows_per_block
+
 # Values in place of a corpus row.
 PADDING: Final = -1  # behind the end of a list
 OUT_OF_CORPUS: Final = -2  # a movie that is not in the corpus
 
-# Bytes of the score matrix, the comparison matrix and their temporaries in one block:
-# enough for the loop to cost nothing, little beside the 3 GiB that a run takes.
-_BLOCK_BYTES: Final = 64 << 20
+# With more held-out movies, sorting the scores of a query takes less time and memory
+# than comparing each movie with all candidates.
+_MAX_COMPARED: Final = 64
+# A query whose scores all lie within this share of the largest is not ranked by them.
+_ROUNDING: Final = 1e-5
 
 
 class Ranking(NamedTuple):
@@ -86,7 +93,7 @@ def rank_in_blocks(
 ) -> Ranking:
     """Ranks like `rank_held_out`, scoring a block of queries at a time.
 
-    Memory is bounded by `_BLOCK_BYTES` or by the need of one query, however large the
+    Memory is bounded by `BLOCK_BYTES` or by the need of one query, however large the
     batch: there is never a score matrix of the whole batch.
 
     Args:
@@ -102,48 +109,24 @@ def rank_in_blocks(
       The ranks and the best candidates of every query.
     """
     batch, num_held_out = tf.shape(held_out)[0], tf.shape(held_out)[1]
-    block = _queries_per_block(num_candidates, num_held_out)
-    # The last block may be shorter, so the elements have no common shape.
-    arrays = [
-        tf.TensorArray(tf.int32, size=0, dynamic_size=True, infer_shape=False)
-        for _ in Ranking._fields
-    ]
 
-    def rank_block(
-        start: tf.Tensor, ranks: tf.TensorArray, top_ids: tf.TensorArray
-    ) -> tuple[tf.Tensor, tf.TensorArray, tf.TensorArray]:
-        rows = slice(start, tf.minimum(start + block, batch))
-        ranking = rank_held_out(
+    def rank_block(rows: slice) -> Ranking:
+        return rank_held_out(
             score(queries[rows]), seen[rows], held_out[rows], top_k, exclude_seen
         )
-        index = start // block
-        return (
-            start + block,
-            ranks.write(index, ranking.rank),
-            top_ids.write(index, ranking.top_ids),
-        )
 
-    # One block runs even for an empty batch: it gives the outputs their width.
-    _, ranks, top_ids = tf.while_loop(
-        lambda start, *_: tf.logical_or(start < batch, tf.equal(start, 0)),
+    # Scores, masks and comparisons.
+    bytes_per_candidate = 24 + 5 * tf.minimum(num_held_out, _MAX_COMPARED)
+    bytes_per_query = tf.cast(num_candidates, tf.int64) * tf.cast(
+        bytes_per_candidate, tf.int64
+    )
+    rank, top_ids = in_blocks(
         rank_block,
-        (tf.constant(0), *arrays),
-        parallel_iterations=1,
+        batch,
+        rows_per_block(bytes_per_query),
+        [(tf.int32, num_held_out), (tf.int32, top_k)],
     )
-    return Ranking(
-        rank=tf.reshape(ranks.concat(), [batch, num_held_out]),
-        top_ids=tf.reshape(top_ids.concat(), [batch, top_k]),
-    )
-
-
-def _queries_per_block(
-    num_candidates: int | tf.Tensor, num_held_out: tf.Tensor
-) -> tf.Tensor:
-    """Queries whose scores, masks and comparisons fill a block."""
-    bytes_per_candidate = 24 + 5 * tf.cast(num_held_out, tf.int64)
-    bytes_per_query = tf.cast(num_candidates, tf.int64) * bytes_per_candidate
-    block = _BLOCK_BYTES // tf.maximum(bytes_per_query, 1)
-    return tf.cast(tf.clip_by_value(block, 1, 1 << 20), tf.int32)
+    return Ranking(rank, top_ids)
 
 
 def candidate_mask(
@@ -179,16 +162,49 @@ def _ranks(
     row = tf.where(in_corpus, held_out, 0)
     own_score = tf.gather(scores, row, batch_dims=1)
     is_shown = tf.gather(is_candidate, row, batch_dims=1)
-    # Smaller scores are counted, because a NaN is never smaller: it must count as a
-    # better candidate.
-    smaller = scores[:, tf.newaxis, :] < own_score[:, :, tf.newaxis]
-    smaller &= is_candidate[:, tf.newaxis, :]
+    smaller = _num_smaller(scores, is_candidate, own_score)
     # `candidates` includes the movie itself, which is the 1 of "1 + the others".
     candidates = tf.reduce_sum(tf.cast(is_candidate, tf.int32), axis=1, keepdims=True)
-    rank = candidates - tf.reduce_sum(tf.cast(smaller, tf.int32), axis=2)
+    rank = candidates - tf.where(_is_constant(scores, is_candidate), 0, smaller)
     is_shown &= in_corpus & ~tf.math.is_nan(own_score)
     rank = tf.where(is_shown, rank, num_candidates + 1)
     return tf.where(tf.equal(held_out, PADDING), 0, rank)
+
+
+def _num_smaller(
+    scores: tf.Tensor, is_candidate: tf.Tensor, own_score: tf.Tensor
+) -> tf.Tensor:
+    """Counts the candidates with a smaller score: int32 `[batch, held_out]`.
+
+    Smaller scores are counted, because a NaN is never smaller: it must count as a
+    better candidate.
+    """
+
+    def compare() -> tf.Tensor:
+        smaller = scores[:, tf.newaxis, :] < own_score[:, :, tf.newaxis]
+        smaller &= is_candidate[:, tf.newaxis, :]
+        return tf.reduce_sum(tf.cast(smaller, tf.int32), axis=2)
+
+    def search() -> tf.Tensor:
+        # Nothing is greater than infinity, so what stands there is never counted.
+        counted = is_candidate & ~tf.math.is_nan(scores)
+        in_order = tf.sort(tf.where(counted, scores, float("inf")), axis=1)
+        return tf.searchsorted(in_order, own_score, side="left")
+
+    few = tf.shape(own_score)[1] <= _MAX_COMPARED
+    return tf.cond(few, compare, search)
+
+
+def _is_constant(scores: tf.Tensor, is_candidate: tf.Tensor) -> tf.Tensor:
+    """Returns whether a query's scores differ by no more than rounding: `[batch, 1]`.
+
+    An infinite score makes the answer no.
+    """
+    compared = is_candidate & ~tf.math.is_nan(scores)
+    least = tf.reduce_min(tf.where(compared, scores, float("inf")), 1, True)
+    most = tf.reduce_max(tf.where(compared, scores, -float("inf")), 1, True)
+    spread, largest = most - least, tf.maximum(tf.abs(most), tf.abs(least))
+    return tf.math.is_finite(spread) & (spread <= _ROUNDING * largest)
 
 
 def _top_ids(scores: tf.Tensor, is_candidate: tf.Tensor, top_k: int) -> tf.Tensor:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from trainer.input_pipeline import Corpus
 from trainer.ranking import PADDING, candidate_mask
+from trainer.serving_contract import NO_SCORE
 
 
 class BruteForceIndex(tf.Module):
@@ -22,15 +23,23 @@ class BruteForceIndex(tf.Module):
         super().__init__(name="index")
         self.num_movies = len(corpus.movie_ids)
         self.embeddings = tf.Variable(embeddings, trainable=False)
-        self._movie_ids = tf.constant(corpus.movie_ids)
-        self._titles = tf.constant(corpus.titles)
-        self._genres = tf.constant(corpus.genres)
+        # The row of the unknown movie is empty: it stands where there is no movie.
+        self._movie_ids, self._titles, self._genres = (
+            tf.concat([texts, [""]], axis=0)
+            for texts in (corpus.movie_ids, corpus.titles, corpus.genres)
+        )
         self._num_ratings = tf.constant(corpus.num_ratings, tf.float32)
 
     def scores(self, query: tf.Tensor) -> tf.Tensor:
         """Returns dot products: `[batch, dim]` -> `[batch, num_movies]`."""
-        corpus = self.embeddings[: self.num_movies]
-        return tf.matmul(query, corpus, transpose_b=True)
+        # The scores are sliced, because a slice of the embeddings would copy them all.
+        scores = tf.matmul(query, self.embeddings, transpose_b=True)
+        return scores[:, : self.num_movies]
+
+    def embeddings_of(self, index: tf.Tensor) -> tf.Tensor:
+        """Looks up embeddings: integer `[batch]` -> float32 `[batch, dim]`."""
+        # A lookup in the variable itself makes TensorFlow copy it at each later read.
+        return tf.gather(self.embeddings.read_value(), index)
 
     def self_information(self, top_ids: tf.Tensor) -> tf.Tensor:
         """Returns `-log2` of each movie's share of training events, in bits.
@@ -48,41 +57,46 @@ class BruteForceIndex(tf.Module):
         found = tf.not_equal(top_ids, PADDING)
         return tf.where(found, tf.gather(bits, tf.maximum(top_ids, 0)), 0.0)
 
-    def top(
-        self, query: tf.Tensor, seen: tf.Tensor, k: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
+    def best(
+        self, query: tf.Tensor, seen: tf.Tensor, width: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the best movies that were not seen.
 
         Args:
           query: float32 `[batch, dim]`.
           seen: int32 `[batch, seen]`, corpus rows or `PADDING`.
-          k: int32 scalar, from 1 to the size of the corpus.
+          width: int32 scalar, movies of each row, at most the size of the corpus.
+
+        Returns:
+          Scores, float32, and corpus rows, int32, each `[batch, width]`, best first.
+          Where fewer movies are left, the row ends in scores of minus infinity.
+        """
+        scores = self.scores(query)
+        listed = candidate_mask(tf.shape(scores), seen) & tf.math.is_finite(scores)
+        scores, index = tf.math.top_k(tf.where(listed, scores, -float("inf")), width)
+        return scores, index
+
+    def describe(
+        self, scores: tf.Tensor, index: tf.Tensor, k: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Returns what the served model answers.
+
+        Args:
+          scores: float32 `[batch, width]`, from `best`.
+          index: int32 `[batch, width]`, from `best`.
+          k: int32 `[batch]`, movies of each row.
 
         Returns:
           `movie_ids`, `titles`, `genres` (string) and `scores` (float32), each
-          `[batch, k]`, best first. Where fewer than `k` movies are left, the row ends
-          in empty strings and scores of minus infinity.
-
-        Raises:
-          InvalidArgumentError: If `k` is out of range.
+          `[batch, width]`, best first. Where a row has fewer movies, because it asked
+          for fewer or no more are left, it ends in empty strings and `NO_SCORE`.
         """
-        in_range = tf.debugging.Assert(
-            (k >= 1) & (k <= self.num_movies),
-            ["k must be from 1 to the corpus size", self.num_movies, "but is", k],
-        )
-        with tf.control_dependencies([in_range]):
-            scores = self.scores(query)
-        candidate = candidate_mask(tf.shape(scores), seen)
-        scores = tf.where(candidate, scores, -float("inf"))
-        scores, index = tf.math.top_k(scores, tf.maximum(k, 0))
-        found = scores > -float("inf")
-
-        def listed(column: tf.Tensor) -> tf.Tensor:
-            return tf.where(found, tf.gather(column, index), "")
-
+        column = tf.range(tf.shape(index)[1])
+        found = (scores > -float("inf")) & (column < k[:, tf.newaxis])
+        index = tf.where(found, index, self.num_movies)
         return {
-            "movie_ids": listed(self._movie_ids),
-            "titles": listed(self._titles),
-            "genres": listed(self._genres),
-            "scores": scores,
+            "movie_ids": tf.gather(self._movie_ids, index),
+            "titles": tf.gather(self._titles, index),
+            "genres": tf.gather(self._genres, index),
+            "scores": tf.where(found, scores, NO_SCORE),
         }

@@ -1,5 +1,8 @@
 """What clients of the served model rely on: its signatures, and a description file.
 
+Every input has a batch dimension, so that a server can join the requests of several
+callers, and REST requests can give one JSON object for each row.
+
 The exporter makes its signatures from these definitions; the servability check, the
 Evaluator, the report and `two-tower recommend` call the model by them. TensorFlow is
 imported on use only, so that the command line can import this module at once.
@@ -36,7 +39,7 @@ class TensorType:
 
 @dataclass(frozen=True)
 class Signature:
-    """One signature of the served model.
+    """One signature of the served model, or the function `EVALUATE`.
 
     Attributes:
       name: Its key in the SavedModel.
@@ -57,6 +60,20 @@ class Signature:
             for name, tensor in self.inputs.items()
         ]
 
+    def function(self, model: Any) -> Any:
+        """Returns the function of a loaded SavedModel, which takes inputs by name.
+
+        Args:
+          model: A SavedModel from `tf.saved_model.load`.
+
+        Raises:
+          KeyError: The model has neither a signature nor a function of the name.
+        """
+        if self.name in model.signatures or not hasattr(model, self.name):
+            return model.signatures[self.name]
+        (function,) = getattr(model, self.name).concrete_functions
+        return function
+
     def call(self, model: Any, **inputs: Any) -> dict[str, Any]:
         """Calls the signature.
 
@@ -68,7 +85,7 @@ class Signature:
           NumPy arrays by name of the output.
 
         Raises:
-          KeyError: The signature has no input of such a name.
+          KeyError: The model has no such signature, or that no such input.
         """
         import tensorflow as tf
 
@@ -76,14 +93,19 @@ class Signature:
             name: tf.constant(value, self.inputs[name].dtype)
             for name, value in inputs.items()
         }
-        outputs = model.signatures[self.name](**tensors)
+        outputs = self.function(model)(**tensors)
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
 
-# Dimensions: B batch, k movies asked for, L events of the longest timeline, d embedding
-# width, H most held-out movies of a row, K the largest of `eval.top_k`.
+# Score where a row of an answer has no movie: JSON has no infinity. It is the lowest
+# float32, below every real score.
+NO_SCORE: Final = -3.4028234663852886e38
+
+# Dimensions: B batch, k the most movies that a row asks for, L events of the longest
+# timeline, d embedding width, H most held-out movies of a row, K the largest of
+# `eval.top_k`.
 _IDS: Final = TensorType("string", ("B",))
-_K: Final = TensorType("int32")
+_K: Final = TensorType("int32", ("B",))
 _RECOMMENDED: Final = {
     "movie_ids": TensorType("string", ("B", "k")),
     "titles": TensorType("string", ("B", "k")),
@@ -125,6 +147,8 @@ EVALUATE: Final = Signature(
         "corpus_size": TensorType("int32", ("B", "1")),
     },
 )
+# What a server offers. `EVALUATE` is not among them, because it tells who has rated
+# what: it is a function of the SavedModel, for programs that have the files.
 SIGNATURES: Final = (
     SERVING_DEFAULT,
     RECOMMEND_FROM_HISTORY,
@@ -132,5 +156,4 @@ SIGNATURES: Final = (
     CANDIDATE_EMBEDDING,
     KNOWN_USER,
     KNOWN_MOVIE,
-    EVALUATE,
 )

@@ -6,18 +6,27 @@ corpus and the users' timelines. Loading it needs neither Keras nor this package
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import tensorflow as tf
 
 from trainer import features as f
 from trainer import serving_contract as contract
+from trainer.blocks import in_blocks, rows_per_block
+from trainer.config import RequestLimits
 from trainer.held_out_ranking import HeldOutRanking
 from trainer.preprocessing import TransformGraph
 from trainer.query_encoder import QueryEncoder
 from trainer.ranking import PADDING
+from trainer.request_checks import RequestChecks, in_order
 from trainer.retrieval_index import BruteForceIndex
 from trainer.user_store import EventLists, TimelineLookup
+
+# What a candidate takes in memory for one row: scores, masks and what was seen.
+_BYTES_PER_CANDIDATE: Final = 40
+# What an event of the request takes.
+_BYTES_PER_EVENT: Final = 64
 
 
 class ServingModel(tf.Module):
@@ -29,6 +38,12 @@ class ServingModel(tf.Module):
       store: The users' timelines.
       transform: The Transform graph.
       held_out_ranking: The function of `evaluate`.
+      limits: The largest request that is answered.
+
+    Attributes:
+      max_k: Most movies that a row of a request may ask for.
+      evaluate: `trainer.serving_contract.EVALUATE`, which a server cannot call: it is
+        part of the SavedModel, but has no signature.
     """
 
     def __init__(
@@ -37,7 +52,9 @@ class ServingModel(tf.Module):
         index: BruteForceIndex,
         store: TimelineLookup,
         transform: TransformGraph,
+        *,
         held_out_ranking: HeldOutRanking,
+        limits: RequestLimits,
     ) -> None:
         super().__init__(name="two_tower")
         self._encoder = encoder
@@ -45,13 +62,12 @@ class ServingModel(tf.Module):
         self._store = store
         self._transform = transform
         self._held_out_ranking = held_out_ranking
+        self._checks = RequestChecks(limits, index.num_movies)
+        self.max_k = self._checks.max_k
+        self.evaluate = _traced(contract.EVALUATE, held_out_ranking.__call__)
 
     def signatures(self) -> dict[str, Any]:
-        """Returns the concrete functions of all signatures by name.
-
-        They are traced without AutoGraph, which nothing here needs: it would rewrite
-        the source of Keras and TFT for each of them, for 15 seconds in all.
-        """
+        """Returns the concrete functions of all signatures by name."""
         functions = (
             (contract.SERVING_DEFAULT, self.recommend),
             (contract.RECOMMEND_FROM_HISTORY, self.recommend_from_history),
@@ -59,22 +75,30 @@ class ServingModel(tf.Module):
             (contract.CANDIDATE_EMBEDDING, self.candidate_embedding),
             (contract.KNOWN_USER, self.known_user),
             (contract.KNOWN_MOVIE, self.known_movie),
-            (contract.EVALUATE, self._held_out_ranking.__call__),
         )
         return {
-            signature.name: tf.function(
-                function, input_signature=signature.input_specs(), autograph=False
-            ).get_concrete_function()
+            signature.name: _traced(signature, function).get_concrete_function()
             for signature, function in functions
         }
 
     def recommend(self, user_id: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Recommends to users by their stored timelines, see `BruteForceIndex.top`.
+        """Recommends to users by their stored timelines.
 
         All unknown users are the same user, who has watched nothing.
+
+        Args:
+          user_id: string `[batch]`.
+          k: int32 `[batch]`, from 1 to `serving.max_k` and the size of the corpus.
+
+        Returns:
+          See `BruteForceIndex.describe`.
         """
+        user_id = self._checks.ids(f.USER_ID, user_id)
+        k = self._checks.k(k, user_id)
         row = self._store.row(user_id)
-        return self._top(row, self._store.timelines(row), k)
+        return self._recommend(
+            k, lambda rows: (row[rows], self._store.timelines(row[rows]))
+        )
 
     def recommend_from_history(
         self,
@@ -88,41 +112,52 @@ class ServingModel(tf.Module):
 
         Args:
           user_id: string `[batch]`, "" for nobody in particular.
-          movie_ids: string `[batch, L]`, oldest first, "" behind the last event.
+          movie_ids: string `[batch, L]`, in any order, "" where there is no event.
           ratings: float32 `[batch, L]`, stars.
           timestamps: int64 `[batch, L]`, seconds since the epoch, UTC.
-          k: int32 scalar, from 1 to the size of the corpus.
+          k: int32 `[batch]`, see `recommend`.
 
         Returns:
-          See `BruteForceIndex.top`.
+          See `BruteForceIndex.describe`.
         """
-        ids = tf.RaggedTensor.from_tensor(movie_ids, padding="")
-        raw = {f.USER_ID: user_id, f.MOVIE_IDS: ids}
-        lengths = ids.row_lengths()
-        timelines = EventLists(
-            tf.cast(self._transform(raw)[f.MOVIE_INDICES], tf.int32),
-            tf.RaggedTensor.from_tensor(ratings, lengths=lengths),
-            tf.RaggedTensor.from_tensor(timestamps, lengths=lengths),
-        )
-        return self._top(self._store.row(user_id), timelines, k)
+        user_id = self._checks.ids(f.USER_ID, user_id)
+        k = self._checks.k(k, user_id)
+        events = self._checks.events(movie_ids, ratings, timestamps, user_id)
+        row = self._store.row(user_id)
+
+        def timelines(rows: slice) -> tuple[tf.Tensor, EventLists]:
+            ordered = in_order(*(column[rows] for column in events))
+            raw = {f.USER_ID: user_id[rows], f.MOVIE_IDS: ordered.movies}
+            movies = tf.cast(self._transform(raw)[f.MOVIE_INDICES], tf.int32)
+            return row[rows], ordered._replace(movies=movies)
+
+        return self._recommend(k, timelines, num_events=tf.shape(movie_ids)[1])
 
     def query_embedding(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
         """Embeds users by their stored timelines."""
-        row = self._store.row(user_id)
-        return {"embedding": self._query(row, self._store.timelines(row))}
+        row = self._store.row(self._checks.ids(f.USER_ID, user_id))
+        (embedding,) = in_blocks(
+            lambda rows: [self._query(row[rows], self._store.timelines(row[rows]))],
+            tf.size(row),
+            rows_per_block(self._encoder.bytes_per_query),
+            [(tf.float32, self._index.embeddings.shape[1])],
+        )
+        return {"embedding": embedding}
 
     def candidate_embedding(self, movie_id: tf.Tensor) -> dict[str, tf.Tensor]:
         """Embeds movies; the score is the dot product with `query_embedding`."""
-        index = self._movie_index(movie_id)
-        return {"embedding": tf.gather(self._index.embeddings, index)}
+        index = self._movie_index(self._checks.ids(f.MOVIE_ID, movie_id))
+        return {"embedding": self._index.embeddings_of(index)}
 
     def known_user(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns which users have a stored timeline."""
+        user_id = self._checks.ids(f.USER_ID, user_id)
         return {"known": self._store.row(user_id) < self._store.num_users}
 
     def known_movie(self, movie_id: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns which movies are in the corpus."""
-        return {"known": self._movie_index(movie_id) < self._index.num_movies}
+        index = self._movie_index(self._checks.ids(f.MOVIE_ID, movie_id))
+        return {"known": index < self._index.num_movies}
 
     def _movie_index(self, movie_id: tf.Tensor) -> tf.Tensor:
         return self._transform({f.MOVIE_ID: movie_id})[f.MOVIE_INDEX]
@@ -135,9 +170,48 @@ class ServingModel(tf.Module):
             timelines,
         )
 
-    def _top(
-        self, row: tf.Tensor, timelines: EventLists, k: tf.Tensor
+    def _recommend(
+        self,
+        k: tf.Tensor,
+        timelines: Callable[[slice], tuple[tf.Tensor, EventLists]],
+        num_events: tf.Tensor | int = 0,
     ) -> dict[str, tf.Tensor]:
-        """Recommends to stored users with the given timelines."""
-        query = self._query(row, timelines)
-        return self._index.top(query, timelines.movies.to_tensor(PADDING), k)
+        """Recommends, a block of rows at a time.
+
+        Args:
+          k: int32 `[batch]`.
+          timelines: Returns stored users and their timelines for some rows.
+          num_events: Events of a row of the request.
+        """
+        width = tf.maximum(tf.reduce_max(k), 0)  # an empty batch has no maximum
+
+        def best(rows: slice) -> tuple[tf.Tensor, tf.Tensor]:
+            row, events = timelines(rows)
+            seen = events.movies.to_tensor(PADDING)
+            return self._index.best(self._query(row, events), seen, width)
+
+        bytes_per_row = (
+            self._encoder.bytes_per_query
+            + _BYTES_PER_CANDIDATE * self._index.num_movies
+            + _BYTES_PER_EVENT * num_events
+        )
+        scores, index = in_blocks(
+            best,
+            tf.size(k),
+            rows_per_block(bytes_per_row),
+            [(tf.float32, width), (tf.int32, width)],
+        )
+        return self._index.describe(scores, index, k)
+
+
+def _traced(signature: contract.Signature, function: Callable[..., Any]) -> Any:
+    """Returns the function, traced once for the types of its signature.
+
+    It is traced without AutoGraph, which nothing here needs: it would rewrite the
+    source of Keras and TFT for each signature, for 15 seconds in all.
+    """
+    traced = tf.function(
+        function, input_signature=signature.input_specs(), autograph=False
+    )
+    traced.get_concrete_function()
+    return traced

@@ -7,7 +7,7 @@ from typing import Final
 
 import tensorflow as tf
 from google.protobuf import message
-from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from trainer.serving_contract import EVALUATE, MODEL_INFO_FILE
 
@@ -32,17 +32,34 @@ def signature_fault(path: str, is_live: bool = False) -> str | None:
         return "it has no saved_model.pb"
     except message.DecodeError:
         return "its saved_model.pb is damaged"
-    graphs = saved_model.meta_graphs
-    signatures = graphs[0].signature_def if graphs else {}
-    if EVALUATE.name not in signatures:
-        public = sorted(name for name in signatures if not name.startswith("__"))
+    graph = next(iter(saved_model.meta_graphs), meta_graph_pb2.MetaGraphDef())
+    outputs = _outputs_of_evaluate(graph)
+    if outputs is None:
+        names = [name for name in graph.signature_def if not name.startswith("__")]
         return (
-            f"it has no signature {EVALUATE.name!r}, only {', '.join(public) or 'none'}"
+            f"it has no function {EVALUATE.name!r}, only the signatures "
+            f"{', '.join(sorted(names)) or 'none'}"
         )
     wanted = _OF_LIVE_MODEL if is_live else _OF_CANDIDATE
-    missing = sorted(wanted - set(signatures[EVALUATE.name].outputs))
-    if missing:
-        return f"its signature {EVALUATE.name!r} does not return {', '.join(missing)}"
+    if missing := sorted(wanted - outputs):
+        return f"its function {EVALUATE.name!r} does not return {', '.join(missing)}"
+    return None
+
+
+def _outputs_of_evaluate(graph: meta_graph_pb2.MetaGraphDef) -> set[str] | None:
+    """Returns the names of the outputs; None if there is no such function.
+
+    Where `trainer.serving_contract.Signature.function` looks for it: as a signature,
+    which it is in older models, or as an attribute of the saved object.
+    """
+    if EVALUATE.name in graph.signature_def:
+        return set(graph.signature_def[EVALUATE.name].outputs)
+    objects = graph.object_graph_def
+    for child in objects.nodes[0].children if objects.nodes else ():
+        function = objects.nodes[child.node_id].function
+        if child.local_name == EVALUATE.name and function.concrete_functions:
+            traced = objects.concrete_functions[function.concrete_functions[0]]
+            return set(traced.output_signature.dict_value.fields)
     return None
 
 
@@ -82,7 +99,7 @@ def run_fault(path: str, row: bytes) -> str | None:
     """
     try:
         model = tf.saved_model.load(path)
-        model.signatures[EVALUATE.name](examples=tf.constant([row]))
+        EVALUATE.call(model, examples=[row])
     except Exception as error:  # a model of unknown origin may raise anything
         lines = str(error).strip().splitlines()
         return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"

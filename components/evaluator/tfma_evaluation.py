@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import apache_beam as beam
 import numpy as np
+import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.proto import config_pb2
@@ -72,7 +74,7 @@ def to_tfma(config: EvalConfig, has_baseline: bool) -> config_pb2.EvalConfig:
         config_pb2.ModelSpec(
             name=name,
             signature_name=EVALUATE.name,
-            # The signature is called on serialized rows, whatever made the model.
+            # It is called on serialized rows, whatever made the model.
             model_type="tf_generic",
             is_baseline=name == BASELINE,
         )
@@ -127,7 +129,10 @@ def add_evaluation(
     paths = [path for path in (evaluation.candidate_path, baseline_path) if path]
     shared = [
         tfma.default_eval_shared_model(
-            eval_saved_model_path=path, model_name=spec.name, eval_config=config
+            eval_saved_model_path=path,
+            model_name=spec.name,
+            eval_config=config,
+            custom_model_loader=tfma.types.ModelLoader(partial(_load_model, path)),
         )
         for path, spec in zip(paths, config.model_specs, strict=True)
     ]
@@ -195,6 +200,19 @@ class _ReportProgress(beam.DoFn):
         self._ranked += batch.num_rows
         share = min(self._ranked / self._total, 1.0) if self._total else None
         self._work.update(share, self._ranked)
+
+
+@dataclasses.dataclass(frozen=True)
+class _EvaluatedModel:
+    """What TFMA calls: a loaded model whose `EVALUATE` is one of its signatures."""
+
+    model: Any  # holds the variables that the function reads
+    signatures: dict[str, Any]
+
+
+def _load_model(path: str) -> _EvaluatedModel:
+    model = tf.saved_model.load(path)
+    return _EvaluatedModel(model, {EVALUATE.name: EVALUATE.function(model)})
 
 
 @beam.ptransform_fn

@@ -191,7 +191,7 @@ def _collect_facts(
         not_servable=json.loads(reasons or "[]"),
         pushed_version=pushed.get_string_custom_property(PUSHED_VERSION) or None,
         live_version=live.get_string_custom_property(VERSION) or None,
-        users=sample_users(examples, model_path, int(model_info["corpus_size"])),
+        users=sample_users(examples, model_path, model_info["limits"]["max_k"]),
         steps=read_step_times(inputs.values(), run_id),
         lineage=_lineage(inputs, json.loads(parameters["code_hashes"])),
     )

@@ -25,14 +25,14 @@ _Row = dict[str, list[Any]]
 
 
 def sample_users(
-    examples: types.Artifact, model_path: str, corpus_size: int
+    examples: types.Artifact, model_path: str, max_k: int
 ) -> list[UserSample]:
     """Recommends movies to users of little, usual and much activity.
 
     Args:
       examples: The `Examples`.
       model_path: Folder of the exported model.
-      corpus_size: Number of movies in the corpus.
+      max_k: Most movies that the model recommends.
     """
     rows = list(islice(_rows(examples, f.EVAL_SPLIT), _NUM_ROWS))
     rows.sort(key=lambda row: (len(row[f.SEEN_MOVIE_IDS]), row[f.USER_ID]))
@@ -42,7 +42,7 @@ def sample_users(
         for movie in _rows(examples, f.CORPUS_SPLIT)
     }
     model = tf.saved_model.load(model_path)
-    k = min(_TOP, corpus_size)
+    k = min(_TOP, max_k)
     return [_sample(row, titles, model, k) for row in chosen]
 
 
@@ -54,7 +54,7 @@ def _sample(row: _Row, titles: dict[bytes, str], model: Any, k: int) -> UserSamp
         movie_ids=[row[f.MOVIE_IDS]],
         ratings=[row[f.RATINGS]],
         timestamps=[row[f.TIMESTAMPS]],
-        k=k,
+        k=[k],
     )
     columns = [answer[name][0] for name in ("movie_ids", "titles", "genres")]
     events = list(zip(row[f.MOVIE_IDS], row[f.RATINGS], strict=True))

@@ -72,12 +72,15 @@ def ServabilityCheck(
     model_path = path_utils.serving_model_path(model.uri)
     queries = read_queries(examples, max(_NUM_QUERIES, config.warmup_requests))
     corpus = read_corpus(examples)
+    max_k = min(config.max_k, len(corpus))
+    limits = dataclasses.asdict(config.limits()) | {"max_k": max_k}
     result = _check_in_process(
         model_path,
         {
             "signatures": [dataclasses.asdict(each) for each in SIGNATURES],
             "users": [dataclasses.asdict(query) for query in queries],
             "corpus": corpus,
+            "limits": limits,
             "max_latency_ms": config.max_latency_ms,
         },
     )
@@ -86,7 +89,7 @@ def ServabilityCheck(
         copy = path_utils.stamped_model_path(blessing.uri)
         io_utils.copy_dir(model_path, copy)
         warmup = queries[: config.warmup_requests]
-        write_warmup(copy, warmup, min(_USUAL_K, len(corpus)))
+        write_warmup(copy, warmup, min(_USUAL_K, max_k))
         blessing.set_int_custom_property(HAS_MODEL, 1)
 
 

@@ -7,12 +7,14 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from trainer.config import FROZEN
+from trainer.config import FROZEN, RequestLimits
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
-class ServingConfig:
+class ServingConfig(RequestLimits):
     """Requirements on a model that is to be pushed.
+
+    It includes the largest request that the model answers, `RequestLimits`.
 
     Attributes:
       warmup_requests: Real requests stored with the model for TF Serving's warm-up.
@@ -22,3 +24,9 @@ class ServingConfig:
 
     warmup_requests: Annotated[int, Field(ge=1, le=1000)] = 10
     max_latency_ms: Annotated[float, Field(gt=0)] | None = 100.0
+
+    def limits(self) -> RequestLimits:
+        """Returns the part that the Trainer reads."""
+        return RequestLimits(
+            max_batch=self.max_batch, max_history=self.max_history, max_k=self.max_k
+        )

@@ -40,7 +40,7 @@ def write_warmup(model_path: str, queries: Sequence[Query], k: int) -> None:
             inputs={
                 # The other inputs are called like the fields of a query.
                 name: tf.make_tensor_proto(
-                    k if name == "k" else [getattr(query, name)], tensor.dtype
+                    [k if name == "k" else getattr(query, name)], tensor.dtype
                 )
                 for name, tensor in signature.inputs.items()
             },

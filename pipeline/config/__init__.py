@@ -76,6 +76,16 @@ class PipelineConfig:
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_history(self) -> PipelineConfig:
+        if self.serving.max_history < self.data.window_length:
+            raise ValueError(
+                f"serving.max_history is {self.serving.max_history}, less than "
+                f"data.window_length ({self.data.window_length}): the model would "
+                "refuse a timeline of the length that it reads"
+            )
+        return self
+
     def trainer_config(self) -> TrainerConfig:
         """Selects what the Trainer reads: another changed key must not retrain."""
         return TrainerConfig(
@@ -86,6 +96,7 @@ class PipelineConfig:
             top_k=self.eval.top_k,
             exclude_seen=self.eval.exclude_seen,
             rating_scale=self.data.rating_scale,
+            limits=self.serving.limits(),
         )
 
     def computed(self) -> dict[str, Any]:

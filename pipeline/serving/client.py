@@ -52,14 +52,14 @@ class ModelInfo:
     Attributes:
       path: Folder of the SavedModel.
       dataset: Edition that it was trained on.
-      corpus_size: Movies that it can recommend.
+      max_k: Movies that a request may ask for.
       num_users: Users with a stored timeline.
       rating_scale: The scale of the ratings of a history.
     """
 
     path: Path
     dataset: str
-    corpus_size: int
+    max_k: int
     num_users: int
     rating_scale: RatingScale
 
@@ -72,10 +72,16 @@ class ModelInfo:
         """
         try:
             content = json.loads((path / MODEL_INFO_FILE).read_text(encoding="utf-8"))
+            if "corpus_size" in content and "limits" not in content:
+                raise UserError(
+                    f"The model {path} was exported by an earlier release, whose "
+                    "signatures have other inputs",
+                    "Push a new model with `two-tower run`.",
+                )
             return cls(
                 path,
                 str(content["dataset"]),
-                int(content["corpus_size"]),
+                int(content["limits"]["max_k"]),
                 int(content["num_users"]),
                 RatingScale.of(content.get("rating_scale")),  # older models: stars
             )
@@ -89,12 +95,12 @@ class ModelInfo:
         """Checks the number of movies to recommend.
 
         Raises:
-          UsageError: `k` is below 1 or above the corpus.
+          UsageError: `k` is below 1 or above what the model allows.
         """
-        if not 1 <= k <= self.corpus_size:
+        if not 1 <= k <= self.max_k:
             raise UsageError(
-                f"-k is {k}, but the model has {self.corpus_size:,} movies",
-                f"Give a number from 1 to {self.corpus_size}.",
+                f"-k is {k}, but the model recommends from 1 to {self.max_k:,} movies",
+                "Give a number in that range; serving.max_k sets it for new models.",
             )
 
 
@@ -142,7 +148,7 @@ class PushedModel:
                 f"of {self._info.dataset})",
                 "Give another id, or what the person watched: --history 50,172,181.",
             )
-        return _ranked(SERVING_DEFAULT.call(self._model, user_id=[user_id], k=k))
+        return _ranked(SERVING_DEFAULT.call(self._model, user_id=[user_id], k=[k]))
 
     def for_history(self, movie_ids: Sequence[str], k: int) -> list[Recommendation]:
         """Recommends to somebody whom the model has never seen.
@@ -172,7 +178,7 @@ class PushedModel:
                 ratings=[[self._info.rating_scale.liked] * len(movie_ids)],
                 # One second apart, in order.
                 timestamps=[list(range(now - len(movie_ids), now))],
-                k=k,
+                k=[k],
             )
         )
 

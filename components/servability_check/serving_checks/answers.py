@@ -18,14 +18,14 @@ class Expectation:
 
     Attributes:
       where: Description of the request, for the reasons.
-      k: Movies asked for.
+      k: Movies that each user asked for.
       corpus: All movie ids.
       seen: For each user the movies that must not be recommended.
       withheld: For each user how many movies of the corpus may be missing at the end.
     """
 
     where: str
-    k: int
+    k: Sequence[int]
     corpus: frozenset[str]
     seen: Sequence[Collection[str]]
     withheld: Sequence[int]
@@ -35,10 +35,11 @@ def answer_faults(answer: Answer, expected: Expectation) -> Iterator[str]:
     """Yields what is wrong, for each kind of fault the first user that has it.
 
     Args:
-      answer: `movie_ids`, `titles`, `genres` and `scores`, each `[users, k]`.
+      answer: `movie_ids`, `titles`, `genres` and `scores`, each `[users, k]` for the
+        largest k of the request.
       expected: What a correct answer looks like.
     """
-    shape = (len(expected.seen), expected.k)
+    shape = (len(expected.seen), max(expected.k))
     for name, values in answer.items():
         if values.shape != shape:
             yield f"{expected.where}: {name} has the shape {values.shape}, not {shape}"
@@ -58,13 +59,13 @@ def _row_faults(
     movies = [movie.decode("utf-8") for movie in answer["movie_ids"][row].tolist()]
     count = next((n for n, movie in enumerate(movies) if not movie), len(movies))
     movies, padding = movies[:count], movies[count:]
-    scores = answer["scores"][row]
+    scores, k = answer["scores"][row], expected.k[row]
     if any(padding):
         yield "gap", f"movies {[m for m in padding if m][:3]} come after empty ids"
-    if not np.all(np.isfinite(scores[:count])):
-        bad = scores[:count][~np.isfinite(scores[:count])]
-        yield "finite", f"{len(bad)} of {count} scores are {bad[0]}"
-    elif np.any(np.diff(scores[:count]) > 0):
+    bad = scores[~np.isfinite(scores)]
+    if len(bad):
+        yield "finite", f"{len(bad)} of {len(scores)} scores are {bad[0]}"
+    elif np.any(np.diff(scores) > 0):
         yield "order", "scores are not in descending order"
     if len(set(movies)) < count:
         twice = next(movie for movie in movies if movies.count(movie) > 1)
@@ -73,6 +74,8 @@ def _row_faults(
         yield "corpus", f'movie "{min(strays)}" is not in the corpus'
     if seen := set(movies).intersection(expected.seen[row]):
         yield "seen", f'movie "{min(seen)}" is one that the user has seen'
-    least = min(expected.k, len(expected.corpus) - expected.withheld[row])
+    if count > k:
+        yield "k", f"{count} movies where {k} were asked for"
+    least = min(k, len(expected.corpus) - expected.withheld[row])
     if count < least:
         yield "count", f"{count} movies where at least {least} can be recommended"

@@ -12,12 +12,14 @@ import numpy as np
 import tensorflow as tf
 
 from .answers import Answer, Expectation, answer_faults
+from .refusals import refused_requests
 
 # Content of the requests file, JSON:
 #   signatures: the documented ones, each a `trainer.serving_contract.Signature`;
 #   users: rows of the eval split: `user_id`, `movie_ids`, `ratings`, `timestamps`,
 #     `seen`, `held_out`;
 #   corpus: all movie ids;
+#   limits: `max_batch`, `max_history` and `max_k` of a request;
 #   max_latency_ms: None for no limit.
 Requests = dict[str, Any]
 
@@ -65,6 +67,9 @@ def check_model(path: str, requests: Requests) -> dict[str, Any]:
 
 def check_signatures(model: Any, requests: Requests) -> Iterator[str]:
     """Compares all signatures with the documented names, dtypes and ranks."""
+    documented = {signature["name"] for signature in requests["signatures"]}
+    for name in sorted({*model.signatures} - documented):
+        yield f"signature {name} is none that callers of a server may use"
     for expected in requests["signatures"]:
         name = expected["name"]
         if name not in model.signatures:
@@ -93,12 +98,15 @@ def _differences(
 
 
 def check_known_users(model: Any, requests: Requests) -> Iterator[str]:
-    """Asks for users of the eval split, alone and in a batch, from one movie to all."""
-    users, size = requests["users"], len(requests["corpus"])
-    batch = list(itertools.islice(itertools.cycle(users), _BATCH))
-    for some, k in ((users[:1], 1), (users[:1], size), (batch, min(_USUAL_K, size))):
+    """Asks for users of the eval split, alone and in a batch of different k."""
+    users, most = requests["users"], requests["limits"]["max_k"]
+    size = min(_BATCH, requests["limits"]["max_batch"])
+    batch = list(itertools.islice(itertools.cycle(users), size))
+    usual = min(_USUAL_K, most)
+    several = [1 + row % usual for row in range(size)]
+    for some, k in ((users[:1], [1]), (users[:1], [most]), (batch, several)):
         expected = Expectation(
-            where=f"serving_default with {len(some)} users and k={k}",
+            where=f"serving_default with {len(some)} users and k={max(k)}",
             k=k,
             corpus=frozenset(requests["corpus"]),
             seen=[user["seen"] for user in some],
@@ -111,19 +119,21 @@ def check_known_users(model: Any, requests: Requests) -> Iterator[str]:
 
 def check_unknown_users(model: Any, requests: Requests) -> Iterator[str]:
     """Asks for an unknown user and an empty id, which must get the same answer."""
-    k = min(_USUAL_K, len(requests["corpus"]))
-    answer = _recommend(model, [_UNKNOWN_USER, ""], k)
+    k = min(_USUAL_K, requests["limits"]["max_k"])
+    unknown, empty = (_recommend(model, [user], [k]) for user in (_UNKNOWN_USER, ""))
     corpus = frozenset(requests["corpus"])
     where = "serving_default with unknown users"
-    yield from answer_faults(answer, Expectation(where, k, corpus, [[], []], [0, 0]))
-    if not np.array_equal(answer["scores"][0], answer["scores"][1], equal_nan=True):
+    for answer in (unknown, empty):
+        yield from answer_faults(answer, Expectation(where, [k], corpus, [[]], [0]))
+    if not np.array_equal(unknown["scores"], empty["scores"], equal_nan=True):
         yield f'{where}: an empty user id gets other scores than "{_UNKNOWN_USER}"'
 
 
 def check_histories(model: Any, requests: Requests) -> Iterator[str]:
     """Sends timelines with the request, among them an empty one."""
-    users = [*requests["users"][:_BATCH], {}]
-    k = min(_USUAL_K, len(requests["corpus"]))
+    size = min(_BATCH, requests["limits"]["max_batch"])
+    users = [{}, *requests["users"]][:size]
+    k = [min(_USUAL_K, requests["limits"]["max_k"])] * len(users)
     timelines = [user.get("movie_ids", []) for user in users]
     length = max(1, *map(len, timelines))
 
@@ -150,36 +160,42 @@ def check_histories(model: Any, requests: Requests) -> Iterator[str]:
     yield from answer_faults(answer, expected)
 
 
-def check_range_of_k(model: Any, requests: Requests) -> Iterator[str]:
-    """Expects an error that names k and the corpus size if k is out of range."""
-    size = len(requests["corpus"])
-    for k in (0, size + 1):
-        try:
-            _recommend(model, [_UNKNOWN_USER], k)
-        except tf.errors.InvalidArgumentError as error:
-            if str(k) not in str(error) or str(size) not in str(error):
-                yield f"the error at k={k} does not name k and the corpus size {size}"
-        else:
-            yield f"k={k} is accepted, though only 1 to {size} can be asked for"
-
-
 def check_embeddings(model: Any, requests: Requests) -> Iterator[str]:
     """Compares scores with the dot products of the two embeddings."""
-    users = [user["user_id"] for user in requests["users"][:_BATCH]]
-    best = _recommend(model, users, 1)
+    size = min(_BATCH, requests["limits"]["max_batch"])
+    users = [user["user_id"] for user in requests["users"][:size]]
+    best = _recommend(model, users, [1] * len(users))
     queries = _call(model, "query_embedding", user_id=users)["embedding"]
-    movies = best["movie_ids"][:, 0]
+    movies, scores = best["movie_ids"][:, 0], best["scores"][:, 0]
     candidates = _call(model, "candidate_embedding", movie_id=movies)["embedding"]
     products = np.sum(queries * candidates, axis=1)
-    scores = best["scores"][:, 0]
-    if not np.allclose(products, scores, _SCORE_TOLERANCE, _SCORE_TOLERANCE):
+    # No movie is left for a user who has seen all of them.
+    found = movies != b""
+    if not np.allclose(
+        products[found], scores[found], _SCORE_TOLERANCE, _SCORE_TOLERANCE
+    ):
         yield "the dot product of the embeddings is not the score of serving_default"
+
+
+def check_refusals(model: Any, requests: Requests) -> Iterator[str]:
+    """Sends requests that must be refused by an error that names value and limit."""
+    for request in refused_requests(requests["limits"]):
+        try:
+            _call(model, request.signature, **request.inputs)
+        except tf.errors.InvalidArgumentError as error:
+            if missing := [text for text in request.named if text not in str(error)]:
+                yield (
+                    f"the error of {request.signature} with {request.what} does not "
+                    f"name {', '.join(missing)}"
+                )
+        else:
+            yield f"{request.signature} accepts {request.what}"
 
 
 def median_latency_ms(model: Any, requests: Requests) -> float:
     """Returns the median time of a `serving_default` call for one user."""
     user = [requests["users"][0]["user_id"]]
-    k = min(_USUAL_K, len(requests["corpus"]))
+    k = [min(_USUAL_K, requests["limits"]["max_k"])]
     times: list[float] = []
     while len(times) < _TIMED_CALLS and sum(times) < _TIMED_SECONDS:
         start = time.perf_counter()
@@ -192,7 +208,7 @@ _CHECKS: Final[tuple[Callable[[Any, Requests], Iterator[str]], ...]] = (
     check_known_users,
     check_unknown_users,
     check_histories,
-    check_range_of_k,
+    check_refusals,
     check_embeddings,
 )
 
@@ -208,7 +224,7 @@ def _reasons(
         return [f"a request ({what}) failed: {_one_line(error)}"]
 
 
-def _recommend(model: Any, user_ids: list[str], k: int) -> Answer:
+def _recommend(model: Any, user_ids: list[str], k: list[int]) -> Answer:
     return _call(model, "serving_default", user_id=user_ids, k=k)
 
 

@@ -104,6 +104,6 @@ def test_a_model_without_the_signature_is_named(world, tmp_path, role):
     path = f"{other.uri}/Format-Serving"
     shutil.rmtree(path)
     tf.saved_model.save(model, path, signatures={"serving_default": model.other})
-    fault = "no signature 'evaluate', only serving_default"
+    fault = "no function 'evaluate', only the signatures serving_default"
     with pytest.raises(UserError, match=f"The {role} model .* {fault}"):
         world.evaluate(*(("good", other) if role == "live" else (other,)))

@@ -19,7 +19,7 @@ from components.servability_check.queries import read_corpus, read_queries
 from components.servability_check.serving_checks.checks import check_model
 from pipeline.config import ServingConfig
 from tests.fixtures.example_rows import sound_rows, write_examples
-from tests.fixtures.tiny_model import Fault, save_tiny_model
+from tests.fixtures.tiny_model import LIMITS, Fault, save_tiny_model
 from trainer.serving_contract import SIGNATURES
 
 _NUM_WARMUP = 5
@@ -38,6 +38,7 @@ def requests(examples: artifact.Artifact) -> dict[str, Any]:
         "signatures": [dataclasses.asdict(each) for each in SIGNATURES],
         "users": users,
         "corpus": corpus,
+        "limits": dataclasses.asdict(LIMITS),
         "max_latency_ms": None,
     }
 
@@ -52,7 +53,11 @@ def _check(
     blessing = standard_artifacts.InfraBlessing()
     blessing.uri = str(folder / "blessing")
     Path(blessing.uri).mkdir()
-    serving = ServingConfig(warmup_requests=_NUM_WARMUP, max_latency_ms=10_000)
+    serving = ServingConfig(
+        warmup_requests=_NUM_WARMUP,
+        max_latency_ms=10_000,
+        **dataclasses.asdict(LIMITS),
+    )
     ServabilityCheck.test_call(
         model=model,
         examples=examples,
@@ -118,7 +123,11 @@ def test_warm_up_requests_can_be_replayed(blessing: artifact.Artifact) -> None:
         ("no query_embedding", "signature query_embedding is missing"),
         ("no known_user", "signature known_user is missing"),
         ("no known_movie", "signature known_movie is missing"),
-        ("any k", "k=13 is accepted, though only 1 to 12 can be asked for"),
+        ("any k", "serving_default accepts k=11"),
+        ("any batch", "serving_default accepts 41 rows"),
+        ("any rating", "recommend_from_history accepts a rating of nan"),
+        ("minus infinity", "scores are -inf"),
+        ("evaluate served", "signature evaluate is none that callers of a server may"),
         ("empty user", "an empty user id gets other scores"),
         ("other embedding", "the dot product of the embeddings is not the score"),
     ],
@@ -149,12 +158,11 @@ def test_a_movie_that_the_model_lacks_is_a_reason(
     tmp_path: Path, requests: dict[str, Any]
 ) -> None:
     save_tiny_model(str(tmp_path))
-    larger = requests | {"corpus": [*requests["corpus"], "new"]}
+    limits = {**requests["limits"], "max_k": 12}
+    larger = requests | {"corpus": [*requests["corpus"], "new"], "limits": limits}
     reasons = check_model(str(tmp_path), larger)["reasons"]
-    error = (
-        "failed: InvalidArgumentError: assertion failed: [k and the corpus size are]"
-    )
-    assert error in reasons[0] and "[13] [12]" in reasons[0]
+    assert "failed: InvalidArgumentError: assertion failed: [k must be" in reasons[0]
+    assert "[10]" in reasons[0] and "[12]" in reasons[0]
 
 
 def test_a_model_that_needs_this_process_is_not_blessed(

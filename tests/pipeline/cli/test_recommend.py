@@ -48,7 +48,7 @@ def test_k_can_be_the_whole_corpus(chain: Chain) -> None:
         (["--user", "4242"], "knows no user '4242'"),
         (["--user", ""], "knows no user ''"),
         (["--history", "3,9999"], "unknown movies: 9999"),
-        (["--user", "1", "-k", "62"], "from 1 to 61"),
+        (["--user", "1", "-k", "62"], "recommends from 1 to 61 movies"),
     ],
 )
 def test_unknown_ids_and_sizes_are_named_in_one_line(

@@ -10,7 +10,7 @@ import pytest
 from pipeline.serving.client import ModelInfo, PushedModel
 from trainer.errors import UsageError, UserError
 
-INFO = {"dataset": "ml-tiny", "corpus_size": 4, "num_users": 2}
+INFO = {"dataset": "ml-tiny", "limits": {"max_k": 4}, "num_users": 2}
 
 
 def write_info(path: Path, text: str = json.dumps(INFO)) -> Path:
@@ -31,7 +31,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> PushedModel:
         @tf.function(
             input_signature=[
                 tf.TensorSpec([None], tf.string, "user_id"),
-                tf.TensorSpec([], tf.int32, "k"),
+                tf.TensorSpec([None], tf.int32, "k"),
             ]
         )
         def recommend(self, user_id: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -43,7 +43,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> PushedModel:
                 tf.TensorSpec([None, None], tf.string, "movie_ids"),
                 tf.TensorSpec([None, None], tf.float32, "ratings"),
                 tf.TensorSpec([None, None], tf.int64, "timestamps"),
-                tf.TensorSpec([], tf.int32, "k"),
+                tf.TensorSpec([None], tf.int32, "k"),
             ]
         )
         def from_history(
@@ -68,9 +68,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> PushedModel:
 
         def top(self, seen: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
             is_seen = tf.reduce_any(movies[:, None] == seen, axis=1)
-            scores = tf.where(is_seen, -float("inf"), [4.0, 3.0, 2.0, 1.0])
-            scores, rows = tf.math.top_k(scores[None], k)
-            left = tf.math.is_finite(scores)
+            scores = tf.where(is_seen, tf.float32.min, [4.0, 3.0, 2.0, 1.0])
+            scores, rows = tf.math.top_k(scores[None], k[0])
+            left = scores > tf.float32.min
             ids = tf.where(left, tf.gather(movies, rows), "")
             return {
                 "movie_ids": ids,
@@ -115,10 +115,16 @@ def test_unknown_movies_are_named(model: PushedModel) -> None:
 
 
 @pytest.mark.parametrize("k", [-1, 0, 5])
-def test_k_must_fit_the_corpus(model: PushedModel, k: int) -> None:
+def test_k_must_be_one_that_the_model_answers(model: PushedModel, k: int) -> None:
     for ask in (lambda: model.for_user("1", k), lambda: model.for_history(["1"], k)):
         with pytest.raises(UsageError, match=rf"-k is {k}.*from 1 to 4"):
             ask()
+
+
+def test_a_model_of_an_earlier_release_is_named_as_such(tmp_path: Path) -> None:
+    write_info(tmp_path, '{"dataset": "a", "corpus_size": 4, "num_users": 2}')
+    with pytest.raises(UserError, match="exported by an earlier release"):
+        ModelInfo.read(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"dataset": "a"'])
