@@ -63,7 +63,7 @@ def test_importing_it_needs_no_tensorflow() -> None:
 def test_input_specs_leave_every_dimension_open() -> None:
     user_id, k = SERVING_DEFAULT.input_specs()
     assert user_id == tf.TensorSpec([None], tf.string, "user_id")
-    assert k == tf.TensorSpec([], tf.int32, "k")
+    assert k == tf.TensorSpec([None], tf.int32, "k")
 
 
 def test_a_call_converts_python_values_to_the_types_of_the_contract() -> None:
@@ -71,7 +71,7 @@ def test_a_call_converts_python_values_to_the_types_of_the_contract() -> None:
         signatures = {RECOMMEND_FROM_HISTORY.name: lambda **inputs: inputs}
 
     arrays = RECOMMEND_FROM_HISTORY.call(
-        Model(), user_id=[""], movie_ids=[[]], ratings=[[4]], timestamps=[[5]], k=10
+        Model(), user_id=[""], movie_ids=[[]], ratings=[[4]], timestamps=[[5]], k=[10]
     )
     types = {name: (array.dtype, array.ndim) for name, array in arrays.items()}
     assert types == {
@@ -79,5 +79,5 @@ def test_a_call_converts_python_values_to_the_types_of_the_contract() -> None:
         "movie_ids": (np.dtype(object), 2),
         "ratings": (np.dtype(np.float32), 2),
         "timestamps": (np.dtype(np.int64), 2),
-        "k": (np.dtype(np.int32), 0),
+        "k": (np.dtype(np.int32), 1),
     }
