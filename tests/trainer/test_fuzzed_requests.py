@@ -38,7 +38,7 @@ def tensor(dtype, values=None, fill=None, shape=None):
     decode = (lambda x: [decode(y) for y in x] if isinstance(x, list)
               else bytes.fromhex(x) if dtype == "string" else x)
     if fill is not None:
-        return tf.fill(shape, tf.constant(decode(fill), dtype))
+        return tf.fill(tf.constant(shape, tf.int32), tf.constant(decode(fill), dtype))
     return tf.constant(decode(values), dtype, shape)
 def encode(x):
     return ([encode(y) for y in x] if isinstance(x, list)
@@ -103,7 +103,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def ids(values: list[bytes]) -> dict[str, Any]:
     """A row of ids as an input."""
-    return {"dtype": "string", "values": [i.hex() for i in values], "shape": [-1]}
+    as_hex = [value.hex() for value in values]
+    return {"dtype": "string", "values": as_hex, "shape": [len(values)]}
 
 
 _USER_IDS: Final = st.sampled_from([*USERS, b""]) | st.binary(max_size=12)
@@ -137,7 +138,7 @@ def _k_of(draw: st.DrawFn, rows: int) -> list[int]:
 
 
 def _ints(values: list[int]) -> dict[str, Any]:
-    return {"dtype": "int32", "values": values, "shape": [-1]}
+    return {"dtype": "int32", "values": values, "shape": [len(values)]}
 
 
 def _k_is_sound(k: list[int], rows: int) -> bool:
