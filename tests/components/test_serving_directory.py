@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 import shutil
 from pathlib import Path
@@ -13,7 +15,12 @@ from hypothesis import strategies as st
 
 from components.serving_directory import (
     PUSH_FILE,
+    REFERENCE_FILE,
+    STATISTICS_FILE,
+    Push,
+    Reference,
     complete_versions,
+    drift_reference,
     latest_version,
     missing_file,
 )
@@ -168,3 +175,42 @@ def test_an_object_store_is_read_alike() -> None:
 def test_a_store_that_cannot_be_opened_is_an_error() -> None:
     with pytest.raises(UserError, match="unknown://bucket/serving cannot be read"):
         latest_version("unknown://bucket/serving")
+
+
+def _serve(
+    serving: Path, version: str, statistics: bytes, reference: Reference | None
+) -> None:
+    """Puts a version there, as Pusher does, whose data was compared with another's."""
+    folder = make_model(serving / version)
+    push = Push("id", None, None, reference.version if reference else None, "", "")
+    (folder / PUSH_FILE).parent.mkdir()
+    (folder / PUSH_FILE).write_text(json.dumps(dataclasses.asdict(push)))
+    (folder / STATISTICS_FILE).write_bytes(statistics)
+    if reference and reference.statistics is not None:
+        (folder / REFERENCE_FILE).write_bytes(reference.statistics)
+
+
+@given(st.lists(st.sampled_from([b"a", b"b", b"c"]), min_size=1, max_size=6))
+def test_data_is_compared_alike_before_and_after_its_model_is_pushed(
+    tmp_path_factory: pytest.TempPathFactory, pushed: list[bytes]
+) -> None:
+    """Else DataGate would run again in a run without a change."""
+    serving = tmp_path_factory.mktemp("serving")
+    for number, data in enumerate(pushed, start=1):
+        before = drift_reference(str(serving), data)
+        assert before is None or before.statistics != data
+        _serve(serving, str(number), data, before)
+        assert drift_reference(str(serving), data) == before
+    shutil.rmtree(serving)
+
+
+def test_data_is_compared_with_that_of_the_version_that_is_live_now(
+    tmp_path: Path,
+) -> None:
+    for version, data in (("1", b"a"), ("2", b"b")):
+        _serve(tmp_path, version, data, drift_reference(str(tmp_path), data))
+    assert drift_reference(str(tmp_path), b"new") == Reference("2", b"b")
+    shutil.rmtree(tmp_path / "2")  # a rollback by hand
+    assert drift_reference(str(tmp_path), b"new") == Reference("1", b"a")
+    make_model(tmp_path / "3")  # of another program, without statistics
+    assert drift_reference(str(tmp_path), b"new") == Reference("3", None)
