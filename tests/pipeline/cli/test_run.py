@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from components.pusher import PUSHED_VERSION
 from pipeline.cli.run_report import report_run
 from pipeline.local.run_view import RunView
 from pipeline.local.session import follow
@@ -148,14 +149,16 @@ def test_a_step_fails_if_the_subprocess_dies(tmp_path: Path) -> None:
 def test_a_failure_after_the_push_says_what_is_live(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    version = tmp_path / "serving" / "1795576[x]"
+    version = tmp_path / "ws" / "serving" / "1795576"
+    Workspace.open(tmp_path / "ws", create=True)
     version.mkdir(parents=True)
-    properties = {"pushed": 1, "pushed_destination": str(version)}
+    (version / "saved_model.pb").write_text("x")
+    properties = {"pushed": 1, PUSHED_VERSION: version.name}
     outputs = {"pushed_model": {"uri": str(tmp_path), "properties": properties}}
     later = FAILS.replace("Trainer", "Evaluator")
     code = watch(tmp_path, f"step('Trainer', outputs={outputs})\n{later}")[0]
     assert code == 1
     shown = capsys.readouterr().err
     assert f"Pushed before it failed, and live: {version}\n" in shown
-    watch(tmp_path, FAILS)
+    watch(tmp_path / "other", FAILS)
     assert "live" not in capsys.readouterr().err
