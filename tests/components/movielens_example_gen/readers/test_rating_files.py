@@ -224,3 +224,9 @@ def test_what_arrow_reads_in_its_own_way_is_read_by_the_rules(
         assert read.table.num_rows == num_good
         found.append((read.table.to_pylist(), list(read.lines), bad.rows))
     assert found[0] == found[1]
+
+
+def test_open_quote_in_an_unread_column_of_the_last_line_is_a_fault() -> None:
+    layout = RatingsFormat(editions.CSV, (*editions.RATING_COLUMNS, ""))
+    split = row_splits.split_block(b'1,2,3,4,a"b\n5,3,4,200,"note\n', layout)
+    assert split.texts.num_rows == 1 and split.faults[1].reason == "quotes"
