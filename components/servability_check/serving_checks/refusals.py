@@ -36,8 +36,17 @@ def refused_requests(limits: dict[str, int]) -> Iterator[RefusedRequest]:
         named = ("k must be", str(k), str(most))
         yield RefusedRequest("serving_default", f"k={k}", inputs, named)
     inputs = {"user_id": [""], "k": [1, 1]}
-    named = ("k and user_id", "[2]", "[1]")
-    yield RefusedRequest("serving_default", "2 values of k for 1 row", inputs, named)
+    yield RefusedRequest(
+        "serving_default",
+        "2 values of k for 1 row",
+        inputs,
+        ("k and user_id", "[2]", "[1]"),
+    )
+    # TensorFlow itself aborts the process where some lookups get another rank.
+    inputs = {"user_id": [["1"]], "k": [1]}
+    yield RefusedRequest(
+        "serving_default", "user ids of rank 2", inputs, ("user_id", "[1,1]")
+    )
     for signature, name, others in (
         ("serving_default", "user_id", {"k": [1] * rows}),
         ("query_embedding", "user_id", {}),

@@ -18,8 +18,14 @@ from components.servability_check.component import ServabilityCheck
 from components.servability_check.queries import read_corpus, read_queries
 from components.servability_check.serving_checks.checks import check_model
 from pipeline.config import ServingConfig
-from tests.fixtures.example_rows import sound_rows, write_examples
+from tests.fixtures.example_rows import (
+    MOVIE_IDS,
+    eval_row,
+    sound_rows,
+    write_examples,
+)
 from tests.fixtures.tiny_model import LIMITS, Fault, save_tiny_model
+from trainer import features as f
 from trainer.serving_contract import SIGNATURES
 
 _NUM_WARMUP = 5
@@ -32,6 +38,10 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> artifact.Artifact:
 
 @pytest.fixture(scope="module")
 def requests(examples: artifact.Artifact) -> dict[str, Any]:
+    return _requests(examples)
+
+
+def _requests(examples: artifact.Artifact) -> dict[str, Any]:
     users = [dataclasses.asdict(query) for query in read_queries(examples, 32)]
     corpus = read_corpus(examples)
     return {
@@ -139,6 +149,24 @@ def test_each_fault_is_a_reason(
     reasons = check_model(str(tmp_path), requests)["reasons"]
     assert any(reason in found for found in reasons), reasons
     assert all("\n" not in found for found in reasons)
+
+
+def test_a_user_who_has_rated_every_movie_is_no_fault(tmp_path: Path) -> None:
+    """Nothing is left to recommend, so no score can be compared with the embeddings."""
+    rows = sound_rows()
+    movies = list(MOVIE_IDS)
+    everything = {
+        f.MOVIE_IDS: movies,
+        f.RATINGS: [4.0] * len(movies),
+        f.TIMESTAMPS: list(range(len(movies))),
+    }
+    seen = {f.SEEN_MOVIE_IDS: movies[:-1], f.HELD_OUT_MOVIE_IDS: movies[-1:]}
+    rows[f.EVAL_SPLIT][:3] = [eval_row(user, **everything, **seen) for user in range(3)]
+    save_tiny_model(
+        str(tmp_path / "model"), timelines={0: movies, 1: movies, 2: movies}
+    )
+    examples = write_examples(tmp_path / "examples", rows)
+    assert check_model(str(tmp_path / "model"), _requests(examples))["reasons"] == []
 
 
 def test_a_slow_model_and_a_broken_folder_are_not_servable(
