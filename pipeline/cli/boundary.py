@@ -48,7 +48,7 @@ def one_line_errors(library_log: TextIO | None = None) -> Iterator[None]:
     try:
         yield
     except click.ClickException as error:  # it names what was typed
-        vars(error)["message"] = printable_lines(error.message)
+        vars(error)["message"] = escaped(error.message)
         raise
     except (click.exceptions.Exit, click.Abort):
         raise

@@ -199,6 +199,7 @@ KEYS = [*leaves(DEFAULTS), "eval.floors.mrr", "eval.max_drop.x", "kubeflow.env.A
 @given(command_lines())
 @example(["run", "--data-dir", "data", "--set", "name=" + "a" * 64])
 @example(["tune", "--data-dir", "data"])
+@example(["runs", "two\nlines"])
 def test_every_command_line_is_answered(folder: Path, arguments: list[str]) -> None:
     shutil.rmtree("out", ignore_errors=True)
     Path("out").mkdir()
