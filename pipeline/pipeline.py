@@ -47,7 +47,13 @@ from components.tuner.component import SearchTuner
 from pipeline.config import PipelineConfig
 from pipeline.fingerprints import code_fingerprints
 from trainer.config import to_json
-from trainer.features import CORPUS_SPLIT, EVAL_SPLIT, SPLITS, TRAIN_SPLIT
+from trainer.features import (
+    CORPUS_SPLIT,
+    EVAL_SPLIT,
+    KNOWN_SPLIT,
+    SPLITS,
+    TRAIN_SPLIT,
+)
 from trainer.tuning.config import TunerConfig
 
 BEAM_ARGS: Final = [
@@ -132,7 +138,9 @@ def _steps(
 
     # Check the data.
     statistics_gen = StatisticsGen(
-        examples=examples, stats_options=stats_options(config.data.rating_scale)
+        examples=examples,
+        stats_options=stats_options(config.data.rating_scale),
+        exclude_splits=[KNOWN_SPLIT],  # nothing is learned or measured from it
     )
     statistics = statistics_gen.outputs["statistics"]
     schema_importer = SchemaImporter(
@@ -236,7 +244,7 @@ def _trainer(
         **data,
         run_fn="trainer.training.run_fn",
         train_args=trainer_pb2.TrainArgs(splits=[TRAIN_SPLIT, CORPUS_SPLIT]),
-        eval_args=trainer_pb2.EvalArgs(splits=[EVAL_SPLIT]),
+        eval_args=trainer_pb2.EvalArgs(splits=[EVAL_SPLIT, KNOWN_SPLIT]),
         hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
         custom_config=to_json(config.trainer_config()),
     )

@@ -15,7 +15,7 @@ from trainer import features as f
 from trainer.cold_start import embed_corpus
 from trainer.config import TrainerConfig
 from trainer.held_out_ranking import HeldOutRanking
-from trainer.input_pipeline import TrainingData, read_columns
+from trainer.input_pipeline import TrainingData, files_of_split, read_columns
 from trainer.model import TwoTowerModel
 from trainer.model_identity import model_id
 from trainer.movielens import RatingScale
@@ -36,6 +36,15 @@ _HELD_OUT_COLUMNS: Final = (
     f.HELD_OUT_RATINGS,
     f.HELD_OUT_TIMESTAMPS,
 )
+_KNOWN_COLUMNS: Final = (
+    f.USER_ID,
+    f.USER_INDEX,
+    f.USER_ATTRIBUTE_INDICES,
+    f.MOVIE_INDICES,
+    f.RATINGS,
+    f.TIMESTAMPS,
+    f.SEEN_MOVIE_INDICES,
+)
 
 
 def export_model(
@@ -47,14 +56,21 @@ def export_model(
       model: The trained towers.
       data: What the model was trained on.
       config: What the Trainer was given.
-      fn_args: TFX's `FnArgs`: the Transform graph, the eval split, whose events the
-        served timelines include, and `serving_model_dir`.
+      fn_args: TFX's `FnArgs`: the Transform graph, the splits eval and known, whose
+        events the served timelines include, and `serving_model_dir`.
     """
     corpus, train = data.corpus, data.train
     tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     spec = tft_output.transformed_feature_spec()
-    held_out = read_columns(fn_args.eval_files, spec, _HELD_OUT_COLUMNS)
-    store = build_user_store(train, held_out, unknown_user=data.num_users)
+    held_out_files = files_of_split(fn_args.eval_files, f.EVAL_SPLIT)
+    known_files = files_of_split(fn_args.eval_files, f.KNOWN_SPLIT)
+    store = build_user_store(
+        train,
+        read_columns(held_out_files, spec, _HELD_OUT_COLUMNS),
+        read_columns(known_files, spec, _KNOWN_COLUMNS, may_be_empty=True),
+        unknown_user=data.num_users,
+        max_events=config.window_length,
+    )
     index = BruteForceIndex(embed_corpus(model, corpus.features, train, config), corpus)
     encoder = QueryEncoder(model, index.embeddings, config.window_length)
     transform = TransformGraph(tft_output)

@@ -1,10 +1,13 @@
 """Names of the features of an `Examples` row.
 
-The pipeline has three splits with different rows:
+The pipeline has four splits with different rows:
 
 * `train`: one window of one user's chronological timeline.
-* `eval`: one query: a user's training timeline, and the events that were held out.
+* `eval`: one query: what is known of a user, and the events that were held out.
 * `corpus`: one movie.
+* `known`: the events of one user that are neither trained on nor held out: those before
+  the window of spans, those rated below `min_rating`, those of users with few ratings.
+  The served model knows these, too. Nothing is learned or measured from them.
 
 Ids are UTF-8 bytes everywhere, so that an edition whose ids are not integers needs
 no other code path. This module imports nothing, so every package can import it.
@@ -17,9 +20,12 @@ from typing import Final
 TRAIN_SPLIT: Final = "train"
 EVAL_SPLIT: Final = "eval"
 CORPUS_SPLIT: Final = "corpus"
-SPLITS: Final = (TRAIN_SPLIT, EVAL_SPLIT, CORPUS_SPLIT)
+KNOWN_SPLIT: Final = "known"
+# Those that something is learned or measured from.
+MEASURED_SPLITS: Final = (TRAIN_SPLIT, EVAL_SPLIT, CORPUS_SPLIT)
+SPLITS: Final = (*MEASURED_SPLITS, KNOWN_SPLIT)
 
-# --- train and eval rows -------------------------------------------------------------
+# --- train, eval and known rows ------------------------------------------------------
 USER_ID: Final = "user_id"  # bytes, scalar
 
 # The timeline: three lists of one length, oldest event first.
@@ -27,7 +33,8 @@ MOVIE_IDS: Final = "movie_ids"  # bytes
 RATINGS: Final = "ratings"  # float32, stars
 TIMESTAMPS: Final = "timestamps"  # int64, seconds since the epoch, UTC
 
-# Length bucket of the user's whole training timeline, e.g. "020-049", to slice on.
+# Length bucket of the user's whole training timeline, e.g. "020-049", to slice on. Not
+# in known rows.
 ACTIVITY: Final = "activity"  # bytes, scalar
 
 # User attributes, where the edition has them (ML-100K, ML-1M); absent otherwise.
@@ -45,8 +52,15 @@ NUM_CONTEXT: Final = "num_context"  # int64, scalar
 # Beam keeps no order, and timestamps can tie.
 WINDOW_INDEX: Final = "window_index"  # int64, scalar, from 0
 
+# --- eval and known rows -------------------------------------------------------------
+# bytes: every movie that the user rated before the first one held out, whether or not
+# it is trained on; in a known row, the movies of all its events.
+SEEN_MOVIE_IDS: Final = "seen_movie_ids"
+
 # --- eval rows only ------------------------------------------------------------------
-SEEN_MOVIE_IDS: Final = "seen_movie_ids"  # bytes: every movie of the training timeline
+# bytes: what the user rated after that but is not held out, so that the served model
+# knows it and the query does not.
+LATER_MOVIE_IDS: Final = "later_movie_ids"
 HELD_OUT_MOVIE_IDS: Final = "held_out_movie_ids"  # bytes: the right answers
 HELD_OUT_RATINGS: Final = "held_out_ratings"  # float32, aligned with the above
 HELD_OUT_TIMESTAMPS: Final = "held_out_timestamps"  # int64, aligned with the above

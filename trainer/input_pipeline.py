@@ -116,8 +116,17 @@ def read_training_data(fn_args: Any, model: ModelConfig) -> TrainingData:
     return TrainingData(train=train, corpus=corpus, num_users=num_users)
 
 
+def files_of_split(patterns: Sequence[str], split: str) -> list[str]:
+    """Returns those of TFX's file patterns that are of one split."""
+    return [path for path in patterns if f"/Split-{split}/" in path]
+
+
 def read_columns(
-    files: Sequence[str], spec: dict[str, Any], names: Iterable[str]
+    files: Sequence[str],
+    spec: dict[str, Any],
+    names: Iterable[str],
+    *,
+    may_be_empty: bool = False,
 ) -> Columns:
     """Reads some features of gzipped TFRecord files of `tf.train.Example`.
 
@@ -125,21 +134,25 @@ def read_columns(
       files: File patterns.
       spec: Parsing specification of the features.
       names: Features to read; those that are not in `spec` are left out.
+      may_be_empty: Whether it is in order for the files to have no rows.
 
     Returns:
       Feature to array `[rows, ...]`, or to `Ragged` for lists.
 
     Raises:
-      UserError: If the files have no rows.
+      UserError: If the files have no rows, but must have some.
     """
     wanted = {name: spec[name] for name in names if name in spec}
+    paths = tf.constant(tf.io.gfile.glob(list(files)), tf.string)
     dataset = tf.data.TFRecordDataset(
-        tf.io.gfile.glob(list(files)), compression_type="GZIP", num_parallel_reads=None
+        paths, compression_type="GZIP", num_parallel_reads=None
     )
     dataset = dataset.batch(_READ_ROWS).map(
         lambda rows: tf.io.parse_example(rows, wanted)
     )
     batches = list(dataset)
+    if not batches and may_be_empty:
+        batches = [tf.io.parse_example(tf.constant([], tf.string), wanted)]
     if not batches:
         raise UserError(
             f"No transformed row in {', '.join(files)}",

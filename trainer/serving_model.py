@@ -110,6 +110,8 @@ class ServingModel(tf.Module):
     ) -> dict[str, tf.Tensor]:
         """Recommends by timelines of the request, which replace the stored ones.
 
+        Neither their movies nor those that a known user has seen are recommended.
+
         Args:
           user_id: string `[batch]`, "" for nobody in particular.
           movie_ids: string `[batch, L]`, in any order, "" where there is no event.
@@ -187,8 +189,9 @@ class ServingModel(tf.Module):
 
         def best(rows: slice) -> tuple[tf.Tensor, tf.Tensor]:
             row, events = timelines(rows)
-            seen = events.movies.to_tensor(PADDING)
-            return self._index.best(self._query(row, events), seen, width)
+            seen = tf.concat([self._store.seen(row), events.movies], axis=1)
+            query = self._query(row, events)
+            return self._index.best(query, seen.to_tensor(PADDING), width)
 
         bytes_per_row = (
             self._encoder.bytes_per_query

@@ -1,8 +1,8 @@
-"""The users' timelines in the served model.
+"""What the served model knows of the users: their timelines and what they have seen.
 
 Training must not see the held-out events, but the served model must: it would otherwise
-recommend the very movies that a user rated last. The stored timelines therefore include
-them. They are looked up when serving; nothing is learned from them.
+recommend the very movies that a user rated last. It also knows what the configuration
+keeps out of training. All of it is looked up when serving; nothing is learned from it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ class UserStore(NamedTuple):
       user_ids: bytes `[users]`, sorted.
       user_index: int32 `[users + 1]`, vocabulary index.
       attribute_indices: int32 `[users + 1, attributes]`.
-      movies: int32 movie indices of each user, oldest first: `users + 1` rows, the last
-        of them empty.
+      movies: int32 movie indices of each user's newest events, oldest first:
+        `users + 1` rows, the last of them empty.
       ratings: float32 `[events]`, stars, of the events in `movies`.
       timestamps: int64 `[events]`, seconds since the epoch, UTC, of the same events.
+      seen: int32 indices of all movies that each user rated, `users + 1` rows.
     """
 
     user_ids: NDArray[Any]
@@ -36,6 +37,7 @@ class UserStore(NamedTuple):
     movies: Ragged
     ratings: NDArray[Any]
     timestamps: NDArray[Any]
+    seen: Ragged
 
 
 class EventLists(NamedTuple):
@@ -52,52 +54,93 @@ class EventLists(NamedTuple):
     timestamps: tf.RaggedTensor
 
 
-def build_user_store(train: Columns, held_out: Columns, unknown_user: int) -> UserStore:
-    """Joins the windows of the train split and the held-out events by user.
+def build_user_store(
+    train: Columns,
+    held_out: Columns,
+    known: Columns,
+    *,
+    unknown_user: int,
+    max_events: int,
+) -> UserStore:
+    """Joins by user all that is known, whichever split it is in.
 
     Args:
       train: Transformed train rows.
       held_out: Transformed eval rows.
+      known: Transformed known rows.
       unknown_user: Vocabulary index of a user outside the vocabulary.
+      max_events: Events of a timeline that are kept, the newest ones.
 
     Returns:
       The store. The events of a user are in order of time. Events of the same second
       keep the order of the timeline, held-out events last.
     """
-    held_out_movies: Ragged = held_out[f.HELD_OUT_MOVIE_INDICES]
-    held_out_events = (
-        np.repeat(held_out[f.USER_ID], held_out_movies.lengths),
-        held_out_movies.values,
-        held_out[f.HELD_OUT_RATINGS].values,
-        held_out[f.HELD_OUT_TIMESTAMPS].values,
-    )
-    users, movies, ratings, timestamps = (
-        np.concatenate(columns)
-        for columns in zip(_train_events(train), held_out_events, strict=True)
-    )
-    user_ids, user = np.unique(users, return_inverse=True)
-    order = np.lexsort((timestamps, user))
-    lengths = np.append(np.bincount(user, minlength=len(user_ids)), 0)
-
-    row_ids = np.concatenate([train[f.USER_ID], held_out[f.USER_ID]])
-    _, first_row = np.unique(row_ids, return_index=True)
+    splits = (known, train, held_out)
+    row_ids = np.concatenate([split[f.USER_ID] for split in splits])
+    user_ids, first_row = np.unique(row_ids, return_index=True)
 
     def per_user(name: str, unknown: int) -> NDArray[Any]:
-        column = np.concatenate([train[name], held_out[name]])[first_row]
-        last = np.full_like(column[:1], unknown)
-        return np.concatenate([column, last]).astype(np.int32)
+        column = np.concatenate([split[name] for split in splits])[first_row]
+        return np.append(column, np.full_like(column[:1], unknown), axis=0).astype(
+            np.int32
+        )
 
+    parts = (
+        _events(known, f.MOVIE_INDICES, f.RATINGS, f.TIMESTAMPS),
+        _train_events(train),
+        _events(
+            *(held_out, f.HELD_OUT_MOVIE_INDICES),
+            *(f.HELD_OUT_RATINGS, f.HELD_OUT_TIMESTAMPS),
+        ),
+    )
+    ids, movies, ratings, timestamps = map(np.concatenate, zip(*parts, strict=True))
+    users = np.searchsorted(user_ids, ids)
+    order = np.lexsort((timestamps, users))
+    timelines, newest = _by_user(users[order], len(user_ids), max_events)
+    others = known[f.SEEN_MOVIE_INDICES]
+    other_users = np.repeat(known[f.USER_ID], others.lengths)
+    in_splits = len(known[f.MOVIE_INDICES].values)
+    seen_users = np.concatenate(
+        [np.searchsorted(user_ids, other_users), users[in_splits:]]
+    )
+    seen_movies = np.concatenate([others.values, movies[in_splits:]])
+    seen_order = np.argsort(seen_users, kind="stable")
+    seen, _ = _by_user(seen_users[seen_order], len(user_ids))
     return UserStore(
         user_ids=user_ids,
         user_index=per_user(f.USER_INDEX, unknown_user),
         attribute_indices=per_user(f.USER_ATTRIBUTE_INDICES, 0),
-        movies=Ragged(
-            movies[order].astype(np.int32),
-            np.concatenate([[0], np.cumsum(lengths)]),
-        ),
-        ratings=ratings[order].astype(np.float32),
-        timestamps=timestamps[order],
+        movies=Ragged(movies[order][newest].astype(np.int32), timelines),
+        ratings=ratings[order][newest].astype(np.float32),
+        timestamps=timestamps[order][newest],
+        seen=Ragged(seen_movies[seen_order].astype(np.int32), seen),
     )
+
+
+def _by_user(
+    users: NDArray[Any], num_users: int, limit: int | None = None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Returns the row splits of sorted users, and which rows are within the limit.
+
+    Args:
+      users: `[rows]` int64, ascending.
+      num_users: Users; one more, without rows, is for the unknown user.
+      limit: Rows of a user that are kept, the last ones; None for all.
+
+    Returns:
+      `[num_users + 2]` splits of the kept rows, and `[rows]` True for those.
+    """
+    lengths = np.bincount(users, minlength=num_users + 1)
+    from_the_end = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(users))
+    kept = np.ones(len(users), bool) if limit is None else from_the_end <= limit
+    lengths = np.bincount(users[kept], minlength=num_users + 1)
+    return np.concatenate([[0], np.cumsum(lengths)]), kept
+
+
+def _events(rows: Columns, *names: str) -> tuple[NDArray[Any], ...]:
+    """Returns user ids and the values of lists, a column each: `[events]`."""
+    lists = [rows[name] for name in names]
+    return np.repeat(rows[f.USER_ID], lists[0].lengths), *(c.values for c in lists)
 
 
 def _train_events(train: Columns) -> tuple[NDArray[Any], ...]:
@@ -143,6 +186,8 @@ class TimelineLookup(tf.Module):
             for column in (store.movies.values, store.ratings, store.timestamps)
         ]
         self._splits = tf.Variable(store.movies.splits, trainable=False)
+        self._seen = tf.Variable(store.seen.values, trainable=False)
+        self._seen_splits = tf.Variable(store.seen.splits, trainable=False)
 
     def row(self, user_id: tf.Tensor) -> tf.Tensor:
         """Returns the row of each user, `num_users` if unknown: int64 `[batch]`."""
@@ -155,3 +200,10 @@ class TimelineLookup(tf.Module):
             for events in self._events
         )
         return EventLists(*(tf.gather(column, row) for column in columns))
+
+    def seen(self, row: tf.Tensor) -> tf.RaggedTensor:
+        """Returns all movies that users rated, in no order: int32 `[batch, None]`."""
+        column = tf.RaggedTensor.from_row_splits(
+            self._seen, self._seen_splits, validate=False
+        )
+        return tf.gather(column, row)

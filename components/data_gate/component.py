@@ -134,11 +134,11 @@ def check_all(inputs: GateInputs) -> tuple[dict[str, Any], list[Finding]]:
     """
     rows, findings = check_row_counts(inputs)
     results: dict[str, Any] = {"rows": rows}
-    filled = [split for split in features.SPLITS if rows[split]]
+    filled = [split for split in features.MEASURED_SPLITS if rows[split]]
     for split in filled:
         findings += check_anomalies(inputs, split)
     # While a split is missing, ids that are not in the corpus are no news.
-    if len(filled) == len(features.SPLITS):
+    if len(filled) == len(features.MEASURED_SPLITS):
         findings += check_integrity(inputs)
     # Wrong rows are distributed wrongly, which would report them twice.
     if not findings:
@@ -151,9 +151,9 @@ def check_all(inputs: GateInputs) -> tuple[dict[str, Any], list[Finding]]:
 def check_row_counts(inputs: GateInputs) -> tuple[dict[str, int], list[Finding]]:
     """Returns split -> rows, and which splits are empty or too small."""
     written = artifact_utils.decode_split_names(inputs.statistics.split_names)
-    rows = dict.fromkeys(features.SPLITS, 0)
+    rows = dict.fromkeys(features.MEASURED_SPLITS, 0)
     findings = []
-    for split in features.SPLITS:
+    for split in features.MEASURED_SPLITS:
         if split in written:
             datasets = inputs.split_statistics(split).datasets
             rows[split] = int(sum(dataset.num_examples for dataset in datasets))

@@ -37,8 +37,9 @@ class ExampleGenConfig:
       dataset: Name of the MovieLens edition.
       split: How the eval split is held out of each timeline.
       holdout: Events held out per user by `leave_last_n`.
-      min_user_ratings: Users with fewer events are dropped from train and eval.
-      min_rating: Events with a lower rating are dropped (0 keeps all).
+      min_user_ratings: Users with fewer events are not trained or evaluated on.
+      min_rating: Events with a lower rating are not trained or evaluated on (0 for no
+        bound). They still count as seen.
       window_length: Maximum events of a train row, and of a history at inference.
       window_stride: New targets per window; the rest of a window is context.
       activity_bounds: Lower bounds of the timeline-length buckets, in events.
@@ -54,8 +55,11 @@ class ExampleGenConfig:
         for the edition's own scale, in stars.
       span_pattern: Names of span folders, such as `span-{SPAN}`, `{YYYY}-{MM}-{DD}` or
         either with `/version-{VERSION}`; None to recognise them.
-      span_window: Number of spans to read, counted back from the last; None for all.
-      first_span: First span of an explicit range, a number or a date.
+      span_window: Number of spans to train on, counted back from the last; None for
+        all. Older ones are read, too: what users rated there is not recommended.
+      missing_spans: What to do about a number missing within the window: fail, or skip
+        it with a warning.
+      first_span: First span to train on, a number or a date.
       last_span: Last span, a number or a date; None for the newest. A schedule sets it
         to its date, so that a day without data is an error, and not a run on the day
         before again.
@@ -78,6 +82,7 @@ class ExampleGenConfig:
     rating_scale: Scale | None = None
     span_pattern: Name | None = None
     span_window: PositiveInt | None = None
+    missing_spans: Literal["fail", "skip"] = "fail"
     first_span: SpanId | None = None
     last_span: SpanId | None = None
     seed: int = 42

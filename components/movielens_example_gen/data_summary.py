@@ -28,11 +28,14 @@ class DataSummary(TypedDict, total=False):
     """Counts of what was read and how it was split, as plain JSON.
 
     Attributes:
-      spans: Numbers of the spans that were read, oldest first; [0] without spans.
+      spans: Numbers of the spans of the window, oldest first; [0] without spans.
+      older_spans: Numbers of the spans before it, whose ratings count as seen.
+      missing_spans: Names of the spans that are missing in the window, if
+        `missing_spans` allows that.
       format: Name of the file format.
-      rows: Rows of each split: windows, queries and movies.
+      rows: Rows of each split: windows, queries, movies, and users with known events.
       ratings: What became of the rating rows.
-      filtered: Rating rows dropped by each filter.
+      filtered: Rating rows that each filter keeps out of train and eval.
       users: Users with ratings, before any filter.
       movies: Movies listed.
       unrated_movies: Movies listed that nobody rated.
@@ -45,6 +48,8 @@ class DataSummary(TypedDict, total=False):
     """
 
     spans: list[int]
+    older_spans: list[int]
+    missing_spans: list[str]
     format: str
     rows: dict[str, int]
     ratings: RatingCounts

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -19,7 +21,9 @@ from components.movielens_example_gen.readers.raw_data import RawData
 from components.movielens_example_gen.rows import staging
 from components.movielens_example_gen.rows.examples import count_windows
 from components.movielens_example_gen.timelines import Timelines
-from trainer.features import CORPUS_SPLIT, EVAL_SPLIT, TRAIN_SPLIT
+from trainer.features import CORPUS_SPLIT, EVAL_SPLIT, KNOWN_SPLIT, TRAIN_SPLIT
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Prepared:
       config: The configuration.
       spans: The spans that were read, oldest first.
       data: The rows as read.
-      timelines: The events of train and eval.
+      timelines: The events of all users, and what becomes of them.
       bad: The rows that were set aside.
     """
 
@@ -41,14 +45,19 @@ class Prepared:
     bad: BadRows
 
     def num_rows(self) -> dict[str, int]:
-        """Returns the number of rows of each split: windows, queries and movies."""
-        lengths = np.diff(self.timelines.train.starts)
+        """Returns the number of rows of each split: see `trainer.features`."""
+        events = self.timelines.events
         return {
             TRAIN_SPLIT: count_windows(
-                lengths, self.config.window_length, self.config.window_stride
+                events.lengths(timelines.TRAIN),
+                self.config.window_length,
+                self.config.window_stride,
             ),
-            EVAL_SPLIT: int((np.diff(self.timelines.held_out.starts) > 0).sum()),
+            EVAL_SPLIT: int((events.lengths(timelines.HELD_OUT) > 0).sum()),
             CORPUS_SPLIT: len(self.data.movies),
+            KNOWN_SPLIT: int(
+                (events.lengths(timelines.KNOWN, timelines.SEEN) > 0).sum()
+            ),
         }
 
     def summary(self) -> DataSummary:
@@ -59,7 +68,15 @@ class Prepared:
         has_times = is_read and len(timestamps) > 0
         num_rated = len(np.unique(self.data.ratings.movies))
         return {
-            "spans": [span.span for span in self.spans if span.files.ratings],
+            "spans": [span.span for span in self.spans if span.in_window],
+            "older_spans": [
+                span.span
+                for span in self.spans
+                if span.files.ratings and not span.in_window
+            ],
+            "missing_spans": [
+                span.missing_before for span in self.spans if span.missing_before
+            ],
             "format": self.spans[-1].files.family.name,
             "rows": self.num_rows(),
             "ratings": {
@@ -96,7 +113,12 @@ def prepare(base: Path | str, config: ExampleGenConfig) -> Prepared:
     found = spans.resolve(Path(base), config)
     bad = BadRows(config.on_bad_row, config.max_quarantined_fraction)
     data = raw_data.read(found, config, bad)
-    return Prepared(config, found, data, timelines.build(data.ratings, config), bad)
+    for span in found:
+        if span.missing_before:
+            _LOG.warning("Missing, skipped as configured: %s", span.missing_before)
+    first_span = next(span.span for span in found if span.in_window)
+    lines = timelines.build(data.ratings, config, first_span)
+    return Prepared(config, found, data, lines, bad)
 
 
 def stage(prepared: Prepared, folder: str) -> staging.Staged:

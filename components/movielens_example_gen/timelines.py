@@ -1,4 +1,4 @@
-"""Step 3: ratings to user timelines. Duplicates, filters, order and split."""
+"""Step 3: ratings to user timelines. Duplicates, order, filters and split."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ from components.movielens_example_gen.tables import Codes, Ids, Ratings, hash_id
 
 Mask = NDArray[np.bool_]
 _HASH_BITS: Final = 64
+_FILTERS: Final = ("outside_window", "by_rating", "short_timelines")
+
+
+# What becomes of an event.
+TRAIN: Final = 0  # it is trained on
+HELD_OUT: Final = 1  # it is held out for evaluation
+KNOWN: Final = 2  # neither, but part of the user's history when the model is served
+SEEN: Final = 3  # not even that: it only keeps the movie from being recommended
 
 
 @dataclass(frozen=True)
@@ -22,67 +30,123 @@ class Events:
     Attributes:
       starts: `[num_users + 1]` int64, where each user's events begin.
       movies: `[num_events]` int32, index into `Timelines.movie_ids`.
-      ratings: `[num_events]` float32, stars.
+      ratings: `[num_events]` float32, on the scale of the ratings.
       timestamps: `[num_events]` int64, seconds since the epoch, UTC.
+      kinds: `[num_events]` int8: `TRAIN`, `HELD_OUT`, `KNOWN` or `SEEN`.
     """
 
     starts: NDArray[np.int64]
     movies: Codes
     ratings: NDArray[np.float32]
     timestamps: NDArray[np.int64]
+    kinds: NDArray[np.int8]
 
     def __len__(self) -> int:
         """Number of events."""
         return len(self.movies)
 
+    def lengths(self, *kinds: int) -> NDArray[np.int64]:
+        """Returns the number of events of some kinds, `[num_users]`."""
+        before = np.concatenate(([0], np.cumsum(np.isin(self.kinds, kinds))))
+        return np.diff(before[self.starts])
+
 
 @dataclass(frozen=True)
 class Timelines:
-    """What reaches the train and the eval split.
+    """All that is known of each user.
 
     Attributes:
       user_ids: `[num_users]` bytes, in the order of the rows: sorted by a fixed hash,
         so that users next to each other in a file have nothing in common.
       movie_ids: `[num_movies]` bytes, the rated movies.
-      train: The training timelines; empty for cold users.
-      held_out: The events held out for evaluation; empty for users without a query.
+      events: The newest rating of each movie by each user, whatever becomes of it.
       counts: Number of events and users by what became of them: see `build`.
     """
 
     user_ids: Ids
     movie_ids: Ids
-    train: Events
-    held_out: Events
+    events: Events
     counts: dict[str, int]
 
 
-def build(ratings: Ratings, config: ExampleGenConfig) -> Timelines:
+def build(ratings: Ratings, config: ExampleGenConfig, first_span: int = 0) -> Timelines:
     """Makes the timelines. The order of the input rows does not matter.
 
+    What users have *seen* is everything that they rated; what a model is *trained* on
+    is what the configuration says. Therefore no event is dropped but superseded ones:
+
     1. Of several ratings of a movie by a user the latest is kept.
-    2. Ratings below `min_rating` are dropped.
-    3. Users with fewer than `min_user_ratings` ratings left are dropped.
-    4. Events are sorted by (timestamp, hash of (user_id, movie_id)).
-    5. Events are held out for evaluation. Users without an event in training ("cold
-       users") become queries without a history.
+    2. Events are sorted by (timestamp, hash of (user_id, movie_id)).
+    3. Events before `first_span` are `KNOWN`. So are those of users with fewer than
+       `min_user_ratings` others. Events rated below `min_rating` are `SEEN`.
+    4. The rest is divided into `TRAIN` and `HELD_OUT`. Users without an event in
+       training ("cold users") become queries without a history, unless older events
+       are known.
+
+    Args:
+      ratings: All rows of all spans.
+      config: What is trained on, and what is held out.
+      first_span: The oldest span that is trained on.
 
     Returns:
       The timelines. Their `counts` account for every rating: `duplicate` + `filtered` +
       `train` + `eval` is the number of ratings given, and `filtered` is the sum of
-      `filtered_by_rating` and `filtered_short_timelines`.
+      `filtered_outside_window`, `filtered_by_rating` and `filtered_short_timelines`.
     """
+    kept, num_duplicates = drop_duplicates(ratings)
+    events, hashes, order = _in_order(kept)
+    kinds, counts = _classify(events, hashes, order, config, first_span)
+    counts["duplicate"] = num_duplicates
+    num_users = len(events.user_ids)
+    in_train = np.bincount(events.users[kinds == TRAIN], minlength=num_users)
+    in_eval = np.bincount(events.users[kinds == HELD_OUT], minlength=num_users)
+    counts["cold_users"] = int(((in_eval > 0) & (in_train == 0)).sum())
+    num_trained = np.bincount(
+        events.movies[kinds == TRAIN], minlength=len(events.movie_ids)
+    )
+    unknown = num_trained[events.movies[kinds == HELD_OUT]] == 0
+    counts["cold_movie_holdouts"] = int(unknown.sum())
+    rows = order[np.bincount(events.users, minlength=num_users)[order] > 0]
+    return Timelines(
+        events.user_ids[rows],
+        events.movie_ids,
+        Events(
+            _starts(events, rows),
+            events.movies,
+            events.ratings,
+            events.timestamps,
+            kinds,
+        ),
+        counts,
+    )
+
+
+def _classify(
+    events: Ratings,
+    hashes: NDArray[np.uint64],
+    order: Codes,
+    config: ExampleGenConfig,
+    first_span: int,
+) -> tuple[NDArray[np.int8], dict[str, int]]:
+    """Decides what becomes of each of the sorted events, and counts it."""
     counts: dict[str, int] = {}
-    kept, counts["duplicate"] = drop_duplicates(ratings)
-    liked = kept.keep(kept.ratings >= config.min_rating)
-    counts["filtered_by_rating"] = len(kept) - len(liked)
-    lengths = np.bincount(liked.users, minlength=len(liked.user_ids))
-    long_enough = lengths >= config.min_user_ratings
-    events = liked.keep(long_enough[liked.users])
-    counts["filtered_short_timelines"] = len(liked) - len(events)
-    events, hashes, order = _in_order(events)
-    starts = _starts(events, order)
-    held_out = hold_out(events, starts, hashes, config)
-    return _divide(events, order, held_out, counts)
+    liked = events.ratings >= config.min_rating
+    in_window = events.spans >= first_span
+    trainable = liked & in_window
+    counts["filtered_outside_window"] = int((~in_window).sum())
+    counts["filtered_by_rating"] = int((in_window & ~liked).sum())
+    lengths = np.bincount(events.users[trainable], minlength=len(events.user_ids))
+    long_enough = (lengths >= config.min_user_ratings)[events.users]
+    counts["filtered_short_timelines"] = int((trainable & ~long_enough).sum())
+    trainable &= long_enough
+    counts["filtered"] = sum(counts[f"filtered_{why}"] for why in _FILTERS)
+    some = events.keep(trainable)
+    held_out = hold_out(some, _starts(some, order), hashes[trainable], config)
+    kinds = np.where(liked, np.int8(KNOWN), np.int8(SEEN))
+    kinds[trainable] = np.where(held_out, np.int8(HELD_OUT), np.int8(TRAIN))
+    counts["eval"] = int(held_out.sum())
+    counts["train"] = len(held_out) - counts["eval"]
+    return kinds, counts
 
 
 def drop_duplicates(ratings: Ratings) -> tuple[Ratings, int]:
@@ -170,27 +234,3 @@ def temporal_cut(timestamps: NDArray[np.int64], config: ExampleGenConfig) -> int
         return 0
     index = int(len(timestamps) * (1 - config.holdout_fraction))
     return int(np.partition(timestamps, index)[index])
-
-
-def _divide(
-    events: Ratings, order: Codes, held_out: Mask, counts: dict[str, int]
-) -> Timelines:
-    """Divides the sorted events into training and eval, and completes `counts`."""
-    num_users = len(events.user_ids)
-    in_train = np.bincount(events.users[~held_out], minlength=num_users)
-    in_all = np.bincount(events.users, minlength=num_users)
-    counts["cold_users"] = int(((in_all > 0) & (in_train == 0)).sum())
-    rows = order[in_all[order] > 0]
-    train, eval_events = (
-        Events(_starts(part, rows), part.movies, part.ratings, part.timestamps)
-        for part in (events.take(~held_out), events.take(held_out))
-    )
-    in_corpus = np.bincount(train.movies, minlength=len(events.movie_ids)) > 0
-    counts["cold_movie_holdouts"] = int((~in_corpus[eval_events.movies]).sum())
-    counts["train"], counts["eval"] = len(train), len(eval_events)
-    counts["filtered"] = sum(
-        n for name, n in counts.items() if name.startswith("filtered_")
-    )
-    return Timelines(
-        events.user_ids[rows], events.movie_ids, train, eval_events, counts
-    )

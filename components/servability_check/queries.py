@@ -20,7 +20,7 @@ class Query:
       movie_ids: The newest events of the training timeline, oldest first.
       ratings: Their ratings, in stars.
       timestamps: Their times, in seconds since the epoch, UTC.
-      seen: All movies of the training timeline.
+      seen: All movies that the user has rated, but for the next:
       held_out: The movies that were held out.
     """
 
@@ -58,6 +58,6 @@ def _query(serialized: bytes) -> Query:
         movie_ids=text(features.MOVIE_IDS),
         ratings=list(row[features.RATINGS].float_list.value),
         timestamps=list(row[features.TIMESTAMPS].int64_list.value),
-        seen=text(features.SEEN_MOVIE_IDS),
+        seen=text(features.SEEN_MOVIE_IDS) + text(features.LATER_MOVIE_IDS),
         held_out=text(features.HELD_OUT_MOVIE_IDS),
     )

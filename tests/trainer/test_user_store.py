@@ -1,4 +1,4 @@
-"""The served timelines: complete, in order, held-out events last."""
+"""What is served of users: timelines in order, held-out events last, all seen."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from tests.fixtures.small_model import ragged
 from trainer import features as f
-from trainer.input_pipeline import Columns
-from trainer.user_store import TimelineLookup, build_user_store
+from trainer.input_pipeline import Columns, Ragged
+from trainer.user_store import TimelineLookup, UserStore, build_user_store
 
 
 def train_rows() -> Columns:
@@ -37,8 +37,57 @@ def held_out_rows() -> Columns:
     }
 
 
+def known_rows(*users: bytes) -> Columns:
+    """What `users` watched at the times 3 and 9, and disliked."""
+    return {
+        f.USER_ID: np.array(users, object),
+        f.USER_INDEX: np.array([0 if user == b"b" else 2 for user in users]),
+        f.USER_ATTRIBUTE_INDICES: np.array([[2, 1, 3] for _ in users]).reshape(-1, 3),
+        f.MOVIE_INDICES: ragged([[7, 8] for _ in users]),
+        f.RATINGS: ragged([[3.5, 3.5] for _ in users], np.float32),
+        f.TIMESTAMPS: ragged([[3, 9] for _ in users]),
+        f.SEEN_MOVIE_INDICES: ragged([[7, 0, 8] for _ in users]),
+    }
+
+
+def store_of(known: Columns | None = None, max_events: int = 100) -> UserStore:
+    return build_user_store(
+        train_rows(),
+        held_out_rows(),
+        known_rows() if known is None else known,
+        unknown_user=2,
+        max_events=max_events,
+    )
+
+
+def lists(column: Ragged) -> list[list[int]]:
+    return [row.tolist() for row in np.split(column.values, column.splits[1:-1])]
+
+
+def test_what_is_known_besides_joins_timelines_and_seen() -> None:
+    store = store_of(known_rows(b"b", b"few"))
+    assert store.user_ids.tolist() == [b"a", b"b", b"cold", b"few"]
+    assert lists(store.movies) == [[9], [7, 1, 2, 3, 4, 5, 8], [6], [7, 8], []]
+    assert list(map(sorted, lists(store.seen))) == [
+        [9],
+        [0, 1, 2, 3, 4, 5, 7, 8],  # 0 is disliked: seen, but not in the timeline
+        [6],
+        [0, 7, 8],
+        [],
+    ]
+    assert store.user_index.tolist() == [1, 0, 2, 2, 2]
+
+
+def test_timelines_end_with_the_newest_events_and_seen_is_complete() -> None:
+    store = store_of(known_rows(b"b"), max_events=2)
+    assert lists(store.movies) == [[9], [5, 8], [6], []]
+    assert store.ratings.tolist() == [0.5, 5, 3.5, 4.5]
+    assert store.timestamps.tolist() == [5, 7, 9, 1]
+    assert sorted(lists(store.seen)[1]) == [0, 1, 2, 3, 4, 5, 7, 8]
+
+
 def test_each_event_is_stored_once_and_in_order() -> None:
-    store = build_user_store(train_rows(), held_out_rows(), unknown_user=2)
+    store = store_of()
     assert store.user_ids.tolist() == [b"a", b"b", b"cold"]
     rows = np.split(store.movies.values, store.movies.splits[1:-1])
     assert [row.tolist() for row in rows] == [[9], [1, 2, 3, 4, 5], [6], []]
@@ -50,10 +99,11 @@ def test_each_event_is_stored_once_and_in_order() -> None:
 
 
 def test_unknown_users_share_one_empty_timeline() -> None:
-    lookup = TimelineLookup(build_user_store(train_rows(), held_out_rows(), 2))
+    lookup = TimelineLookup(store_of())
     rows = lookup.row(tf.constant(["b", "nobody", ""]))
     assert rows.numpy().tolist() == [1, 3, 3]
     timelines = lookup.timelines(rows)
     assert timelines.movies.to_list() == [[1, 2, 3, 4, 5], [], []]
     assert timelines.ratings.to_list() == [[1, 2, 3, 4, 5], [], []]
     assert timelines.timestamps.to_list() == [[7] * 5, [], []]
+    assert lookup.seen(rows).to_list() == [[1, 2, 3, 4, 5], [], []]

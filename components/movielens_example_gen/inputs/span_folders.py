@@ -7,6 +7,7 @@ import datetime
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -128,8 +129,10 @@ def choose(
     first: int | None,
     last: int | None,
     length: int | None,
+    *,
+    skip_missing: bool = False,
 ) -> tuple[SpanFolder, ...]:
-    """Chooses the window of spans to read.
+    """Chooses the window of spans to train on.
 
     Args:
       found: All spans, oldest first.
@@ -137,6 +140,8 @@ def choose(
       first: First span of an explicit range; None for the oldest that `length` allows.
       last: Last span; None for the newest found.
       length: Spans of a rolling window; None for all.
+      skip_missing: Whether numbers may be missing within the window. Then `length`
+        counts the spans that exist, as it always does for dates.
 
     Returns:
       The chosen spans, oldest first.
@@ -145,38 +150,67 @@ def choose(
       UserError: A requested span, or a number within the window, is missing.
     """
     end = found[-1].span if last is None else last
-    _check_exist(found, [s for s in (first, end) if s is not None], pattern)
-    before = [folder.span for folder in found if folder.span <= end]
-    if "{SPAN}" in pattern:
-        # Numbers are consecutive: a missing one was lost.
-        start = before[0] if length is None else max(before[0], end - length + 1)
-        wanted = list(range(start if first is None else first, end + 1))
-        _check_exist(found, wanted, pattern)
-    else:
-        # Days without ratings have no folder: only the ends must exist.
-        wanted = before if length is None else before[-length:]
-        wanted = [s for s in wanted if first is None or s >= first]
+    existing = [folder.span for folder in found]
+    for span in (first, end):
+        if span is not None and span not in existing:
+            raise _missing(found, span_name(span, pattern), pattern)
+    # Days without ratings have no folder; numbers are consecutive: one that is missing
+    # was lost.
+    consecutive = "{SPAN}" in pattern and not skip_missing
+    before = [span for span in existing if span <= end]
+    start = before[0] if first is None else first
+    if length is not None and consecutive:
+        start = max(start, end - length + 1)
+    elif length is not None:
+        start = max(start, before[-length:][0])
+    wanted = [span for span in before if span >= start]
     if not wanted:
         raise UserError(
-            f"the first span, {span_name(first or 0, pattern)}, comes after the last, "
+            f"the first span, {span_name(start, pattern)}, comes after the last, "
             f"{span_name(end, pattern)}",
             "Swap data.first_span and data.last_span.",
         )
-    return tuple(folder for folder in found if folder.span in wanted)
+    gaps = _gaps([start - 1, *wanted], pattern)
+    if consecutive and gaps:
+        names = list(gaps.values())[-_MAX_NAMED:]
+        earlier = len(gaps) - len(names)
+        names = ([f"{earlier} earlier gaps"] if earlier else []) + names
+        raise _missing(found, ", ".join(names), pattern)
+    return tuple(folder for folder in found if start <= folder.span <= end)
 
 
-def _check_exist(
-    found: Sequence[SpanFolder], wanted: Sequence[int], pattern: str
-) -> None:
-    existing = {folder.span for folder in found}
-    missing = [span for span in wanted if span not in existing]
-    if missing:
-        raise UserError(
-            f"{_names(missing, pattern)} is missing in "
-            f"{found[0].path.parents[pattern.count('/')]}",
-            f"Found {_names(sorted(existing), pattern)}. Add it, or change "
-            "data.first_span, last_span or span_window.",
-        )
+def missing_before(chosen: Sequence[SpanFolder], pattern: str) -> dict[int, str]:
+    """Names the numbers that are missing just before spans of a window.
+
+    Args:
+      chosen: The window, oldest span first.
+      pattern: Days without ratings have no folder, so of dates none is missing.
+
+    Returns:
+      Span -> names, such as `span-3 to span-9`, of those after a gap.
+    """
+    return _gaps([folder.span for folder in chosen], pattern)
+
+
+def _gaps(spans: Sequence[int], pattern: str) -> dict[int, str]:
+    if "{SPAN}" not in pattern:
+        return {}
+    names = {}
+    for before, span in pairwise(spans):
+        if span - before > 1:
+            first, last = span_name(before + 1, pattern), span_name(span - 1, pattern)
+            names[span] = first if first == last else f"{first} to {last}"
+    return names
+
+
+def _missing(found: Sequence[SpanFolder], what: str, pattern: str) -> UserError:
+    existing = [folder.span for folder in found]
+    skip = ", or skip it with data.missing_spans=skip" if "{SPAN}" in pattern else ""
+    return UserError(
+        f"{what} is missing in {found[0].path.parents[pattern.count('/')]}",
+        f"Found {_names(existing, pattern)}. Add it, or change "
+        f"data.first_span, last_span or span_window{skip}.",
+    )
 
 
 def _names(spans: Sequence[int], pattern: str) -> str:

@@ -31,11 +31,17 @@ class SpanFiles:
       span: Its number; 0 if the folder has no spans.
       files: The files in its folder.
       version: The newest version within the span; None if the span has no versions.
+      in_window: Whether its ratings are trained on. Those of older spans are read, too:
+        they are what users have seen.
+      missing_before: Names of the spans that are missing before this one, if
+        `missing_spans` allows that; "" for none.
     """
 
     span: int
     files: FolderFiles
     version: int | None = None
+    in_window: bool = True
+    missing_before: str = ""
 
 
 def content_fingerprint(base: Path | str, config: ExampleGenConfig) -> str:
@@ -70,17 +76,16 @@ def content_fingerprint(base: Path | str, config: ExampleGenConfig) -> str:
 def resolve(base: Path, config: ExampleGenConfig) -> tuple[SpanFiles, ...]:
     """Finds the files that the configuration asks for.
 
-    Movies and users are also read from the folder that holds the spans and from spans
-    before the window, since the window may hold ratings of a movie that only an older
-    file lists.
+    Spans before the window are found, too, since what users have seen does not depend
+    on what a model is trained on. Movies and users are also read from the folder that
+    holds the spans, but no ratings.
 
     Args:
       base: The folder of an edition, or of spans.
       config: What to read.
 
     Returns:
-      The files, oldest span first. The last is the newest span of the window; spans
-      before the window have no ratings.
+      The files, oldest span first. The last is the newest span of the window.
 
     Raises:
       UserError: A folder, file or span is missing.
@@ -91,12 +96,13 @@ def resolve(base: Path, config: ExampleGenConfig) -> tuple[SpanFiles, ...]:
             "Give the folder with the MovieLens files, or run `two-tower data fetch`.",
         )
     top = editions.find_files(base)
-    if config.span_pattern is None and top is not None and top.ratings:
+    pattern, folders = _find_spans(base, config)
+    if top is not None and top.ratings and (folders or config.span_pattern is None):
+        _check_one_source(base, top.ratings[0], folders)
         _check_no_span_requested(base, config)
         found = [SpanFiles(0, top)]
         _check_complete(base, found)
         return tuple(found)
-    pattern, folders = _find_spans(base, config)
     if not folders:
         if top is not None:
             _check_complete(base, [SpanFiles(0, top)])
@@ -105,6 +111,16 @@ def resolve(base: Path, config: ExampleGenConfig) -> tuple[SpanFiles, ...]:
             f"Looked for {editions.EXPECTED_FILES}; {' and '.join(_patterns(config))}.",
         )
     return _window(top, folders, pattern, config)
+
+
+def _check_one_source(base: Path, ratings: Path, folders: list[SpanFolder]) -> None:
+    """Which of the two is newer, or holds the other, is not for a reader to guess."""
+    if folders:
+        raise UserError(
+            f"{base} holds ratings twice: in {ratings.name} and in the span "
+            f"{folders[0].path.relative_to(base)}",
+            f"Move {ratings.name} into a span's folder, or move the spans elsewhere.",
+        )
 
 
 def _check_no_span_requested(base: Path, config: ExampleGenConfig) -> None:
@@ -146,21 +162,35 @@ def _window(
         None if span is None else span_folders.span_number(span, pattern)
         for span in (config.first_span, config.last_span)
     )
-    chosen = span_folders.choose(folders, pattern, first, last, config.span_window)
-    found = [] if top is None else [SpanFiles(-1, top)]
+    chosen = span_folders.choose(
+        folders,
+        pattern,
+        first,
+        last,
+        config.span_window,
+        skip_missing=config.missing_spans == "skip",
+    )
+    missing = span_folders.missing_before(chosen, pattern)
+    found = [] if top is None else [SpanFiles(-1, top, in_window=False)]
     for folder in folders:
         if folder.span > chosen[-1].span:
             break
         files = editions.find_files(folder.path)
-        if files is not None and folder.span < chosen[0].span:
-            files = dataclasses.replace(files, ratings=())
-        if folder in chosen and (files is None or not files.ratings):
+        in_window = folder in chosen
+        if in_window and (files is None or not files.ratings):
             raise UserError(
                 f"{folder.path} holds no ratings",
                 f"Add the file ({editions.EXPECTED_FILES}), or remove the folder.",
             )
         if files is not None:
-            found.append(SpanFiles(folder.span, files, folder.version))
+            span = SpanFiles(
+                folder.span,
+                files,
+                folder.version,
+                in_window=in_window,
+                missing_before=missing.get(folder.span, ""),
+            )
+            found.append(span)
     _check_complete(folders[0].path.parent, found)
     editions_files = editions.of_one_edition([span.files for span in found])
     return tuple(

@@ -1,4 +1,4 @@
-"""Encodes the rows of the three splits from shards of the staged tables.
+"""Encodes the rows of the splits from shards of the staged tables.
 
 See `trainer.features` for what each feature means.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,7 @@ from components.movielens_example_gen.rows.encoding import (
 )
 from components.movielens_example_gen.rows.slicing import MovieSlices, bucket
 from components.movielens_example_gen.tables import Ids, as_ids
+from components.movielens_example_gen.timelines import HELD_OUT, KNOWN, SEEN, TRAIN
 from trainer import features as f
 
 
@@ -88,8 +90,60 @@ class Corpus:
 
 
 @dataclass(frozen=True)
+class _Events:
+    """The events of a shard, or some of them, as arrays.
+
+    Attributes:
+      starts: `[num_users + 1]` where each user's events begin.
+      movies, ratings, timestamps, kinds: `[num_events]`, see `timelines.Events`.
+    """
+
+    starts: NDArray[np.int64]
+    movies: NDArray[np.int32]
+    ratings: NDArray[np.float32]
+    timestamps: NDArray[np.int64]
+    kinds: NDArray[np.int8]
+
+    @classmethod
+    def of(cls, shard: pa.RecordBatch) -> _Events:
+        column = shard.column("events")
+        starts = column.offsets.to_numpy()
+        columns = (field.to_numpy() for field in column.flatten().flatten())
+        return cls(starts - starts[0], *columns)
+
+    def where(self, mask: NDArray[np.bool_]) -> _Events:
+        if mask.all():
+            return self
+        before = np.concatenate(([0], np.cumsum(mask)))
+        return _Events(
+            before[self.starts],
+            self.movies[mask],
+            self.ratings[mask],
+            self.timestamps[mask],
+            self.kinds[mask],
+        )
+
+    def of_kind(self, *kinds: int) -> _Events:
+        return self.where(np.isin(self.kinds, kinds))
+
+    def before_query(self, split: str) -> NDArray[np.bool_]:
+        """Marks what is known when the movies that are held out are asked for.
+
+        That is what comes before the first of them; in a random split, where time does
+        not count, all that is not held out.
+        """
+        held_out = self.kinds == HELD_OUT
+        if split == "random":
+            return ~held_out
+        count = np.concatenate(([0], np.cumsum(held_out)))
+        at_start = np.repeat(count[self.starts[:-1]], np.diff(self.starts))
+        mask: NDArray[np.bool_] = count[1:] == at_start
+        return mask
+
+
+@dataclass(frozen=True)
 class _Columns:
-    """The events of a shard as encodable columns, with the start of each user's."""
+    """Events as encodable columns, with the start of each user's."""
 
     starts: list[int]
     movies: BytesColumn
@@ -97,15 +151,12 @@ class _Columns:
     timestamps: IntColumn
 
     @classmethod
-    def of(cls, shard: pa.RecordBatch, name: str, encoded: Ids) -> _Columns:
-        column = shard.column(name)
-        first = column.offsets[0].as_py()
-        fields = column.flatten()
+    def of(cls, events: _Events, corpus: Corpus) -> _Columns:
         return cls(
-            (column.offsets.to_numpy() - first).tolist(),
-            BytesColumn(encoded, fields.field(0).to_numpy()),
-            FloatColumn(fields.field(1).to_numpy()),
-            IntColumn(fields.field(2).to_numpy()),
+            events.starts.tolist(),
+            BytesColumn(corpus.encoded_ids, events.movies),
+            FloatColumn(events.ratings),
+            IntColumn(events.timestamps),
         )
 
     def timeline(self, start: int, end: int) -> dict[str, bytes]:
@@ -116,13 +167,30 @@ class _Columns:
         }
 
 
+@dataclass(frozen=True)
+class _MovieLists:
+    """A list of movies for each user."""
+
+    starts: list[int]
+    movies: BytesColumn
+
+    @classmethod
+    def of(cls, events: _Events, corpus: Corpus) -> _MovieLists:
+        column = BytesColumn(corpus.encoded_ids, events.movies)
+        return cls(events.starts.tolist(), column)
+
+    def feature(self, user: int) -> bytes:
+        return self.movies.feature(self.starts[user], self.starts[user + 1])
+
+
 def train_rows(
     shard: pa.RecordBatch, corpus: Corpus, config: ExampleGenConfig
 ) -> Iterator[bytes]:
     """Yields the windows of each user of a shard, oldest first."""
-    events = _Columns.of(shard, staging.TRAIN, corpus.encoded_ids)
+    trained = _Events.of(shard).of_kind(TRAIN)
+    events = _Columns.of(trained, corpus)
     for user, (start, end) in zip(
-        _user_features(shard, events, config), pairwise(events.starts), strict=True
+        _user_features(shard, trained, config), pairwise(events.starts), strict=True
     ):
         cuts = cut_windows(end - start, config.window_length, config.window_stride)
         for index, (first, stop, context) in enumerate(cuts):
@@ -140,45 +208,81 @@ def eval_rows(
     shard: pa.RecordBatch, corpus: Corpus, config: ExampleGenConfig
 ) -> Iterator[bytes]:
     """Yields one query for each user of a shard with held-out events."""
-    train = _Columns.of(shard, staging.TRAIN, corpus.encoded_ids)
-    held_out = _Columns.of(shard, staging.HELD_OUT, corpus.encoded_ids)
-    for user, known, (start, end), (first, last) in zip(
-        _user_features(shard, train, config),
-        shard.column("attributes").to_pylist(),
-        pairwise(train.starts),
+    events = _Events.of(shard)
+    trained, known = events.of_kind(TRAIN), events.before_query(config.split)
+    history = _Columns.of(events.where(known & (events.kinds != SEEN)), corpus)
+    held_out = _Columns.of(events.of_kind(HELD_OUT), corpus)
+    seen = _MovieLists.of(events.where(known), corpus)
+    later = _MovieLists.of(events.where(~known & (events.kinds != HELD_OUT)), corpus)
+    ages = [a["age"] if a else None for a in shard.column("attributes").to_pylist()]
+    users = zip(
+        _user_features(shard, trained, config),
+        pairwise(history.starts),
         pairwise(held_out.starts),
+        np.diff(trained.starts).tolist(),
         strict=True,
-    ):
+    )
+    for index, (user, (start, end), (first, last), num_trained) in enumerate(users):
         if first == last:
             continue
-        recent = max(start, end - config.window_length)
         yield encoding.example(
             {
                 **user,
-                **train.timeline(recent, end),
-                f.SEEN_MOVIE_IDS: train.movies.feature(start, end),
+                **history.timeline(max(start, end - config.window_length), end),
+                f.SEEN_MOVIE_IDS: seen.feature(index),
+                f.LATER_MOVIE_IDS: later.feature(index),
                 f.HELD_OUT_MOVIE_IDS: held_out.movies.feature(first, last),
                 f.HELD_OUT_RATINGS: held_out.ratings.feature(first, last),
                 f.HELD_OUT_TIMESTAMPS: held_out.timestamps.feature(first, last),
-                **slicing.user_features(end - start, known["age"] if known else None),
+                **slicing.user_features(num_trained, ages[index]),
                 **corpus.slices.features(held_out.movies.codes[first:last].tolist()),
             }
         )
 
 
+def known_rows(
+    shard: pa.RecordBatch, corpus: Corpus, config: ExampleGenConfig
+) -> Iterator[bytes]:
+    """Yields a row for each user of a shard with events outside of train and eval."""
+    events = _Events.of(shard)
+    known = _Columns.of(events.of_kind(KNOWN), corpus)
+    seen = _MovieLists.of(events.of_kind(KNOWN, SEEN), corpus)
+    users = zip(_user_features(shard), pairwise(known.starts), strict=True)
+    for index, (user, (start, end)) in enumerate(users):
+        if seen.starts[index] == seen.starts[index + 1]:
+            continue
+        yield encoding.example(
+            {
+                **user,
+                # The served model reads no more of a timeline.
+                **known.timeline(max(start, end - config.window_length), end),
+                f.SEEN_MOVIE_IDS: seen.feature(index),
+            }
+        )
+
+
 def _user_features(
-    shard: pa.RecordBatch, events: _Columns, config: ExampleGenConfig
+    shard: pa.RecordBatch,
+    trained: _Events | None = None,
+    config: ExampleGenConfig | None = None,
 ) -> Iterator[dict[str, bytes]]:
-    """Yields, for each user, the features that all rows of the user share."""
+    """Yields, for each user, the features that all rows of the user share.
+
+    Args:
+      shard: The users.
+      trained: Their training timelines, for the feature `ACTIVITY`; None without it.
+      config: The buckets of that feature.
+    """
     user_ids = shard.column("user_id").to_pylist()
     attributes = shard.column("attributes").to_pylist()
-    lengths = np.diff(events.starts).tolist()
+    lengths = [0] * len(user_ids)
+    if trained is not None:
+        lengths = np.diff(trained.starts).tolist()
     for user_id, known, length in zip(user_ids, attributes, lengths, strict=True):
-        activity = bucket(length, config.activity_bounds)
-        features = {
-            f.USER_ID: bytes_feature([user_id]),
-            f.ACTIVITY: bytes_feature([activity.encode()]),
-        }
+        features = {f.USER_ID: bytes_feature([user_id])}
+        if config is not None:
+            activity = bucket(length, config.activity_bounds)
+            features[f.ACTIVITY] = bytes_feature([activity.encode()])
         if known is not None:
             features[f.AGE] = int_feature([known[f.AGE]])
             for name in (f.GENDER, f.OCCUPATION, f.ZIP_CODE):
@@ -201,6 +305,13 @@ def corpus_rows(shard: pa.RecordBatch) -> Iterator[bytes]:
         )
 
 
+_ENCODERS: Final = {
+    f.TRAIN_SPLIT: train_rows,
+    f.EVAL_SPLIT: eval_rows,
+    f.KNOWN_SPLIT: known_rows,
+}
+
+
 def encode_shard(
     split: str,
     staged: staging.Staged,
@@ -220,5 +331,4 @@ def encode_shard(
     if split == f.CORPUS_SPLIT or corpus is None:
         return corpus_rows(staging.read_shard(staged.corpus_path, index))
     shard = staging.read_shard(staged.timelines_path, index)
-    encode = train_rows if split == f.TRAIN_SPLIT else eval_rows
-    return encode(shard, corpus, config)
+    return _ENCODERS[split](shard, corpus, config)

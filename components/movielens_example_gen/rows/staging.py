@@ -15,7 +15,13 @@ import numpy as np
 import pyarrow as pa
 
 from components.movielens_example_gen.tables import Movie, User
-from components.movielens_example_gen.timelines import Events, Timelines
+from components.movielens_example_gen.timelines import (
+    KNOWN,
+    SEEN,
+    TRAIN,
+    Events,
+    Timelines,
+)
 from trainer.arrow_files import refuse_code
 from trainer.features import CORPUS_SPLIT
 
@@ -23,7 +29,6 @@ from trainer.features import CORPUS_SPLIT
 EVENTS_PER_SHARD: Final = 500_000
 MOVIES_PER_SHARD: Final = 100_000
 
-TRAIN, HELD_OUT = "train", "held_out"
 _USER_TYPE = pa.struct(
     [
         ("age", pa.int64()),
@@ -58,7 +63,9 @@ def stage(
     corpus_ids = sorted(movies)
     index = {movie_id: row for row, movie_id in enumerate(corpus_ids)}
     rows = np.array([index[m] for m in timelines.movie_ids], np.int32)
-    num_ratings = np.bincount(rows[timelines.train.movies], minlength=len(corpus_ids))
+    events = timelines.events
+    trained = rows[events.movies[events.kinds == TRAIN]]
+    num_ratings = np.bincount(trained, minlength=len(corpus_ids))
     corpus = _corpus_batch(corpus_ids, movies, num_ratings.tolist())
     corpus_path = os.path.join(folder, "corpus.arrow")
     first_movies = range(0, len(corpus_ids), MOVIES_PER_SHARD)
@@ -66,8 +73,9 @@ def stage(
     batch = _timeline_batch(timelines, users, rows)
     timelines_path = os.path.join(folder, "timelines.arrow")
     # The first user of each shard, for shards of about equally many events.
-    cuts = range(0, len(timelines.train), EVENTS_PER_SHARD)
-    first_users = np.unique(np.searchsorted(timelines.train.starts[:-1], cuts))
+    lengths = events.lengths(TRAIN, KNOWN, SEEN)
+    cuts = range(0, int(lengths.sum()), EVENTS_PER_SHARD)
+    first_users = np.unique(np.searchsorted(np.cumsum(lengths) - lengths, cuts))
     timeline_shards = _write(batch, first_users, timelines_path)
     return Staged(timelines_path, timeline_shards, corpus_path, corpus_shards)
 
@@ -111,10 +119,9 @@ def _timeline_batch(
         [
             pa.array(timelines.user_ids.tolist(), pa.binary()),
             pa.array(attributes, _USER_TYPE),
-            _event_array(timelines.train, rows),
-            _event_array(timelines.held_out, rows),
+            _event_array(timelines.events, rows),
         ],
-        names=["user_id", "attributes", TRAIN, HELD_OUT],
+        names=["user_id", "attributes", "events"],
     )
 
 
@@ -124,8 +131,9 @@ def _event_array(events: Events, rows: Any) -> pa.Array:
             pa.array(rows[events.movies], pa.int32()),
             pa.array(events.ratings, pa.float32()),
             pa.array(events.timestamps, pa.int64()),
+            pa.array(events.kinds, pa.int8()),
         ],
-        names=["movie", "rating", "timestamp"],
+        names=["movie", "rating", "timestamp", "kind"],
     )
     return pa.LargeListArray.from_arrays(pa.array(events.starts), fields)
 

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from components.movielens_example_gen import timelines
 from components.movielens_example_gen.tables import Ratings, sorted_unique
@@ -25,8 +28,17 @@ def ratings_of(rows: list[Rating], spans: list[int] | None = None) -> Ratings:
     )
 
 
-def as_dict(lines: Timelines, part: str) -> dict[bytes, list[tuple[bytes, float, int]]]:
-    events = getattr(lines, part)
+Event = tuple[bytes, float, int]
+KINDS = {
+    "train": timelines.TRAIN,
+    "held_out": timelines.HELD_OUT,
+    "known": timelines.KNOWN,
+    "seen": timelines.SEEN,
+}
+
+
+def as_dict(lines: Timelines, kind: str) -> dict[bytes, list[Event]]:
+    events = lines.events
     return {
         user: [
             (
@@ -35,9 +47,14 @@ def as_dict(lines: Timelines, part: str) -> dict[bytes, list[tuple[bytes, float,
                 int(events.timestamps[i]),
             )
             for i in range(events.starts[row], events.starts[row + 1])
+            if events.kinds[i] == KINDS[kind]
         ]
         for row, user in enumerate(lines.user_ids)
     }
+
+
+def timestamps(lines: Timelines, kind: int) -> NDArray[np.int64]:
+    return lines.events.timestamps[lines.events.kinds == kind]
 
 
 def test_leave_last_n_holds_out_the_latest_events() -> None:
@@ -106,8 +123,8 @@ def test_temporal_cut_sends_equal_times_to_one_side_and_reports_the_cold() -> No
     by_share = timelines.build(
         ratings_of(rows), DataConfig(split="temporal_global", holdout_fraction=0.3)
     )
-    assert by_share.held_out.timestamps.min() == 50
-    assert by_share.train.timestamps.max() < 50
+    assert timestamps(by_share, timelines.HELD_OUT).min() == 50
+    assert timestamps(by_share, timelines.TRAIN).max() < 50
 
 
 def test_random_split_follows_the_seed_and_the_fraction_only() -> None:
@@ -127,6 +144,101 @@ def test_filters_are_counted_apart() -> None:
     rows: list[Rating] = [("a", m, 5, m) for m in range(4)]
     rows += [("a", 9, 2, 9), ("b", 1, 5, 1), ("b", 2, 5, 2), ("b", 3, 1, 3)]
     lines = timelines.build(ratings_of(rows), DataConfig(min_rating=3))
-    assert lines.user_ids.tolist() == [b"a"]
+    assert as_dict(lines, "train")[b"b"] == as_dict(lines, "held_out")[b"b"] == []
     assert lines.counts["filtered_by_rating"] == 2
     assert lines.counts["filtered_short_timelines"] == 2
+
+
+def test_what_is_not_trained_on_stays_known_and_seen() -> None:
+    rows: list[Rating] = [("a", m, 4, m) for m in range(1, 5)]  # span 1
+    rows += [("gone", m, 4, m) for m in range(1, 5)]
+    rows += [("a", m, 5, m) for m in range(11, 15)] + [("a", 15, 1, 12)]  # span 2
+    rows += [("few", 1, 5, 7)]
+    lines = timelines.build(
+        ratings_of(rows, [1] * 8 + [2] * 6), DataConfig(min_rating=3), first_span=2
+    )
+    assert [e[0] for e in as_dict(lines, "known")[b"a"]] == [b"1", b"2", b"3", b"4"]
+    assert [e[0] for e in as_dict(lines, "train")[b"a"]] == [b"11", b"12", b"13"]
+    assert [e[0] for e in as_dict(lines, "held_out")[b"a"]] == [b"14"]
+    assert [e[0] for e in as_dict(lines, "seen")[b"a"]] == [b"15"]
+    assert len(as_dict(lines, "known")[b"gone"]) == 4
+    assert len(as_dict(lines, "known")[b"few"]) == 1
+    assert lines.counts == {
+        "duplicate": 0,
+        "filtered": 10,
+        "filtered_outside_window": 8,
+        "filtered_by_rating": 1,
+        "filtered_short_timelines": 1,
+        "train": 3,
+        "eval": 1,
+        "cold_users": 0,
+        "cold_movie_holdouts": 1,
+    }
+
+
+def test_a_movie_rated_again_as_the_held_out_event_is_not_seen_before() -> None:
+    rows: list[Rating] = [("a", m, 4, m) for m in range(1, 5)] + [("a", 1, 5, 9)]
+    lines = timelines.build(ratings_of(rows, [1] * 4 + [2]), DataConfig(), 1)
+    assert as_dict(lines, "held_out")[b"a"] == [(b"1", 5.0, 9)]
+    assert [e[0] for e in as_dict(lines, "train")[b"a"]] == [b"2", b"3", b"4"]
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.integers(0, 3),  # user
+        st.integers(0, 6),  # movie
+        st.sampled_from([1.0, 2.0, 3.5, 5.0]),
+        st.integers(0, 5),  # time
+        st.integers(1, 3),  # span
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+@given(
+    EVENTS,
+    st.sampled_from(["leave_last_n", "temporal_global", "random"]),
+    st.sampled_from([0.0, 3.0]),
+    st.integers(1, 3),
+)
+def test_every_rating_is_trained_on_held_out_known_or_seen(
+    rows: list[tuple[int, int, float, int, int]],
+    split: str,
+    min_rating: float,
+    first_span: int,
+) -> None:
+    config = DataConfig(split=split, min_rating=min_rating, holdout_fraction=0.3)
+    lines = timelines.build(
+        ratings_of([row[:4] for row in rows], [row[4] for row in rows]),
+        config,
+        first_span,
+    )
+    newest: dict[tuple[bytes, bytes], tuple[int, int, float]] = {}
+    for user, movie, rating, time, span in rows:
+        key = (b"%d" % user, b"%d" % movie)
+        newest[key] = max(newest.get(key, (-1, 0, 0.0)), (time, span, rating))
+    trainable: dict[bytes, set[bytes]] = {}
+    for (user_id, movie_id), (_, span, rating) in newest.items():
+        if rating >= min_rating and span >= first_span:
+            trainable.setdefault(user_id, set()).add(movie_id)
+    found = {kind: as_dict(lines, kind) for kind in KINDS}
+    for user_id in {user_id for user_id, _ in newest}:
+        used = {e[0] for e in found["train"][user_id] + found["held_out"][user_id]}
+        movies = trainable.get(user_id, set())
+        assert used == (movies if len(movies) >= config.min_user_ratings else set())
+        disliked = {
+            m for (u, m), v in newest.items() if u == user_id and v[2] < min_rating
+        }
+        assert {e[0] for e in found["seen"][user_id]} == disliked
+        everything = [e for events in found.values() for e in events[user_id]]
+        assert sorted(e[0] for e in everything) == sorted(
+            m for u, m in newest if u == user_id
+        )
+        if split != "random" and found["held_out"][user_id]:
+            first = min(e[2] for e in found["held_out"][user_id])
+            assert all(e[2] <= first for e in found["train"][user_id])
+    counts = lines.counts
+    assert counts["duplicate"] + counts["filtered"] + counts["train"] + counts[
+        "eval"
+    ] == len(rows)

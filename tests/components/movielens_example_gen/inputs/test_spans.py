@@ -22,8 +22,8 @@ def numbered(base: Path, numbers: list[int]) -> Path:
     return base
 
 
-def with_ratings(found: tuple[SpanFiles, ...]) -> list[int]:
-    return [span.span for span in found if span.files.ratings]
+def trained_on(found: tuple[SpanFiles, ...]) -> list[int]:
+    return [span.span for span in found if span.in_window]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_window_and_range_count_in_numbers(
     numbered(tmp_path, [10, 2, 11, 4, 3] + ([5, 6, 7, 8, 9] if not settings else []))
     if not settings:
         expected = list(range(2, 12))
-    assert with_ratings(spans.resolve(tmp_path, DataConfig(**settings))) == expected
+    assert trained_on(spans.resolve(tmp_path, DataConfig(**settings))) == expected
 
 
 @pytest.mark.parametrize(
@@ -70,11 +70,57 @@ def test_missing_numbers_are_named(tmp_path: Path) -> None:
         spans.resolve(tmp_path, DataConfig(first_span="4", last_span="2"))
 
 
+@pytest.mark.parametrize(
+    ("numbers", "window", "missing", "trained"),
+    [
+        ([1, 2, 10], 2, "span-9", [2, 10]),
+        ([1, 2, 4], None, "span-3", [1, 2, 4]),
+        ([1, 5, 7], 3, "span-6", [1, 5, 7]),
+        ([1, 3, 5, 7, 9, 11, 13], 99, "1 earlier gaps, span-4,.*span-12", None),
+        ([1, 10**12], None, f"span-2 to span-{10**12 - 1}", [1, 10**12]),
+    ],
+)
+def test_missing_numbers_fail_or_are_skipped_and_named(
+    tmp_path: Path,
+    numbers: list[int],
+    window: int | None,
+    missing: str,
+    trained: list[int] | None,
+) -> None:
+    numbered(tmp_path, numbers)
+    with pytest.raises(UserError, match=f"{missing} is missing in") as error:
+        spans.resolve(tmp_path, DataConfig(span_window=window))
+    assert "data.missing_spans=skip" in str(error.value)
+    config = DataConfig(span_window=window, missing_spans="skip")
+    assert trained_on(spans.resolve(tmp_path, config)) == (trained or numbers)
+
+
+def test_skipped_spans_are_named_in_log_and_summary(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    numbered(tmp_path, [1, 2, 10])
+    config = DataConfig(span_window=2, missing_spans="skip")
+    summary = ingest.prepare(tmp_path, config).summary()
+    assert summary["spans"] == [2, 10]
+    assert summary["older_spans"] == [1]
+    assert summary["missing_spans"] == ["span-3 to span-9"]
+    assert "span-3 to span-9" in caplog.text
+
+
+def test_ratings_beside_spans_are_refused_with_both_names(tmp_path: Path) -> None:
+    numbered(tmp_path, [1, 2])
+    write_csv(tmp_path, EVENTS)
+    with pytest.raises(
+        UserError, match=r"twice: in ratings\.csv and in the span span-1"
+    ):
+        spans.resolve(tmp_path, DataConfig())
+
+
 def test_dates_need_not_run_on_but_the_last_must_be_there(tmp_path: Path) -> None:
     for day in ("2026-02-27", "2026-03-01", "2026-03-02"):
         write_csv(tmp_path / day, EVENTS)
     found = spans.resolve(tmp_path, DataConfig(span_window=2, last_span="2026-03-01"))
-    assert len(with_ratings(found)) == 2
+    assert len(trained_on(found)) == 2
     assert found[-1].span == 20_513  # days since 1970-01-01
     with pytest.raises(UserError, match="^2026-03-03 is missing"):
         spans.resolve(tmp_path, DataConfig(last_span="2026-03-03"))
@@ -111,7 +157,7 @@ def test_movie_of_a_newer_file_joins_the_corpus_and_a_newer_title_wins(
     # Older movies are known although the window has only the newest span's ratings.
     window = ingest.prepare(tmp_path, DataConfig(span_window=1)).data
     assert set(window.movies) == set(data.movies)
-    assert window.num_read == 1
+    assert window.num_read == len(EVENTS) + 1
 
 
 def test_movies_file_beside_the_spans_serves_all(tmp_path: Path) -> None:
@@ -131,20 +177,22 @@ def test_span_without_ratings_is_an_error(tmp_path: Path) -> None:
         spans.resolve(tmp_path, DataConfig())
 
 
-def test_fingerprint_is_of_contents_within_the_window(tmp_path: Path) -> None:
-    numbered(tmp_path, [1, 2, 3])
-    config = DataConfig(span_window=2)
+def test_fingerprint_is_of_the_contents_of_all_readable_spans(tmp_path: Path) -> None:
+    numbered(tmp_path, [1, 2, 3, 4])
+    config = DataConfig(span_window=2, last_span="3")
     before = content_fingerprint(tmp_path, config)
     os.utime(tmp_path / "span-2" / "ratings.csv", (1, 1))
-    (tmp_path / "span-1" / "ratings.csv").write_bytes(b"out of the window")
+    (tmp_path / "span-4" / "ratings.csv").write_bytes(b"after the last")
     (tmp_path / "span-3" / "links.csv").write_bytes(b"not read")
     assert content_fingerprint(tmp_path, config) == before
-    older = tmp_path / "span-2" / "ratings.csv"
-    older.write_bytes(older.read_bytes().replace(b"2,1,4", b"2,1,5"))
-    changed = content_fingerprint(tmp_path, config)
-    assert changed != before
-    numbered(tmp_path, [4])
-    assert content_fingerprint(tmp_path, config) != changed
+    for number in (1, 2):  # before the window, and in it
+        older = tmp_path / f"span-{number}" / "ratings.csv"
+        row = b"%d,1,4" % number
+        older.write_bytes(older.read_bytes().replace(row, row[:-1] + b"5"))
+        changed = content_fingerprint(tmp_path, config)
+        assert changed != before
+        before = changed
+    assert content_fingerprint(tmp_path, DataConfig()) != before
 
 
 def test_range_and_window_exclude_each_other_and_ids_are_checked() -> None:

@@ -100,12 +100,11 @@ def test_order_of_rows_files_and_shards_does_not_matter(tmp_path: Path) -> None:
     write_csv(tmp_path / "rest", shuffled[50:])
     os.rename(tmp_path / "rest/ratings.csv", parts / "ratings-00001.csv")
     again = ingest.prepare(parts, DataConfig())
-    for name in ("train", "held_out"):
-        for column in ("starts", "movies", "ratings", "timestamps"):
-            np.testing.assert_array_equal(
-                getattr(getattr(whole.timelines, name), column),
-                getattr(getattr(again.timelines, name), column),
-            )
+    for column in ("starts", "movies", "ratings", "timestamps", "kinds"):
+        np.testing.assert_array_equal(
+            getattr(whole.timelines.events, column),
+            getattr(again.timelines.events, column),
+        )
     assert whole.timelines.user_ids.tolist() == again.timelines.user_ids.tolist()
     assert whole.summary() == again.summary()
 

@@ -89,7 +89,7 @@ def test_every_event_is_a_target_once(
     assert examples.count_windows(np.array([length]), window, stride) == len(cuts)
 
 
-def test_rows_of_the_three_splits(tmp_path: Path) -> None:
+def test_rows_of_the_splits(tmp_path: Path) -> None:
     events = [("é|::", m, 0.5 * m, 100 * m) for m in range(1, 7)]
     folder = write_csv(tmp_path / "in", events, [*range(1, 7), "new"])
     config = DataConfig(window_length=3, window_stride=2, activity_bounds=(2, 10))
@@ -120,6 +120,7 @@ def test_rows_of_the_three_splits(tmp_path: Path) -> None:
             f.RATINGS: [1.5, 2.0, 2.5],
             f.TIMESTAMPS: [300, 400, 500],
             f.SEEN_MOVIE_IDS: [b"1", b"2", b"3", b"4", b"5"],
+            f.LATER_MOVIE_IDS: [],
             f.HELD_OUT_MOVIE_IDS: [b"6"],
             f.HELD_OUT_RATINGS: [3.0],
             f.HELD_OUT_TIMESTAMPS: [600],
@@ -139,6 +140,42 @@ def test_rows_of_the_three_splits(tmp_path: Path) -> None:
     }
     assert corpus[b"6"][f.NUM_RATINGS] == [0]  # held out: it must not be counted
     assert f.YEAR not in corpus[b"new"]
+    assert found[f.KNOWN_SPLIT] == []
+
+
+def test_what_is_not_trained_on_is_known_when_serving(tmp_path: Path) -> None:
+    write_csv(tmp_path / "in" / "span-1", [("a", m, 4, m) for m in (1, 2, 3)])
+    events = [("a", m, 5, m) for m in (11, 12, 13)] + [("few", 1, 2, 7)]
+    events += [("a", 10, 1, 11), ("a", 14, 1, 14)]  # disliked, before and after 13
+    write_csv(tmp_path / "in" / "span-2", events, [1, *range(10, 15)])
+    config = DataConfig(span_window=1, min_rating=3, window_length=4, window_stride=4)
+    found = rows_of(tmp_path / "in", tmp_path, config)
+    [query] = found[f.EVAL_SPLIT]
+    # The newest four of 1, 2, 3, 11 and 12: all that was liked before, of any span.
+    assert query[f.MOVIE_IDS] == [b"2", b"3", b"11", b"12"]
+    assert query[f.SEEN_MOVIE_IDS] == [b"1", b"2", b"3", *query[f.SEEN_MOVIE_IDS][3:]]
+    assert sorted(query[f.SEEN_MOVIE_IDS][3:]) == [b"10", b"11", b"12"]
+    assert query[f.HELD_OUT_MOVIE_IDS] == [b"13"]
+    assert query[f.LATER_MOVIE_IDS] == [b"14"]
+    known = {row[f.USER_ID][0]: row for row in found[f.KNOWN_SPLIT]}
+    assert known[b"a"][f.MOVIE_IDS] == [b"1", b"2", b"3"]
+    assert known[b"a"][f.RATINGS] == [4, 4, 4]
+    assert sorted(known[b"a"][f.SEEN_MOVIE_IDS]) == [b"1", b"10", b"14", b"2", b"3"]
+    assert known[b"few"][f.MOVIE_IDS] == []  # disliked
+    assert known[b"few"][f.SEEN_MOVIE_IDS] == [b"1"]
+    assert [row[f.MOVIE_IDS] for row in found[f.TRAIN_SPLIT]] == [[b"11", b"12"]]
+
+
+def test_in_a_random_split_all_that_is_not_held_out_is_seen(tmp_path: Path) -> None:
+    events = [("a", m, 1 + m % 5, m) for m in range(1, 30)]
+    config = DataConfig(split="random", holdout_fraction=0.3, min_rating=2)
+    folder = write_csv(tmp_path / "in", events, list(range(1, 30)))
+    found = rows_of(folder, tmp_path, config)
+    [query] = found[f.EVAL_SPLIT]
+    held_out = set(query[f.HELD_OUT_MOVIE_IDS])
+    everything = {str(m).encode() for m in range(1, 30)}
+    assert set(query[f.SEEN_MOVIE_IDS]) == everything - held_out
+    assert query[f.LATER_MOVIE_IDS] == []
 
 
 def test_user_attributes_come_through(tmp_path: Path) -> None:
