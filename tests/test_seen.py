@@ -71,7 +71,7 @@ def test_no_user_is_recommended_a_movie_they_rated(
     model = tf.saved_model.load(str(path))
     users = sorted(seen)
     assert KNOWN_USER.call(model, user_id=users)["known"].all()
-    answer = SERVING_DEFAULT.call(model, user_id=users, k=10)
+    answer = SERVING_DEFAULT.call(model, user_id=users, k=[10] * len(users))
     for user, movie_ids in zip(users, answer["movie_ids"], strict=True):
         recommended = {movie.decode() for movie in movie_ids}
         assert len(recommended) == 10
@@ -83,5 +83,5 @@ def test_a_user_of_an_older_span_has_a_timeline(
     trained: Trained,
 ) -> None:
     model = tf.saved_model.load(str(trained[0]))
-    answer = SERVING_DEFAULT.call(model, user_id=[str(NUM_USERS), "nobody"], k=10)
+    answer = SERVING_DEFAULT.call(model, user_id=[str(NUM_USERS), "nobody"], k=[10, 10])
     assert not np.array_equal(answer["scores"][0], answer["scores"][1])

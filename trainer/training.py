@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tfx.utils import io_utils
 
 from trainer import features as f
+from trainer import progress
 from trainer.atomic_files import sync_tree
 from trainer.checkpoints import checkpoint_folder, remove_checkpoints
 from trainer.config import TrainerConfig, from_json
@@ -120,6 +121,11 @@ def train_model(
         windows, validation = hold_out_newest(
             windows, data.train[f.WINDOW_INDEX], train.validation_queries, train.seed
         )
+        if not len(validation.movies):
+            validation = None
+            text = "no user has enough events to validate on: all epochs are trained"
+            progress.emit("train", text=text)
+            logging.warning("train.validation_queries has no effect, since %s", text)
     with precision(train.precision):
         model = TwoTowerModel(
             context,

@@ -73,7 +73,8 @@ class EvalConfig:
       top_k: Cut-offs of the metrics.
       metrics: Further metrics: `interaction_recall@k`, or a class of your own as
         `package.module.Class@k`.
-      exclude_seen: Whether the ranking leaves out movies of the training timeline.
+      exclude_seen: Whether the ranking leaves out movies that the user rated before the
+        first one held out.
       slices: Features of eval rows to slice on.
       floors: Metric -> value that the candidate must reach.
       min_lift: Metric -> factor over popularity that the candidate must reach; that it

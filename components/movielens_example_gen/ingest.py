@@ -116,7 +116,7 @@ def prepare(base: Path | str, config: ExampleGenConfig) -> Prepared:
     for span in found:
         if span.missing_before:
             _LOG.warning("Missing, skipped as configured: %s", span.missing_before)
-    first_span = next(span.span for span in found if span.in_window)
+    first_span = [span.in_window for span in found].index(True)
     lines = timelines.build(data.ratings, config, first_span)
     return Prepared(config, found, data, lines, bad)
 

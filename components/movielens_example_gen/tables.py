@@ -23,7 +23,7 @@ class Ratings:
       movies: `[num_ratings]` int32, index into `movie_ids`.
       ratings: `[num_ratings]` float32, stars.
       timestamps: `[num_ratings]` int64, seconds since the epoch, UTC.
-      spans: `[num_ratings]` int32, the span that the row is from (0 without spans).
+      spans: `[num_ratings]` int32, index of the row's span, from the oldest.
       user_ids: `[num_users]` bytes, sorted, so that codes do not depend on file order.
       movie_ids: `[num_movies]` bytes, sorted.
     """

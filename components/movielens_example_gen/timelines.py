@@ -86,7 +86,7 @@ def build(ratings: Ratings, config: ExampleGenConfig, first_span: int = 0) -> Ti
     Args:
       ratings: All rows of all spans.
       config: What is trained on, and what is held out.
-      first_span: The oldest span that is trained on.
+      first_span: Index of the oldest span that is trained on.
 
     Returns:
       The timelines. Their `counts` account for every rating: `duplicate` + `filtered` +

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tests.fixtures import small_model as small
+from trainer import features as f
+from trainer.input_pipeline import TrainingData
+from trainer.training import train_model
 from trainer.validation import Validation
 
 
@@ -57,3 +62,22 @@ def test_training_stops_without_improvement_and_keeps_the_best_epoch(
             break
     callback.on_train_end()
     assert (model.epoch, model.restored, callback.best_epoch) == (epochs, best, best)
+
+
+def test_without_a_user_to_validate_on_all_epochs_are_trained(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Users with two ratings have one event in training: none is before it."""
+    columns = small.train_columns() | {
+        f.MOVIE_INDICES: small.ragged([[user] for user in range(small.NUM_USERS)]),
+        f.RATINGS: small.ragged([[4.0]] * small.NUM_USERS, np.float32),
+        f.TIMESTAMPS: small.ragged([[user] for user in range(small.NUM_USERS)]),
+    }
+    data = TrainingData(columns, small.corpus(), small.NUM_USERS)
+    train = small.train_config(validation_queries=6, epochs=3)
+    config = small.trainer_config(train=train)
+    _, report = train_model(data, config, str(tmp_path / "logs"))
+    assert len(report.loss) == 3
+    assert report.recall == []
+    assert report.num_queries == 0
+    assert "no user has enough events to validate on" in caplog.text

@@ -135,6 +135,11 @@ class RetrievalTuner(keras_tuner.Tuner):
         self._report(outcome, state="running")
         try:
             report = self._train(trial, values)
+            if not report.recall:
+                raise UserError(
+                    "no user has enough events to validate on",
+                    "A search needs users with three events and more.",
+                )
         except Exception as error:
             logging.exception("Trial %d failed", outcome.trial)
             reason = next(iter(str(error).splitlines()), type(error).__name__)

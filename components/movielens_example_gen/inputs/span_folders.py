@@ -81,8 +81,8 @@ def find(base: Path, pattern: str) -> list[SpanFolder]:
     leading zeros.
 
     Raises:
-      UserError: The pattern has neither a number nor a date, or a folder's name is not
-        a date of the calendar.
+      UserError: The pattern has neither a number nor a date, a folder's name is not a
+        date of the calendar, or two folders are the same span.
     """
     regex = _regex(pattern)
     newest: dict[int, SpanFolder] = {}
@@ -92,8 +92,14 @@ def find(base: Path, pattern: str) -> list[SpanFolder]:
             continue
         span = _number(match.groupdict(), path)
         folder = SpanFolder(span, int(match.groupdict().get("version") or 0), path)
-        if span not in newest or folder > newest[span]:
-            newest[span] = folder
+        other = newest.setdefault(span, folder)
+        if other.version == folder.version and other != folder:
+            names = [f.path.relative_to(base).as_posix() for f in (other, folder)]
+            raise UserError(
+                f"{names[0]} and {names[1]} in {base} are the same span",
+                "Rename or remove one of the folders.",
+            )
+        newest[span] = max(other, folder)
     return sorted(newest.values())
 
 

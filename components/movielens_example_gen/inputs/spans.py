@@ -145,10 +145,22 @@ def _find_spans(base: Path, config: ExampleGenConfig) -> tuple[str, list[SpanFol
     """Returns the pattern, recognised unless it is configured, and its folders."""
     if config.span_pattern is not None:
         return config.span_pattern, span_folders.find(base, config.span_pattern)
+    chosen, folders = "", list[SpanFolder]()
     for pattern in span_folders.KNOWN_PATTERNS:
-        folders = span_folders.find(base, pattern)
-        if folders:
-            return pattern, folders
+        found = span_folders.find(base, pattern)
+        if not folders:
+            chosen, folders = pattern, found
+            continue
+        # A folder with versions matches the pattern without versions, too.
+        known = {path for f in folders for path in (f.path, *f.path.parents)}
+        if others := [folder.path for folder in found if folder.path not in known]:
+            names = [path.relative_to(base) for path in (folders[0].path, others[0])]
+            raise UserError(
+                f"{base} holds spans under two patterns: {names[0]} and {names[1]}",
+                "Name all spans alike, or set data.span_pattern to those to read.",
+            )
+    if folders:
+        return chosen, folders
     return span_folders.NUMBERED, []
 
 

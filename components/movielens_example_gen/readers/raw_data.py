@@ -106,7 +106,7 @@ def read(spans: Sequence[SpanFiles], config: ExampleGenConfig, bad: BadRows) -> 
     blocks: list[RatingsBlock] = []
     span_of_block: list[int] = []
     reading = _Reading(sum(p.stat().st_size for s in spans for p in s.files.ratings))
-    for span in spans:
+    for index, span in enumerate(spans):
         files = span.files
         for path in files.movies:
             movies.update(read_movies(path, files.family, header, bad))
@@ -122,7 +122,7 @@ def read(spans: Sequence[SpanFiles], config: ExampleGenConfig, bad: BadRows) -> 
                 blocks.append(block)
                 reading.rows += block.num_read
             reading.bytes_before += path.stat().st_size
-        span_of_block += [span.span] * (len(blocks) - len(span_of_block))
+        span_of_block += [index] * (len(blocks) - len(span_of_block))
     num_read = sum(block.num_read for block in blocks)
     _check_found(spans, movies, num_read, bad)
     ratings = _drop_unlisted(join_blocks(blocks, span_of_block), blocks, movies, bad)
@@ -169,7 +169,7 @@ def join_blocks(blocks: Sequence[RatingsBlock], spans: Sequence[int]) -> Ratings
 
     Args:
       blocks: The rows, of any number of files.
-      spans: The span that each block is from.
+      spans: The index of the span that each block is from.
     """
     table = pa.concat_tables([b.table for b in blocks]).unify_dictionaries()
     users, user_ids = _codes(table[USER])

@@ -116,6 +116,35 @@ def test_ratings_beside_spans_are_refused_with_both_names(tmp_path: Path) -> Non
         spans.resolve(tmp_path, DataConfig())
 
 
+@pytest.mark.parametrize(
+    ("folders", "named"),
+    [
+        (["span-1", "2026-01-01"], "span-1 and 2026-01-01"),
+        (["span-1/version-1", "span-2"], "span-1/version-1 and span-2"),
+        (["2026-01-01/v1", "2026-01-02"], "2026-01-01/v1 and 2026-01-02"),
+        (["span-1/version-1", "span-1/v2"], "span-1/version-1 and span-1/v2"),
+        (["span-1", "span-01"], "span-01 and span-1"),
+    ],
+)
+def test_no_span_is_ignored_because_others_have_other_names(
+    tmp_path: Path, folders: list[str], named: str
+) -> None:
+    for folder in folders:
+        write_csv(tmp_path / folder, EVENTS)
+    with pytest.raises(UserError, match=named):
+        spans.resolve(tmp_path, DataConfig())
+
+
+def test_numbers_of_spans_may_be_long(tmp_path: Path) -> None:
+    for number in (20260301120000, 20260302120000):
+        events = [(1, m, 4, number // 10**6 + m) for m in (1, 2, 3)]
+        write_csv(tmp_path / f"span-{number}", events)
+    config = DataConfig(span_window=1, missing_spans="skip")
+    prepared = ingest.prepare(tmp_path, config)
+    assert prepared.summary()["spans"] == [20260302120000]
+    assert prepared.timelines.counts["train"] == 2
+
+
 def test_dates_need_not_run_on_but_the_last_must_be_there(tmp_path: Path) -> None:
     for day in ("2026-02-27", "2026-03-01", "2026-03-02"):
         write_csv(tmp_path / day, EVENTS)
