@@ -30,6 +30,7 @@ _OTHER_FORMATS: Final = {
     b"\xfd7zXZ": "an xz file",
     b"\x28\xb5\x2f\xfd": "a Zstandard file",
     b"PAR1": "a Parquet file",
+    _GZIP: "a gzip file within a gzip file",
 }
 # By which a file is recognised: in UTF-16 and UTF-32 one of them is NUL.
 _CHECKED_BYTES: Final = 8
@@ -117,7 +118,7 @@ def check_is_text(path: Path, start: bytes) -> None:
         if start.startswith(magic):
             raise UserError(
                 f"{path} is {name}, not text",
-                "Unpack or export it as CSV; only gzip is read as it is.",
+                "Unpack or export it as text: only gzip is read as it is, once.",
             )
     if start[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in start[:_CHECKED_BYTES]:
         raise UserError(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from components.movielens_example_gen import ingest
+from components.movielens_example_gen.inputs import editions
 from components.movielens_example_gen.readers import text_files
 from components.movielens_example_gen.readers.bad_rows import BadRowsError
 from pipeline.config import DataConfig
@@ -68,6 +69,14 @@ def test_damaged_gzip_is_one_line_that_names_it(
     with pytest.raises(UserError, match=f"{name}.gz is cut off or damaged") as caught:
         read(folder)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["ratings.csv", "movies.csv"])
+def test_gzip_within_gzip_is_refused_as_such(tmp_path: Path, name: str) -> None:
+    path = compress(compress(write_csv(tmp_path, GOOD))) / f"{name}.gz.gz"
+    path.rename(tmp_path / f"{name}.gz")
+    with pytest.raises(UserError, match="is a gzip file within a gzip file"):
+        text_files.decode(tmp_path / f"{name}.gz", editions.CSV)
 
 
 def test_wrong_checksum_of_gzip_is_one_line(tmp_path: Path) -> None:

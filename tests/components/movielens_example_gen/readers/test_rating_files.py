@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from components.movielens_example_gen import ingest
@@ -163,6 +163,8 @@ def test_any_folder_is_read_or_refused_in_one_line(
     names = {family.ratings[0]: ratings, family.movies[0]: movies}
     if family.users and data.draw(st.booleans()):
         names[family.users[0]] = data.draw(ROW_BYTES)
+    # What begins like a gzip file is one: compressing it again makes another file.
+    assume(not any(content.startswith(b"\x1f\x8b") for content in names.values()))
     outcomes = []
     for is_compressed, sub in [(False, ""), (True, "span-1")]:
         folder = scratch / "any"
