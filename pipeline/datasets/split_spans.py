@@ -7,10 +7,11 @@ nobody rated are listed in the first span.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import itertools
 import shutil
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,6 @@ from numpy.typing import NDArray
 
 from components.movielens_example_gen import ingest
 from components.movielens_example_gen.inputs.editions import TIMESTAMP
-from components.movielens_example_gen.inputs.file_names import plain_name
 from components.movielens_example_gen.readers import text_files
 from components.movielens_example_gen.readers.movies_and_users import movie_rows
 from components.movielens_example_gen.readers.rating_rows import Fault
@@ -29,6 +29,7 @@ from pipeline.datasets.complete_folder import complete_folder
 from trainer.errors import UsageError, UserError
 
 _DAY_SECONDS: Final = 86_400
+_LINES_AT_ONCE: Final = 1 << 19
 
 
 def split_spans(
@@ -116,20 +117,34 @@ def _write_ratings(
     # Without bad rows the ratings as read are the lines of the files, in order.
     spans = np.searchsorted(firsts, prepared.data.ratings.timestamps, "right") - 1
     span_of_row = iter(spans.tolist())
-    for path in files.ratings:
-        with contextlib.ExitStack() as stack:
-            outputs = [
-                stack.enter_context((folder / plain_name(path)).open("wb"))
-                for folder in folders
-            ]
-            lines = text_files.iter_lines(path, files.family)
-            if files.family.has_header:
-                head = next(lines)
-                for output in outputs:
-                    output.write(head)
-            for line in lines:
-                outputs[next(span_of_row)].write(line)
+    for path, name in _named(files.ratings, files.family.ratings):
+        lines = text_files.iter_lines(path, files.family)
+        head = next(lines) if files.family.has_header else b""
+        for folder in folders:
+            (folder / name).write_bytes(head)
+        while some := list(itertools.islice(lines, _LINES_AT_ONCE)):
+            by_span: dict[int, list[bytes]] = defaultdict(list)
+            for line in some:
+                by_span[next(span_of_row)].append(line)
+            # One file at a time: there may be more spans than a process may open.
+            for span, lines_of_span in by_span.items():
+                with open(folders[span] / name, "ab") as out:
+                    out.writelines(lines_of_span)
     return np.bincount(spans, minlength=len(folders)).tolist()
+
+
+def _named(
+    paths: Sequence[Path], patterns: Sequence[str]
+) -> Iterator[tuple[Path, str]]:
+    """Yields each file with its name in the spans.
+
+    Parts are numbered without their total: a span need not have rows of each.
+    """
+    if len(paths) == 1:
+        yield paths[0], patterns[0]
+        return
+    for number, path in enumerate(paths, start=1):
+        yield path, patterns[-1].replace("*", str(number))
 
 
 def _write_movies(
@@ -144,7 +159,7 @@ def _write_movies(
     spans = (np.searchsorted(firsts, first_rated, "right") - 1).tolist()
     span_of = dict(zip(ratings.movie_ids.tolist(), spans, strict=True))
     header = csv_header(prepared.config)
-    for path in files.movies:
+    for path, name in _named(files.movies, files.family.movies):
         listed: list[list[str]] = [[] for _ in folders]
         for _, fields, content in movie_rows(path, files.family, header):
             assert not isinstance(fields, Fault), "a bad row ends the reading before"
@@ -155,7 +170,7 @@ def _write_movies(
         for folder, lines in zip(folders, listed, strict=True):
             if lines:
                 text = _encode("".join(lines), files.family.encoding)
-                (folder / plain_name(path)).write_bytes(head + text)
+                (folder / name).write_bytes(head + text)
 
 
 def _encode(text: str, encoding: str) -> bytes:

@@ -18,6 +18,13 @@ GENRES: Final = (
     *("Action", "Animation", "Comedy", "Crime", "Documentary"),
     *("Drama", "Horror", "Musical", "Romance", "Sci-Fi"),
 )
+# Thirty times the largest edition, which still fits into memory.
+_BOUNDS: Final = {
+    "ratings": (1, 10**9),
+    "users": (1, 10**7),
+    "movies": (len(GENRES), 10**6),
+    "seed": (0, 2**63 - 1),
+}
 # Number of groups that a user likes.
 FAVOURITES: Final = 2
 # Share of a user's ratings that go to the favourite groups.
@@ -61,14 +68,14 @@ class SynthesisConfig:
         """Checks that the sizes are possible.
 
         Raises:
-          UsageError: A size is too small, or asks for more than there can be.
+          UsageError: A size is too small or too large, or asks for more than there
+            can be.
         """
-        least = {"ratings": 1, "users": 1, "movies": len(GENRES)}
-        for name, minimum in least.items():
-            if getattr(self, name) < minimum:
+        for name, (least, most) in _BOUNDS.items():
+            if not least <= getattr(self, name) <= most:
                 raise UsageError(
                     f"{name} is {getattr(self, name)}",
-                    f"It must be at least {minimum}.",
+                    f"It must be at least {least:,} and at most {most:,}.",
                 )
         if self.ratings > self.users * self.movies // 2:
             raise UsageError(
@@ -84,7 +91,9 @@ def parse_count(text: str) -> int:
     Raises:
       UsageError: It has another form.
     """
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([km]?)", text.strip().lower())
+    match = re.fullmatch(
+        r"([0-9]{1,15}(?:\.[0-9]{1,15})?)([km]?)", text.strip().lower()
+    )
     if match is None:
         raise UsageError(f"{text!r} is not a number", "Write it like 500k or 25m.")
     return int(float(match.group(1)) * _UNITS[match.group(2)])
@@ -107,8 +116,8 @@ def config_of_size(
     usual_movies = max(60, round(1_700 * (ratings / 100_000) ** 0.65))
     return SynthesisConfig(
         ratings=ratings,
-        users=users or max(10, ratings // _RATINGS_PER_USER),
-        movies=movies or usual_movies,
+        users=max(10, ratings // _RATINGS_PER_USER) if users is None else users,
+        movies=usual_movies if movies is None else movies,
         format=family,
         seed=seed,
     )

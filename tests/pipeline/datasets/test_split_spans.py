@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,8 @@ def test_spans_hold_all_ratings_once_in_order_of_time(tmp_path: Path) -> None:
     ends = []
     for number in (1, 2, 3):
         config = DataConfig(first_span=str(number), last_span=str(number))
-        times = ingest.prepare(tmp_path / "out", config).data.ratings.timestamps
+        ratings = ingest.prepare(tmp_path / "out", config).data.ratings
+        times = ratings.timestamps[ratings.spans == number - 1]  # older are read, too
         ends += [times.min(), times.max()]
     assert ends == sorted(ends)
 
@@ -83,3 +85,43 @@ def test_bad_rows_are_refused_under_every_policy(tmp_path: Path) -> None:
     config = DataConfig(on_bad_row="quarantine", max_quarantined_fraction=0.9)
     with pytest.raises(UserError, match="line 3: rating 99"):
         split_spans(folder, tmp_path / "out", num_spans=2, config=config)
+
+
+def test_parts_of_an_edition_are_parts_of_every_span(tmp_path: Path) -> None:
+    """A span may lack movies of a part, and parts differ in their columns' order."""
+    rows = [(u, m, 4, 10 * m + u) for u in range(3) for m in range(1, 9)]
+    folder = write_csv(tmp_path / "in", rows, list(range(1, 31)))
+    for name in ("movies", "ratings"):
+        path = folder / f"{name}.csv"
+        head, *lines = path.read_bytes().splitlines(keepends=True)
+        half = len(lines) // 2
+        for number, part in enumerate((lines[:half], lines[half:])):
+            name_of_part = f"{name}-0000{number}-of-00002.csv"
+            (folder / name_of_part).write_bytes(head + b"".join(part))
+        path.unlink()
+    (folder / "ratings-00001-of-00002.csv").write_bytes(
+        b"rating,userId,movieId,timestamp\n5,7,8,90\n5,7,1,91\n5,7,2,92\n"
+    )
+    split_spans(folder, tmp_path / "out", num_spans=3)
+    whole, spans = (
+        ingest.prepare(path, DataConfig()) for path in (folder, tmp_path / "out")
+    )
+    assert spans.data.movies == whole.data.movies
+    assert spans.summary()["ratings"] == whole.summary()["ratings"]
+    assert whole.data.num_read == 15
+
+
+def test_there_may_be_more_spans_than_open_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    rows = [(u, m, 4, m * 30 * DAY + u * DAY) for u in range(10) for m in range(1, 31)]
+    folder = write_csv(tmp_path / "in", rows, list(range(1, 31)))
+    monkeypatch.setattr("pipeline.datasets.split_spans._LINES_AT_ONCE", 70)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, limits[1]))
+    try:
+        made = split_spans(folder, tmp_path / "out", days=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert len(made) == 300
+    assert ingest.prepare(tmp_path / "out", DataConfig()).data.num_read == 300

@@ -66,7 +66,11 @@ def test_nothing_is_overwritten_and_impossible_sizes_are_refused(
     with pytest.raises(UserError, match="more than half of 10 users"):
         SynthesisConfig(ratings=1000, users=10, movies=20)
     with pytest.raises(UserError, match="users is 0"):
-        SynthesisConfig(users=0)
+        config_of_size(100_000, users=0)
+    with pytest.raises(UserError, match="seed is -1"):
+        SynthesisConfig(seed=-1)
+    with pytest.raises(UserError, match="at most 1,000,000,000"):
+        config_of_size(parse_count("9999999m"))
 
 
 def test_sizes_are_read_like_people_write_them() -> None:
@@ -74,4 +78,6 @@ def test_sizes_are_read_like_people_write_them() -> None:
     assert parse_count("2.5K") == 2_500
     with pytest.raises(UserError, match="'many' is not a number"):
         parse_count("many")
+    with pytest.raises(UserError, match="is not a number"):
+        parse_count("9" * 400)
     assert 50_000 < config_of_size(25_000_000).movies < 70_000
