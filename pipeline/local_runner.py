@@ -21,6 +21,7 @@ from pipeline.config.loading import load
 from pipeline.local.events import record_events
 from pipeline.local.failures import explain
 from pipeline.runs.workspace import RunFiles, Workspace
+from pipeline.secret_text import redacted
 from trainer import progress
 from trainer.text import start_logging
 
@@ -28,7 +29,7 @@ from trainer.text import start_logging
 def main(options: argparse.Namespace) -> int:
     """Runs the pipeline; returns the exit code."""
     # Logs the decisions of the steps, but not the protos that TFX and Beam log.
-    start_logging()
+    start_logging(clean=redacted)
     for noisy in ("absl", "apache_beam"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     _end_with_parent()

@@ -113,13 +113,13 @@ class RatingScale:
                 f"{self.lowest:g}"
             )
         steps = (self.highest - self.lowest) / self.step if self.step > 0 else 0.5
+        if steps >= _MOST_RATINGS:
+            return f"it has {steps + 1:,.0f} ratings, more than {_MOST_RATINGS:,}"
         if abs(steps - round(steps)) > _TOLERANCE:
             return (
                 f"steps of {self.step:g} do not lead from {self.lowest:g} to "
                 f"{self.highest:g}"
             )
-        if steps >= _MOST_RATINGS:
-            return f"it has {steps + 1:,.0f} ratings, more than {_MOST_RATINGS:,}"
         return ""
 
     def shown(self, rating: float) -> str:

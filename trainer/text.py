@@ -12,6 +12,7 @@ import json
 import logging
 import re
 import unicodedata
+from collections.abc import Callable
 from typing import Any, Final, TextIO
 
 # C0 and C1 controls with DEL; line and paragraph separators; characters that change the
@@ -76,17 +77,26 @@ def is_blank(text: str) -> bool:
 class _LogFormatter(logging.Formatter):
     """Formats a record, with its traceback, as printable lines."""
 
+    def __init__(self, clean: Callable[[str], str]) -> None:
+        super().__init__(logging.BASIC_FORMAT)
+        self._clean = clean
+
     def format(self, record: logging.LogRecord) -> str:
-        return printable_lines(super().format(record))
+        return printable_lines(self._clean(super().format(record)))
 
 
-def start_logging(stream: TextIO | None = None, level: int = logging.INFO) -> None:
+def start_logging(
+    stream: TextIO | None = None,
+    level: int = logging.INFO,
+    clean: Callable[[str], str] = str,
+) -> None:
     """Logs what this process decides, as printable lines.
 
     Args:
       stream: Where to; by default standard error.
       level: The least level that is logged.
+      clean: Removes from the text of a record what must not be in a log.
     """
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_LogFormatter(logging.BASIC_FORMAT))
+    handler.setFormatter(_LogFormatter(clean))
     logging.basicConfig(level=level, handlers=[handler])

@@ -61,9 +61,11 @@ def one_line_errors(library_log: TextIO | None = None) -> Iterator[None]:
 
 
 def _shown(error: UserError) -> click.ClickException:
+    from pipeline.secret_text import redacted  # only a command that fails needs it
+
     is_usage = isinstance(error, UsageError)  # exit code 2 and not 1
     kind = click.UsageError if is_usage else click.ClickException
-    return kind(escaped(str(error)))
+    return kind(escaped(redacted(str(error))))
 
 
 def _explain(error: BaseException, library_log: TextIO | None) -> UserError:
@@ -125,14 +127,16 @@ def _place(error: BaseException) -> str:
 
 def _keep_traceback(error: BaseException, library_log: TextIO | None) -> str:
     """Writes traceback and logs to a new file; returns a sentence that names it."""
+    from pipeline.secret_text import redacted
+
     try:
         handle, name = tempfile.mkstemp(prefix="two-tower-", suffix=".log")
         with open(handle, "w", encoding="utf-8", errors="backslashreplace") as log:
-            log.write(f"{sys.argv}\n")
-            log.write(printable_lines("".join(traceback.format_exception(error))))
+            texts = [f"{sys.argv}\n", *traceback.format_exception(error)]
             if library_log is not None:
                 library_log.seek(0)
-                log.write(printable_lines(library_log.read()))
+                texts.append(library_log.read())
+            log.write(printable_lines(redacted("".join(texts))))
     except OSError:
         return f"Set {TRACEBACK_ENV}=1 to see the traceback."
     return f"The traceback is in {name}."

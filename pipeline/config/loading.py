@@ -19,7 +19,7 @@ import dataclasses
 import difflib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from pydantic_core import ErrorDetails
 from components.evaluator import config as evaluator_config
 from pipeline.config import PipelineConfig
 from pipeline.config.yaml_layers import KeyPath, Layer, parse_assignment, read_layer
+from pipeline.secret_text import holds_secret
 from trainer.errors import UsageError
 
 _ADAPTER = TypeAdapter(PipelineConfig)
@@ -52,7 +53,8 @@ def load(
 
     Raises:
       UsageError: An unknown key, a wrong type or an impossible value: the message
-        names the key, where it was written, its value and what is allowed.
+        names the key, where it was written, its value and what is allowed. Or a value
+        has the form of a secret: logs, reports and compiled files show all of it.
     """
     user = [_user_layer(path) for path in files]
     sets = [(parse_assignment(text), text) for text in assignments]
@@ -61,13 +63,35 @@ def load(
     dataset = data.get("dataset") if isinstance(data, dict) else None
     packaged = _packaged(dataset)
     preset = Layer({}) if packaged is None else read_layer(packaged)
-    return _validate(_merged([base, preset, *user], sets))
+    layer = _merged([base, preset, *user], sets)
+    config = _validate(layer)
+    for path, text in _texts(_ADAPTER.dump_python(config, mode="json")):
+        if holds_secret(text):  # the value is not shown: it may be one
+            raise UsageError(
+                f"{'.'.join(path)} looks like a secret, and the configuration is "
+                "readable in the files of every run",
+                "Remove it; kubeflow.secrets can name a Kubernetes secret.",
+            )
+    return config
 
 
 def dump(config: PipelineConfig) -> str:
     """Formats the whole configuration as YAML, from which `load` makes an equal one."""
     plain = _ADAPTER.dump_python(config, mode="json")
     return yaml.safe_dump(plain, sort_keys=False)
+
+
+def _texts(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
+    """Yields every text of the configuration, with the key that it is at or is."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield path, str(key)
+            yield from _texts(inner, (*path, str(key)))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _texts(inner, (*path, str(index)))
+    elif isinstance(value, str):
+        yield path, value
 
 
 def _user_layer(path: Path) -> Layer:
@@ -140,6 +164,8 @@ def _explain(details: ErrorDetails, layer: Layer) -> tuple[str, str]:
         case evaluator_config.UNKNOWN_METRIC:
             message = f"{key!r}{where} is not a metric for this threshold"
             return message, details["ctx"]["remedy"]
+        case "missing":  # an entry of a list of fixed length
+            return f"{key} is missing{where}", "Add it."
         case "value_error":  # from a validator of ours, which names the keys itself
             error = details["ctx"]["error"]
             remedy = getattr(error, "remedy", "Change one of these values.")

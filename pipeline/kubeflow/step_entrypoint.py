@@ -36,7 +36,7 @@ _TERMINATION_LOG: Final = Path("/dev/termination-log")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one component; returns the exit code."""
-    start_logging()
+    start_logging(clean=redacted)
     parser = argparse.ArgumentParser(
         prog="pipeline.kubeflow.step_entrypoint",
         description=__doc__,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.local.system_errors import explain_system_error
+from pipeline.secret_text import redacted
 from trainer.errors import UsageError, UserError
 
 _MAX_LENGTH: Final = 500
@@ -98,5 +99,5 @@ def _typed(type_name: str, message: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    text = " ".join(_WHILE_RUNNING.sub("", text).split())
+    text = redacted(" ".join(_WHILE_RUNNING.sub("", text).split()))
     return text if len(text) <= _MAX_LENGTH else text[: _MAX_LENGTH - 3] + "..."

@@ -128,6 +128,7 @@ def test_a_scale_counts_its_ratings(first: int, steps: int, step: float) -> None
         ((1, 10, 0), "steps of 0 do not lead from 1 to 10"),
         ((1, 10, -1), "steps of -1 do not lead"),
         ((0, 1, 1e-6), "it has 1,000,001 ratings"),
+        ((1, 1e300, 1e-300), "it has inf ratings, more than 1,000"),
         ((0, math.inf, 1), "must be finite"),
         ((math.nan, 5, 1), "must be finite"),
     ],

@@ -44,6 +44,17 @@ def raising(statement: str) -> str:
     return COMMAND.format(statement=statement)
 
 
+def test_an_unexpected_error_shows_no_secret(tmp_path: Path) -> None:
+    """Neither does the log that the user is asked to send."""
+    code = raising("raise RuntimeError('https://user:hunter22@host')")
+    ended = run_python(code, tmp_path)
+    [log] = tmp_path.glob("two-tower-*.log")
+    assert "***" in ended.stderr and "***" in log.read_text().splitlines()[-1]
+    assert "hunter22" not in ended.stderr
+    # The source line of this test's own program is in `-c`, not in a file.
+    assert "hunter22" not in log.read_text()
+
+
 @pytest.mark.parametrize(
     "statement",
     [

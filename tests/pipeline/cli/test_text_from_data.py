@@ -10,7 +10,10 @@ import ast
 import io
 import json
 import logging
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +28,7 @@ from pipeline.cli import main
 from pipeline.cli.console import PlainConsole
 from pipeline.cli.tables import echo, print_facts, print_json, print_table
 from pipeline.local.failures import explain
+from pipeline.runs.workspace import Workspace
 from trainer import text as trainer_text
 from trainer.errors import UserError
 from trainer.text import has_control_characters
@@ -117,6 +121,26 @@ def test_logs_and_tracebacks_are_printable_lines(
     shown = capsys.readouterr().err
     assert _is_plain(shown) and "Traceback" in shown
     assert all(part in shown for part in _visible(value))
+
+
+def test_logs_of_a_run_show_no_secret(tmp_path: Path) -> None:
+    """The process that runs the pipeline fails with a secret in its configuration."""
+    workspace = Workspace.open(tmp_path / "workspace", create=True)
+    files = workspace.new_run()
+    files.config.write_text("nonsense: 'https://user:hunter22@host'\n")
+    command = [
+        *(sys.executable, "-m", "pipeline.local_runner"),
+        *("--workspace", workspace.root, "--run-id", files.run_id),
+        *("--input-base", tmp_path, "--content-fingerprint", "x"),
+    ]
+    reader, writer = os.pipe()  # it ends when its standard input does
+    ended = subprocess.run(command, stdin=reader, capture_output=True, check=False)
+    os.close(reader)
+    os.close(writer)
+    assert ended.returncode == 1
+    written = ended.stderr + files.events.read_bytes()
+    assert b"Traceback" in written and b"***" in written
+    assert b"hunter22" not in written
 
 
 @pytest.mark.parametrize("value", HOSTILE)

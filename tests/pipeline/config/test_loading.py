@@ -9,6 +9,7 @@ import pytest
 from pipeline.config import PipelineConfig, yaml_layers
 from pipeline.config import loading as config_loading
 from pipeline.config.loading import dump, load
+from pipeline.secret_text import redacted
 from trainer.errors import UsageError
 
 
@@ -257,3 +258,25 @@ def test_null_is_a_value_of_columns_alone() -> None:
     assert config.data.columns == {"rating": None}
     assert "ratings" not in config.data.max_drift
     assert load([], ["data.columns.rating=null", "data.columns.rating=stars"])
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "kubeflow.input_base=s3://user:hunter22@bucket/data",
+        "kubeflow.pipeline_root=minio://user:hunter22@bucket",
+        "kubeflow.steps.Trainer.image=https://user:hunter22@registry/image",
+        "kubeflow.steps.Trainer.node_selector={hf_hunter22hunter22hunter22: x}",
+        "kubeflow={env: {A: 'https://user:hunter22@host'}}",
+        "data.dataset=sk-hunter22hunter22hunter22",
+    ],
+)
+def test_a_secret_is_refused_anywhere_and_not_shown(assignment: str) -> None:
+    with pytest.raises(UsageError, match="looks like a secret") as refused:
+        load([], [assignment])
+    assert "hunter22" not in redacted(str(refused.value))
+
+
+def test_a_missing_entry_of_a_list_is_named() -> None:
+    with pytest.raises(UsageError, match=r"^data\.rating_scale\.2 is missing \(--set"):
+        load([], ["data.rating_scale=[1,2]"])

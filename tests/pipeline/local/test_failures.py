@@ -27,6 +27,14 @@ def test_the_innermost_user_error_is_the_cause() -> None:
     assert failure.remedy == "Correct the line."
 
 
+@pytest.mark.parametrize("kind", [OSError, RuntimeError, UserError])
+def test_a_cause_shows_no_secret(kind: type[Exception]) -> None:
+    text = "GET https://user:hunter22@host/u.data failed"
+    error = UserError(text, text) if kind is UserError else kind(text)
+    assert "hunter22" not in str(explain(error))
+    assert "hunter22" not in str(explain(RuntimeError(worker_text(error))))
+
+
 def test_otherwise_the_innermost_exception_is_the_cause() -> None:
     def wrapped() -> None:
         try:
