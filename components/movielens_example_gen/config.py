@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from components.movielens_example_gen.inputs.editions import CSV_HEADER
 from trainer.config import FROZEN, PositiveInt, Scale
 from trainer.movielens import RatingScale
 
 Column = Literal["user_id", "movie_id", "rating", "timestamp", "title", "genres"]
+_COLUMNS_OF_FILES: Final = {
+    "ratings": ("user_id", "movie_id", "rating", "timestamp"),
+    "movies": ("movie_id", "title", "genres"),
+}
 
 
 def _as_written(value: object) -> object:
@@ -122,10 +127,18 @@ class ExampleGenConfig:
                     f"columns.{name} is null, but only rating, timestamp and genres "
                     "can be left out"
                 )
-        named = [name for name in self.columns.values() if name is not None]
-        twice = next((name for name in named if named.count(name) > 1), None)
-        if twice is not None:
-            raise ValueError(f"columns names {twice!r} twice: each column is read once")
+        given = {str(column): name for column, name in self.columns.items()}
+        names: dict[str, str | None] = {**CSV_HEADER, **given}
+        for file, columns in _COLUMNS_OF_FILES.items():
+            named = [names[column] for column in columns if names[column] is not None]
+            twice = next((name for name in named if named.count(name) > 1), None)
+            if twice is not None:
+                both = " and ".join(c for c in columns if names[c] == twice)
+                raise ValueError(
+                    f"columns has {both} both in {twice!r} of the {file} file (a "
+                    "column that is not set has MovieLens' name): each column of a "
+                    "file is read once"
+                )
         if "rating" in self.columns and self.columns["rating"] is None:
             if self.min_rating > 0:
                 raise ValueError(

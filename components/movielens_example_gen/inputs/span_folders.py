@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import glob
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ _PLACEHOLDERS: Final = {
 }
 _EPOCH: Final = datetime.date(1970, 1, 1)
 _MAX_NAMED: Final = 5
+_MAX_NUMBER: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, order=True)
@@ -81,17 +83,23 @@ def find(base: Path, pattern: str) -> list[SpanFolder]:
     leading zeros.
 
     Raises:
-      UserError: The pattern has neither a number nor a date, a folder's name is not a
-        date of the calendar, or two folders are the same span.
+      UserError: The pattern has neither a number nor a date or leads out of the
+        folder, a folder's name is not a date of the calendar or too large a number, or
+        two folders are the same span.
     """
     regex = _regex(pattern)
     newest: dict[int, SpanFolder] = {}
-    for path in sorted(base.glob(re.sub(r"\{[A-Z]+\}", "*", pattern))):
+    for path in sorted(base.glob(re.sub(r"\{[A-Z]+\}", "*", glob.escape(pattern)))):
         match = regex.fullmatch(path.relative_to(base).as_posix())
         if match is None or not path.is_dir():
             continue
         span = _number(match.groupdict(), path)
         folder = SpanFolder(span, int(match.groupdict().get("version") or 0), path)
+        if max(folder.span, folder.version) > _MAX_NUMBER:
+            raise UserError(
+                f"{path.relative_to(base)} in {base} has a number of more than 64 bits",
+                "Rename the folder.",
+            )
         other = newest.setdefault(span, folder)
         if other.version == folder.version and other != folder:
             names = [f.path.relative_to(base).as_posix() for f in (other, folder)]
@@ -110,6 +118,13 @@ def _regex(pattern: str) -> re.Pattern[str]:
             f"data.span_pattern {pattern!r} must have either {{SPAN}} or all of "
             "{YYYY}, {MM} and {DD}",
             f"Write it like {NUMBERED} or {DATED}.",
+        )
+    is_inside = not {"", ".", ".."} & set(pattern.split("/"))
+    if not is_inside or any(pattern.count(name) > 1 for name in _PLACEHOLDERS):
+        raise UserError(
+            f"data.span_pattern {pattern!r} must name folders within the data folder, "
+            "with each placeholder once",
+            f"Write it like {NUMBERED} or {NUMBERED}/version-{{VERSION}}.",
         )
     regex = re.escape(pattern)
     for placeholder, group in _PLACEHOLDERS.items():

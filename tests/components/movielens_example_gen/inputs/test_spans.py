@@ -230,3 +230,34 @@ def test_range_and_window_exclude_each_other_and_ids_are_checked() -> None:
         DataConfig(first_span="1", span_window=2)
     with pytest.raises(ValidationError, match="last_span"):
         DataConfig(last_span="yesterday")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["/span-{SPAN}", "../span-{SPAN}", "span-{SPAN}/", "a//{SPAN}", "{SPAN}-{SPAN}"],
+)
+def test_patterns_that_no_folder_can_match_are_refused(
+    tmp_path: Path, pattern: str
+) -> None:
+    numbered(tmp_path / "data", [1])
+    numbered(tmp_path, [1])
+    with pytest.raises(UserError, match="must name folders within the data folder"):
+        spans.resolve(tmp_path / "data", DataConfig(span_pattern=pattern))
+
+
+def test_wildcards_of_the_shell_are_characters_of_a_pattern(tmp_path: Path) -> None:
+    numbered(tmp_path, [1]).joinpath("span-1").rename(tmp_path / "a[1]*-1")
+    numbered(tmp_path / "deeper", [2])
+    found = spans.resolve(tmp_path, DataConfig(span_pattern="a[1]*-{SPAN}"))
+    assert trained_on(found) == [1]
+    with pytest.raises(UserError, match="no spans"):
+        spans.resolve(tmp_path, DataConfig(span_pattern="**/span-{SPAN}"))
+
+
+@pytest.mark.parametrize("name", [f"span-{10**19}", f"span-1/version-{10**19}"])
+def test_numbers_that_no_artifact_can_record_are_refused(
+    tmp_path: Path, name: str
+) -> None:
+    write_csv(tmp_path / name, EVENTS)
+    with pytest.raises(UserError, match="a number of more than 64 bits"):
+        spans.resolve(tmp_path, DataConfig())

@@ -326,7 +326,13 @@ def test_without_times_only_random_splits(tmp_path: Path) -> None:
     [
         ({"columns": {"rating": None}, "min_rating": 4}, "columns.rating is null"),
         ({"columns": {"user_id": None}}, "columns.user_id is null"),
-        ({"columns": {"user_id": "x", "movie_id": "x"}}, "names 'x' twice"),
+        (
+            {"columns": {"user_id": "x", "movie_id": "x"}},
+            "user_id and movie_id both in 'x' of the ratings file",
+        ),
+        # MovieLens' own names of what is not configured count, too.
+        ({"columns": {"rating": "timestamp"}}, "rating and timestamp both in"),
+        ({"columns": {"title": "genres"}}, "title and genres both in 'genres'"),
     ],
 )
 def test_impossible_columns_are_refused(
