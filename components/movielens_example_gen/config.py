@@ -47,7 +47,8 @@ class ExampleGenConfig:
         bound). They still count as seen.
       window_length: Maximum events of a train row, and of a history at inference.
       window_stride: New targets per window; the rest of a window is context.
-      activity_bounds: Lower bounds of the timeline-length buckets, in events.
+      activity_bounds: Lower bounds of the timeline-length buckets, in events,
+        in ascending order.
       holdout_fraction: Share of the events held out by `temporal_global` and `random`.
       eval_start: First second of the eval period of `temporal_global`, in seconds since
         the epoch, UTC; None to cut at `holdout_fraction`.
@@ -116,6 +117,11 @@ class ExampleGenConfig:
                 f"window_stride is {self.window_stride}, but it may be at most "
                 f"window_length ({self.window_length}), else events between two "
                 "windows would never be a target"
+            )
+        if list(self.activity_bounds) != sorted(set(self.activity_bounds)):
+            raise ValueError(
+                f"activity_bounds is {list(self.activity_bounds)}, but each bound must "
+                "be higher than the one before it, else users would be in two buckets"
             )
         self._check_columns()
         return self

@@ -141,9 +141,12 @@ def _shown(text: str) -> str:
 def _seconds(text: str) -> int | None:
     """Reads seconds, rounding down; None if it is no such number."""
     number = _SECONDS.fullmatch(text)
-    if number is None or len(text) > _MAX_DIGITS:
+    if number is None:
         return None
     sign, whole, decimals = number.groups()
+    whole = whole.lstrip("0") or "0"  # as Arrow reads them
+    if len(whole) + len(decimals or "") > _MAX_DIGITS:
+        return None
     if sign != "-":
         return int(whole)
     return -int(whole) - (int(decimals or 0) > 0)

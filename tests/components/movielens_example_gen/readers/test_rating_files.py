@@ -201,6 +201,7 @@ def _prepared(folder: Path, sub: str) -> object:
         (editions.CSV, b'1,a"b,3,5\n5,3,4,"200\n', 1),  # open quote in the last line
         (editions.CSV, b'1,"2\n3",5,300\n1,2,3,4\n', 1),
         (editions.CSV, b"1,2,3,0x1F\n", 0),
+        (editions.CSV, b"1,2,3," + b"0" * 50 + b"7\n", 1),
         (editions.CSV, b"1,2,3,0X1F\n1,2,3,4\n", 1),
         (editions.CSV, b"\xef\xbb\xbf1,2,3,4\n", 0),  # later than at the file's start
         (editions.CSV, b"1,2,3,4\n\n1,2,3,4\n", 2),

@@ -226,6 +226,12 @@ def test_activity_buckets(length: int, bucket: str) -> None:
     assert slicing.bucket(length, (20, 50, 100, 200)) == bucket
 
 
+@pytest.mark.parametrize("bounds", [(50, 20), (20, 20)])
+def test_activity_buckets_that_overlap_are_refused(bounds: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="activity_bounds is"):
+        DataConfig(activity_bounds=bounds)
+
+
 def test_thirds_of_the_events_make_head_middle_and_tail() -> None:
     counts = np.array([40, 30, 20, 5, 5, 0])
     # 40 of 100 are the head; what begins beyond two thirds is the tail.
