@@ -73,7 +73,7 @@ def _users(path: Path, family: editions.Family, rows: list[str]) -> list[str]:
     """Reads a users file; returns the occupation of each user."""
     path.write_text("\n".join(rows), encoding="latin-1")
     bad = BadRows()
-    users = movies_and_users.read_users(path, family, bad)
+    users = movies_and_users.read_users([path], family, bad)
     assert not bad.rows
     return [user.occupation for user in users.values()]
 

@@ -29,15 +29,30 @@ _YEAR: Final = re.compile(r"\(([0-9]{4})(?:[-\u2013][0-9]{0,4})?\)\s*$")
 
 
 def read_movies(
-    path: Path, family: Family, header: Mapping[str, str | None], bad: BadRows
+    paths: Sequence[Path],
+    family: Family,
+    header: Mapping[str, str | None],
+    bad: BadRows,
 ) -> dict[bytes, Movie]:
-    """Reads one movies file.
+    """Reads the movies files of one folder; of a movie they must say the same.
 
     Raises:
       UserError: The file is not in the family's encoding, lacks a column, or has a
         quote that is never closed.
     """
     movies: dict[bytes, Movie] = {}
+    for path in paths:
+        _add_movies(path, family, header, bad, movies)
+    return movies
+
+
+def _add_movies(
+    path: Path,
+    family: Family,
+    header: Mapping[str, str | None],
+    bad: BadRows,
+    movies: dict[bytes, Movie],
+) -> None:
     num_rows, num_bad = 0, len(bad.rows)
     for line, fields, content in movie_rows(path, family, header):
         num_rows += 1
@@ -51,7 +66,6 @@ def read_movies(
                 detail = f"movie {movie_id} is listed twice with different data"
                 bad.add(path, line, "movie twice", detail, content)
     bad.num_read += num_rows if len(bad.rows) > num_bad else 0
-    return movies
 
 
 def _movie(fields: Sequence[str], family: Family) -> Movie:
@@ -174,13 +188,23 @@ def _in_order(
     return [*(row[i] for i in order), *([""] * (_MOVIE_FIELDS - len(order)))]
 
 
-def read_users(path: Path, family: Family, bad: BadRows) -> dict[bytes, User]:
-    """Reads one users file, which only ML-100K and ML-1M have.
+def read_users(
+    paths: Sequence[Path], family: Family, bad: BadRows
+) -> dict[bytes, User]:
+    """Reads the users files of one folder, which only ML-100K and ML-1M have.
 
     Raises:
       UserError: The file is not in the family's encoding.
     """
     users: dict[bytes, User] = {}
+    for path in paths:
+        _add_users(path, family, bad, users)
+    return users
+
+
+def _add_users(
+    path: Path, family: Family, bad: BadRows, users: dict[bytes, User]
+) -> None:
     num_rows, num_bad = 0, len(bad.rows)
     for number, line in _lines(text_files.decode(path, family)):
         num_rows += 1
@@ -195,7 +219,6 @@ def read_users(path: Path, family: Family, bad: BadRows) -> dict[bytes, User]:
             detail = f"user {fields[0]} is listed twice with different data"
             bad.add(path, number, "user twice", detail, line.encode())
     bad.num_read += num_rows if len(bad.rows) > num_bad else 0
-    return users
 
 
 def _user(fields: list[str], family: Family) -> User | None:

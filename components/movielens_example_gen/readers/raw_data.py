@@ -108,10 +108,8 @@ def read(spans: Sequence[SpanFiles], config: ExampleGenConfig, bad: BadRows) -> 
     reading = _Reading(sum(p.stat().st_size for s in spans for p in s.files.ratings))
     for index, span in enumerate(spans):
         files = span.files
-        for path in files.movies:
-            movies.update(read_movies(path, files.family, header, bad))
-        for path in files.users:
-            users.update(read_users(path, files.family, bad))
+        movies.update(read_movies(files.movies, files.family, header, bad))
+        users.update(read_users(files.users, files.family, bad))
         own_scale = config.rating_scale
         scale = RatingScale(*own_scale) if own_scale else files.scale
         rules = RowRules(scale, int(time.time()) + _DAY_SECONDS)

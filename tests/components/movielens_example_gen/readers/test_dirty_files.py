@@ -348,3 +348,17 @@ def test_rating_weight_needs_ratings() -> None:
     data = DataConfig(columns={"rating": None})
     with pytest.raises(ValueError, match="no ratings to predict"):
         PipelineConfig(data=data, train=TrainConfig(rating_weight=0.1))
+
+
+@pytest.mark.parametrize("write_edition", [write_csv, write_double_colon])
+def test_parts_that_contradict_each_other_are_refused(
+    tmp_path: Path, write_edition: object
+) -> None:
+    folder = write_edition(tmp_path, GOOD)  # type: ignore[operator]
+    [path] = folder.glob("movies.*")
+    again = path.with_stem("movies-1")
+    again.write_bytes(path.read_bytes())
+    assert len(read(folder).ratings) == len(GOOD)
+    again.write_bytes(path.read_bytes().replace(b"Drama", b"War"))
+    with pytest.raises(BadRowsError, match="movies.* is listed twice"):
+        read(folder)
