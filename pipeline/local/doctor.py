@@ -22,6 +22,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from pipeline.runs.workspace import Workspace
+from pipeline.serving.client import ModelInfo
 from trainer.errors import UserError
 
 State = Literal["ok", "warn", "fail"]
@@ -223,6 +224,7 @@ def check_workspace(root: Path) -> Iterator[Check]:
             "data", "warn", "not fetched", "Run `two-tower data fetch ml-100k`."
         )
     try:
-        yield Check("model", "ok", str(workspace.newest_model()))
+        model = ModelInfo.read(workspace.newest_model())
+        yield Check("model", "ok", str(model.path))
     except UserError as error:
         yield Check("model", "warn", error.message, error.remedy)

@@ -20,10 +20,12 @@ from trainer.serving_contract import (
     RECOMMEND_FROM_HISTORY,
     SERVING_DEFAULT,
 )
+from trainer.text import escaped
 
 # Packages that TensorFlow imports if it can. They take two fifths of the time of its
 # import (1.3 of 3.1 s), and a SavedModel of plain TensorFlow runs without them.
 _NOT_NEEDED: Final = ("keras", "tf_keras", "pandas", "IPython", "sklearn")
+_SHOWN: Final = 10  # ids in a message
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class ModelInfo:
     Attributes:
       path: Folder of the SavedModel.
       dataset: Edition that it was trained on.
+      max_batch: Rows that a request may have.
+      max_history: Events that a history may have.
       max_k: Movies that a request may ask for.
       num_users: Users with a stored timeline.
       rating_scale: The scale of the ratings of a history.
@@ -59,6 +63,8 @@ class ModelInfo:
 
     path: Path
     dataset: str
+    max_batch: int
+    max_history: int
     max_k: int
     num_users: int
     rating_scale: RatingScale
@@ -78,14 +84,16 @@ class ModelInfo:
                     "signatures have other inputs",
                     "Push a new model with `two-tower run`.",
                 )
+            limits = content["limits"]
             return cls(
                 path,
                 str(content["dataset"]),
-                int(content["limits"]["max_k"]),
-                int(content["num_users"]),
-                RatingScale.of(content.get("rating_scale")),  # older models: stars
+                *(int(limits[name]) for name in ("max_batch", "max_history", "max_k")),
+                num_users=int(content["num_users"]),
+                # Older models have stars.
+                rating_scale=RatingScale.of(content.get("rating_scale")),
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             raise UserError(
                 f"The model {path} has no readable {MODEL_INFO_FILE}",
                 "Push a new model with `two-tower run --no-cache`.",
@@ -124,31 +132,27 @@ class PushedModel:
         with _absent(_NOT_NEEDED):
             import tensorflow as tf
         self._info = info
-        try:
+        with _explained(f"TensorFlow cannot load the model {info.path}"):
             self._model = tf.saved_model.load(str(info.path))
-        except MemoryError:
-            raise
-        except Exception as error:  # a damaged file raises whatever it leads to
-            cause = (str(error).strip().splitlines() or ["no error message"])[0]
-            raise UserError(
-                f"TensorFlow cannot load the model {info.path}: {cause}",
-                "Push a new model with `two-tower run --no-cache`.",
-            ) from error
 
     def for_user(self, user_id: str, k: int) -> list[Recommendation]:
         """Recommends to a user whom the model knows.
 
         Raises:
           UsageError: The model does not know the user, or `k` is out of range.
+          UserError: The model does not answer as documented.
         """
         self._info.check_k(k)
-        if not KNOWN_USER.call(self._model, user_id=[user_id])["known"][0]:
+        with self._explained():
+            user = [_bytes(user_id)]
+            is_known = KNOWN_USER.call(self._model, user_id=user)["known"][0]
+            if is_known:
+                return _ranked(SERVING_DEFAULT.call(self._model, user_id=user, k=[k]))
             raise UsageError(
                 f"The model knows no user {user_id!r} ({self._info.num_users:,} users "
                 f"of {self._info.dataset})",
                 "Give another id, or what the person watched: --history 50,172,181.",
             )
-        return _ranked(SERVING_DEFAULT.call(self._model, user_id=[user_id], k=[k]))
 
     def for_history(self, movie_ids: Sequence[str], k: int) -> list[Recommendation]:
         """Recommends to somebody whom the model has never seen.
@@ -158,29 +162,75 @@ class PushedModel:
           k: Number of movies.
 
         Raises:
-          UsageError: A movie is not in the corpus, or `k` is out of range.
+          UsageError: A movie is not in the corpus, there are too many, or `k` is out of
+            range.
+          UserError: The model does not answer as documented.
         """
         self._info.check_k(k)
-        known = KNOWN_MOVIE.call(self._model, movie_id=list(movie_ids))["known"]
-        unknown = [movie_ids[i] for i, found in enumerate(known) if not found]
-        if unknown:
+        if len(movie_ids) > self._info.max_history:
             raise UsageError(
-                f"--history names unknown movies: {', '.join(unknown)}",
-                f"Give movie ids of {self._info.dataset}, separated by commas.",
+                f"--history names {len(movie_ids):,} movies, but the model takes at "
+                f"most {self._info.max_history:,}",
+                "Give the newest; serving.max_history sets it for new models.",
             )
         now = int(time.time())
-        return _ranked(
-            RECOMMEND_FROM_HISTORY.call(
-                self._model,
-                user_id=[""],
-                movie_ids=[list(movie_ids)],
-                # As if all of them were liked.
-                ratings=[[self._info.rating_scale.liked] * len(movie_ids)],
-                # One second apart, in order.
-                timestamps=[list(range(now - len(movie_ids), now))],
-                k=[k],
+        with self._explained():
+            if unknown := self._unknown(movie_ids):
+                shown = ", ".join(map(escaped, unknown[:_SHOWN]))
+                more = f" and {len(unknown) - _SHOWN:,} more"
+                raise UsageError(
+                    f"--history names unknown movies: {shown}"
+                    f"{more if len(unknown) > _SHOWN else ''}",
+                    f"Give movie ids of {self._info.dataset}, separated by commas.",
+                )
+            return _ranked(
+                RECOMMEND_FROM_HISTORY.call(
+                    self._model,
+                    user_id=[""],
+                    movie_ids=[list(map(_bytes, movie_ids))],
+                    # As if all of them were liked.
+                    ratings=[[self._info.rating_scale.liked] * len(movie_ids)],
+                    # One second apart, in order.
+                    timestamps=[list(range(now - len(movie_ids), now))],
+                    k=[k],
+                )
             )
-        )
+
+    def _unknown(self, movie_ids: Sequence[str]) -> list[str]:
+        """The movies that are not in the corpus, each once."""
+        asked = list(dict.fromkeys(movie_ids))
+        known: list[bool] = []
+        for start in range(0, len(asked), self._info.max_batch):
+            block = asked[start : start + self._info.max_batch]
+            ids = list(map(_bytes, block))
+            known += list(KNOWN_MOVIE.call(self._model, movie_id=ids)["known"])
+        return [m for m, is_known in zip(asked, known, strict=True) if not is_known]
+
+    def _explained(self) -> contextlib.AbstractContextManager[None]:
+        return _explained(f"The model {self._info.path} does not answer")
+
+
+@contextlib.contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Makes whatever a damaged model leads to an error of one line.
+
+    Args:
+      what: Begins the line.
+    """
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        cause = (str(error).strip().splitlines() or ["no error message"])[0]
+        raise UserError(
+            f"{what}: {cause}", "Push a new model with `two-tower run --no-cache`."
+        ) from error
+
+
+def _bytes(text: str) -> bytes:
+    """The bytes of an id, also of one that was typed and is no UTF-8."""
+    return text.encode(errors="surrogateescape")
 
 
 @contextlib.contextmanager

@@ -10,7 +10,8 @@ import pytest
 from pipeline.serving.client import ModelInfo, PushedModel
 from trainer.errors import UsageError, UserError
 
-INFO = {"dataset": "ml-tiny", "limits": {"max_k": 4}, "num_users": 2}
+LIMITS = {"max_batch": 3, "max_history": 5, "max_k": 4}
+INFO = {"dataset": "ml-tiny", "limits": LIMITS, "num_users": 2}
 
 
 def write_info(path: Path, text: str = json.dumps(INFO)) -> Path:
@@ -64,6 +65,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> PushedModel:
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "movie_id")])
         def known_movie(self, movie_id: tf.Tensor) -> dict[str, tf.Tensor]:
+            tf.debugging.assert_less_equal(tf.size(movie_id), LIMITS["max_batch"])
             return {"known": tf.reduce_any(movie_id[:, None] == movies, axis=1)}
 
         def top(self, seen: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -107,6 +109,36 @@ def test_a_history_takes_the_place_of_a_user(model: PushedModel) -> None:
 def test_the_error_of_an_unknown_user_says_what_to_do(model: PushedModel) -> None:
     with pytest.raises(UsageError, match=r"'42' \(2 users of ml-tiny\).*--history"):
         model.for_user("42", 1)
+
+
+def test_a_history_has_more_movies_than_a_request_has_rows(model: PushedModel) -> None:
+    assert model.for_history(["1", "2", "3", "4"], 4) == []
+    with pytest.raises(UsageError, match="names 6 movies, but the model takes at most"):
+        model.for_history(["1"] * 6, 4)
+
+
+def test_an_id_that_is_no_text_is_unknown(model: PushedModel) -> None:
+    with pytest.raises(UsageError, match="knows no user"):
+        model.for_user("\udcff", 1)
+    with pytest.raises(UsageError, match="names unknown movies"):
+        model.for_history(["1", "\udcff"], 1)
+
+
+def test_a_model_that_does_not_answer_as_documented_is_named(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    class Model(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "user_id")])
+        def known_user(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"other": user_id}
+
+    made = Model()
+    signatures = {"known_user": made.known_user}
+    tf.saved_model.save(made, str(tmp_path), signatures=signatures)
+    broken = PushedModel(ModelInfo.read(write_info(tmp_path)))
+    for ask in (lambda: broken.for_user("1", 1), lambda: broken.for_history(["1"], 1)):
+        with pytest.raises(UserError, match=r"does not answer: .*known"):
+            ask()
 
 
 def test_unknown_movies_are_named(model: PushedModel) -> None:
