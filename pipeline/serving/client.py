@@ -88,7 +88,9 @@ class ModelInfo:
             return cls(
                 path,
                 str(content["dataset"]),
-                *(int(limits[name]) for name in ("max_batch", "max_history", "max_k")),
+                max_batch=int(limits["max_batch"]),
+                max_history=int(limits["max_history"]),
+                max_k=int(limits["max_k"]),
                 num_users=int(content["num_users"]),
                 # Older models have stars.
                 rating_scale=RatingScale.of(content.get("rating_scale")),
