@@ -191,7 +191,8 @@ class TrainConfig:
     validation_queries: Count = 200
     patience: PositiveInt | None = 3
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
-    seed: int = 42
+    # Keras takes 32 bits without a sign, TensorFlow with one; modules add to it.
+    seed: Annotated[int, Field(ge=0, le=2_000_000_000)] = 42
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)

@@ -280,3 +280,9 @@ def test_a_secret_is_refused_anywhere_and_not_shown(assignment: str) -> None:
 def test_a_missing_entry_of_a_list_is_named() -> None:
     with pytest.raises(UsageError, match=r"^data\.rating_scale\.2 is missing \(--set"):
         load([], ["data.rating_scale=[1,2]"])
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31, 2**64])
+def test_a_seed_that_no_library_takes_is_refused(seed: int) -> None:
+    with pytest.raises(UsageError, match=f"train.seed is {seed} .*must be"):
+        load([], [f"train.seed={seed}"])
