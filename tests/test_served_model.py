@@ -100,6 +100,7 @@ def test_the_pushed_folder_is_complete(chain: Chain) -> None:
     extra = {path.name for path in (model / "assets.extra").iterdir()}
     assert extra == {
         "model_info.json",
+        "push.json",
         "tf_serving_warmup_requests",
         "train_statistics.pb",
     }

@@ -126,6 +126,7 @@ def test_the_driver_ran_and_its_results_are_in_the_artifact(cluster: Cluster) ->
         "train",
         "eval",
         "corpus",
+        "known",
     ]
 
 
