@@ -100,5 +100,5 @@ def test_real_ml_100k_has_the_published_counts(tmp_path: Path) -> None:
     found = {name: summary[name] for name in ("users", "movies")}
     assert {"ratings": summary["ratings"]["read"], **found} == summary["published"]
     assert summary["published"] == {"ratings": 100_000, "users": 943, "movies": 1_682}
-    assert summary["rows"] == {"train": 1885, "eval": 943, "corpus": 1682}
+    assert summary["rows"] == {"train": 1885, "eval": 943, "corpus": 1682, "known": 0}
     assert summary["odd_rows"]["titles_under_two_ids"] == 18
