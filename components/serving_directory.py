@@ -262,6 +262,12 @@ def _ledger_path(serving_dir: str, model_id: str) -> str:
 
 def _parse(content: bytes | None) -> Push | None:
     try:
-        return Push(**json.loads(content or b"null"))
+        push = Push(**json.loads(content or b"null"))
     except (ValueError, TypeError):
         return None
+    required = (push.model_id, push.pushed_at, push.run_id)
+    optional = (push.replaced, push.replaced_model_id, push.compared_with)
+    is_text = all(isinstance(value, str) for value in required) and all(
+        value is None or isinstance(value, str) for value in optional
+    )
+    return push if is_text else None

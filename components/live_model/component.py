@@ -25,6 +25,7 @@ from components.live_model.baseline import (
     copy_record,
     find_baseline,
 )
+from trainer.model_identity import model_id
 
 # Object stores keep no empty folder.
 _PLACEHOLDER: Final = "NO_LIVE_MODEL"
@@ -69,7 +70,10 @@ class Executor(base_executor.BaseExecutor):
         check_unchanged(found.key, exec_properties.get(LIVE), serving_dir)
         if found.folder:
             _LOG.info("The live model is %s.", found.folder)
-            io_utils.copy_dir(found.folder, path_utils.serving_model_dir(model.uri))
+            copy = path_utils.serving_model_dir(model.uri)
+            io_utils.copy_dir(found.folder, copy)
+            # It may have been replaced in place meanwhile.
+            check_unchanged(model_id(copy), found.model_id, found.folder)
             record = copy_record(found.version, found.model_id)
             storage.write(os.path.join(model.uri, COPY_FILE), record)
         else:

@@ -9,6 +9,7 @@ import os
 from dataclasses import asdict
 from typing import Any, Final
 
+import tensorflow as tf
 from tfx import types
 from tfx.components.pusher import executor as stock
 from tfx.proto import pusher_pb2
@@ -21,6 +22,7 @@ from components.data_gate.inputs import serialized_statistics
 from components.pusher import MODEL_ID
 from components.pusher.push_version import push_version
 from components.serving_directory import (
+    LEDGER,
     PUSH_FILE,
     REFERENCE_FILE,
     STATISTICS_FILE,
@@ -87,10 +89,12 @@ class Executor(stock.Executor):
         # The artifact first: nothing may fail once the version is visible.
         io_utils.copy_dir(model, pushed.uri)
         version = _pushed_before(serving_dir, identity)
+        # Whatever the outcome: a record that cannot be read cannot be written either.
+        record = read_ledger(serving_dir, identity)
         if exec_properties.get(PUSH_AGAIN):
             # What is live already need not become so.
             version = version if version == latest_version(serving_dir) else None
-        elif version is None and read_ledger(serving_dir, identity) is not None:
+        elif version is None and record is not None:
             _LOG.warning(
                 "Not pushed: this model was pushed to %s before and then removed. "
                 "`two-tower run --push-again` pushes it again.",
@@ -108,11 +112,25 @@ class Executor(stock.Executor):
             _LOG.info("The model is served already, as version %s.", version)
             push = read_push(os.path.join(serving_dir, version))
         if push is not None:
-            write_ledger(serving_dir, version, push)
+            _record(serving_dir, version, push)
         self._MarkPushed(
             pushed,
             pushed_destination=os.path.join(serving_dir, version),
             pushed_version=version,
+        )
+
+
+def _record(serving_dir: str, version: str, push: Push) -> None:
+    """Records a push; the version is live, so that a failure must not look like one."""
+    try:
+        write_ledger(serving_dir, version, push)
+    except (OSError, tf.errors.OpError) as error:
+        _LOG.warning(
+            "Version %s is served, but %s cannot be written: %s. If the version is "
+            "removed, a run that trains the same model will push it again.",
+            version,
+            os.path.join(serving_dir, LEDGER),
+            error,
         )
 
 

@@ -89,11 +89,14 @@ def plan(workspace: Workspace, *, keep: int, versions: int | None) -> Plan:
         for step in run.steps.values()
         for key, artifact in step.outputs.items()
     ]
-    needed = {artifact.id for run_id, _, artifact in outputs if run_id in kept}
+    kept_outputs = [artifact for run_id, _, artifact in outputs if run_id in kept]
+    needed = {artifact.id for artifact in kept_outputs}
     unneeded = {a.id: (key, a) for _, key, a in outputs if a.id not in needed}
     root = workspace.pipeline_root
     inside = [(k, a) for k, a in unneeded.values() if is_inside(Path(a.uri), root)]
     paths = {str(Path(artifact.uri)) for _, artifact in inside}
+    in_use = _with_parents(artifact.uri for artifact in kept_outputs)
+    unused = [(k, a) for k, a in inside if _place(Path(a.uri)) not in in_use]
     leftovers = [p for p in find_leftovers(workspace) if str(p) not in paths]
     others = (artifact.uri for _, artifact in unneeded.values())
     old = [run for run in runs if run.run_id not in kept]
@@ -101,7 +104,7 @@ def plan(workspace: Workspace, *, keep: int, versions: int | None) -> Plan:
         kept=sorted(kept),
         runs=[run.run_id for run in old],
         removals=[
-            *_artifacts(inside),
+            *_artifacts(unused),
             *(_removal("version", path) for path in old_versions),
             *(_removal("run", path) for path in _run_files(workspace, runs, kept)),
             *(_removal(_LEFTOVER, path) for path in leftovers),
@@ -186,6 +189,17 @@ def _pushed(runs: Sequence[RunRecord], versions: set[str]) -> Iterable[RunRecord
     """The run that pushed each version; later runs took it from the cache."""
     first = {run.version: run for run in reversed(runs)}
     return [first[version] for version in versions if version in first]
+
+
+def _with_parents(uris: Iterable[str]) -> set[Path]:
+    """Returns the folders whose removal would remove an artifact."""
+    paths = [path for u in uris for path in (_place(Path(u)), Path(u).resolve())]
+    return {*paths, *(parent for path in paths for parent in path.parents)}
+
+
+def _place(path: Path) -> Path:
+    """Returns where a path is, with all links followed but itself."""
+    return path.parent.resolve() / path.name
 
 
 def _artifacts(artifacts: Iterable[tuple[str, Artifact]]) -> Iterable[Removal]:

@@ -23,6 +23,7 @@ from components.serving_directory import (
     drift_reference,
     latest_version,
     missing_file,
+    read_push,
 )
 from tests.fixtures.served_versions import make_model
 from trainer.errors import UserError
@@ -214,3 +215,25 @@ def test_data_is_compared_with_that_of_the_version_that_is_live_now(
     assert drift_reference(str(tmp_path), b"new") == Reference("1", b"a")
     make_model(tmp_path / "3")  # of another program, without statistics
     assert drift_reference(str(tmp_path), b"new") == Reference("3", None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model_id": ["a", "list"]},
+        {"replaced": 5},
+        {"compared_with": {}},
+        {"model_id": None},
+        {"run_id": True},
+    ],
+)
+def test_a_record_with_values_of_other_types_counts_as_none(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    push = Push("id", "1", "other", None, "", "")
+    path = tmp_path / PUSH_FILE
+    path.parent.mkdir()
+    path.write_text(json.dumps(dataclasses.asdict(push)))
+    assert read_push(str(tmp_path)) == push
+    path.write_text(json.dumps(dataclasses.asdict(push) | change))
+    assert read_push(str(tmp_path)) is None

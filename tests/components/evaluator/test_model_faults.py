@@ -11,9 +11,11 @@ import tensorflow as tf
 from tfx.types import artifact, standard_artifacts
 
 from components.evaluator.config import EvalConfig
+from components.evaluator.model_faults import ranking_fault
 from tests.fixtures.eval_bench import is_blessed
 from tests.fixtures.eval_world import CONFIG, World
 from trainer.errors import UserError
+from trainer.serving_contract import MODEL_INFO_FILE
 
 pytestmark = pytest.mark.slow
 
@@ -107,3 +109,12 @@ def test_a_model_without_the_signature_is_named(world, tmp_path, role):
     fault = "no function 'evaluate', only the signatures serving_default"
     with pytest.raises(UserError, match=f"The {role} model .* {fault}"):
         world.evaluate(*(("good", other) if role == "live" else (other,)))
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "7", '"text"', "{}", "{", "\0"])
+def test_a_description_that_is_damaged_says_nothing_of_seen_movies(tmp_path, content):
+    for name in ("live", "candidate"):
+        path = tmp_path / name / MODEL_INFO_FILE
+        path.parent.mkdir(parents=True)
+        path.write_text(content)
+    assert ranking_fault(f"{tmp_path}/live", f"{tmp_path}/candidate") is None

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tfx import types
 from tfx.types import standard_artifacts
+from tfx.utils import io_utils
 
 from components.evaluator.component import RetrievalEvaluator
 from components.live_driver import LIVE
@@ -194,6 +195,21 @@ def test_a_change_between_driver_and_step_ends_the_step(world: World) -> None:
     world.push("first")
     with pytest.raises(UserError, match="changed while it was read"):
         world.run("new", 1, key)
+
+
+def test_a_model_that_is_replaced_while_it_is_copied_ends_the_step(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = world.push("first")
+    copy_dir = io_utils.copy_dir
+
+    def replace_and_copy(source: str, target: str) -> None:
+        (served / "variables" / "variables.index").write_text("of another model")
+        copy_dir(source, target)
+
+    monkeypatch.setattr(io_utils, "copy_dir", replace_and_copy)
+    with pytest.raises(UserError, match="changed while it was read"):
+        world.run("new")
 
 
 def test_the_nodes_fit_together() -> None:

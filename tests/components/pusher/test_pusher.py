@@ -217,6 +217,36 @@ def test_a_version_that_was_replaced_in_place_is_not_the_model_any_more(
     assert _push(tmp_path / "b", blessing).get_int_custom_property("pushed") == 0
 
 
+@pytest.mark.parametrize("again", ["", "run a"])
+def test_a_record_that_cannot_be_read_ends_the_step_before_the_push(
+    tmp_path: Path, blessing: artifact.Artifact, again: str
+) -> None:
+    serving = tmp_path / "serving"
+    serving.mkdir()
+    (serving / ".pushed").write_text("no folder")
+    with pytest.raises(UserError, match=r"\.pushed.*cannot be read: Not a directory"):
+        _push(tmp_path / "a", blessing, again=again)
+    assert latest_version(str(serving)) is None
+
+
+def test_a_record_that_cannot_be_written_does_not_fail_a_push_that_is_visible(
+    tmp_path: Path,
+    blessing: artifact.Artifact,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(path: Path, content: bytes) -> None:
+        if path.parent.name == ".pushed":
+            raise OSError(28, os.strerror(28), str(path))
+        path.write_bytes(content)
+
+    monkeypatch.setattr("components.storage.write_bytes", fail)
+    pushed = _push(tmp_path / "a", blessing)
+    assert pushed.get_int_custom_property("pushed") == 1
+    assert _version(pushed) == latest_version(str(tmp_path / "serving"))
+    assert "is served, but" in caplog.text and "No space left" in caplog.text
+
+
 def _statistics(split: str) -> Statistics:
     """Statistics that differ between splits."""
     dataset = statistics_pb2.DatasetFeatureStatistics(name=split, num_examples=3)

@@ -229,6 +229,23 @@ def test_an_artifact_elsewhere_is_refused_and_named(
     assert records.state("r2") == "DELETED"
 
 
+@pytest.mark.parametrize("kept", ["m3", "e1"])
+@pytest.mark.parametrize("where", ["the same", "above", "through a link"])
+def test_what_holds_an_artifact_that_is_kept_stays(
+    workspace: Workspace, records: Records, kept: str, where: str
+) -> None:
+    """Two records may name one folder, or a folder and what is in it."""
+    key = {"m3": "model", "e1": "examples"}[kept]
+    folder = workspace.pipeline_root / "Step" / key / kept
+    if where == "through a link":
+        records.move(kept, str(workspace.pipeline_root / "link"))
+        (workspace.pipeline_root / "link").symlink_to(folder)
+    records.move("m2", str(folder.parent if where == "above" else folder))
+    carry_out(workspace, plan(workspace, keep=1, versions=1))
+    assert (folder / "file").exists()
+    assert records.state("r2") == "DELETED"
+
+
 def test_links_are_removed_and_never_followed(
     workspace: Workspace, records: Records, tmp_path: Path
 ) -> None:

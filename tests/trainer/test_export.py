@@ -1,0 +1,42 @@
+"""What is served is what was evaluated: one ranking behind two functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.fixtures.exported_model import LIMITS, eval_examples, export_small_model
+from trainer import features as f
+from trainer.serving_contract import EVALUATE, RECOMMEND_FROM_HISTORY
+
+pytestmark = pytest.mark.slow
+
+
+def test_evaluate_ranks_movies_as_they_are_recommended(tmp_path: Path) -> None:
+    """For the same rows, with the same movies left out."""
+    model = tf.saved_model.load(str(export_small_model(tmp_path)))
+    for serialized in eval_examples():
+        row = tf.train.Example.FromString(serialized)
+        feature = row.features.feature
+        answer = RECOMMEND_FROM_HISTORY.call(
+            model,
+            user_id=feature[f.USER_ID].bytes_list.value,
+            movie_ids=[list(feature[f.MOVIE_IDS].bytes_list.value)],
+            ratings=[list(feature[f.RATINGS].float_list.value)],
+            timestamps=[list(feature[f.TIMESTAMPS].int64_list.value)],
+            k=[LIMITS.max_k],
+        )
+        movies = [movie for movie in answer["movie_ids"][0] if movie]
+        # The store knows the held-out movies, so that they are not recommended.
+        held_out = feature[f.HELD_OUT_MOVIE_IDS].bytes_list
+        feature[f.SEEN_MOVIE_IDS].bytes_list.value.extend(held_out.value)
+        held_out.value[:] = movies
+        found = EVALUATE.call(model, examples=[row.SerializeToString()])
+        ranks = found["rank"][0, : len(movies)]
+        # Movies of equal scores share the last rank, here as in `trainer.ranking`.
+        scores = answer["scores"][0, : len(movies)]
+        expected = (scores >= scores[:, np.newaxis]).sum(axis=1)
+        np.testing.assert_array_equal(ranks, expected)
