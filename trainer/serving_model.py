@@ -96,9 +96,12 @@ class ServingModel(tf.Module):
         user_id = self._checks.ids(f.USER_ID, user_id)
         k = self._checks.k(k, user_id)
         row = self._store.row(user_id)
-        return self._recommend(
-            k, lambda rows: (row[rows], self._store.timelines(row[rows]))
-        )
+
+        def stored(rows: slice) -> tuple[tf.Tensor, EventLists, tf.RaggedTensor]:
+            some = row[rows]
+            return some, self._store.timelines(some), self._store.seen(some)
+
+        return self._recommend(k, stored)
 
     def recommend_from_history(
         self,
@@ -110,7 +113,8 @@ class ServingModel(tf.Module):
     ) -> dict[str, tf.Tensor]:
         """Recommends by timelines of the request, which replace the stored ones.
 
-        Neither their movies nor those that a known user has seen are recommended.
+        Their movies are not recommended. What the store says that a user has seen does
+        not count: with many requests its absence would tell the user's whole history.
 
         Args:
           user_id: string `[batch]`, "" for nobody in particular.
@@ -127,13 +131,13 @@ class ServingModel(tf.Module):
         events = self._checks.events(movie_ids, ratings, timestamps, user_id)
         row = self._store.row(user_id)
 
-        def timelines(rows: slice) -> tuple[tf.Tensor, EventLists]:
+        def given(rows: slice) -> tuple[tf.Tensor, EventLists, tf.RaggedTensor]:
             ordered = in_order(*(column[rows] for column in events))
             raw = {f.USER_ID: user_id[rows], f.MOVIE_IDS: ordered.movies}
             movies = tf.cast(self._transform(raw)[f.MOVIE_INDICES], tf.int32)
-            return row[rows], ordered._replace(movies=movies)
+            return row[rows], ordered._replace(movies=movies), movies
 
-        return self._recommend(k, timelines, num_events=tf.shape(movie_ids)[1])
+        return self._recommend(k, given, num_events=tf.shape(movie_ids)[1])
 
     def query_embedding(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
         """Embeds users by their stored timelines."""
@@ -175,21 +179,21 @@ class ServingModel(tf.Module):
     def _recommend(
         self,
         k: tf.Tensor,
-        timelines: Callable[[slice], tuple[tf.Tensor, EventLists]],
+        timelines: Callable[[slice], tuple[tf.Tensor, EventLists, tf.RaggedTensor]],
         num_events: tf.Tensor | int = 0,
     ) -> dict[str, tf.Tensor]:
         """Recommends, a block of rows at a time.
 
         Args:
           k: int32 `[batch]`.
-          timelines: Returns stored users and their timelines for some rows.
+          timelines: Returns for some rows the stored users, their timelines, and the
+            movies not to recommend.
           num_events: Events of a row of the request.
         """
         width = tf.maximum(tf.reduce_max(k), 0)  # an empty batch has no maximum
 
         def best(rows: slice) -> tuple[tf.Tensor, tf.Tensor]:
-            row, events = timelines(rows)
-            seen = tf.concat([self._store.seen(row), events.movies], axis=1)
+            row, events, seen = timelines(rows)
             query = self._query(row, events)
             return self._index.best(query, seen.to_tensor(PADDING), width)
 

@@ -30,10 +30,9 @@ def test_evaluate_ranks_movies_as_they_are_recommended(tmp_path: Path) -> None:
             k=[LIMITS.max_k],
         )
         movies = [movie for movie in answer["movie_ids"][0] if movie]
-        # The store knows the held-out movies, so that they are not recommended.
-        held_out = feature[f.HELD_OUT_MOVIE_IDS].bytes_list
-        feature[f.SEEN_MOVIE_IDS].bytes_list.value.extend(held_out.value)
-        held_out.value[:] = movies
+        watched = feature[f.MOVIE_IDS].bytes_list.value
+        feature[f.SEEN_MOVIE_IDS].bytes_list.value[:] = watched
+        feature[f.HELD_OUT_MOVIE_IDS].bytes_list.value[:] = movies
         found = EVALUATE.call(model, examples=[row.SerializeToString()])
         ranks = found["rank"][0, : len(movies)]
         # Movies of equal scores share the last rank, here as in `trainer.ranking`.

@@ -36,7 +36,8 @@ def matching(folder: Path, patterns: tuple[str, ...]) -> tuple[Path, ...]:
     broken = sorted(p for p in named if p.is_symlink() and not p.exists())
     if broken:
         raise UserError(
-            f"{broken[0]} is a link to a file that is not there", "Remove or mend it."
+            f"{broken[0]} is a link to a file that is not there",
+            "Remove it, or restore the file.",
         )
     found = sorted(path for path in named if path.is_file())
     # Object stores mark folders with empty files, and a part may have no rows.
