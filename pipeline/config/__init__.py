@@ -21,6 +21,9 @@ from components.evaluator.config import EvalConfig
 from components.movielens_example_gen.config import ExampleGenConfig
 from components.servability_check.config import ServingConfig
 from pipeline.kubeflow.config import KubeflowConfig
+from pipeline.monitoring.config import MonitoringConfig
+from pipeline.notifications.config import NotifyConfig
+from pipeline.retraining.config import RetrainConfig
 from trainer.config import FROZEN, ModelConfig, TrainConfig, TrainerConfig
 from trainer.tuning.config import TuneConfig
 
@@ -29,7 +32,10 @@ __all__ = [
     "EvalConfig",
     "KubeflowConfig",
     "ModelConfig",
+    "MonitoringConfig",
+    "NotifyConfig",
     "PipelineConfig",
+    "RetrainConfig",
     "ServingConfig",
     "TrainConfig",
     "TuneConfig",
@@ -56,6 +62,9 @@ class PipelineConfig:
     eval: EvalConfig = Field(default_factory=EvalConfig)
     serving: ServingConfig = Field(default_factory=ServingConfig)
     kubeflow: KubeflowConfig = Field(default_factory=KubeflowConfig)
+    retrain: RetrainConfig = Field(default_factory=RetrainConfig)
+    notify: NotifyConfig = Field(default_factory=NotifyConfig)
+    monitoring: MonitoringConfig = Field(default_factory=MonitoringConfig)
 
     @model_validator(mode="after")
     def _check_tuning(self) -> PipelineConfig:
@@ -100,9 +109,10 @@ class PipelineConfig:
         )
 
     def computed(self) -> dict[str, Any]:
-        """Returns what decides on the result, without what a cluster gives for it."""
+        """Returns what decides on the result, without what surrounds the runs."""
         content = dataclasses.asdict(self)
-        del content["kubeflow"]
+        for section in ("kubeflow", "retrain", "notify", "monitoring"):
+            del content[section]
         if not self.tune.enabled:
             del content["tune"]
         return content

@@ -9,6 +9,7 @@ workspace/
   data/<dataset>/      fetched MovieLens files
   runs/<run_id>/       run.log, events.jsonl, summary.json, config.yaml, record.json
   runs/latest          -> the newest run
+  retrainings.jsonl    outcome of each retraining
 ```
 """
 
@@ -38,6 +39,7 @@ _LOCK: Final = ".lock"
 _MARKER: Final = "workspace.json"
 _NAMES: Final = frozenset(
     {_MARKER, _LOCK, "metadata.sqlite", "artifacts", "serving", "data", "runs"}
+    | {"retrainings.jsonl", "rehearsals"}
     # of a file system that is mounted there
     | {"lost+found"}
 )

@@ -1,0 +1,1 @@
+"""Monitoring: metrics of retrainings for Prometheus, with alerts and a dashboard."""

@@ -1,0 +1,1 @@
+"""Notifications: people learn how a retraining ended."""
