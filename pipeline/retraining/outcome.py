@@ -20,9 +20,10 @@ class Status(str, enum.Enum):
     PUSHED = "pushed"
     AWAITING_APPROVAL = "awaiting_approval"
     NOT_BLESSED = "not_blessed"  # worse than required, or not servable
-    REFUSED = "refused"  # DataGate refused the data
+    REFUSED = "refused"  # the data is not fit: by DataGate, or before a run
     FAILED = "failed"
     NOTHING_TO_DO = "nothing_to_do"
+    LOCKED = "locked"  # another run used the workspace
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Outcome:
       started: UTC, ISO 8601.
       seconds: From the start of the command to its end.
       span: The newest span that it read, as in its folder's name; None without spans.
+      data_fingerprint: Digest of all files that it read; None if they were not read.
       run_id: The run; None if none was started.
       trigger: Why it was started, in a few words, such as "schedule" or "recall fell".
       reasons: Why it ended so, one line each: of the blessing, the gate or the failure.
@@ -59,6 +61,7 @@ class Outcome:
     started: str
     seconds: float
     span: str | None = None
+    data_fingerprint: str | None = None
     run_id: str | None = None
     trigger: str = "command"
     reasons: Sequence[str] = ()
