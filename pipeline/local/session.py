@@ -59,35 +59,73 @@ def run_pipeline(
     """
     check(config.data, data_dir)
     end_cleanly_on_signals()
-    tfx_version = _tfx_version()
-    dataset = config.data.dataset
-    with _full_disk_explained(workspace_root), contextlib.ExitStack() as held:
+    with full_disk_explained(workspace_root), contextlib.ExitStack() as held:
         workspace = Workspace.open(workspace_root, create=True)
         lock = held.enter_context(workspace.lock())
-        if workspace.metadata_db.exists():
-            check_file(workspace.metadata_db)
-        view.fact("Dataset", dataset)
-        view.fact("Workspace", workspace.root)
-        data = resolve(
-            config.data, workspace, data_dir, report=lambda text: view.fact("", text)
+        return run_locked(
+            config,
+            workspace,
+            lock,
+            view,
+            data_dir=data_dir,
+            no_cache=no_cache,
+            push_again=push_again,
+            until=until,
         )
-        view.fact("Data", f"{data.folder} ({data.origin})")
-        files = workspace.new_run()
-        write_text(files.config, dump(config))
-        view.fact("Log", files.log)
-        command = [
-            *(sys.executable, "-m", "pipeline.local_runner"),
-            *("--workspace", str(workspace.root)),
-            *("--run-id", files.run_id),
-            *("--input-base", str(data.folder)),
-            *("--content-fingerprint", data.fingerprint),
-            *(["--no-cache"] if no_cache else []),
-            *(["--push-again"] if push_again else []),
-            *(["--until", until] if until else []),
-        ]
-        summary = follow(
-            command, files, lock, view, dataset=dataset, tfx_version=tfx_version
-        )
+
+
+def run_locked(
+    config: PipelineConfig,
+    workspace: Workspace,
+    lock: int,
+    view: RunView,
+    *,
+    data_dir: Path | None,
+    no_cache: bool = False,
+    push_again: bool = False,
+    until: str | None = None,
+) -> tuple[Summary, RunFiles]:
+    """Runs the pipeline in a workspace that the caller has locked.
+
+    Args:
+      config: See `run_pipeline`, also for the following.
+      workspace: The workspace.
+      lock: File descriptor of its lock.
+      view: Shows the run.
+      data_dir: Folder with MovieLens files.
+      no_cache: Run every step.
+      push_again: Push the model even if it was taken away.
+      until: Step after which the run ends.
+
+    Raises:
+      UserError: The workspace or the data cannot be used; no run was started.
+    """
+    tfx_version = _tfx_version()
+    dataset = config.data.dataset
+    if workspace.metadata_db.exists():
+        check_file(workspace.metadata_db)
+    view.fact("Dataset", dataset)
+    view.fact("Workspace", workspace.root)
+    data = resolve(
+        config.data, workspace, data_dir, report=lambda text: view.fact("", text)
+    )
+    view.fact("Data", f"{data.folder} ({data.origin})")
+    files = workspace.new_run()
+    write_text(files.config, dump(config))
+    view.fact("Log", files.log)
+    command = [
+        *(sys.executable, "-m", "pipeline.local_runner"),
+        *("--workspace", str(workspace.root)),
+        *("--run-id", files.run_id),
+        *("--input-base", str(data.folder)),
+        *("--content-fingerprint", data.fingerprint),
+        *(["--no-cache"] if no_cache else []),
+        *(["--push-again"] if push_again else []),
+        *(["--until", until] if until else []),
+    ]
+    summary = follow(
+        command, files, lock, view, dataset=dataset, tfx_version=tfx_version
+    )
     return summary, files
 
 
@@ -179,7 +217,7 @@ def _explain_end(code: int, files: RunFiles) -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def _full_disk_explained(workspace: Path) -> Iterator[None]:
+def full_disk_explained(workspace: Path) -> Iterator[None]:
     """Names the workspace where an error of a full disk names nothing."""
     try:
         yield

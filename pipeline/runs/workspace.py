@@ -18,27 +18,27 @@ from __future__ import annotations
 import contextlib
 import datetime
 import errno
-import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from components.serving_directory import complete_versions
 from pipeline.runs.paths import check_path
+from pipeline.runs.workspace_lock import LOCK_FILE, Report, locked
 from trainer.atomic_files import PART_PREFIX, write_json, write_link, write_text
 from trainer.errors import UserError
 
 DEFAULT_ROOT: Final = Path("workspace")
 ENV_VAR: Final = "TWO_TOWER_WORKSPACE"
 FORMAT: Final = 1
-_LOCK: Final = ".lock"
 _MARKER: Final = "workspace.json"
 _NAMES: Final = frozenset(
-    {_MARKER, _LOCK, "metadata.sqlite", "artifacts", "serving", "data", "runs"}
+    {_MARKER, LOCK_FILE, "metadata.sqlite", "artifacts", "serving", "data", "runs"}
     | {"retrainings.jsonl", "rehearsals"}
     # of a file system that is mounted there
     | {"lost+found"}
@@ -198,37 +198,11 @@ class Workspace:
                 folder.mkdir()
                 return RunFiles(folder)
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[int]:
-        """Holds the workspace for one run.
-
-        Yields:
-          The lock's file descriptor. A subprocess that inherits it keeps the lock until
-          it ends, even if its parent was killed.
-
-        Raises:
-          UserError: Another run holds it, or the file system has no locks.
-        """
-        with open(self.root / _LOCK, "a+", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                owner = file.read().strip() or "unknown"
-                raise UserError(
-                    f"Another run (process {owner}) is using the workspace {self.root}",
-                    "Wait until it ends, or choose another folder with --workspace.",
-                ) from error
-            except OSError as error:
-                raise UserError(
-                    f"The file system of {self.root} has no file locks: "
-                    f"{error.strerror}",
-                    "Choose a folder on a local file system with --workspace.",
-                ) from error
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield file.fileno()
+    def lock(
+        self, *, wait: float = 0, report: Report | None = None
+    ) -> AbstractContextManager[int]:
+        """Holds the workspace for one command: see `workspace_lock.locked`."""
+        return locked(self.root, wait=wait, report=report)
 
 
 def _create(root: Path) -> None:

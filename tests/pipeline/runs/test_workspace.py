@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import errno
 import json
+import math
+import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from pipeline.runs.workspace import Workspace
+from pipeline.runs.workspace_lock import LockedError
 from tests.fixtures.command import environment
 from trainer.errors import UserError
 
@@ -84,7 +89,7 @@ def test_only_one_run_at_a_time(tmp_path: Path) -> None:
     workspace = Workspace.open(tmp_path / "ws", create=True)
     with (
         workspace.lock(),
-        pytest.raises(UserError, match=r"Another run \(process \d+\)"),
+        pytest.raises(UserError, match=r"Another run \(process \d+, for 0 s: "),
         workspace.lock(),
     ):
         pass
@@ -97,6 +102,7 @@ def test_a_subprocess_keeps_the_lock_when_its_parent_is_killed(tmp_path: Path) -
 import os, signal, subprocess, sys
 from pathlib import Path
 from pipeline.runs.workspace import Workspace
+from pipeline.runs.workspace_lock import LockedError
 with Workspace(Path(sys.argv[1])).lock() as lock:
     subprocess.Popen(["sh", "-c", "read x"], pass_fds=[lock], stdin=0)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -201,3 +207,59 @@ def test_a_blank_marker_among_other_files_makes_no_workspace(tmp_path: Path) -> 
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(UserError, match=r"thesis\.tex"):
         Workspace.open(tmp_path, create=True)
+
+
+def test_who_is_refused_learns_whose_the_lock_is_and_since_when(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace.open(tmp_path, create=True)
+    monkeypatch.setattr(
+        "sys.argv", ["/opt/bin/two-tower", "run", "--set", "x=https://me:pw@host"]
+    )
+    with workspace.lock():
+        lock = tmp_path / ".lock"
+        content = json.loads(lock.read_text())
+        lock.write_text(json.dumps({**content, "since": content["since"] - 7500}))
+        with pytest.raises(LockedError) as refused, workspace.lock():
+            pass
+    assert f"process {os.getpid()}, for 2 h 5 min: two-tower run" in str(refused.value)
+    assert "me:pw" not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", ["", "4711", "{}", "[1]", '{"pid": "x"}', "\0\0"])
+def test_a_lock_file_of_an_older_version_or_a_damaged_one_refuses_all_the_same(
+    tmp_path: Path, content: str
+) -> None:
+    workspace = Workspace.open(tmp_path, create=True)
+    with workspace.lock():
+        (tmp_path / ".lock").write_text(content)
+        with pytest.raises(LockedError, match="Another run"), workspace.lock():
+            pass
+
+
+def test_a_second_command_waits_for_the_first(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path, create=True)
+    order, reports = list[str](), list[str]()
+    got = threading.Event()
+
+    def first() -> None:
+        with workspace.lock():
+            got.set()
+            time.sleep(0.3)
+            order.append("first")
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    got.wait()
+    with workspace.lock(wait=math.inf, report=reports.append):
+        order.append("second")
+    thread.join()
+    assert order == ["first", "second"]
+    assert len(reports) == 1
+    assert f"process {os.getpid()}" in reports[0]
+
+
+def test_waiting_ends_after_the_given_time(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path, create=True)
+    with workspace.lock(), pytest.raises(LockedError), workspace.lock(wait=0.3):
+        pass
