@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "compile": "Compile the pipeline for Kubeflow Pipelines.",
     "deploy": "Upload the pipeline to a Kubeflow Pipelines server.",
     "schedule": "Retrain on Kubeflow at fixed times.",
+    "notify": "Send a test message through every channel of notifications.",
     "doctor": "Check versions, data, memory and disk.",
 }
 

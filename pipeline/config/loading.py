@@ -37,6 +37,10 @@ from trainer.errors import UsageError
 _ADAPTER = TypeAdapter(PipelineConfig)
 _ENTRY_DEPTH = 3  # section.field.entry: one entry of a mapping field
 _WITH_NULLS = ("data", "columns")  # a mapping in which null is a value
+# People write addresses and passwords there, whose place is the environment: no message
+# shows more of a refused value than one word.
+_SECRET_SECTION = "notify"
+_WORD = re.compile(r'"?[\w.-]{0,30}"?')
 
 
 def load(
@@ -174,6 +178,8 @@ def _explain(details: ErrorDetails, layer: Layer) -> tuple[str, str]:
     if details["loc"][-1:] == ("[key]",):
         return f"There is no entry {key!r}{where}: it {allowed}", "Rename it."
     value = json.dumps(details["input"], default=str)
+    if path[0] == _SECRET_SECTION and not _WORD.fullmatch(value):
+        value = "***"
     return f"{key} is {value}{where}, but it {allowed}", "Change its value."
 
 
@@ -181,7 +187,10 @@ def _origin(path: KeyPath, layer: Layer) -> str:
     """Where a key, or else the nearest key above it, was written: " (<origin>)"."""
     for length in range(len(path), 0, -1):
         if path[:length] in layer.origins:
-            return f" ({layer.origins[path[:length]]})"
+            origin = layer.origins[path[:length]]
+            if path[0] == _SECRET_SECTION:  # the value of `--set` may be a secret
+                origin = origin.partition("=")[0]
+            return f" ({origin})"
     return ""
 
 
