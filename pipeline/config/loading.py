@@ -31,6 +31,7 @@ from pydantic_core import ErrorDetails
 from components.evaluator import config as evaluator_config
 from pipeline.config import PipelineConfig
 from pipeline.config.yaml_layers import KeyPath, Layer, parse_assignment, read_layer
+from pipeline.notifications.config import SECRET_KEYS
 from pipeline.secret_text import holds_secret
 from trainer.errors import UsageError
 
@@ -203,6 +204,9 @@ def _allowed(message: str) -> str:
 
 def _suggestion(path: KeyPath) -> str:
     """Names the most similar key and all keys that are allowed in that section."""
+    if path[0] == _SECRET_SECTION and path[-1] in SECRET_KEYS:
+        variable = f"{path[-1]}_variable"
+        return f"Put its value into an environment variable, and name it by {variable}."
     section: Any = PipelineConfig()
     for part in path[:-1]:
         # The entries of a mapping have no attributes: the suggestion stops there.

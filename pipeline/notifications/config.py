@@ -8,7 +8,7 @@ hold them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -22,7 +22,8 @@ from trainer.text import has_control_characters
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ADDRESS: Final = re.compile(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\]+")
 _HOST: Final = r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$"
-_SECRET_KEYS: Final = frozenset({"url", "user", "password"})
+# What people write in place of the key `<name>_variable`.
+SECRET_KEYS: Final = frozenset({"url", "user", "password"})
 # What somebody should know or do something about.
 _NEWS: Final = (
     Status.FAILED,
@@ -30,6 +31,7 @@ _NEWS: Final = (
     Status.NOT_BLESSED,
     Status.PUSHED,
     Status.AWAITING_APPROVAL,
+    Status.LOCKED,
 )
 
 
@@ -59,19 +61,6 @@ def _is_variable(value: Any) -> Any:
     return value
 
 
-def _without_secrets(content: Any) -> Any:
-    """Rejects keys that would hold the secret itself."""
-    if isinstance(content, Mapping):
-        for key in _SECRET_KEYS & content.keys():
-            raise SecretInConfigError(
-                f"A channel of `notify` has the key {key!r}: the configuration is "
-                "readable in the files of every run",
-                f"Put the value into an environment variable, and its name into "
-                f"{key}_variable.",
-            )
-    return content
-
-
 def _is_address(value: Any) -> Any:
     if isinstance(value, str) and not _ADDRESS.fullmatch(value):
         raise ValueError(f"{redacted(value)!r} is not an e-mail address: a@example.com")
@@ -98,11 +87,6 @@ class WebhookConfig:
     url_variable: Variable = "TWO_TOWER_WEBHOOK_URL"
     when: Statuses = _NEWS
     timeout_seconds: Seconds = 15.0
-
-    @model_validator(mode="before")
-    @classmethod
-    def _check_keys(cls, content: Any) -> Any:
-        return _without_secrets(content)
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
@@ -131,11 +115,6 @@ class EmailConfig:
     password_variable: Variable | None = None
     when: Statuses = _NEWS
     timeout_seconds: Seconds = 30.0
-
-    @model_validator(mode="before")
-    @classmethod
-    def _check_keys(cls, content: Any) -> Any:
-        return _without_secrets(content)
 
     @model_validator(mode="after")
     def _check_login(self) -> EmailConfig:

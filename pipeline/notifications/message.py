@@ -19,6 +19,7 @@ _HEADLINES: Final = {
     Status.REFUSED: "the data was refused",
     Status.FAILED: "the retraining FAILED",
     Status.NOTHING_TO_DO: "nothing to do",
+    Status.LOCKED: "another run used the workspace",
 }
 # What a person looks at first; others only if none of these was computed.
 _METRICS: Final = ("recall@10", "ndcg@10", "hit_rate@10", "mrr")
