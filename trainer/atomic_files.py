@@ -28,10 +28,15 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, mode: int | None = None) -> None:
     """Writes bytes so that `path` is either absent, the old or the whole new file.
 
     What is no regular file, such as `/dev/stdout`, is written to and not replaced.
+
+    Args:
+      path: The file.
+      content: What it will hold.
+      mode: Its permissions; by default those that the umask leaves.
 
     Raises:
       OSError: It cannot be written.
@@ -43,6 +48,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         with open(os.open(part, flags, 0o666), "wb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -69,7 +69,7 @@ class Outcome:
     live_version: str | None = None
     previous_version: str | None = None
     warm_start: str | None = None
-    metrics: Mapping[str, Mapping[str, float] | None] = dataclasses.field(
+    metrics: Mapping[str, Mapping[str, float | None] | None] = dataclasses.field(
         default_factory=dict
     )
     steps: Sequence[Mapping[str, Any]] = ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import functools
 import io
 import json
 import logging
@@ -16,10 +17,13 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.retraining.outcome import OUTCOMES_FILE, Outcome, Status
 from trainer.atomic_files import sync
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 _FIELDS: Final = frozenset(field.name for field in dataclasses.fields(Outcome))
 _LOG: Final = logging.getLogger(__name__)
@@ -95,11 +99,19 @@ def _parse(line: bytes) -> Outcome | None:
         return None
     try:
         content = dict(json.loads(line))
-        content["status"] = Status(content["status"])
-        return Outcome(**{k: v for k, v in content.items() if k in _FIELDS})
+        known = {k: v for k, v in content.items() if k in _FIELDS}
+        return _adapter().validate_python(known)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         _LOG.warning("A line of %s is not read: %s", OUTCOMES_FILE, error)
         return None
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[Outcome]:
+    """Checks the types: a line may have been edited."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Outcome)
 
 
 def _write(file: io.FileIO, line: bytes) -> None:

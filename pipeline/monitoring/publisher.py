@@ -1,0 +1,233 @@
+"""Writes the metrics of a pipeline to a file for node exporter, and to a push gateway.
+
+`publish` raises nothing and ends in a bounded time: no retraining fails because its
+metrics cannot be written.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import os
+import queue
+import threading
+import urllib.error
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.monitoring.config import MonitoringConfig, PushGatewayConfig
+from pipeline.retraining.outcome import Outcome
+from pipeline.retraining.outcome_log import read_outcomes
+from pipeline.secret_text import redacted
+from trainer.atomic_files import write_bytes
+from trainer.errors import UserError
+from trainer.text import printable
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+    from prometheus_client.registry import CollectorRegistry
+
+    from pipeline.monitoring.live_model import LiveVersion
+
+_FILE_SECONDS: Final = 10.0  # a network file system may hang
+_FILE_MODE: Final = 0o644  # node exporter runs as another user
+_LONGEST_FAULT: Final = 300  # characters
+
+
+def publish(outcome: Outcome, config: MonitoringConfig) -> list[str]:
+    """Publishes the metrics of a pipeline, up to and with one retraining.
+
+    Args:
+      outcome: The newest retraining; whether it was recorded yet does not matter.
+      config: Where to; nowhere by default.
+
+    Returns:
+      What went wrong, one line each.
+    """
+    gateway = config.push_gateway
+    if config.textfile_dir is None and gateway.url is None:
+        return []
+    faults: list[str] = []
+    text = _within(
+        _FILE_SECONDS,
+        "reading the workspace",
+        functools.partial(_registry, outcome, config, faults.append),
+        faults.append,
+    )
+    if text is None:
+        return faults
+    if config.textfile_dir is not None:
+        path = textfile_path(outcome.pipeline, config.textfile_dir)
+        write = functools.partial(_write, text, path)
+        _within(_FILE_SECONDS, str(path), write, faults.append)
+    if gateway.url is not None:
+        push = functools.partial(_push, text, outcome.pipeline, gateway)
+        _within(gateway.timeout_seconds, gateway.url, push, faults.append)
+    return faults
+
+
+def textfile_path(pipeline: str, folder: str) -> Path:
+    """Returns where the metrics of a pipeline are written for node exporter."""
+    return Path(folder) / f"two_tower_{pipeline}.prom"
+
+
+def exposition(outcome: Outcome, config: MonitoringConfig) -> str:
+    """Returns the metrics in Prometheus' text format.
+
+    Raises:
+      UserError: The workspace cannot be read.
+      OSError: The same.
+    """
+    from prometheus_client import generate_latest
+
+    def fail(fault: str) -> None:
+        raise UserError(fault, "Repair the workspace.")
+
+    return generate_latest(_registry(outcome, config, fail)).decode()
+
+
+class _Families:
+    """What `prometheus_client` asks for metrics."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+def _registry(
+    outcome: Outcome, config: MonitoringConfig, report: Callable[[str], None]
+) -> CollectorRegistry:
+    # Imported here: only those who monitor need it (0.1 s).
+    from prometheus_client.registry import CollectorRegistry
+
+    from pipeline.monitoring.metrics import collect
+
+    history = _history(outcome, report)
+    registry = CollectorRegistry()
+    registry.register(_Families(collect(history, _live(outcome, report), config)))
+    return registry
+
+
+def _history(outcome: Outcome, report: Callable[[str], None]) -> list[Outcome]:
+    """Returns all outcomes of the pipeline; that one alone if they cannot be read."""
+    try:
+        recorded = read_outcomes(Path(outcome.workspace))
+    except OSError as error:
+        report(f"monitoring: earlier retrainings cannot be read: {error}")
+        recorded = []
+    same = (outcome.started, outcome.status)
+    return [
+        *(
+            other
+            for other in recorded
+            if other.pipeline == outcome.pipeline
+            and (other.started, other.status) != same
+        ),
+        outcome,
+    ]
+
+
+def _live(outcome: Outcome, report: Callable[[str], None]) -> LiveVersion | None:
+    """Returns what is live now; what was, if that cannot be read."""
+    from pipeline.monitoring.live_model import LiveVersion, read_live
+
+    serving_dir = os.path.join(outcome.workspace, "serving")
+    try:
+        return read_live(serving_dir)
+    except UserError as error:
+        report(f"monitoring: {error}")
+    return LiveVersion(outcome.live_version, None) if outcome.live_version else None
+
+
+def _write(registry: CollectorRegistry, path: Path) -> None:
+    from prometheus_client import generate_latest
+
+    write_bytes(path, generate_latest(registry), mode=_FILE_MODE)
+
+
+def _push(
+    registry: CollectorRegistry, pipeline: str, gateway: PushGatewayConfig
+) -> None:
+    """Replaces the pipeline's group in a push gateway.
+
+    Raises:
+      UserError: A variable is not set.
+      OSError: It cannot be reached, or refuses the metrics.
+    """
+    from prometheus_client.exposition import default_handler, push_to_gateway
+
+    authorization = _authorization(gateway)
+
+    def send(
+        url: str, method: str, timeout: float | None, headers: Any, data: bytes
+    ) -> Callable[[], None]:
+        return default_handler(url, method, timeout, [*headers, *authorization], data)
+
+    try:
+        push_to_gateway(
+            gateway.url or "",
+            job=gateway.job,
+            registry=registry,
+            grouping_key={**gateway.labels, "pipeline": pipeline},
+            timeout=gateway.timeout_seconds,
+            handler=send,
+        )
+    except urllib.error.HTTPError as error:
+        with error:
+            reason = error.read(_LONGEST_FAULT).decode("utf-8", "replace").strip()
+        raise OSError(f"it answered {error.code} {error.reason}: {reason}") from error
+
+
+def _authorization(gateway: PushGatewayConfig) -> list[tuple[str, str]]:
+    """Returns the header with the credentials, if there are any."""
+    if gateway.token_env:
+        return [("Authorization", f"Bearer {_secret(gateway.token_env)}")]
+    if gateway.username_env and gateway.password_env:
+        user, password = _secret(gateway.username_env), _secret(gateway.password_env)
+        text = base64.b64encode(f"{user}:{password}".encode()).decode()
+        return [("Authorization", f"Basic {text}")]
+    return []
+
+
+def _secret(variable: str) -> str:
+    value = os.environ.get(variable, "").strip()
+    if not value:
+        raise UserError(f"the environment variable {variable} is not set", "Set it.")
+    return value
+
+
+def _within(
+    seconds: float,
+    what: str,
+    function: Callable[[], Any],
+    report: Callable[[str], None],
+) -> Any:
+    """Calls a function in a thread and waits for it no longer than given.
+
+    A system call that hangs cannot be ended from outside; the thread ends with the
+    process.
+
+    Returns:
+      What it returned; None if it failed or did not end, which is reported.
+    """
+    found: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue()
+
+    def run() -> None:
+        try:
+            found.put((function(), None))
+        except BaseException as error:
+            found.put((None, error))
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        result, error = found.get(timeout=seconds)
+    except queue.Empty:
+        report(f"monitoring: {what}: not done after {seconds:g} seconds")
+        return None
+    if error is not None:
+        text = str(error) or type(error).__name__
+        report(printable(redacted(f"monitoring: {what}: {text}"))[:_LONGEST_FAULT])
+    return result
