@@ -82,15 +82,20 @@ def _reasons(outcome: Outcome) -> Iterator[str]:
         yield f"- and {len(outcome.reasons) - len(shown)} more"
 
 
-def _metrics(metrics: Mapping[str, Mapping[str, float] | None]) -> Iterator[str]:
-    candidate = metrics.get("candidate") or {}
+def _metrics(found: Mapping[str, Mapping[str, float | None] | None]) -> Iterator[str]:
+    metrics = {
+        model: {name: value for name, value in values.items() if value is not None}
+        for model, values in found.items()
+        if values
+    }
+    candidate = metrics.get("candidate", {})
     names = [name for name in _METRICS if name in candidate]
     for name in names or sorted(candidate)[: len(_METRICS)]:
         others = (("live", "baseline"), ("popularity", "popularity"))
         compared = [
             f"{label} {values[name]:.4f}"
             for label, key in others
-            if name in (values := metrics.get(key) or {})
+            if name in (values := metrics.get(key, {}))
         ]
         beside = f" ({', '.join(compared)})" if compared else ""
         yield f"{name}: {candidate[name]:.4f}{beside}"
