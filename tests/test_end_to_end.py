@@ -130,7 +130,7 @@ def test_a_model_that_was_taken_away_is_pushed_again_only_on_request(
     assert chain.summary()["live_model"] == str(pushed)
     assert (pushed / "saved_model.pb").is_file()
     names = [path.name for path in (chain.workspace / "serving").iterdir()]
-    assert sorted(names) == [".pushed", pushed.name]
+    assert sorted(names) == [".audit.jsonl", ".lock", ".pushed", pushed.name]
     # An unchanged run knows that its model is served, under the other version.
     assert chain.run().exit_code == 0
     assert set(chain.states().values()) == {"cached"}

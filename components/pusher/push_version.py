@@ -16,18 +16,19 @@ from typing import Final
 from components import storage
 from components.serving_directory import (
     LARGEST_VERSION,
-    PUSH_FILE,
     STAGING_PREFIX,
     missing_file,
     versions,
+    withdrawn_versions,
 )
+from components.serving_directory.folders import copy_folder
 from trainer.atomic_files import sync, sync_tree
 from trainer.errors import UserError
 
-_LAST: Final = "saved_model.pb"
 # What renaming a folder fails with where its new name is taken.
 _TAKEN: Final = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
-_NO_LOCKS: Final = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+# Of a file system without locks; the last by NFS, which locks no folder.
+_NO_LOCKS: Final = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
 
 
 def push_version(model_path: str, base_directory: str) -> str:
@@ -150,7 +151,9 @@ def _rename(staging: str, base_directory: str) -> str:
 
 
 def _next_version(base_directory: str) -> int:
-    found = [int(name) for name in versions(base_directory)]
+    # Above those that were withdrawn too, so that each can be restored.
+    names = [*versions(base_directory), *withdrawn_versions(base_directory)]
+    found = [int(name) for name in names]
     number = max([int(time.time()), *(version + 1 for version in found)])
     if number > LARGEST_VERSION:
         raise UserError(
@@ -161,27 +164,12 @@ def _next_version(base_directory: str) -> int:
 
 
 def _copy(source: str, target: str) -> None:
-    """Copies a folder, the file without which it is incomplete last.
+    """Copies a model.
 
     Raises:
-      UserError: A file cannot be copied.
+      UserError: A file cannot be copied, or the model is not complete.
     """
-    import tensorflow as tf
-
-    files = []
-    try:
-        for root, _, names in tf.io.gfile.walk(source):
-            inside = os.path.relpath(root, source)
-            tf.io.gfile.makedirs(os.path.join(target, inside).removesuffix("/."))
-            files += [os.path.normpath(os.path.join(inside, name)) for name in names]
-        for name in sorted(files, key=lambda name: (name == _LAST, name != PUSH_FILE)):
-            paths = os.path.join(source, name), os.path.join(target, name)
-            tf.io.gfile.copy(*paths, overwrite=True)
-    except tf.errors.OpError as error:
-        raise UserError(
-            f"The model {source} cannot be copied to {target}: {error.message}",
-            "Check that both can be read and written, and that there is space.",
-        ) from error
+    copy_folder(source, target)
     if missing := missing_file(target):
         raise UserError(
             f"The model {source} is not complete: it has no {missing}",

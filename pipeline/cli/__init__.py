@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "report": "Show why a model was or was not blessed, and the path of its report.",
     "compare": "Compare configuration, data and metrics of two runs.",
     "lineage": "Show the data, code and settings that a pushed model came from.",
+    "rollback": "Go back to an older version of the served model.",
     "clean": "Delete artifacts and logs of old runs; without --yes only list them.",
     "config": "Print the configuration that a run would use, as YAML.",
     "data": "Fetch MovieLens and look at it.",

@@ -24,7 +24,8 @@ from pipeline.runs.workspace import Workspace
 @click.option(
     "--versions",
     type=click.IntRange(min=1),
-    help="Number of newest served versions to keep.  [default: all]",
+    help="Number of newest served versions to keep, and of withdrawn ones.  "
+    "[default: all]",
 )
 @click.option("--yes", is_flag=True, help="Delete; without it the command only lists.")
 @json_option

@@ -35,6 +35,12 @@ data_dir_option = click.option(
     type=click.Path(path_type=Path),
     help="Folder with MovieLens files, in place of the edition in the workspace.",
 )
+# `serving_dir: str | None`.
+serving_dir_option = click.option(
+    "--serving-dir",
+    metavar="FOLDER",
+    help="Folder of the served versions, in place of the workspace's.",
+)
 # `as_json: bool`.
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON instead of text."

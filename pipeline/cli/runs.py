@@ -26,8 +26,9 @@ _COLUMNS = (
 def runs(as_json: bool, workspace: Path) -> None:
     """List the runs of a workspace, as ML Metadata recorded them, oldest first.
 
-    A version is shown while it is served. Metrics stay when `two-tower clean` has
-    removed the artifacts.
+    A version that is not served any more is marked as withdrawn, by `two-tower
+    rollback`, or as removed. Metrics stay when `two-tower clean` has removed the
+    artifacts.
 
     \b
     Examples:
@@ -61,6 +62,7 @@ def _row(run: RunRecord, served: ServedModels) -> dict[str, Any]:
         "blessed": evaluation.get("blessed"),
         "version": outcome.version,
         "removed_version": None if outcome.version else outcome.pushed,
+        "withdrawn": outcome.is_withdrawn,
         "steps_run": sum(step.state == "done" for step in run.steps.values()),
         "steps_cached": sum(step.state == "cached" for step in run.steps.values()),
         "seconds": round(sum(step.seconds for step in run.steps.values()), 1),
@@ -78,10 +80,15 @@ def _cells(row: dict[str, Any]) -> list[str]:
         number(row["ndcg@10"]),
         number(row["lift"], 2),
         blessed,
-        row["version"] or (f"{removed} removed" if removed else "-"),
+        row["version"] or (f"{removed} {_became(row)}" if removed else "-"),
         f"{row['steps_run']} + {row['steps_cached']} cached",
         number(row["seconds"], 1),
     ]
+
+
+def _became(row: dict[str, Any]) -> str:
+    """What became of a version that is not served any more."""
+    return "withdrawn" if row["withdrawn"] else "removed"
 
 
 def _data(row: dict[str, Any]) -> str:

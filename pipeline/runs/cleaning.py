@@ -14,7 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from components.serving_directory import REMOVING_PREFIX
+from components.serving_directory import (
+    REMOVING_PREFIX,
+    WITHDRAWN_PREFIX,
+    audit,
+    latest_version,
+    withdrawn_versions,
+)
+from components.serving_directory.lock import PUSH_WAIT_SECONDS, locked
+from components.serving_directory.withdrawal import removable_versions
 from pipeline.runs.leftovers import find_leftovers, is_inside, remove, remove_leftovers
 from pipeline.runs.metadata_store import MetadataStoreReader, connect
 from pipeline.runs.run_record import Artifact, RunRecord
@@ -23,6 +31,7 @@ from trainer.atomic_files import part_name
 from trainer.errors import UserError
 
 _LEFTOVER: Final = "leftover"
+_VERSION: Final = "version"
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,7 @@ class Plan:
       runs: Ids of the runs that are deleted.
       removals: What to delete.
       records: The runs that are deleted, for what is kept of them.
+      keep_versions: How many versions are kept; None for all.
       refused: Paths of artifacts that exist outside of the workspace.
     """
 
@@ -58,6 +68,7 @@ class Plan:
     runs: list[str]
     removals: list[Removal]
     records: list[RunRecord] = field(default_factory=list, repr=False)
+    keep_versions: int | None = None
     refused: list[str] = field(default_factory=list)
 
     @property
@@ -72,15 +83,16 @@ def plan(workspace: Workspace, *, keep: int, versions: int | None) -> Plan:
     Args:
       workspace: The workspace; the caller holds its lock.
       keep: Runs that succeeded to keep, newest first.
-      versions: Served versions to keep, newest first; None for all.
+      versions: Served versions to keep, newest first, and as many of those that a
+        rollback withdrew; None for all. What a rollback chose last is kept too.
 
     Raises:
       UserError: No run was recorded yet, or the serving directory cannot be read.
     """
     runs = MetadataStoreReader.open(workspace.root).runs()
-    served = workspace.versions()
-    old_versions = [] if versions is None else served[:-versions]
-    names = {path.name for path in served if path not in old_versions}
+    old_versions = _old_versions(workspace, versions)
+    kept_versions = _all_versions(workspace) - set(old_versions)
+    names = {path.name.removeprefix(WITHDRAWN_PREFIX) for path in kept_versions}
     newest = _newest(runs, keep)
     kept = {run.run_id for run in [*newest, *_pushed(runs, names)]}
     outputs = [
@@ -105,11 +117,12 @@ def plan(workspace: Workspace, *, keep: int, versions: int | None) -> Plan:
         runs=[run.run_id for run in old],
         removals=[
             *_artifacts(unused),
-            *(_removal("version", path) for path in old_versions),
+            *(_removal(_VERSION, path) for path in old_versions),
             *(_removal("run", path) for path in _run_files(workspace, runs, kept)),
             *(_removal(_LEFTOVER, path) for path in leftovers),
         ],
         records=old,
+        keep_versions=versions,
         refused=[u for u in others if str(Path(u)) not in paths and Path(u).exists()],
     )
 
@@ -129,12 +142,13 @@ def carry_out(workspace: Workspace, what: Plan) -> None:
         RunFiles(workspace.runs_dir / run.run_id).keep_record(run.judged_by)
     failed: list[OSError] = []
     for removal in what.removals:
-        if removal.what == _LEFTOVER:
+        if removal.what in (_LEFTOVER, _VERSION):
             continue
         try:
             _remove(store, removal)
         except OSError as error:
             failed.append(error)
+    failed += _remove_versions(workspace, what)
     remove_leftovers(workspace)
     if failed:
         path = failed[0].filename
@@ -154,11 +168,48 @@ def _remove(store: Any, removal: Removal) -> None:
         [artifact] = store.get_artifacts_by_id([removal.artifact_id])
         artifact.state = metadata_store_pb2.Artifact.DELETED
         store.put_artifacts([artifact])
-    elif removal.what == "version" and not path.is_symlink():
-        # No server may find half of it.
-        hidden = path.with_name(f"{REMOVING_PREFIX}{part_name(path.parent).name}")
-        path = path.rename(hidden)
     remove(path)
+
+
+def _remove_versions(workspace: Workspace, what: Plan) -> list[OSError]:
+    """Removes old versions, unless a rollback chose them since; returns failures."""
+    planned = [removal.path for removal in what.removals if removal.what == _VERSION]
+    if not planned:
+        return []
+    serving_dir, failed = str(workspace.serving_dir), []
+    with locked(serving_dir, "the removal of old versions", PUSH_WAIT_SECONDS):
+        old = _old_versions(workspace, what.keep_versions)
+        paths = [path for path in planned if path in old]
+        live = latest_version(serving_dir)
+        names = [path.name.removeprefix(WITHDRAWN_PREFIX) for path in paths]
+        audit.record(serving_dir, audit.Move("remove", names, live, live))
+        for path in paths:
+            try:
+                remove(path if path.is_symlink() else _hidden(path))
+            except OSError as error:
+                failed.append(error)
+    return failed
+
+
+def _hidden(path: Path) -> Path:
+    """Renames a version so that no server finds half of it."""
+    return path.rename(
+        path.with_name(f"{REMOVING_PREFIX}{part_name(path.parent).name}")
+    )
+
+
+def _old_versions(workspace: Workspace, keep: int | None) -> list[Path]:
+    folder = workspace.serving_dir
+    names = [] if keep is None else removable_versions(str(folder), keep)
+    return [folder / name for name in names]
+
+
+def _all_versions(workspace: Workspace) -> set[Path]:
+    """Folders of the complete versions and of those that were withdrawn."""
+    folder = workspace.serving_dir
+    withdrawn = withdrawn_versions(str(folder))
+    hidden = (folder / f"{WITHDRAWN_PREFIX}{name}" for name in withdrawn)
+    return {*workspace.versions(), *hidden}
 
 
 def _newest(runs: Sequence[RunRecord], keep: int) -> Sequence[RunRecord]:

@@ -6,7 +6,12 @@ import os
 from dataclasses import dataclass
 
 from components.pusher import MODEL_ID, PUSHED_VERSION
-from components.serving_directory import complete_versions, read_ledger, read_push
+from components.serving_directory import (
+    complete_versions,
+    read_ledger,
+    read_push,
+    withdrawn_versions,
+)
 from pipeline.runs.run_record import RunRecord
 
 
@@ -18,12 +23,14 @@ class Outcome:
       version: The version under which it is served now; None if it is not.
       pushed: The version under which it was pushed; None if it was not.
       is_live: Whether that is the newest complete version.
+      is_withdrawn: Whether a rollback withdrew it, so that it can be restored.
       text: All of it in a few words.
     """
 
     version: str | None
     pushed: str | None
     is_live: bool
+    is_withdrawn: bool
     text: str
 
 
@@ -42,6 +49,7 @@ class ServedModels:
         """
         self._serving_dir = serving_dir
         self._versions = complete_versions(serving_dir)
+        self._withdrawn = withdrawn_versions(serving_dir)
         self.live = self._versions[-1] if self._versions else None
         found = ((name, read_push(self.folder(name))) for name in self._versions)
         self._by_model = {push.model_id: name for name, push in found if push}
@@ -62,17 +70,25 @@ class ServedModels:
         if version is not None:
             is_live = version == self.live
             text = f"pushed as version {version}"
-            return Outcome(version, version, is_live, f"{text}{self._live(version)}")
+            text += self._live(version)
+            return Outcome(version, version, is_live, False, text)
         if model_id and (entry := read_ledger(self._serving_dir, model_id)):
             pushed = entry.get("version", pushed)
         if pushed is None:
             text = f"no model was pushed{self._live()}"
-            return Outcome(None, None, False, text)
-        text = (
-            f"not pushed again: it was pushed as version {pushed}, which is gone"
-            f"{self._live()}. `two-tower run --push-again` pushes it again"
+            return Outcome(None, None, False, False, text)
+        is_withdrawn = pushed in self._withdrawn
+        became = "was withdrawn" if is_withdrawn else "is gone"
+        remedy = (
+            f"`two-tower rollback --restore {pushed}` puts it back"
+            if is_withdrawn
+            else "`two-tower run --push-again` pushes it again"
         )
-        return Outcome(None, pushed, False, text)
+        text = (
+            f"not pushed again: it was pushed as version {pushed}, which {became}"
+            f"{self._live()}. {remedy}"
+        )
+        return Outcome(None, pushed, False, is_withdrawn, text)
 
     def _live(self, version: str | None = None) -> str:
         if self.live is None:

@@ -119,7 +119,7 @@ def test_two_pushes_within_a_second_are_two_complete_versions(
     assert before <= versions[0] < versions[1] <= time.time() + 1
     # Nothing but the versions and their record is left, so nothing half-written either.
     serving = tmp_path / "serving"
-    names = [".pushed", *(str(version) for version in versions)]
+    names = [".audit.jsonl", ".lock", ".pushed", *map(str, versions)]
     assert sorted(path.name for path in serving.iterdir()) == names
     for each, model in zip(pushed, models.values(), strict=True):
         path = Path(each.get_string_custom_property("pushed_destination"))
@@ -173,10 +173,8 @@ def test_a_model_that_is_served_is_not_pushed_twice(
     shutil.rmtree(tmp_path / "serving" / ".pushed")
     for name, again in (("b", ""), ("c", "run c")):
         assert _version(_push(tmp_path / name, blessing, again=again)) == first
-    assert sorted(p.name for p in (tmp_path / "serving").iterdir()) == [
-        ".pushed",
-        first,
-    ]
+    names = [".audit.jsonl", ".lock", ".pushed", first]
+    assert sorted(p.name for p in (tmp_path / "serving").iterdir()) == names
     # And the record is complete again.
     shutil.rmtree(tmp_path / "serving" / first)
     assert not _push(tmp_path / "d", blessing).get_int_custom_property("pushed")

@@ -1,0 +1,88 @@
+"""`two-tower rollback`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.cli.options import json_option, serving_dir_option, workspace_option
+from pipeline.cli.tables import echo, print_json
+from pipeline.runs.workspace import Workspace
+
+if TYPE_CHECKING:
+    from components.serving_directory.withdrawal import Change
+
+
+@click.command()
+@click.option(
+    "--to",
+    metavar="VERSION",
+    help="Version to make live.  [default: the one before the live one]",
+)
+@click.option(
+    "--restore",
+    metavar="VERSION",
+    help="Put this version back, which an earlier rollback withdrew.",
+)
+@click.option("--reason", default="", help="Why, for the audit.")
+@serving_dir_option
+@json_option
+@workspace_option
+def rollback(
+    *,
+    to: str | None,
+    restore: str | None,
+    reason: str,
+    serving_dir: str | None,
+    as_json: bool,
+    workspace: Path,
+) -> None:
+    """Go back to an older version of the served model.
+
+    All newer versions are withdrawn: renamed to `.withdrawn-VERSION`, which TensorFlow
+    Serving does not see. The switch is one rename. The next run compares its candidate
+    with the version that is live then, and a run without a change does not push a
+    withdrawn model again. `.audit.jsonl` in the serving directory says who did what.
+
+    A script should name the version with --to, so that it can be repeated.
+
+    \b
+    Examples:
+      two-tower rollback --reason "CTR fell"       to the version before the live one
+      two-tower rollback --to 1795583486
+      two-tower rollback --restore 1795623576      the rollback was a mistake
+    """
+    from components.serving_directory import withdrawal
+
+    if to is not None and restore is not None:
+        raise click.UsageError("Give either --to or --restore.")
+    folder = serving_dir or str(Workspace.open(workspace).serving_dir)
+    if restore is not None:
+        change = withdrawal.restore(folder, restore, reason=reason)
+    else:
+        change = withdrawal.roll_back(folder, to, reason=reason)
+    if as_json:
+        print_json(
+            {
+                "live": change.live,
+                "was_live": change.live_before,
+                "withdrawn": list(change.withdrawn),
+                "restored": change.restored,
+            }
+        )
+    else:
+        _print_change(change)
+
+
+def _print_change(change: Change) -> None:
+    if change.restored:
+        echo(f"Restored   {change.restored}")
+    if change.withdrawn:
+        names = ", ".join(change.withdrawn)
+        echo(f"Withdrawn  {names}")
+        example = change.withdrawn[-1]
+        echo(f"           `two-tower rollback --restore {example}` puts it back")
+    unchanged = change.live == change.live_before
+    echo(f"Live       {change.live}{', as before' if unchanged else ''}")
