@@ -157,8 +157,7 @@ def test_a_push_that_goes_on_is_not_disturbed(serving: Path) -> None:
 
 def test_a_killed_process_leaves_no_lock(serving: Path) -> None:
     script = (
-        "import os, sys; from components.serving_directory.folders import copy_folder
-from components.serving_directory.lock import locked\n"
+        "import os, sys; from components.serving_directory.lock import locked\n"
         "with locked(sys.argv[1], 'a push'): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", script, str(serving)], check=False)
