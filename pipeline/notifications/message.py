@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -84,7 +85,11 @@ def _reasons(outcome: Outcome) -> Iterator[str]:
 
 def _metrics(found: Mapping[str, Mapping[str, float | None] | None]) -> Iterator[str]:
     metrics = {
-        model: {name: value for name, value in values.items() if value is not None}
+        model: {
+            name: value
+            for name, value in values.items()
+            if value is not None and math.isfinite(value)
+        }
         for model, values in found.items()
         if values
     }
