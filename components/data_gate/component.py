@@ -17,7 +17,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import io_utils
 
-from components.data_gate import DATA_REPORT_FILE, NUM_FINDINGS
+from components.data_gate import DATA_REPORT_FILE, NUM_FINDINGS, UNFIT
 from components.data_gate.config import DataGateConfig
 from components.data_gate.drift import check_drift, check_skew
 from components.data_gate.findings import DataGateError, Finding
@@ -106,7 +106,7 @@ def DataGate(  # noqa: PLR0917 - TFX takes no keyword-only ones
         more = len(findings) - _FINDINGS_IN_MESSAGE
         if more > 0:
             listed += f"; and {more} more, all of them in the log"
-        message = f"The data is not fit for training: {listed}"
+        message = f"{UNFIT}: {listed}"
         raise DataGateError(message, findings[0].remedy)
 
 

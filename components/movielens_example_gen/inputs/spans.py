@@ -96,7 +96,7 @@ def resolve(base: Path, config: ExampleGenConfig) -> tuple[SpanFiles, ...]:
             "Give the folder with the MovieLens files, or run `two-tower data fetch`.",
         )
     top = editions.find_files(base)
-    pattern, folders = _find_spans(base, config)
+    pattern, folders = find_spans(base, config)
     if top is not None and top.ratings and (folders or config.span_pattern is None):
         _check_one_source(base, top.ratings[0], folders)
         _check_no_span_requested(base, config)
@@ -141,8 +141,20 @@ def _patterns(config: ExampleGenConfig) -> tuple[str, ...]:
     return (config.span_pattern,)
 
 
-def _find_spans(base: Path, config: ExampleGenConfig) -> tuple[str, list[SpanFolder]]:
-    """Returns the pattern, recognised unless it is configured, and its folders."""
+def find_spans(base: Path, config: ExampleGenConfig) -> tuple[str, list[SpanFolder]]:
+    """Finds the folders of all spans.
+
+    Args:
+      base: The folder that holds them.
+      config: May name their pattern.
+
+    Returns:
+      The pattern, recognised unless it is configured, and the newest version of each
+      span, oldest span first.
+
+    Raises:
+      UserError: The folders' names are not of one pattern, or not valid.
+    """
     if config.span_pattern is not None:
         return config.span_pattern, span_folders.find(base, config.span_pattern)
     chosen, folders = "", list[SpanFolder]()
