@@ -144,5 +144,3 @@ def choose(
         missed = []
     # Without a new span the last is looked at again: late data may have changed it.
     return [*missed, last]
-
-

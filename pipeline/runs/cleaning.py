@@ -77,7 +77,9 @@ class Plan:
         return sum(removal.size for removal in self.removals)
 
 
-def plan(workspace: Workspace, *, keep: int, versions: int | None) -> Plan:
+def plan(
+    workspace: Workspace, *, keep: int, versions: int | None, others: int | None = None
+) -> Plan:
     """Decides what to delete.
 
     Args:
@@ -85,6 +87,8 @@ def plan(workspace: Workspace, *, keep: int, versions: int | None) -> Plan:
       keep: Runs that succeeded to keep, newest first.
       versions: Served versions to keep, newest first, and as many of those that a
         rollback withdrew; None for all. What a rollback chose last is kept too.
+      others: Runs that did not succeed to keep, newest first; None for all that are
+        newer than the oldest that is kept.
 
     Raises:
       UserError: No run was recorded yet, or the serving directory cannot be read.
@@ -93,7 +97,7 @@ def plan(workspace: Workspace, *, keep: int, versions: int | None) -> Plan:
     old_versions = _old_versions(workspace, versions)
     kept_versions = _all_versions(workspace) - set(old_versions)
     names = {path.name.removeprefix(WITHDRAWN_PREFIX) for path in kept_versions}
-    newest = _newest(runs, keep)
+    newest = _newest(runs, keep, others)
     kept = {run.run_id for run in [*newest, *_pushed(runs, names)]}
     outputs = [
         (run.run_id, key, artifact)
@@ -110,7 +114,7 @@ def plan(workspace: Workspace, *, keep: int, versions: int | None) -> Plan:
     in_use = _with_parents(artifact.uri for artifact in kept_outputs)
     unused = [(k, a) for k, a in inside if _place(Path(a.uri)) not in in_use]
     leftovers = [p for p in find_leftovers(workspace) if str(p) not in paths]
-    others = (artifact.uri for _, artifact in unneeded.values())
+    uris = (artifact.uri for _, artifact in unneeded.values())
     old = [run for run in runs if run.run_id not in kept]
     return Plan(
         kept=sorted(kept),
@@ -123,7 +127,7 @@ def plan(workspace: Workspace, *, keep: int, versions: int | None) -> Plan:
         ],
         records=old,
         keep_versions=versions,
-        refused=[u for u in others if str(Path(u)) not in paths and Path(u).exists()],
+        refused=[u for u in uris if str(Path(u)) not in paths and Path(u).exists()],
     )
 
 
@@ -212,10 +216,17 @@ def _all_versions(workspace: Workspace) -> set[Path]:
     return {*workspace.versions(), *hidden}
 
 
-def _newest(runs: Sequence[RunRecord], keep: int) -> Sequence[RunRecord]:
+def _newest(
+    runs: Sequence[RunRecord], keep: int, others: int | None
+) -> Sequence[RunRecord]:
     """The newest runs that succeeded, with those in between and after them."""
     succeeded = [index for index, run in enumerate(runs) if run.state == "succeeded"]
-    return runs[succeeded[-keep] :] if len(succeeded) >= keep else runs
+    newest = runs[succeeded[-keep] :] if len(succeeded) >= keep else runs
+    if others is None:
+        return newest
+    failed = [run.run_id for run in newest if run.state != "succeeded"]
+    old = set(failed[:-others])
+    return [run for run in newest if run.run_id not in old]
 
 
 def _run_files(

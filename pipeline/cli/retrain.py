@@ -1,0 +1,213 @@
+"""`two-tower retrain`."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from pipeline.cli.options import (
+    ConfigOptions,
+    config_options,
+    data_dir_option,
+    no_cache_option,
+    workspace_option,
+)
+from pipeline.cli.tables import echo, make_console, print_facts
+from trainer.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.retraining.outcome import Outcome
+
+# EX_TEMPFAIL of sysexits.h: to be tried again later.
+LOCKED_EXIT: Final = 75
+
+
+class _LockedException(click.ClickException):
+    exit_code = LOCKED_EXIT
+
+
+@click.command()
+@click.option("--span", help="The last span of the window, by its number.")
+@click.option(
+    "--date",
+    help="The same by its day: 2026-03-01, today, yesterday or today-3.",
+)
+@click.option(
+    "--newest", is_flag=True, help="The newest span that there is.  [default]"
+)
+@click.option(
+    "--catch-up",
+    type=click.Choice(["all", "newest"]),
+    is_flag=False,
+    flag_value="all",
+    help="One retraining for each span since the last that was trained on, in order; "
+    "`newest` for the newest of them alone, whose window reads the others.",
+)
+@click.option(
+    "--time-zone",
+    default="UTC",
+    show_default=True,
+    help="Whose days `yesterday` and `today` are, such as Europe/Berlin.",
+)
+@click.option(
+    "--scheduled-at",
+    metavar="TIME",
+    help="Moment of the schedule, in place of the start of the command, from which "
+    "`yesterday` is counted: 2026-03-01T03:00:00Z.",
+)
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    is_flag=False,
+    flag_value="inf",
+    default="0",
+    metavar="[SECONDS]",
+    help="Wait for another command that uses the workspace; without SECONDS as long as "
+    "it takes.",
+)
+@click.option(
+    "--trigger",
+    default="command",
+    show_default=True,
+    help="Why it was started, for the record.",
+)
+@config_options
+@data_dir_option
+@no_cache_option
+@workspace_option
+@click.pass_context
+def retrain(
+    context: click.Context,
+    *,
+    span: str | None,
+    date: str | None,
+    newest: bool,
+    catch_up: Any,
+    time_zone: str,
+    scheduled_at: str | None,
+    wait: float,
+    trigger: str,
+    options: ConfigOptions,
+    data_dir: Path | None,
+    no_cache: bool,
+    workspace: Path,
+) -> None:
+    """Retrain on a new span: train, compare with the live model, push if better.
+
+    Made to be started by a clock. A span that was trained on is not trained on again,
+    a command that was killed goes on where it was when it is repeated, and old runs are
+    removed. Each outcome is appended to `retrainings.jsonl` in the workspace, and sent
+    as configured under `notify`.
+
+    \b
+    Examples:
+      two-tower retrain --data-dir /data/ratings
+      two-tower retrain --data-dir /data/ratings --date yesterday --wait 3600
+      two-tower retrain --data-dir /data/ratings --catch-up
+
+    \b
+    Exit codes:
+      0    pushed, not blessed, awaiting approval, or nothing to do
+      1    failed, or the data was refused
+      2    wrong command line or configuration
+      75   another command uses the workspace: try again later
+      130  interrupted (143 by SIGTERM)
+    """
+    started = datetime.datetime.now(datetime.timezone.utc)
+    moment = started if scheduled_at is None else _moment(scheduled_at)
+    given = [name for name, value in (("--span", span), ("--date", date)) if value]
+    given += ["--newest"] if newest else []
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} name two spans", "Give one of them.")
+    from pipeline.retraining.retrain import Request
+    from pipeline.retraining.retrain import retrain as start
+    from pipeline.retraining.spans import Wanted
+    from pipeline.runs.workspace_lock import LockedError
+
+    day = None if date is None else _day(date, time_zone, moment)
+    request = Request(
+        config=options.load(data_dir),
+        workspace=workspace,
+        data_dir=data_dir,
+        wanted=Wanted(span or day, catch_up),
+        wait=wait,
+        no_cache=no_cache,
+        trigger=trigger,
+        moment=moment,
+    )
+    try:
+        outcomes = start(request, _display())
+    except LockedError as error:
+        raise _LockedException(str(error)) from error
+    context.exit(_exit_code(outcomes))
+
+
+def _exit_code(outcomes: Sequence[Outcome]) -> int:
+    from pipeline.retraining.outcome import Status
+
+    bad = (Status.FAILED, Status.REFUSED)
+    return int(any(outcome.status in bad for outcome in outcomes))
+
+
+def _moment(text: str) -> datetime.datetime:
+    try:
+        moment = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise UsageError(
+            f"--scheduled-at {text} is not a moment with a time zone",
+            "Write it like 2026-03-01T03:00:00Z.",
+        )
+    return moment
+
+
+def _day(date: str, time_zone: str, moment: datetime.datetime) -> str:
+    from pipeline.kubeflow import run_day
+
+    if run_day.is_relative(date):
+        return run_day.fixed(run_day.in_zone(date, time_zone), moment)
+    try:
+        return datetime.date.fromisoformat(date).isoformat()
+    except ValueError as error:
+        raise UsageError(
+            f"--date {date} is not a day",
+            "Give 2026-03-01, today, yesterday or today-3.",
+        ) from error
+
+
+def _display() -> Any:
+    """Shows runs as `two-tower run` does, and how each retraining ended."""
+    from pipeline.cli.run_report import report_run
+    from pipeline.local.run_view import RunView
+    from pipeline.retraining.retrain import Display
+
+    console = make_console()
+
+    class Terminal(Display):
+        def note(self, text: str) -> None:
+            echo(text)
+
+        def warn(self, text: str) -> None:
+            echo(f"Warning: {text}", err=True)
+
+        def ended(self, outcome: Outcome, summary: Any, files: Any) -> None:
+            if summary is not None:
+                report_run(console, summary, files)
+            print_facts(console, _facts(outcome))
+
+    return Terminal(lambda: RunView(console))
+
+
+def _facts(outcome: Outcome) -> list[tuple[str, str]]:
+    words = outcome.status.value.replace("_", " ")
+    about = f", {outcome.span}" if outcome.span else ""
+    facts = [("Outcome", f"{words}{about} ({outcome.seconds:.1f} s)")]
+    # The reasons of others are in the report of the run, or printed as the error.
+    if outcome.run_id is None or outcome.status.value == "nothing_to_do":
+        facts += [("", reason) for reason in outcome.reasons]
+    return facts

@@ -1,0 +1,274 @@
+"""One retraining, or those that were missed: from the lock to the outcome.
+
+What has happened is only ever read from records, so a command that was killed is
+repeated as it was: finished steps are cached, and the Trainer goes on from its
+checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.config import PipelineConfig
+from pipeline.datasets.source import check
+from pipeline.local.run_view import RunView
+from pipeline.local.session import (
+    end_cleanly_on_signals,
+    full_disk_explained,
+    run_locked,
+)
+from pipeline.notifications.sender import send
+from pipeline.retraining import records
+from pipeline.retraining.outcome import Outcome, Status
+from pipeline.retraining.outcome_log import append_outcome, read_outcomes
+from pipeline.retraining.retention import retain
+from pipeline.retraining.run_outcome import fields_of_run, versions_now
+from pipeline.retraining.span_checks import unfit
+from pipeline.retraining.spans import Spans, Wanted, choose
+from pipeline.runs.summary import Summary
+from pipeline.runs.workspace import RunFiles, Workspace
+from pipeline.runs.workspace_lock import LockedError
+from trainer.errors import UserError
+
+# Statuses after which a catch-up does not go on to the next span.
+_STOPS: Final = frozenset({Status.FAILED, Status.LOCKED})
+_LOG: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a command asks for.
+
+    Attributes:
+      config: The configuration.
+      workspace: Folder of the workspace, created if it is absent.
+      data_dir: Folder with the MovieLens files or their spans; None for the edition in
+        the workspace.
+      wanted: The spans.
+      wait: Seconds to wait for another command that uses the workspace.
+      no_cache: Run every step, also those whose inputs did not change.
+      trigger: Why this was started, in a few words.
+      moment: When it was started, with a time zone.
+    """
+
+    config: PipelineConfig
+    workspace: Path
+    data_dir: Path | None
+    wanted: Wanted
+    wait: float = 0
+    no_cache: bool = False
+    trigger: str = "command"
+    moment: datetime.datetime = field(
+        default_factory=lambda: datetime.datetime.now(datetime.timezone.utc)
+    )
+
+
+class Display:
+    """Shows what a retraining does; this one shows nothing but the runs."""
+
+    def __init__(self, view: Callable[[], RunView]) -> None:
+        """Makes a view for each run with `view`."""
+        self.view = view
+
+    def note(self, text: str) -> None:
+        """Shows a line about what is going on."""
+
+    def warn(self, text: str) -> None:
+        """Shows that something failed which fails no retraining."""
+
+    def ended(
+        self, outcome: Outcome, summary: Summary | None, files: RunFiles | None
+    ) -> None:
+        """Shows an outcome and, if there was one, the run."""
+
+
+def retrain(request: Request, display: Display) -> list[Outcome]:
+    """Retrains on each span that is wanted, until one fails.
+
+    Every outcome is recorded and sent, also that of an exception that passes.
+
+    Args:
+      request: What is asked for.
+      display: Shows what is done.
+
+    Returns:
+      The outcomes, at least one.
+
+    Raises:
+      LockedError: Another command uses the workspace.
+      UserError: No run could be started.
+    """
+    end_cleanly_on_signals()
+    retraining = _Retraining(request, display)
+    try:
+        with full_disk_explained(request.workspace), contextlib.ExitStack() as held:
+            check(request.config.data, request.data_dir)
+            workspace = Workspace.open(request.workspace, create=True)
+            lock = held.enter_context(
+                workspace.lock(wait=request.wait, report=display.note)
+            )
+            return list(retraining.run(workspace, lock))
+    except LockedError as error:
+        retraining.end_without_run(Status.LOCKED, str(error))
+        raise
+    except UserError as error:
+        retraining.end_without_run(Status.FAILED, str(error))
+        raise
+    except (KeyboardInterrupt, SystemExit):
+        retraining.end_without_run(Status.FAILED, "interrupted")
+        raise
+    except Exception as error:
+        text = f"unexpected {type(error).__name__}: {error}"
+        retraining.end_without_run(Status.FAILED, text)
+        raise
+
+
+class _Retraining:
+    """The state of one command: what its next outcome begins with."""
+
+    def __init__(self, request: Request, display: Display) -> None:
+        self._request = request
+        self._display = display
+        self._begin(None)
+
+    def _begin(self, span: str | None, previous: str | None = None) -> None:
+        self._start = time.monotonic()
+        self._started = datetime.datetime.now(datetime.timezone.utc)
+        self._span = span
+        self._previous = previous
+
+    def run(self, workspace: Workspace, lock: int) -> Iterator[Outcome]:
+        """Retrains on each span, and yields its outcome."""
+        request = self._request
+        data = request.config.data
+        folder = request.data_dir or workspace.data_dir / data.dataset
+        spans = Spans.of(folder, data)
+        outcomes = read_outcomes(workspace.root)
+        trained = records.newest_trained(outcomes, workspace, spans)
+        chosen: list[int | None] = [None]
+        if spans.folders or request.wanted.span is not None:
+            today = request.moment.astimezone(datetime.timezone.utc).date()
+            chosen = [*choose(spans, request.wanted, trained, today)]
+        if len(chosen) > 1:
+            names = [spans.name(span) for span in chosen if span is not None]
+            self._display.note(
+                f"{len(names)} spans to retrain on: {names[0]} to {names[-1]}"
+            )
+        for span in chosen:
+            outcome = self._retrain(workspace, lock, spans, span, trained)
+            yield outcome
+            if outcome.status in _STOPS or outcome.failed_step:
+                return
+            if records.is_trained(outcome) and span is not None:
+                trained = max(span, trained or span)
+
+    def _retrain(
+        self,
+        workspace: Workspace,
+        lock: int,
+        spans: Spans,
+        span: int | None,
+        trained: int | None,
+    ) -> Outcome:
+        outcomes = read_outcomes(workspace.root)
+        pushed = [o.live_version for o in outcomes if o.status == Status.PUSHED]
+        before = versions_now(workspace, [version for version in pushed if version])
+        self._begin(None if span is None else spans.name(span), before.live)
+        if span is not None:
+            if trained is not None and span < trained:
+                return self.end_without_run(
+                    Status.NOTHING_TO_DO, _is_older(spans, span, trained), before.live
+                )
+            if (fault := unfit(spans, span)) is not None:
+                return self.end_without_run(Status.REFUSED, fault, before.live)
+        summary, files = run_locked(
+            self._with_span(spans, span),
+            workspace,
+            lock,
+            self._display.view(),
+            data_dir=self._request.data_dir,
+            no_cache=self._request.no_cache,
+        )
+        fields = dict(fields_of_run(summary, files, before))
+        earlier = records.trained_before(outcomes, self._span)
+        changed = earlier and earlier.data_fingerprint != fields.get("data_fingerprint")
+        if earlier and changed and fields.get("data_fingerprint"):
+            fields["reasons"] = [*fields["reasons"], _was_changed(earlier)]
+        self._retain(workspace)
+        outcome = self._outcome(**fields)
+        self._end(outcome, summary, files)
+        return outcome
+
+    def _with_span(self, spans: Spans, span: int | None) -> PipelineConfig:
+        """The configuration, with the span that it ends at named."""
+        config = self._request.config
+        if span is None:
+            return config
+        return replace(config, data=replace(config.data, last_span=spans.setting(span)))
+
+    def _retain(self, workspace: Workspace) -> None:
+        try:
+            retain(workspace, self._request.config.retrain)
+        except (UserError, OSError) as error:
+            self._warn(f"Old runs were not all removed: {error}")
+
+    def end_without_run(
+        self, status: Status, reason: str, live: str | None = None
+    ) -> Outcome:
+        """Records and sends the outcome of a retraining that came to no run."""
+        outcome = self._outcome(status=status, reasons=[reason], live_version=live)
+        self._end(outcome, None, None)
+        return outcome
+
+    def _outcome(self, **fields: Any) -> Outcome:
+        return Outcome(
+            pipeline=self._request.config.name,
+            workspace=str(self._request.workspace.absolute()),
+            started=self._started.isoformat(),
+            seconds=round(time.monotonic() - self._start, 2),
+            span=self._span,
+            trigger=self._request.trigger,
+            previous_version=self._previous,
+            **fields,
+        )
+
+    def _end(
+        self, outcome: Outcome, summary: Summary | None, files: RunFiles | None
+    ) -> None:
+        workspace = Path(outcome.workspace)
+        try:
+            # A folder that was mistyped is not made for this.
+            if workspace.is_dir():
+                append_outcome(workspace, outcome)
+        except OSError as error:
+            self._warn(f"The outcome cannot be recorded: {error.strerror}")
+        self._display.ended(outcome, summary, files)
+        for fault in send(outcome, self._request.config.notify):
+            self._warn(fault)
+
+    def _warn(self, text: str) -> None:
+        _LOG.warning("%s", text)
+        self._display.warn(text)
+
+
+def _is_older(spans: Spans, span: int, trained: int) -> str:
+    return (
+        f"{spans.name(span)} is older than {spans.name(trained)}, which was trained on "
+        "before: a retraining of that or of a newer span reads it, if it is in the "
+        "window. `two-tower run --set data.last_span="
+        f"{spans.setting(span)}` trains on the older window all the same"
+    )
+
+
+def _was_changed(earlier: Outcome) -> str:
+    return (
+        f"the data was changed since run {earlier.run_id} was trained on it: a span "
+        "was rewritten, or arrived late"
+    )

@@ -1,0 +1,136 @@
+"""What became of a retraining that came to a run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.data_gate import DATA_REPORT_FILE, UNFIT
+from components.movielens_example_gen.data_summary import FINGERPRINT_PROPERTY
+from components.serving_directory import read_push
+from pipeline.local.live_run import LiveRun
+from pipeline.retraining.outcome import Status
+from pipeline.runs.run_record import RunRecord
+from pipeline.runs.summary import Summary
+from pipeline.runs.workspace import RunFiles, Workspace
+from trainer.errors import UserError
+
+_GATE = "DataGate"
+_PUSHER = "Pusher"
+
+
+@dataclass(frozen=True)
+class Before:
+    """What was there when a retraining began.
+
+    Attributes:
+      versions: Names of the complete versions, oldest first.
+      reported: Versions of which an earlier outcome says that they were pushed.
+    """
+
+    versions: tuple[str, ...] = ()
+    reported: frozenset[str] = frozenset()
+
+    @property
+    def live(self) -> str | None:
+        """The version that was live; None if there was none."""
+        return self.versions[-1] if self.versions else None
+
+
+def fields_of_run(
+    summary: Summary, files: RunFiles, before: Before
+) -> Mapping[str, Any]:
+    """Returns the fields of the `Outcome` that a run decides on.
+
+    Args:
+      summary: Of the run.
+      files: Its files.
+      before: What was there before the run.
+    """
+    run = LiveRun.of(files)
+    status, reasons = judge(summary, files, before)
+    failed = [step["id"] for step in summary.steps if step["state"] == "failed"]
+    return {
+        "status": status,
+        "reasons": reasons,
+        "run_id": summary.run_id,
+        "failed_step": failed[0] if failed else None,
+        "live_version": summary.live_model and Path(summary.live_model).name,
+        "metrics": summary.metrics,
+        "steps": summary.steps,
+        "train_seconds": summary.train_seconds,
+        "peak_rss_mb": summary.peak_rss_mb,
+        "report": summary.report,
+        **_data(run),
+    }
+
+
+def judge(
+    summary: Summary, files: RunFiles, before: Before
+) -> tuple[Status, list[str]]:
+    """Returns how a retraining ended, and why, one line each."""
+    if summary.state == "failed":
+        return _failed(summary)
+    pushed = summary.pushed_model and Path(summary.pushed_model).name
+    if pushed and _is_new(pushed, files, before):
+        return Status.PUSHED, [summary.push, *summary.reasons]
+    if all(step["state"] == "cached" for step in summary.steps):
+        same = "nothing has changed since this was trained: all steps are cached"
+        faults = [] if summary.blessed else summary.reasons
+        return Status.NOTHING_TO_DO, [same, summary.push, *faults]
+    if pushed or "not pushed again" in summary.push:
+        return Status.NOTHING_TO_DO, [summary.push]
+    return Status.NOT_BLESSED, list(summary.reasons)
+
+
+def _failed(summary: Summary) -> tuple[Status, list[str]]:
+    failed = {step["id"] for step in summary.steps if step["state"] == "failed"}
+    error = summary.error or "unknown cause"
+    if failed == {_GATE} and error.startswith(UNFIT):
+        return Status.REFUSED, [error]
+    pushed = [summary.push] if summary.pushed_model else []
+    return Status.FAILED, [error, *pushed]
+
+
+def _is_new(version: str, files: RunFiles, before: Before) -> bool:
+    """Whether a version was pushed by this run, or by one that was killed after it."""
+    if version not in before.versions:
+        return True
+    if version in before.reported:
+        return False
+    workspace = Workspace(files.path.parents[1])
+    push = read_push(str(workspace.serving_dir / version))
+    if push is None or not push.run_id:
+        return False
+    pusher = RunFiles(workspace.runs_dir / push.run_id)
+    return pusher.path.is_dir() and not pusher.summary.exists()
+
+
+def _data(run: RunRecord) -> Mapping[str, Any]:
+    """What is known of the data; empty where a record is damaged."""
+    found: dict[str, Any] = {}
+    with contextlib.suppress(UserError):
+        found["rows"] = run.data.get("ratings", {})
+    examples = run.output("examples")
+    if examples is not None:
+        found["data_fingerprint"] = examples.properties.get(FINGERPRINT_PROPERTY)
+    report = run.output("report")
+    if report is not None:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            content = json.loads((Path(report.uri) / DATA_REPORT_FILE).read_bytes())
+            found["drift"] = content.get("drift", {}).get("divergences", {})
+    return found
+
+
+def versions_now(workspace: Workspace, reported: Collection[str]) -> Before:
+    """Returns what is there now.
+
+    Raises:
+      UserError: The serving directory cannot be read.
+    """
+    names = tuple(path.name for path in workspace.versions())
+    return Before(names, frozenset(reported))
