@@ -24,6 +24,7 @@ from pipeline.local.session import (
     full_disk_explained,
     run_locked,
 )
+from pipeline.monitoring.publisher import publish
 from pipeline.notifications.sender import send
 from pipeline.retraining import records
 from pipeline.retraining.outcome import Outcome, Status
@@ -250,7 +251,12 @@ class _Retraining:
         except OSError as error:
             self._warn(f"The outcome cannot be recorded: {error.strerror}")
         self._display.ended(outcome, summary, files)
-        for fault in send(outcome, self._request.config.notify):
+        config = self._request.config
+        faults = [
+            *send(outcome, config.notify),
+            *publish(outcome, config.monitoring),
+        ]
+        for fault in faults:
             self._warn(fault)
 
     def _warn(self, text: str) -> None:
