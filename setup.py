@@ -9,5 +9,6 @@ setup(
     package_data={
         "": ["*.pbtxt", "*.jinja", "py.typed"],
         "pipeline.config": ["presets/*.yaml"],
+        "pipeline.monitoring": ["alerts.yaml", "dashboard.json"],
     },
 )

@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "compare": "Compare configuration, data and metrics of two runs.",
     "lineage": "Show the data, code and settings that a pushed model came from.",
     "rollback": "Go back to an older version of the served model.",
+    "monitoring": "Publish metrics of retrainings; export alerts and a dashboard.",
     "clean": "Delete artifacts and logs of old runs; without --yes only list them.",
     "config": "Print the configuration that a run would use, as YAML.",
     "data": "Fetch MovieLens and look at it.",

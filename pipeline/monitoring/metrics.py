@@ -281,7 +281,7 @@ def metric_names() -> Iterator[str]:
         status=Status.PUSHED,
         pipeline="any",
         workspace="",
-        started="1970-01-01T00:00:00+00:00",
+        started="2000-01-01T00:00:00+00:00",
         seconds=0.0,
         metrics={group: {"any": 0.0} for group in _MODELS},
         steps=[{"id": "any", "state": "done", "seconds": 0.0}],

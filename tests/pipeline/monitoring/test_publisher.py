@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import re
 import shutil
@@ -204,8 +205,9 @@ def gateway() -> Iterator[ThreadingHTTPServer]:
             server.received.append((self.path, dict(self.headers), body))
             time.sleep(server.delay)
             self.send_response(server.answer)
-            self.end_headers()
-            self.wfile.write(b"inconsistent\nlabels")
+            with contextlib.suppress(BrokenPipeError):  # nobody waits any more
+                self.end_headers()
+                self.wfile.write(b"inconsistent\nlabels")
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
