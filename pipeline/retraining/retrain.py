@@ -30,7 +30,12 @@ from pipeline.retraining import records
 from pipeline.retraining.outcome import Outcome, Status
 from pipeline.retraining.outcome_log import append_outcome, read_outcomes
 from pipeline.retraining.retention import retain
-from pipeline.retraining.run_outcome import fields_of_run, versions_now
+from pipeline.retraining.run_outcome import (
+    Before,
+    fields_of_run,
+    find_before,
+    interrupted_run,
+)
 from pipeline.retraining.span_checks import unfit
 from pipeline.retraining.spans import Spans, Wanted, choose
 from pipeline.runs.summary import Summary
@@ -123,7 +128,7 @@ def retrain(request: Request, display: Display) -> list[Outcome]:
         retraining.end_without_run(Status.FAILED, str(error))
         raise
     except (KeyboardInterrupt, SystemExit):
-        retraining.end_without_run(Status.FAILED, "interrupted")
+        retraining.end_interrupted()
         raise
     except Exception as error:
         text = f"unexpected {type(error).__name__}: {error}"
@@ -137,13 +142,13 @@ class _Retraining:
     def __init__(self, request: Request, display: Display) -> None:
         self._request = request
         self._display = display
-        self._begin(None)
+        self._begin(None, Before())
 
-    def _begin(self, span: str | None, previous: str | None = None) -> None:
+    def _begin(self, span: str | None, before: Before) -> None:
         self._start = time.monotonic()
         self._started = datetime.datetime.now(datetime.timezone.utc)
         self._span = span
-        self._previous = previous
+        self._before = before
 
     def run(self, workspace: Workspace, lock: int) -> Iterator[Outcome]:
         """Retrains on each span, and yields its outcome."""
@@ -180,15 +185,15 @@ class _Retraining:
     ) -> Outcome:
         outcomes = read_outcomes(workspace.root)
         pushed = [o.live_version for o in outcomes if o.status == Status.PUSHED]
-        before = versions_now(workspace, [version for version in pushed if version])
-        self._begin(None if span is None else spans.name(span), before.live)
+        before = find_before(workspace, [version for version in pushed if version])
+        self._begin(None if span is None else spans.name(span), before)
         if span is not None:
             if trained is not None and span < trained:
                 return self.end_without_run(
-                    Status.NOTHING_TO_DO, _is_older(spans, span, trained), before.live
+                    Status.NOTHING_TO_DO, _is_older(spans, span, trained)
                 )
             if (fault := unfit(spans, span)) is not None:
-                return self.end_without_run(Status.REFUSED, fault, before.live)
+                return self.end_without_run(Status.REFUSED, fault)
         summary, files = run_locked(
             self._with_span(spans, span),
             workspace,
@@ -220,13 +225,23 @@ class _Retraining:
         except (UserError, OSError) as error:
             self._warn(f"Old runs were not all removed: {error}")
 
-    def end_without_run(
-        self, status: Status, reason: str, live: str | None = None
-    ) -> Outcome:
+    def end_without_run(self, status: Status, reason: str) -> Outcome:
         """Records and sends the outcome of a retraining that came to no run."""
-        outcome = self._outcome(status=status, reasons=[reason], live_version=live)
+        outcome = self._outcome(
+            status=status, reasons=[reason], live_version=self._before.live
+        )
         self._end(outcome, None, None)
         return outcome
+
+    def end_interrupted(self) -> None:
+        """Records and sends that a signal ended the command, during a run or not."""
+        found = interrupted_run(self._request.workspace, self._before)
+        if found is None:
+            self.end_without_run(Status.FAILED, "interrupted")
+        else:
+            summary, files = found
+            outcome = self._outcome(**fields_of_run(summary, files, self._before))
+            self._end(outcome, summary, files)
 
     def _outcome(self, **fields: Any) -> Outcome:
         return Outcome(
@@ -236,7 +251,7 @@ class _Retraining:
             seconds=round(time.monotonic() - self._start, 2),
             span=self._span,
             trigger=self._request.trigger,
-            previous_version=self._previous,
+            previous_version=self._before.live,
             **fields,
         )
 

@@ -30,10 +30,12 @@ class Before:
     Attributes:
       versions: Names of the complete versions, oldest first.
       reported: Versions of which an earlier outcome says that they were pushed.
+      runs: Ids of the runs; None if it did not come so far.
     """
 
     versions: tuple[str, ...] = ()
     reported: frozenset[str] = frozenset()
+    runs: frozenset[str] | None = None
 
     @property
     def live(self) -> str | None:
@@ -126,11 +128,30 @@ def _data(run: RunRecord) -> Mapping[str, Any]:
     return found
 
 
-def versions_now(workspace: Workspace, reported: Collection[str]) -> Before:
+def find_before(workspace: Workspace, reported: Collection[str]) -> Before:
     """Returns what is there now.
+
+    Args:
+      workspace: The workspace.
+      reported: See `Before`.
 
     Raises:
       UserError: The serving directory cannot be read.
     """
-    names = tuple(path.name for path in workspace.versions())
-    return Before(names, frozenset(reported))
+    return Before(
+        tuple(path.name for path in workspace.versions()),
+        frozenset(reported),
+        frozenset(files.run_id for files in workspace.run_folders()),
+    )
+
+
+def interrupted_run(root: Path, before: Before) -> tuple[Summary, RunFiles] | None:
+    """Returns the run that was interrupted; None if there was none, or no summary."""
+    if before.runs is None:
+        return None
+    for files in Workspace(root.absolute()).run_folders():
+        if files.run_id not in before.runs:
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                content = json.loads(files.summary.read_bytes())
+                return Summary(**content), files
+    return None
