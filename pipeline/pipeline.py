@@ -195,6 +195,7 @@ def _steps(
         statistics=statistics,
         push_destination=serving_dir,
         push_again=push_again,
+        approval=config.eval,
     )
 
     report_gen = ReportGen(

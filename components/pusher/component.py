@@ -7,7 +7,8 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.proto import pusher_pb2
 from tfx.types import component_spec, standard_artifacts, standard_component_specs
 
-from components.pusher.executor import PUSH_AGAIN, Executor
+from components.pusher.config import ApprovalConfig
+from components.pusher.executor import APPROVAL, PUSH_AGAIN, Executor
 
 
 class RetrievalPusherSpec(standard_component_specs.PusherSpec):
@@ -22,6 +23,7 @@ class RetrievalPusherSpec(standard_component_specs.PusherSpec):
     PARAMETERS = {
         **standard_component_specs.PusherSpec.PARAMETERS,
         PUSH_AGAIN: component_spec.ExecutionParameter(type=str, optional=True),
+        APPROVAL: component_spec.ExecutionParameter(type=str, optional=True),
     }
 
 
@@ -42,6 +44,7 @@ class RetrievalPusher(base_component.BaseComponent):
         statistics: types.BaseChannel,
         push_destination: str,
         push_again: str = "",
+        approval: ApprovalConfig | None = None,
     ) -> None:
         """Makes the node `Pusher`.
 
@@ -54,20 +57,24 @@ class RetrievalPusher(base_component.BaseComponent):
             TensorFlow Serving reads it.
           push_again: Empty to push no model that was pushed before; else a value that
             no run had yet, so that the step is not cached.
+          approval: Who decides that the model goes live; by default nobody needs to.
         """
         destination = pusher_pb2.PushDestination(
             filesystem=pusher_pb2.PushDestination.Filesystem(
                 base_directory=push_destination
             )
         )
+        # Absent rather than empty, as Kubeflow has it too.
+        given = {PUSH_AGAIN: push_again} if push_again else {}
+        if approval and approval.approval != ApprovalConfig.approval:
+            given[APPROVAL] = approval.approval
         super().__init__(
             spec=RetrievalPusherSpec(
                 model_blessing=model_blessing,
                 infra_blessing=infra_blessing,
                 statistics=statistics,
                 push_destination=destination,
-                # Absent rather than empty, as Kubeflow has it too.
-                **({PUSH_AGAIN: push_again} if push_again else {}),
+                **given,
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),
             )
         )

@@ -14,7 +14,7 @@ from tfx.types import standard_component_specs as specs
 from tfx.utils import io_utils, proto_utils
 
 from components.data_gate.inputs import serialized_statistics
-from components.pusher import MODEL_ID
+from components.pusher import AWAITING_APPROVAL, MODEL_ID
 from components.pusher.push_model import (
     describe,
     find_model,
@@ -28,6 +28,8 @@ from trainer.model_identity import model_id
 # Execution property: not empty to push a model that was pushed before, and its value
 # is another one each time.
 PUSH_AGAIN: Final = "push_again"
+# Execution property: `ApprovalConfig.approval`; absent if automatic.
+APPROVAL: Final = "approval"
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -47,6 +49,8 @@ class Executor(stock.Executor):
     ) -> None:
         """Pushes the model if it is blessed, and was not pushed before.
 
+        With manual approval it is left for `components.pusher.approval` instead.
+
         A model that was pushed and is gone was taken away on purpose. One that is still
         there was pushed by a run that was killed before TFX recorded it, or by a run
         that came to the same model.
@@ -57,7 +61,7 @@ class Executor(stock.Executor):
           output_dict: `pushed_model`: a copy of the model, with TFX's properties
             `pushed`, `pushed_destination` and `pushed_version`, and `model_id`.
           exec_properties: `push_destination`: JSON of a `PushDestination`;
-            `push_again`.
+            `push_again`; `approval`.
 
         Raises:
           UserError: The serving directory cannot be read or written.
@@ -83,6 +87,7 @@ class Executor(stock.Executor):
                 serving_dir,
                 serialized_statistics(statistics),
                 is_wanted_again=bool(exec_properties.get(PUSH_AGAIN)),
+                is_manual=exec_properties.get(APPROVAL) == "manual",
             )
         if version is None:
             self._MarkNotPushed(pushed)
@@ -100,6 +105,7 @@ class Executor(stock.Executor):
         statistics: bytes,
         *,
         is_wanted_again: bool,
+        is_manual: bool,
     ) -> str | None:
         """Returns the version under which the model is served; None if it is not."""
         identity = pushed.get_string_custom_property(MODEL_ID)
@@ -123,4 +129,8 @@ class Executor(stock.Executor):
             return version
         run_id = (self._context and self._context.pipeline_run_id) or ""
         push = describe(pushed.uri, statistics, serving_dir, identity, run_id)
+        if is_manual:
+            pushed.set_int_custom_property(AWAITING_APPROVAL, 1)
+            _LOG.warning("Not pushed: the model waits for `two-tower approve`.")
+            return None
         return push_described(pushed.uri, serving_dir, push)

@@ -26,7 +26,7 @@ from components.movielens_example_gen.data_summary import (
     SUMMARY_PROPERTY,
     parse_summary,
 )
-from components.pusher import PUSHED_VERSION
+from components.pusher import AWAITING_APPROVAL, PUSHED_VERSION
 from components.report_gen import BLESSED, REPORT_FILE
 from components.report_gen.facts import Facts
 from components.report_gen.samples import sample_users
@@ -190,6 +190,7 @@ def _collect_facts(
         model_info=model_info,
         not_servable=json.loads(reasons or "[]"),
         pushed_version=pushed.get_string_custom_property(PUSHED_VERSION) or None,
+        awaits_approval=bool(pushed.get_int_custom_property(AWAITING_APPROVAL)),
         live_version=live.get_string_custom_property(VERSION) or None,
         users=sample_users(examples, model_path, model_info["limits"]["max_k"]),
         steps=read_step_times(inputs.values(), run_id),

@@ -73,6 +73,7 @@ class Facts:
       model_info: `assets.extra/model_info.json` of the exported model.
       not_servable: Why the model is not servable; empty if it is.
       pushed_version: Its version in the serving directory; None if it was not pushed.
+      awaits_approval: Whether it waits for `two-tower approve`.
       live_version: Version of the live model; None if there was none.
       users: A few users with their recommendations.
       steps: Steps before this one; empty if no runner noted how long they took.
@@ -89,6 +90,7 @@ class Facts:
     model_info: dict[str, Any]
     not_servable: list[str]
     pushed_version: str | None
+    awaits_approval: bool
     live_version: str | None
     users: list[UserSample]
     steps: list[StepTime]

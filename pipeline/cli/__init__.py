@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "report": "Show why a model was or was not blessed, and the path of its report.",
     "compare": "Compare configuration, data and metrics of two runs.",
     "lineage": "Show the data, code and settings that a pushed model came from.",
+    "approve": "Push the model of a run that waits for approval.",
     "rollback": "Go back to an older version of the served model.",
     "monitoring": "Publish metrics of retrainings; export alerts and a dashboard.",
     "clean": "Delete artifacts and logs of old runs; without --yes only list them.",

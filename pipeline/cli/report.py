@@ -12,6 +12,8 @@ from pipeline.cli.options import json_option, workspace_option
 from pipeline.cli.tables import make_console, print_facts, print_json
 from pipeline.runs.metadata_store import MetadataStoreReader
 from pipeline.runs.run_record import RunRecord
+from pipeline.runs.served_models import ServedModels
+from pipeline.runs.workspace import Workspace
 from trainer.errors import UserError
 from trainer.tuning.hyperparameters import format_values
 
@@ -42,6 +44,7 @@ def report(run: str, opens: bool, as_json: bool, workspace: Path) -> None:
     if page is None:
         reason, remedy = _why_no_page(record)
         raise UserError(f"The run {record.run_id} has no report: {reason}", remedy)
+    outcome = ServedModels(str(Workspace.open(workspace).serving_dir)).outcome(record)
     blessed = record.evaluation.get("blessed")
     reasons = record.evaluation.get("reasons") or []
     if as_json:
@@ -51,6 +54,7 @@ def report(run: str, opens: bool, as_json: bool, workspace: Path) -> None:
                 "report": str(page),
                 "blessed": blessed,
                 "version": record.version,
+                "awaits_approval": outcome.awaits_approval,
                 "reasons": reasons,
             }
         )
@@ -59,7 +63,7 @@ def report(run: str, opens: bool, as_json: bool, workspace: Path) -> None:
             ("Run", record.run_id),
             ("Blessed", "yes" if blessed else "no"),
             *(("", reason) for reason in reasons),
-            ("Pushed", record.version or "nothing"),
+            ("Pushed", record.version or outcome.text),
             ("Report", str(page)),
         ]
         print_facts(make_console(), facts)

@@ -62,6 +62,7 @@ def _row(run: RunRecord, served: ServedModels) -> dict[str, Any]:
         "blessed": evaluation.get("blessed"),
         "version": outcome.version,
         "removed_version": None if outcome.version else outcome.pushed,
+        "awaits_approval": outcome.awaits_approval,
         "withdrawn": outcome.is_withdrawn,
         "steps_run": sum(step.state == "done" for step in run.steps.values()),
         "steps_cached": sum(step.state == "cached" for step in run.steps.values()),
@@ -70,7 +71,6 @@ def _row(run: RunRecord, served: ServedModels) -> dict[str, Any]:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    removed = row["removed_version"]
     blessed = {True: "yes", False: "no"}.get(row["blessed"], "-")
     return [
         row["run"],
@@ -80,15 +80,18 @@ def _cells(row: dict[str, Any]) -> list[str]:
         number(row["ndcg@10"]),
         number(row["lift"], 2),
         blessed,
-        row["version"] or (f"{removed} {_became(row)}" if removed else "-"),
+        _version(row),
         f"{row['steps_run']} + {row['steps_cached']} cached",
         number(row["seconds"], 1),
     ]
 
 
-def _became(row: dict[str, Any]) -> str:
-    """What became of a version that is not served any more."""
-    return "withdrawn" if row["withdrawn"] else "removed"
+def _version(row: dict[str, Any]) -> str:
+    """The version that is served, or what became of it."""
+    if removed := row["removed_version"]:
+        return f"{removed} {'withdrawn' if row['withdrawn'] else 'removed'}"
+    waits = "awaiting approval" if row["awaits_approval"] else "-"
+    return row["version"] or waits
 
 
 def _data(row: dict[str, Any]) -> str:

@@ -17,8 +17,9 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from components.data_gate.config import DataGateConfig
-from components.evaluator.config import EvalConfig
+from components.evaluator.config import EvalConfig as EvaluatorConfig
 from components.movielens_example_gen.config import ExampleGenConfig
+from components.pusher.config import ApprovalConfig
 from components.servability_check.config import ServingConfig
 from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.monitoring.config import MonitoringConfig
@@ -45,6 +46,11 @@ __all__ = [
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
 class DataConfig(DataGateConfig, ExampleGenConfig):
     """What is read, how it is split, and which data DataGate rejects."""
+
+
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
+class EvalConfig(EvaluatorConfig, ApprovalConfig):
+    """What is measured, what decides the blessing, and who approves the push."""
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)

@@ -1,7 +1,8 @@
 """Deletes the artifacts and logs of old runs.
 
-Kept are the newest runs that succeeded, all runs after the oldest of these, and for
-each served version the run that pushed it. A run keeps every artifact that it made or
+Kept are the newest runs that succeeded, all runs after the oldest of these, for each
+served or withdrawn version the run that pushed it, and the newest run whose model waits
+for approval. A run keeps every artifact that it made or
 took from the cache. Of every run remain its records in ML Metadata, its configuration,
 its summary and what it was judged by; a deleted artifact is marked as such in ML
 Metadata, so that TFX never takes it from the cache again.
@@ -98,7 +99,8 @@ def plan(
     kept_versions = _all_versions(workspace) - set(old_versions)
     names = {path.name.removeprefix(WITHDRAWN_PREFIX) for path in kept_versions}
     newest = _newest(runs, keep, others)
-    kept = {run.run_id for run in [*newest, *_pushed(runs, names)]}
+    waiting = [run for run in runs if run.awaits_approval][-1:]
+    kept = {run.run_id for run in [*newest, *_pushed(runs, names), *waiting]}
     outputs = [
         (run.run_id, key, artifact)
         for run in runs

@@ -13,7 +13,7 @@ from components.data_gate import NUM_FINDINGS
 from components.evaluator import SUMMARY_FILE
 from components.live_model import EXISTS, VERSION
 from components.movielens_example_gen.data_summary import SUMMARY_PROPERTY
-from components.pusher import PUSHED_VERSION
+from components.pusher import AWAITING_APPROVAL, PUSHED_VERSION
 from components.report_gen import REPORT_FILE
 from components.servability_check import REASONS
 from pipeline.runs.run_record import Artifact, Artifacts
@@ -96,6 +96,8 @@ def _blessing(output: Artifact) -> str:
 
 
 def _pushed_model(output: Artifact) -> str:
+    if output.properties.get(AWAITING_APPROVAL):
+        return "awaiting approval"
     if not output.properties.get("pushed"):
         return "not pushed"
     return f"version {output.properties.get(PUSHED_VERSION, '?')}"

@@ -20,7 +20,7 @@ from components.movielens_example_gen.data_summary import (
     DataSummary,
     parse_summary,
 )
-from components.pusher import PUSHED_VERSION
+from components.pusher import AWAITING_APPROVAL, PUSHED_VERSION
 from components.report_gen import REPORT_FILE
 from components.servability_check import REASONS
 from pipeline.runs.workspace import RunFiles
@@ -240,6 +240,13 @@ class RunRecord:
         pushed = self.output("pushed_model")
         version = pushed.properties.get(PUSHED_VERSION) if pushed else None
         return str(version) if version else None
+
+    @property
+    def awaits_approval(self) -> bool:
+        """Whether its model waits for `two-tower approve`, and is still there."""
+        pushed = self.output("pushed_model")
+        is_left = pushed is not None and pushed.properties.get(AWAITING_APPROVAL) == 1
+        return bool(is_left and pushed and Path(pushed.uri).is_dir())
 
     def output(self, key: str) -> Artifact | None:
         """The artifact under an output key that only one step has."""

@@ -23,6 +23,8 @@ class Outcome:
       version: The version under which it is served now; None if it is not.
       pushed: The version under which it was pushed; None if it was not.
       is_live: Whether that is the newest complete version.
+      awaits_approval: Whether it waits for `two-tower approve`, and was compared with
+        what is live.
       is_withdrawn: Whether a rollback withdrew it, so that it can be restored.
       text: All of it in a few words.
     """
@@ -30,8 +32,9 @@ class Outcome:
     version: str | None
     pushed: str | None
     is_live: bool
-    is_withdrawn: bool
     text: str
+    is_withdrawn: bool = False
+    awaits_approval: bool = False
 
 
 class ServedModels:
@@ -71,12 +74,14 @@ class ServedModels:
             is_live = version == self.live
             text = f"pushed as version {version}"
             text += self._live(version)
-            return Outcome(version, version, is_live, False, text)
+            return Outcome(version, version, is_live, text)
         if model_id and (entry := read_ledger(self._serving_dir, model_id)):
             pushed = entry.get("version", pushed)
+        if output and run.awaits_approval:
+            return self._waiting(run, output.uri)
         if pushed is None:
             text = f"no model was pushed{self._live()}"
-            return Outcome(None, None, False, False, text)
+            return Outcome(None, None, False, text)
         is_withdrawn = pushed in self._withdrawn
         became = "was withdrawn" if is_withdrawn else "is gone"
         remedy = (
@@ -88,7 +93,16 @@ class ServedModels:
             f"not pushed again: it was pushed as version {pushed}, which {became}"
             f"{self._live()}. {remedy}"
         )
-        return Outcome(None, pushed, False, is_withdrawn, text)
+        return Outcome(None, pushed, False, text, is_withdrawn=is_withdrawn)
+
+    def _waiting(self, run: RunRecord, folder: str) -> Outcome:
+        """Returns the outcome of a model that was left for approval."""
+        push = read_push(folder)
+        if push is not None and push.replaced == self.live:
+            text = f"awaiting approval: `two-tower approve {run.run_id}` pushes it"
+            return Outcome(None, None, False, text, awaits_approval=True)
+        text = f"not approved before another model was live{self._live()}"
+        return Outcome(None, None, False, text)
 
     def _live(self, version: str | None = None) -> str:
         if self.live is None:

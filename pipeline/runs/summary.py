@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from pipeline.runs.run_record import RunRecord
-from pipeline.runs.served_models import ServedModels
+from pipeline.runs.served_models import Outcome, ServedModels
 from trainer.errors import UserError
 
 Metrics = Mapping[str, float]
@@ -33,6 +33,7 @@ class Summary:
       pushed_model: Folder of the run's model where it is served, when the run ended;
         None if it was not pushed, or taken away since.
       live_model: Folder of the version that was live then; None if there was none.
+      awaits_approval: Whether the model waits for `two-tower approve`.
       push: What became of the model, in a few words.
       tuning: What the Tuner found, as `components.tuner.executor` writes it; None if
         the run has no result of such a step.
@@ -53,6 +54,7 @@ class Summary:
     report: str | None
     pushed_model: str | None
     live_model: str | None
+    awaits_approval: bool
     push: str
     tuning: dict[str, Any] | None
     train_seconds: float | None
@@ -90,7 +92,7 @@ def build(
       peak_rss_mb: Peak resident memory, in MiB.
     """
     evaluation = run.evaluation
-    pushed, live, push = _served(run, serving_dir)
+    pushed, live, outcome = _served(run, serving_dir)
     faults = [f"not servable: {fault}" for fault in run.serving_faults]
     return Summary(
         run_id=run.run_id,
@@ -111,7 +113,8 @@ def build(
         report=str(run.report_page) if run.report_page else None,
         pushed_model=pushed,
         live_model=live,
-        push=push,
+        awaits_approval=outcome.awaits_approval,
+        push=outcome.text,
         tuning=run.tuning or None,
         train_seconds=run.training.get("train_seconds"),
         wall_seconds=round(wall_seconds, 2),
@@ -119,7 +122,7 @@ def build(
     )
 
 
-def _served(run: RunRecord, serving_dir: str) -> tuple[str | None, str | None, str]:
+def _served(run: RunRecord, serving_dir: str) -> tuple[str | None, str | None, Outcome]:
     """Returns the folders of the run's model and the live one, and what became of it.
 
     A serving directory that cannot be read must not take the summary with it.
@@ -128,7 +131,7 @@ def _served(run: RunRecord, serving_dir: str) -> tuple[str | None, str | None, s
         served = ServedModels(serving_dir)
         outcome = served.outcome(run)
     except UserError as error:
-        return None, None, str(error)
+        return None, None, Outcome(None, None, False, str(error))
     pushed = served.folder(outcome.version) if outcome.version else None
     live = served.folder(served.live) if served.live else None
-    return pushed, live, outcome.text
+    return pushed, live, outcome

@@ -17,6 +17,8 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx.types import artifact, artifact_utils, standard_artifacts
 from tfx.utils import path_utils
 
+from components.pusher import AWAITING_APPROVAL
+from components.pusher.approval import approve
 from components.pusher.executor import Executor as Pusher
 from components.pusher.push_version import abandoned, push_version
 from components.servability_check.queries import read_queries
@@ -59,6 +61,7 @@ def _push(
     model_blessed: bool = True,
     again: str = "",
     data: str = "",
+    approval: str = "",
 ) -> artifact.Artifact:
     """Runs the pusher's executor and returns the pushed model.
 
@@ -68,6 +71,7 @@ def _push(
       model_blessed: Whether the evaluation blessed it.
       again: `push_again`.
       data: Makes the statistics others.
+      approval: Of `ApprovalConfig`; empty for none, as automatic.
     """
     statistics = standard_artifacts.ExampleStatistics()
     statistics.uri = str(folder / "statistics")
@@ -88,7 +92,11 @@ def _push(
             "statistics": [statistics],
         },
         {"pushed_model": [pushed]},
-        {"push_destination": json.dumps(destination), "push_again": again},
+        {
+            "push_destination": json.dumps(destination),
+            "push_again": again,
+            **({"approval": approval} if approval else {}),
+        },
     )
     return pushed
 
@@ -205,6 +213,25 @@ def test_a_model_that_was_taken_away_is_pushed_again_only_on_request(
         shutil.rmtree(serving / version)
     fifth = _version(_push(tmp_path / "g", other, again="run g"))
     assert latest_version(str(serving)) == fifth
+
+
+def test_with_manual_approval_the_model_is_left_and_pushed_later(
+    tmp_path: Path, blessing: artifact.Artifact, other: artifact.Artifact
+) -> None:
+    serving = str(tmp_path / "serving")
+    first = _version(_push(tmp_path / "a", other, approval="automatic"))
+    left = _push(tmp_path / "b", blessing, approval="manual")
+    assert left.get_int_custom_property("pushed") == 0
+    assert left.get_int_custom_property(AWAITING_APPROVAL) == 1
+    assert latest_version(serving) == first
+    done = approve(left.uri, serving)
+    assert _contents(tmp_path / "serving" / done.version) == _contents(Path(left.uri))
+    # An unchanged run finds it served, and needs no second approval.
+    again = _push(tmp_path / "c", blessing, approval="manual")
+    assert _version(again) == done.version
+    assert not again.get_int_custom_property(AWAITING_APPROVAL)
+    refused = _push(tmp_path / "d", other, model_blessed=False, approval="manual")
+    assert not refused.get_int_custom_property(AWAITING_APPROVAL)
 
 
 def test_a_version_that_was_replaced_in_place_is_not_the_model_any_more(

@@ -93,6 +93,7 @@ def test_content_of_the_file(tmp_path: Path) -> None:
         "report": None,
         "pushed_model": str(serving / "1"),
         "live_model": str(serving / "1"),
+        "awaits_approval": False,
         "push": "pushed as version 1, which is live",
         "tuning": None,
         "train_seconds": 9.5,
