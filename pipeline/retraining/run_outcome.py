@@ -84,6 +84,8 @@ def judge(
         same = "nothing has changed since this was trained: all steps are cached"
         faults = [] if summary.blessed else summary.reasons
         return Status.NOTHING_TO_DO, [same, summary.push, *faults]
+    if summary.awaits_approval:
+        return Status.AWAITING_APPROVAL, [summary.push, *summary.reasons]
     if pushed or "not pushed again" in summary.push:
         return Status.NOTHING_TO_DO, [summary.push]
     return Status.NOT_BLESSED, list(summary.reasons)
