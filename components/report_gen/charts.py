@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from trainer.text import printable
 
 # CSS variable of the page -> placeholder. No chart uses any other colour.
-_COLOURS: Final = {
+COLOURS: Final = {
     "ink": "#010101",
     "muted": "#020202",
     "grid": "#030303",
@@ -28,24 +28,24 @@ _COLOURS: Final = {
     "popularity": "#050505",
     "baseline": "#060606",
 }
-_STYLE: Final[dict[str, Any]] = {
+STYLE: Final[dict[str, Any]] = {
     "svg.fonttype": "none",  # text stays text: searchable, and in the page's font
     # Genres and occupations are text, whatever the user's own matplotlibrc says.
     "text.parse_math": False,
     "text.usetex": False,
     "axes.formatter.use_mathtext": False,
     "font.size": 10,
-    "text.color": _COLOURS["ink"],
-    "axes.labelcolor": _COLOURS["muted"],
-    "axes.edgecolor": _COLOURS["grid"],
+    "text.color": COLOURS["ink"],
+    "axes.labelcolor": COLOURS["muted"],
+    "axes.edgecolor": COLOURS["grid"],
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": _COLOURS["grid"],
+    "grid.color": COLOURS["grid"],
     "grid.linewidth": 0.6,
-    "xtick.color": _COLOURS["muted"],
-    "ytick.color": _COLOURS["muted"],
+    "xtick.color": COLOURS["muted"],
+    "ytick.color": COLOURS["muted"],
     "legend.frameon": False,
 }
 _MAX_LABEL: Final = 40  # characters
@@ -63,18 +63,18 @@ def training_curve(report: Mapping[str, Any]) -> str:
     drawn = {name: values for name, values in curves.items() if values}
     if not drawn:
         return ""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 0.6 + 2.0 * len(drawn)), layout="constrained")
         panels = figure.subplots(len(drawn), squeeze=False, sharex=True)[:, 0]
         for axes, (name, values) in zip(panels, drawn.items(), strict=True):
             epochs = range(1, len(values) + 1)
-            axes.plot(epochs, values, "o-", color=_COLOURS["candidate"], markersize=4)
+            axes.plot(epochs, values, "o-", color=COLOURS["candidate"], markersize=4)
             axes.set_ylabel(name)
             if "recall@10" in drawn:
-                axes.axvline(report["best_epoch"], color=_COLOURS["muted"], ls="--")
+                axes.axvline(report["best_epoch"], color=COLOURS["muted"], ls="--")
         panels[-1].set_xlabel("epoch")
         panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        return _svg(figure, "training", f"{' and '.join(drawn)} by epoch")
+        return svg(figure, "training", f"{' and '.join(drawn)} by epoch")
 
 
 def metric_by_cutoff(metric: str, summary: Mapping[str, Any]) -> str:
@@ -85,7 +85,7 @@ def metric_by_cutoff(metric: str, summary: Mapping[str, Any]) -> str:
       summary: `retrieval_summary.json`.
     """
     names = [n for n in summary["candidate"] if n.startswith(f"{metric}@")]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 2.9), layout="constrained")
         axes = figure.subplots()
         _draw(axes, [(summary, name) for name in names], 0.13, is_horizontal=False)
@@ -95,7 +95,7 @@ def metric_by_cutoff(metric: str, summary: Mapping[str, Any]) -> str:
         axes.set_ylim(bottom=0)
         axes.grid(visible=False, axis="x")
         axes.legend(loc="upper left")
-        return _svg(figure, metric, f"{metric} at each cut-off, by ranker")
+        return svg(figure, metric, f"{metric} at each cut-off, by ranker")
 
 
 def slices(
@@ -109,7 +109,7 @@ def slices(
       parts: The slices, as in `retrieval_summary.json`.
       axis_end: End of the axis, the same for all features.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         height = 0.75 + 0.34 * len(parts)
         figure = Figure(figsize=(6.4, height), layout="constrained")
         axes = figure.subplots()
@@ -123,7 +123,7 @@ def slices(
         axes.set_xlim(0, axis_end)
         axes.set_xlabel(metric)
         axes.grid(visible=False, axis="y")
-        return _svg(figure, feature, f"{metric} in each slice by {feature}")
+        return svg(figure, feature, f"{metric} in each slice by {feature}")
 
 
 def _draw(
@@ -160,7 +160,7 @@ def _draw(
             xerr=[below, above] if is_horizontal else None,
             yerr=None if is_horizontal else [below, above],
             fmt=_MARKERS[ranker],
-            color=_COLOURS[ranker],
+            color=COLOURS[ranker],
             markersize=5,
             linewidth=1.4,
             clip_on=False,  # else half of what is 0 is cut off
@@ -168,7 +168,7 @@ def _draw(
         )
 
 
-def _svg(figure: Figure, name: str, description: str) -> str:
+def svg(figure: Figure, name: str, description: str) -> str:
     """Returns a figure as SVG for a page; screen readers read `description`."""
     buffer = io.StringIO()
     # A salt for each chart, so that the ids of two charts on a page differ.
@@ -180,7 +180,7 @@ def _svg(figure: Figure, name: str, description: str) -> str:
     text = re.sub(
         r'id="((?:figure|axes|patch|line2d|text|[xy]tick|matplotlib)[^"]*)"', "", text
     )
-    for colour, placeholder in _COLOURS.items():
+    for colour, placeholder in COLOURS.items():
         text = text.replace(placeholder, f"var(--{colour})")
     label = html.escape(printable(description))
     return text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
