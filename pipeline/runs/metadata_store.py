@@ -102,13 +102,23 @@ def check_file(path: Path) -> bool:
     Raises:
       UserError: It is damaged, or locked for longer than 5 seconds.
     """
-    address = f"file:{urllib.parse.quote(str(path))}?mode=ro"
     try:
-        with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
-            table = "SELECT 1 FROM sqlite_master WHERE name = 'Type'"
-            return database.execute(table).fetchone() is not None
+        try:
+            return _has_tables(path, "ro")
+        except sqlite3.OperationalError as error:
+            if "readonly" not in str(error):
+                raise
+            # A process was killed in a transaction: whoever may write undoes it.
+            return _has_tables(path, "rw")
     except sqlite3.Error as error:
         raise _unreadable(path, error) from error
+
+
+def _has_tables(path: Path, mode: str) -> bool:
+    address = f"file:{urllib.parse.quote(str(path))}?mode={mode}"
+    with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
+        table = "SELECT 1 FROM sqlite_master WHERE name = 'Type'"
+        return database.execute(table).fetchone() is not None
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:

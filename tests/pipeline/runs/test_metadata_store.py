@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,30 @@ def test_a_locked_file_is_one_line_within_seconds(
         MetadataStoreReader.open(workspace.root)
     database.rollback()
     assert len(MetadataStoreReader.open(workspace.root).runs()) == 2
+
+
+def test_a_transaction_of_a_killed_process_is_undone(
+    reader: MetadataStoreReader, workspace: Workspace
+) -> None:
+    program = """
+import os, signal, sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("PRAGMA cache_size = 1")
+database.execute("BEGIN IMMEDIATE")
+for _ in range(300):
+    database.execute("UPDATE Artifact SET uri = uri || 'half of a long name'")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run(
+        [sys.executable, "-c", program, str(workspace.metadata_db)], check=False
+    )
+    journal = Path(f"{workspace.metadata_db}-journal")
+    assert journal.stat().st_size, "else there is nothing to undo"
+    models = [
+        r.output("model") for r in MetadataStoreReader.open(workspace.root).runs()
+    ]
+    assert models[0] and "half" not in models[0].uri
+    assert not journal.exists()
 
 
 def test_an_empty_file_holds_no_run(workspace: Workspace) -> None:
