@@ -18,9 +18,11 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 import tensorflow_data_validation as tfdv
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
+from components.serving_directory import STATISTICS_FILE
 from trainer import features
 from trainer.errors import UserError
 from trainer.movielens import RatingScale
@@ -47,6 +49,31 @@ def stats_options(rating_scale: Sequence[float] | None) -> Any:
     if num_ratings <= _NUM_BINS:
         return None
     return tfdv.StatsOptions(num_histogram_buckets=num_ratings)
+
+
+def parse_statistics(content: bytes, serving_dir: str, version: str) -> Statistics:
+    """Parses the statistics of what a served version was trained on.
+
+    Raises:
+      UserError: They are damaged.
+    """
+    try:
+        return Statistics.FromString(content)
+    except DecodeError:
+        raise UserError(
+            f"{serving_dir}/{version}/{STATISTICS_FILE} is damaged: it cannot be "
+            "parsed as statistics",
+            "Restore it, or delete it to run without the check for drift.",
+        ) from None
+
+
+def by_name(statistics: Statistics) -> dict[str, FeatureStatistics]:
+    """Returns the statistics of each feature."""
+    return {
+        feature.path.step[0]: feature
+        for dataset in statistics.datasets
+        for feature in dataset.features
+    }
 
 
 def divergence(

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, Literal
 
-from google.protobuf.message import DecodeError
-
 from components.data_gate.divergence import (
-    FeatureStatistics,
     Statistics,
+    by_name,
     divergence,
     num_values,
+    parse_statistics,
 )
 from components.data_gate.findings import Finding
 from components.data_gate.inputs import GateInputs
-from components.serving_directory import STATISTICS_FILE
 from trainer import features
 from trainer.errors import UserError
 
@@ -42,7 +39,7 @@ def check_drift(inputs: GateInputs) -> tuple[dict[str, Any], list[Finding]]:
         "max_drift",
         features.TRAIN_SPLIT,
         f"the live version {version}",
-        _parse(reference.statistics, os.path.join(inputs.serving_dir, version)),
+        parse_statistics(reference.statistics, inputs.serving_dir, version),
     )
     return {"live_version": version, "divergences": divergences}, findings
 
@@ -71,7 +68,7 @@ def _compare(
     reference: Statistics,
 ) -> tuple[dict[str, float], list[Finding]]:
     """Returns feature -> divergence where there is a bound, and what is beyond it."""
-    own, other = _by_name(inputs.split_statistics(split)), _by_name(reference)
+    own, other = by_name(inputs.split_statistics(split)), by_name(reference)
     in_schema = {feature.name: feature for feature in inputs.schema.feature}
     measured: dict[str, float] = {}
     findings = []
@@ -105,22 +102,3 @@ def _compare(
         )
         findings.append(finding)
     return measured, findings
-
-
-def _parse(content: bytes, version_dir: str) -> Statistics:
-    try:
-        return Statistics.FromString(content)
-    except DecodeError:
-        raise UserError(
-            f"{version_dir}/{STATISTICS_FILE} is damaged: it cannot be parsed as "
-            "statistics",
-            "Restore it, or delete it to run without the check for drift.",
-        ) from None
-
-
-def _by_name(statistics: Statistics) -> dict[str, FeatureStatistics]:
-    return {
-        feature.path.step[0]: feature
-        for dataset in statistics.datasets
-        for feature in dataset.features
-    }

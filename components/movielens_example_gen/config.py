@@ -75,7 +75,7 @@ class ExampleGenConfig:
     dataset: str = "ml-100k"
     split: Literal["leave_last_n", "temporal_global", "random"] = "leave_last_n"
     holdout: PositiveInt = 1
-    min_user_ratings: Annotated[int, Field(ge=2)] = 3
+    min_user_ratings: PositiveInt = 3
     min_rating: Annotated[float, Field(ge=0)] = 0.0
     window_length: PositiveInt = 100
     window_stride: PositiveInt = 50

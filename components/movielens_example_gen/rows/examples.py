@@ -5,7 +5,7 @@ See `trainer.features` for what each feature means.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -80,10 +80,15 @@ class Corpus:
     @classmethod
     def read(cls, staged: staging.Staged) -> Corpus:
         """Reads the staged corpus."""
-        corpus = pa.Table.from_batches(
+        return cls.of(
             staging.read_shard(staged.corpus_path, index)
             for index in range(staged.corpus_shards)
         )
+
+    @classmethod
+    def of(cls, shards: Iterable[pa.RecordBatch]) -> Corpus:
+        """Prepares the movies of shards of the staged corpus."""
+        corpus = pa.Table.from_batches(shards)
         movie_ids = corpus[f.MOVIE_ID].to_pylist()
         encoded = as_ids([encoding.bytes_value(movie_id) for movie_id in movie_ids])
         return cls(encoded, MovieSlices.of(corpus))

@@ -66,11 +66,11 @@ def stage(
     events = timelines.events
     trained = rows[events.movies[events.kinds == TRAIN]]
     num_ratings = np.bincount(trained, minlength=len(corpus_ids))
-    corpus = _corpus_batch(corpus_ids, movies, num_ratings.tolist())
+    corpus = corpus_batch(corpus_ids, movies, num_ratings.tolist())
     corpus_path = os.path.join(folder, "corpus.arrow")
     first_movies = range(0, len(corpus_ids), MOVIES_PER_SHARD)
     corpus_shards = _write(corpus, first_movies, corpus_path)
-    batch = _timeline_batch(timelines, users, rows)
+    batch = timeline_batch(timelines, users, rows)
     timelines_path = os.path.join(folder, "timelines.arrow")
     # The first user of each shard, for shards of about equally many events.
     lengths = events.lengths(TRAIN, KNOWN, SEEN)
@@ -95,9 +95,16 @@ def _write(batch: pa.RecordBatch, starts: Any, path: str) -> int:
     return len(bounds) - 1
 
 
-def _corpus_batch(
+def corpus_batch(
     corpus_ids: list[bytes], movies: Mapping[bytes, Movie], num_ratings: list[int]
 ) -> pa.RecordBatch:
+    """Makes the table of movies.
+
+    Args:
+      corpus_ids: `[num_movies]` sorted ids.
+      movies: Movie id to movie.
+      num_ratings: `[num_movies]` training events.
+    """
     listed = [movies[movie_id] for movie_id in corpus_ids]
     return pa.record_batch(
         [
@@ -111,9 +118,16 @@ def _corpus_batch(
     )
 
 
-def _timeline_batch(
+def timeline_batch(
     timelines: Timelines, users: Mapping[bytes, User], rows: Any
 ) -> pa.RecordBatch:
+    """Makes the table of timelines.
+
+    Args:
+      timelines: A row for each user of these.
+      users: User id to attributes; empty if the edition has none.
+      rows: `[num_movies]` int32, corpus row of each of `timelines.movie_ids`.
+    """
     attributes = [users[u].__dict__ if u in users else None for u in timelines.user_ids]
     return pa.record_batch(
         [
