@@ -170,7 +170,7 @@ def _drift(
     data: SpanData, serving_dir: str, version: str, config: PipelineConfig
 ) -> Check:
     """Compares the newest span with what the live model was trained on."""
-    bounds: Mapping[str, float] = {**config.retrain.max_drift}
+    bounds = {str(name): bound for name, bound in config.retrain.max_drift.items()}
     if not bounds:
         return Check(Trigger.DRIFT, False, "no bound is set")
     content = storage.read(os.path.join(serving_dir, version, STATISTICS_FILE))
