@@ -20,6 +20,7 @@ from typing import Any
 
 from pipeline.config import PipelineConfig
 from pipeline.kubeflow import (
+    exit_step,
     ratings_input,
     run_day,
     step_settings,
@@ -54,14 +55,20 @@ def compile_pipeline(
       UserError: A rule is broken, because of a setting in `kubeflow`.
     """
     settings = config.kubeflow
+    notifies = exit_step.has_notifications(config)
+    if notifies:
+        exit_step.check_variables(config)
+        settings = exit_step.with_small_step(settings)
     spec, drivers, live = tfx_spec(config, push_again)
     pipeline = CompiledPipeline(spec)
-    step_settings.check_step_names(settings, pipeline.tasks)
-    uncached: Collection[str] = live
+    added = [exit_step.EXIT_STEP] if notifies else []
+    step_settings.check_step_names(settings, [*pipeline.tasks, *added])
+    # A cached step sends nothing.
+    uncached: Collection[str] = [*live, exit_step.LAST_STEP] if notifies else live
     if not pinned_span:
-        uncached = [*live, ratings_input.READER]
+        uncached = [*uncached, ratings_input.READER]
     if no_cache:
-        uncached = pipeline.tasks
+        uncached = [*pipeline.tasks]
     defaults = {INPUT_BASE_PARAMETER: settings.input_base}
     if not pinned_span:
         defaults[SPAN_PARAMETER] = config.data.last_span or "latest"
@@ -71,10 +78,18 @@ def compile_pipeline(
     if not pinned_span:
         run_day.declare(pipeline)
     ui_artifacts.declare(pipeline)
+    if notifies:
+        exit_step.declare(pipeline, config)
     step_settings.set_container_options(pipeline, settings)
     step_settings.set_task_options(pipeline, settings, uncached)
     ratings_input.import_ratings(pipeline, settings.input_base)
-    pipeline.platform.update(step_settings.platform_document(pipeline, settings))
+    senders = (exit_step.LAST_STEP, exit_step.EXIT_STEP)
+    hidden = dict.fromkeys(config.notify.variables(), senders)
+    pipeline.platform.update(
+        step_settings.platform_document(pipeline, settings, hidden)
+    )
+    if notifies:
+        exit_step.enclose(pipeline)
     report = validation.check(pipeline.to_yaml(), given=(SPAN_PARAMETER,))
     if report.problems:
         raise UserError(

@@ -84,7 +84,7 @@ def compile(
             f"{output} cannot be written: {error.strerror}",
             "Give --output a file in a folder that exists.",
         ) from error
-    echo(f"{output}  {len(compiled.tasks)} steps, image {config.kubeflow.image}")
+    echo(f"{output}  {len(compiled.steps())} steps, image {config.kubeflow.image}")
 
 
 def _check(path: Path) -> None:

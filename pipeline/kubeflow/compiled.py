@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import ChainMap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import yaml
 
@@ -17,6 +18,13 @@ MAX_BYTES: Final = 32 << 20
 # Of a file whose aliases are written out; ours have some 3,000.
 _MAX_NODES: Final = 1_000_000
 _SPEC_KEYS: Final = ("pipelineInfo", "root", "deploymentSpec", "schemaVersion")
+
+
+class Graph(NamedTuple):
+    """Tasks by name, and the definitions of the inputs of the graph itself."""
+
+    tasks: dict[str, Any]
+    inputs: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -72,10 +80,21 @@ class CompiledPipeline:
             raise ValueError(f"document: the file holds {counts}, not 1 and 0 or 1")
         return cls(specs[0], *platforms)
 
+    def graphs(self) -> Iterator[Graph]:
+        """Yields the outermost graph, and the graphs in it."""
+        root = self.spec.get("root", {})
+        for graph in (root, *(c for c in self.components.values() if "dag" in c)):
+            yield Graph(_get(graph, "dag", "tasks"), graph.get("inputDefinitions", {}))
+
     @property
     def tasks(self) -> dict[str, Any]:
-        """Task name -> task. The graph is flat: no task contains others."""
-        return _get(self.spec, "root", "dag", "tasks")
+        """Task name -> task, to change only while there is but one graph."""
+        first, *others = (graph.tasks for graph in self.graphs())
+        return first if not others else dict(ChainMap(first, *others))
+
+    def steps(self) -> list[str]:
+        """Names of the tasks that run themselves, and are no graphs of others."""
+        return [name for name in self.tasks if "dag" not in self.component(name)]
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -164,4 +183,11 @@ def check_vertex(config: PipelineConfig) -> None:
             raise UsageError(
                 f"kubeflow.{name} is set, which Vertex AI does not have",
                 f"Give --set 'kubeflow.{name}=[]'.",
+            )
+    for name in ("webhooks", "emails", "commands"):
+        if getattr(config.notify, name):
+            raise UsageError(
+                f"notify.{name} is set, but the secrets of notifications come from "
+                "Kubernetes, which Vertex AI does not have",
+                f"Give --set 'notify.{name}=[]'.",
             )

@@ -138,6 +138,8 @@ class KubeflowConfig:
       volumes: Claims that every step mounts.
       secrets: Environment variables that come from Kubernetes secrets.
       env: Environment variables that are not secret.
+      ui_url: Address of Kubeflow's user interface as people open it, such as
+        https://kubeflow.example.com/pipeline: notifications link to pages of runs.
     """
 
     image: Name = "two-tower:latest"
@@ -153,6 +155,9 @@ class KubeflowConfig:
     volumes: tuple[Volume, ...] = (Volume(claim="two-tower", path="/mnt/two-tower"),)
     secrets: tuple[SecretVariable, ...] = ()
     env: Mapping[EnvName, str] = Field(default_factory=dict)
+    ui_url: (
+        Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")] | None
+    ) = None
 
     @model_validator(mode="after")
     def _check(self) -> KubeflowConfig:

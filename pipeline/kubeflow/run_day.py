@@ -99,21 +99,27 @@ def resolve(inputs: dict[str, Any]) -> None:
     span = str(values.get(_SPAN) or "")
     if not is_relative(span):
         return
-    try:
-        # Python 3.10 does not read the Z.
-        moment = datetime.datetime.fromisoformat(re.sub("Z$", "+00:00", run_time))
-        moment = moment.astimezone(datetime.timezone.utc)
-        if "+" not in run_time and not run_time.endswith("Z"):
-            raise ValueError("no time zone")
-    except (ValueError, OverflowError) as error:
+    created = moment(run_time)
+    if created is None:
         raise UserError(
             f"The span {span!r} is counted from the day of the run, but this server "
             "does not tell when the run was created, and the clock of a step that is "
             "tried again may be another day's",
             "Use Kubeflow Pipelines 2.17 or newer; or start each run by "
             "`two-tower run --kubeflow --span yesterday`, which names the day.",
-        ) from error
-    values[_SPAN] = fixed(span, moment)
+        )
+    values[_SPAN] = fixed(span, created)
+
+
+def moment(text: str) -> datetime.datetime | None:
+    """The moment that a text names, with a time zone; None if it names none."""
+    try:
+        # Python 3.10 does not read the Z.
+        found = datetime.datetime.fromisoformat(re.sub("Z$", "+00:00", text))
+        found = found.astimezone(datetime.timezone.utc)
+    except (ValueError, OverflowError):
+        return None
+    return found if "+" in text or text.endswith("Z") else None
 
 
 def _zone(name: str) -> zoneinfo.ZoneInfo:

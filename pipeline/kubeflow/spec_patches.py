@@ -13,6 +13,7 @@ from pipeline.kubeflow.compiled import CompiledPipeline
 
 DRIVER_FLAG: Final = "--driver_class_path"
 STEP_FLAG: Final = "--step"
+NOTIFY_FLAG: Final = "--notify"
 ENTRYPOINT: Final = ("python", "-m", "pipeline.kubeflow.step_entrypoint")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -23,13 +24,14 @@ from components.report_gen.step_times import RUN_PROPERTY, step_properties
 from pipeline.kubeflow import executor_input, ratings_input, run_day, ui_artifacts
 from pipeline.kubeflow.config import INPUT_BASE_PARAMETER
 from pipeline.kubeflow.executor_input import Json, TfxInput
-from pipeline.kubeflow.spec_patches import DRIVER_FLAG, STEP_FLAG
+from pipeline.kubeflow.spec_patches import DRIVER_FLAG, NOTIFY_FLAG, STEP_FLAG
 from pipeline.local.failures import explain
 from pipeline.secret_text import redacted
 from trainer.atomic_files import write_text
 from trainer.errors import UserError
 from trainer.text import printable_lines, start_logging
 
+_LOG: Final = logging.getLogger(__name__)
 # Kubernetes shows the content of this file next to the container's state.
 _TERMINATION_LOG: Final = Path("/dev/termination-log")
 
@@ -47,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json_serialized_inputs_spec_args", required=True)
     parser.add_argument(DRIVER_FLAG, default="")
     parser.add_argument(STEP_FLAG, default="The step")
+    parser.add_argument(NOTIFY_FLAG, default="")
     options, beam_args = parser.parse_known_args(arguments)
     # The user's own Keras settings may name another backend.
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -98,6 +101,21 @@ def _run(options: argparse.Namespace, beam_args: list[str]) -> None:
         seconds = time.monotonic() - started
         _note_step(finished, step_properties(options.step, seconds, run_id))
         _write(adapted.output_file, finished)
+        if options.notify:
+            _notify(options.notify, adapted.content["inputs"]["artifacts"], run_id)
+
+
+def _notify(settings: str, inputs: Json, run_id: str) -> None:
+    """Sends what became of the model; nothing of it can fail the step."""
+    from pipeline.kubeflow.exit_step import NotifySettings
+    from pipeline.kubeflow.run_outcome import of_result
+    from pipeline.notifications.sender import send
+
+    try:
+        given = NotifySettings.from_argument(settings)
+        send(of_result(given, inputs, run_id), given.notify)
+    except Exception:
+        _LOG.exception("No notification was sent")
 
 
 def _run_id(message: Json, step: str) -> str:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from pipeline.kubeflow.compiled import CompiledPipeline
-from pipeline.kubeflow.config import KubeflowConfig, StepConfig
+from pipeline.kubeflow.config import KubeflowConfig, SecretVariable, StepConfig
 from trainer.errors import UsageError
 
 _BACKOFF: Final = {
@@ -97,19 +98,31 @@ def set_task_options(
 
 
 def platform_document(
-    pipeline: CompiledPipeline, config: KubeflowConfig
+    pipeline: CompiledPipeline,
+    config: KubeflowConfig,
+    hidden: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """The second document of the file, with the settings that only Kubernetes has."""
+    """The second document of the file, with the settings that only Kubernetes has.
+
+    Args:
+      pipeline: The pipeline.
+      config: The settings of the steps.
+      hidden: Secret variable -> the only steps that get it; all get the others.
+    """
     executors = {
         pipeline.component(name)["executorLabel"]: _kubernetes(
-            config, step_config(config, name)
+            config,
+            step_config(config, name),
+            [s for s in config.secrets if name in hidden.get(s.variable, (name,))],
         )
         for name, _ in pipeline.containers()
     }
     return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
 
 
-def _kubernetes(config: KubeflowConfig, step: StepConfig) -> dict[str, Any]:
+def _kubernetes(
+    config: KubeflowConfig, step: StepConfig, secrets: Collection[SecretVariable]
+) -> dict[str, Any]:
     tolerations = map(dataclasses.asdict, step.tolerations or ())
     settings: dict[str, Any] = {
         "imagePullPolicy": config.image_pull_policy,
@@ -124,7 +137,7 @@ def _kubernetes(config: KubeflowConfig, step: StepConfig) -> dict[str, Any]:
                 "secretName": secret.secret,
                 "keyToEnv": [{"secretKey": secret.key, "envVar": secret.variable}],
             }
-            for secret in config.secrets
+            for secret in secrets
         ],
         "pvcMount": [
             {"constant": volume.claim, "mountPath": volume.path}

@@ -13,6 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pipeline.kubeflow.compiled import CompiledPipeline
+from pipeline.kubeflow.graph_rules import (
+    exit_tasks_can_run,
+    inputs_have_sources,
+    is_optional,
+)
 from pipeline.secret_text import holds_secret, is_secret_name
 
 Rule = Callable[[CompiledPipeline], Iterator[str]]
@@ -73,7 +78,7 @@ def check(text: str, *, given: Collection[str] = ()) -> Report:
     required = [
         name
         for name, definition in pipeline.parameters.items()
-        if not _is_optional(definition)
+        if not is_optional(definition)
     ]
     problems += [
         f"parameters: parameter {name} is not optional, yet has neither a default nor "
@@ -97,10 +102,6 @@ def _broken(rule: Rule, pipeline: CompiledPipeline) -> list[str]:
 
 def _is_misshapen(problems: list[str]) -> bool:
     return any(problem.startswith((_SHAPE, _MESSAGE)) for problem in problems)
-
-
-def _is_optional(definition: dict[str, Any]) -> bool:
-    return bool(definition.get("isOptional")) or "defaultValue" in definition
 
 
 def _is_strict_message(pipeline: CompiledPipeline) -> Iterator[str]:
@@ -147,10 +148,14 @@ def _components_exist(pipeline: CompiledPipeline) -> Iterator[str]:
                 yield f"name: {kind} {name!r} has more than letters, digits, -"
     if "root" in pipeline.components:
         yield "component: the name root is reserved"
+    found = [task for graph in pipeline.graphs() for task in graph.tasks]
+    for task in sorted({task for task in found if found.count(task) > 1}):
+        # The server takes it, but everything here names a task by its name.
+        yield f"name: {task} is a task of two graphs"
     for task in pipeline.tasks:
         if not pipeline.component(task):
             yield f"component: {task} names one that does not exist"
-        elif not pipeline.executor(task):
+        elif "dag" not in pipeline.component(task) and not pipeline.executor(task):
             yield f"executor: {task} names one that does not exist"
 
 
@@ -171,42 +176,6 @@ def _executors_can_run(pipeline: CompiledPipeline) -> Iterator[str]:
         elif executor:
             kind = next(iter(executor))
             yield f"executor: {task} is a {kind}, which is not implemented"
-
-
-def _inputs_have_sources(pipeline: CompiledPipeline) -> Iterator[str]:
-    """Producers exist, run before, and make the output (`driver.go`)."""
-    for task, content in pipeline.tasks.items():
-        inputs = content.get("inputs", {})
-        for key, source in inputs.get("artifacts", {}).items():
-            output = source.get("taskOutputArtifact", {})
-            yield from _check_producer(pipeline, task, key, output, "artifact")
-        for key, source in inputs.get("parameters", {}).items():
-            if "taskOutputParameter" in source:
-                output = source["taskOutputParameter"]
-                yield from _check_producer(pipeline, task, key, output, "parameter")
-            name = source.get("componentInputParameter", "")
-            if name and name not in pipeline.parameters:
-                yield f"input: {task}.{key}: no pipeline parameter {name}"
-        for kind in ("artifacts", "parameters"):
-            wanted = pipeline.component(task).get("inputDefinitions", {})
-            for key, definition in wanted.get(kind, {}).items():
-                if key not in inputs.get(kind, {}) and not _is_optional(definition):
-                    yield f"input: {task}.{key} has no source"
-
-
-def _check_producer(
-    pipeline: CompiledPipeline, task: str, key: str, output: dict[str, Any], kind: str
-) -> Iterator[str]:
-    producer = output.get("producerTask", "")
-    if producer not in pipeline.tasks:
-        yield f"input: {task}.{key}: unknown producer {producer!r}"
-        return
-    if producer not in pipeline.tasks[task].get("dependentTasks", []):
-        yield f"input: {task}.{key}: {task} does not wait for {producer}"
-    name = output.get(f"output{kind.capitalize()}Key", "")
-    outputs = pipeline.component(producer).get("outputDefinitions", {})
-    if name not in outputs.get(f"{kind}s", {}):
-        yield f"input: {task}.{key}: {producer} makes no {kind} {name}"
 
 
 def _conditions_name_inputs(pipeline: CompiledPipeline) -> Iterator[str]:
@@ -305,7 +274,8 @@ _RULES: Final[tuple[Rule, ...]] = (
     _has_header,
     _components_exist,
     _executors_can_run,
-    _inputs_have_sources,
+    inputs_have_sources,
+    exit_tasks_can_run,
     _conditions_name_inputs,
     _metadata_has_values,
     _containers_work,

@@ -109,7 +109,8 @@ def _metrics(found: Mapping[str, Mapping[str, float | None] | None]) -> Iterator
 def _live(outcome: Outcome) -> Iterator[str]:
     live, previous = outcome.live_version, outcome.previous_version
     if live is None:
-        yield "Live now: no model that we know of"
+        if outcome.workspace:  # in a cluster it may be unknown
+            yield "Live now: no model"
     elif live == previous:
         yield f"Live now: version {live}, as before"
     else:
@@ -145,5 +146,6 @@ def _origin(outcome: Outcome) -> Iterator[str]:
         yield f"Report: {outcome.report}"
     if outcome.run_id:
         yield f"Run: {outcome.run_id}"
-    took = datetime.timedelta(seconds=round(outcome.seconds))
-    yield f"Started: {outcome.started} by {outcome.trigger}; took {took}"
+    if outcome.started:
+        took = datetime.timedelta(seconds=round(outcome.seconds))
+        yield f"Started: {outcome.started} by {outcome.trigger}; took {took}"
