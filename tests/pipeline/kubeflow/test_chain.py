@@ -15,6 +15,7 @@ from pipeline.config.loading import load
 from tests.conftest import DAYS, SETTINGS, Chain
 from tests.fixtures.kfp_backend import Backend, Ran
 from tests.fixtures.lazy import lazily
+from tests.fixtures.notification_servers import hook
 from tests.fixtures.step_server import StepServer, step_server
 
 pytestmark = pytest.mark.slow
@@ -214,3 +215,24 @@ def test_messages_of_older_servers_are_understood(cluster: Cluster) -> None:
     assert metadata["exists"] == 0.0
     assert "the candidate is itself live" in metadata["note"]
     assert cluster.first["LiveModel"].outputs["model"]["metadata"].get("note", "") == ""
+
+
+def test_the_last_step_sends_what_became_of_the_model(cluster: Cluster) -> None:
+    make = lazily("pipeline.kubeflow_runner", "compile_pipeline")
+    notify = (
+        "notify.webhooks=[{url_variable: HOOK}]",
+        "kubeflow.secrets=[{variable: HOOK, secret: notify, key: url}]",
+    )
+    text = make(load((), (*cluster.settings, *notify)), pinned_span=True).to_yaml()
+    only = ("ReportGen", "NotifyFailure")
+    with hook() as server:
+        backend = replace(cluster.backend, secrets={"HOOK": server.url})
+        ran = backend.run(text, SPAN, only=only, before=cluster.first)
+        assert {ran[step].state for step in only} == {"done"}, ran
+        (_,) = server.requests
+        message = server.payload()["text"]
+    pushed = cluster.first["Pusher"].outputs["pushed_model"]["metadata"]
+    assert message.startswith(f"two-tower {DAYS[-1]}: a new model is live\n")
+    assert f"Live now: version {pushed['pushed_version']}" in message
+    recall = cluster.metrics()["candidate"]["recall@10"]
+    assert f"recall@10: {recall:.4f} (popularity " in message
