@@ -205,7 +205,7 @@ def _allowed(message: str) -> str:
 def _suggestion(path: KeyPath) -> str:
     """Names the most similar key and all keys that are allowed in that section."""
     if path[0] == _SECRET_SECTION and path[-1] in SECRET_KEYS:
-        variable = f"{path[-1]}_variable"
+        variable = f"{path[-1]}_env"
         return f"Put its value into an environment variable, and name it by {variable}."
     section: Any = PipelineConfig()
     for part in path[:-1]:

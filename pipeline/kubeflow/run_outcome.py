@@ -15,7 +15,7 @@ from components.movielens_example_gen.data_summary import (
     parse_summary,
 )
 from components.movielens_example_gen.inputs.span_folders import span_name
-from components.pusher import PUSHED_VERSION
+from components.pusher import AWAITING_APPROVAL, PUSHED_VERSION
 from components.servability_check import REASONS
 from components.serving_directory import latest_version
 from pipeline.kubeflow import run_day
@@ -49,7 +49,10 @@ def of_result(settings: NotifySettings, inputs: Json, run_id: str) -> Outcome:
     summary = parse_summary(_text(inputs, "examples", SUMMARY_PROPERTY))
     reasons = [*evaluation["reasons"], *(f"not servable: {fault}" for fault in faults)]
     status = Status.PUSHED if pushed else Status.NOT_BLESSED
-    if evaluation["blessed"] and not faults and not pushed:
+    properties = _first(inputs, "pushed_model").get("metadata", {})
+    if properties.get(AWAITING_APPROVAL):
+        status = Status.AWAITING_APPROVAL
+    elif evaluation["blessed"] and not faults and not pushed:
         # The step cannot tell more than this; its log does.
         status = Status.NOTHING_TO_DO
         reasons.append("Pusher did not push the model: its log says why")

@@ -113,7 +113,8 @@ def _notify(settings: str, inputs: Json, run_id: str) -> None:
 
     try:
         given = NotifySettings.from_argument(settings)
-        send(of_result(given, inputs, run_id), given.notify)
+        for fault in send(of_result(given, inputs, run_id), given.notify):
+            _LOG.error("%s", fault)
     except Exception:
         _LOG.exception("No notification was sent")
 

@@ -22,7 +22,7 @@ from trainer.text import has_control_characters
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ADDRESS: Final = re.compile(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\]+")
 _HOST: Final = r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$"
-# What people write in place of the key `<name>_variable`.
+# What people write in place of the key `<name>_env`.
 SECRET_KEYS: Final = frozenset({"url", "user", "password"})
 # What somebody should know or do something about.
 _NEWS: Final = (
@@ -79,12 +79,12 @@ class WebhookConfig:
     """A webhook that takes Slack's JSON: Slack, Mattermost, Rocket.Chat, and others.
 
     Attributes:
-      url_variable: Environment variable with the address of the webhook.
+      url_env: Environment variable with the address of the webhook.
       when: Outcomes that are sent.
       timeout_seconds: Longest time that a notification takes, all attempts together.
     """
 
-    url_variable: Variable = "TWO_TOWER_WEBHOOK_URL"
+    url_env: Variable = "TWO_TOWER_WEBHOOK_URL"
     when: Statuses = _NEWS
     timeout_seconds: Seconds = 15.0
 
@@ -98,8 +98,8 @@ class EmailConfig:
       port: Its port: by custom 587 for "starttls", 465 for "tls" and 25 for "none".
       security: "starttls" encrypts the connection after a greeting, and "tls" from the
         start; "none" encrypts nothing, and so sends no password.
-      user_variable: Environment variable with the user's name; None for no log-in.
-      password_variable: Environment variable with the password.
+      user_env: Environment variable with the user's name; None for no log-in.
+      password_env: Environment variable with the password.
       sender: Address from which it comes.
       to: Addresses to which it goes.
       when: Outcomes that are sent.
@@ -111,18 +111,18 @@ class EmailConfig:
     to: Annotated[tuple[Address, ...], Field(min_length=1)]
     port: Annotated[int, Field(ge=1, le=65535)] = 587
     security: Literal["starttls", "tls", "none"] = "starttls"
-    user_variable: Variable | None = None
-    password_variable: Variable | None = None
+    user_env: Variable | None = None
+    password_env: Variable | None = None
     when: Statuses = _NEWS
     timeout_seconds: Seconds = 30.0
 
     @model_validator(mode="after")
     def _check_login(self) -> EmailConfig:
-        if (self.user_variable is None) != (self.password_variable is None):
+        if (self.user_env is None) != (self.password_env is None):
             raise ValueError(
-                "notify.emails: a log-in needs both user_variable and password_variable"
+                "notify.emails: a log-in needs both user_env and password_env"
             )
-        if self.user_variable is not None and self.security == "none":
+        if self.user_env is not None and self.security == "none":
             raise ValueError(
                 "notify.emails: security is none, with which a password would be sent "
                 "in clear text: set it to starttls or tls"
@@ -190,5 +190,5 @@ class NotifyConfig:
             value
             for _, channel in self.channels()
             for name, value in vars(channel).items()
-            if name.endswith("_variable") and value is not None
+            if name.endswith("_env") and value is not None
         }

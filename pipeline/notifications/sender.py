@@ -105,7 +105,7 @@ def _delivery(
     """
     seconds = channel.timeout_seconds
     if isinstance(channel, WebhookConfig):
-        url = _secret(channel.url_variable)
+        url = _secret(channel.url_env)
         content = webhook.payload(message)
         path = url.partition("://")[2].partition("/")[2]
         return Delivery(
@@ -129,11 +129,9 @@ def _delivery(
 
 
 def _mailer(config: EmailConfig) -> Mailer:
-    if config.user_variable is None or config.password_variable is None:
+    if config.user_env is None or config.password_env is None:
         return Mailer(config)
-    return Mailer(
-        config, _secret(config.user_variable), _secret(config.password_variable)
-    )
+    return Mailer(config, _secret(config.user_env), _secret(config.password_env))
 
 
 def _secret(variable: str) -> str:
@@ -164,18 +162,19 @@ def _variables(outcome: Outcome, message: Message) -> Mapping[str, str]:
 def _log(outcome: Outcome, message: Message, lines: list[str]) -> None:
     """Appends the message and what became of it to the run's log.
 
-    Without a run only what was not delivered is shown, on standard error.
+    Without a run, what was not delivered is shown on standard error; why, is for the
+    caller of `send` to say.
     """
-    text = "\n".join([message.text().rstrip(), "", *lines]) + "\n"
+    text = message.text().rstrip()
     if outcome.run_id and outcome.workspace:
         runs = Workspace(Path(outcome.workspace)).runs_dir
         log = RunFiles(runs / outcome.run_id).log
         # The folder of the run may have been deleted, or the disk be full.
         with contextlib.suppress(OSError), open(log, "a", encoding="utf-8") as file:
-            file.write(f"\n{text}")
+            file.write("\n".join(["", text, "", *lines, ""]))
             return
     if any(line.endswith("not delivered") for line in lines):
         from pipeline.cli.tables import echo
 
         with contextlib.suppress(OSError):
-            echo(text, err=True, nl=False)
+            echo(f"Not delivered: {text}", err=True)

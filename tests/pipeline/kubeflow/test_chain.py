@@ -220,7 +220,7 @@ def test_messages_of_older_servers_are_understood(cluster: Cluster) -> None:
 def test_the_last_step_sends_what_became_of_the_model(cluster: Cluster) -> None:
     make = lazily("pipeline.kubeflow_runner", "compile_pipeline")
     notify = (
-        "notify.webhooks=[{url_variable: HOOK}]",
+        "notify.webhooks=[{url_env: HOOK}]",
         "kubeflow.secrets=[{variable: HOOK, secret: notify, key: url}]",
     )
     text = make(load((), (*cluster.settings, *notify)), pinned_span=True).to_yaml()

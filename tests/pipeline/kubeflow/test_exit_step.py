@@ -25,7 +25,7 @@ from tests.pipeline.kubeflow.test_validation import documents
 from trainer.errors import UsageError
 
 NOTIFY = (
-    "notify.webhooks=[{url_variable: HOOK, timeout_seconds: 2}]",
+    "notify.webhooks=[{url_env: HOOK, timeout_seconds: 2}]",
     "kubeflow.secrets=[{variable: HOOK, secret: notify, key: url}, "
     "{variable: STORE_KEY, secret: store, key: key}]",
     "kubeflow.ui_url=https://kubeflow.example.com/pipeline",
@@ -125,7 +125,7 @@ def test_a_graph_that_would_not_run_is_refused(problem: str, change: Break) -> N
 
 
 def test_a_variable_that_no_step_would_have_is_refused() -> None:
-    config = load((), ["notify.webhooks=[{url_variable: HOOK}]"])
+    config = load((), ["notify.webhooks=[{url_env: HOOK}]"])
     with pytest.raises(UsageError, match=r"HOOK, which no step.*kubeflow.secrets"):
         exit_step.check_variables(config)
     exit_step.check_variables(load((), NOTIFY))
@@ -206,7 +206,8 @@ def test_a_failed_notification_does_not_fail_the_exit_task(tmp_path: Path) -> No
     with tcp(hang) as port:
         url = f"http://127.0.0.1:{port}/s3cretpath"
         log = exit_log(tmp_path, {"make": Ran("failed")}, url)
-    assert "notify.webhooks.0: no answer in time; not delivered" in log
+    assert "notify.webhooks.0: no answer in time" in log
+    assert "Not delivered: two-tower 2026-03-01: the retraining FAILED" in log
     assert "s3cretpath" not in log
 
 

@@ -75,7 +75,7 @@ def test_starttls_and_a_log_in(
     monkeypatch.setenv("MAIL_USER", LOGIN[0])
     monkeypatch.setenv("MAIL_WORD", LOGIN[1])
     server = MailServer(context=context, login=LOGIN)
-    names = {"user_variable": "MAIL_USER", "password_variable": "MAIL_WORD"}
+    names = {"user_env": "MAIL_USER", "password_env": "MAIL_WORD"}
     with tcp(server.serve) as port:
         encrypted = config(port, security="starttls", **names)
         (fault,) = send(outcome, encrypted)

@@ -21,8 +21,8 @@ from tests.fixtures.notification_servers import (
 )
 
 PATH = "/services/T0/B0/s3cretpath"
-HOOKS = NotifyConfig(webhooks=(WebhookConfig(url_variable="HOOK", timeout_seconds=2),))
-FAST = NotifyConfig(webhooks=(WebhookConfig(url_variable="HOOK", timeout_seconds=0.3),))
+HOOKS = NotifyConfig(webhooks=(WebhookConfig(url_env="HOOK", timeout_seconds=2),))
+FAST = NotifyConfig(webhooks=(WebhookConfig(url_env="HOOK", timeout_seconds=0.3),))
 HEAD = b"HTTP/1.1 200 OK\r\nX-Drip: "
 
 
@@ -79,7 +79,7 @@ def test_only_wanted_outcomes_are_sent(
         assert faults_of(nothing, server.url, monkeypatch, HOOKS) == []
         assert server.requests == []
         when = (Status.NOTHING_TO_DO,)
-        wanting = WebhookConfig(url_variable="HOOK", when=when)
+        wanting = WebhookConfig(url_env="HOOK", when=when)
         config = NotifyConfig(webhooks=(wanting,))
         assert faults_of(nothing, server.url, monkeypatch, config) == []
         assert len(server.requests) == 1
