@@ -158,7 +158,7 @@ def of_failure(
         workspace="",
         started=since.isoformat(timespec="seconds") if since else "",
         seconds=(now - since).total_seconds() if since else 0.0,
-        span=(run_day.fixed(span, since) if since else span) or None,
+        span=_span(span, since) or None,
         run_id=run_id or None,
         trigger=_TRIGGER,
         reasons=list(_reasons(ended)),
@@ -166,6 +166,14 @@ def of_failure(
         live_version=_live(settings.serving_dir),
         report=settings.run_page(run_id),
     )
+
+
+def _span(span: str, created: datetime.datetime | None) -> str:
+    """The span that a relative one means, if that is known."""
+    try:
+        return run_day.fixed(span, created) if created else span
+    except UserError:  # the first step has said so
+        return span
 
 
 def _reasons(ended: Ended) -> Iterator[str]:

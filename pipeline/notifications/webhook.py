@@ -77,7 +77,7 @@ def post(url: str, content: Mapping[str, Any], seconds: float) -> str:
     Raises:
       NotDeliveredError: It was not accepted.
     """
-    if not _URL.fullmatch(url):
+    if not _is_address(url):
         raise NotDeliveredError(
             "its variable holds no address like https://host/path, with no user and "
             "password in it"
@@ -95,6 +95,14 @@ def post(url: str, content: Mapping[str, Any], seconds: float) -> str:
         raise _refused(error) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _unreachable(error) from error
+
+
+def _is_address(url: str) -> bool:
+    try:
+        urllib.parse.urlsplit(url).port  # noqa: B018 - it raises for what is no number
+    except ValueError:
+        return False
+    return url.isascii() and _URL.fullmatch(url) is not None
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 import time
 from pathlib import Path
+
+import pytest
 
 from pipeline.notifications.config import CommandConfig, NotifyConfig
 from pipeline.notifications.sender import send
@@ -73,3 +77,24 @@ def _runs(pid: int) -> bool:
         return False
     state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     return state != "Z"
+
+
+def test_a_command_of_an_interrupted_retraining_is_killed(
+    outcome: Outcome, tmp_path: Path
+) -> None:
+    script = f"echo $$ > {tmp_path}/pid; sleep 60"
+    path = tmp_path / "pid"
+    main = threading.get_ident()
+
+    def interrupt() -> None:
+        while not path.exists() or not path.read_text():
+            time.sleep(0.01)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        send(outcome, shell(script, 30.0))
+    end = time.monotonic() + 5
+    while _runs(int(path.read_text())) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not _runs(int(path.read_text()))

@@ -183,7 +183,14 @@ def test_the_proxy_of_the_environment_is_used(
 
 
 @pytest.mark.parametrize(
-    "url", ["hooks.example.com/x", "file:///etc/passwd", "https://u:s3cretpath@h/x"]
+    "url",
+    [
+        "hooks.example.com/x",
+        "file:///etc/passwd",
+        "https://u:s3cretpath@h/x",
+        "https://h:port/s3cretpath",
+        "https://h\u00e4/s3cretpath",
+    ],
 )
 def test_what_is_no_address_is_not_shown(
     outcome: Outcome, monkeypatch: pytest.MonkeyPatch, url: str
