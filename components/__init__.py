@@ -4,8 +4,8 @@ Each of them is written in one of two ways, whichever fits:
 
 * A new step is a function with TFX's `@component`, on all runners: SchemaImporter,
   DataGate and ServabilityCheck. ReportGen is a class only because its page shows the id
-  of the run, which executors receive and functions do not; LiveModel because it looks
-  for its input beside its output.
+  of the run, which executors receive and functions do not; LiveModel and WarmStart
+  because they have drivers.
 * A variant of a TFX component subclasses it or its spec and has another executor:
   MovieLensExampleGen, RetrievalExampleValidator, SearchTuner, RetrievalEvaluator and
   RetrievalPusher.
@@ -42,6 +42,7 @@ _EXPORTS: Final = {
     "SchemaImporter": "schema_importer.component",
     "SearchTuner": "tuner.component",
     "ServabilityCheck": "servability_check.component",
+    "WarmStart": "warm_start.component",
 }
 __all__ = sorted(_EXPORTS)  # noqa: PLE0605 - the names are those above
 

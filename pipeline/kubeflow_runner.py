@@ -141,10 +141,12 @@ def tfx_spec(
             for node in pipeline.components
             if isinstance(node, FileBasedExampleGen)
         }
+        # It looks for no model then, and may be cached with the Trainer behind it.
+        unused = ["WarmStart"] if config.train.warm_start == "never" else []
         live = [
             node.id
             for node in pipeline.components
-            if issubclass(node.driver_class, LiveDriver)
+            if issubclass(node.driver_class, LiveDriver) and node.id not in unused
         ]
     return job["pipelineSpec"], drivers, live
 

@@ -44,6 +44,7 @@ from components.schema_importer.component import SchemaImporter
 from components.servability_check.component import ServabilityCheck
 from components.servability_check.config import ServingConfig
 from components.tuner.component import SearchTuner
+from components.warm_start.component import WarmStart
 from pipeline.config import PipelineConfig
 from pipeline.fingerprints import code_fingerprints
 from trainer.config import to_json
@@ -172,6 +173,13 @@ def _steps(
     if config.tune.enabled:
         search = TunerConfig(trainer=config.trainer_config(), tune=config.tune)
         tuner = SearchTuner(**training_data, config=search)
+    warm_start = WarmStart(
+        examples=examples,
+        serving_dir=serving_dir,
+        mode=config.train.warm_start,
+        cold_start_every=config.train.cold_start_every,
+    )
+    training_data["base_model"] = warm_start.outputs["base_model"]
     trainer = _trainer(config, training_data, tuner)
     model = trainer.outputs["model"]
 
@@ -215,7 +223,15 @@ def _steps(
         config=json.dumps(config.computed(), sort_keys=True),
     )
     nodes = [statistics_gen, schema_importer, validator, data_gate, transform, tuner]
-    nodes += [trainer, live_model, evaluator, servability, pusher, report_gen]
+    nodes += [
+        warm_start,
+        trainer,
+        live_model,
+        evaluator,
+        servability,
+        pusher,
+        report_gen,
+    ]
     return [node for node in nodes if node is not None]
 
 

@@ -169,6 +169,12 @@ class TrainConfig:
       precision: Numeric precision of computation; weights are always float32. "auto" is
         mixed_float16 on a GPU with tensor cores, and else float32.
       seed: Seed of initial weights, shuffling, dropout and sampling.
+      warm_start: Whether training starts from the live model if that was trained on
+        other data: "auto", if it can be continued; "always", and it is an error if it
+        cannot; or "never". Without an earlier model, training is a cold start.
+      warm_epochs: In place of `epochs` after a warm start.
+      warm_learning_rate: In place of `learning_rate` after a warm start.
+      cold_start_every: Every so many trainings one is a cold start; 0 for none.
     """
 
     loss: ClassName = "auto"
@@ -193,6 +199,10 @@ class TrainConfig:
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     # Keras takes 32 bits without a sign, TensorFlow with one; modules add to it.
     seed: Annotated[int, Field(ge=0, le=2_000_000_000)] = 42
+    warm_start: Literal["auto", "always", "never"] = "auto"
+    warm_epochs: PositiveInt = 3
+    warm_learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-3
+    cold_start_every: Count = 0
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)

@@ -13,7 +13,7 @@ from tfx.utils import io_utils
 
 from trainer import features as f
 from trainer.cold_start import embed_corpus
-from trainer.config import TrainerConfig
+from trainer.config import TrainerConfig, to_json
 from trainer.held_out_ranking import HeldOutRanking
 from trainer.input_pipeline import TrainingData, files_of_split, read_columns
 from trainer.model import TwoTowerModel
@@ -23,10 +23,17 @@ from trainer.popularity import PopularityRanking
 from trainer.preprocessing import TransformGraph
 from trainer.query_encoder import QueryEncoder
 from trainer.retrieval_index import BruteForceIndex
-from trainer.serving_contract import MODEL_INFO_FILE
+from trainer.serving_contract import DATA_FINGERPRINT, MODEL_INFO_FILE
 from trainer.serving_model import ServingModel
 from trainer.trained_events import TrainedEvents
 from trainer.user_store import TimelineLookup, build_user_store
+from trainer.warm_start import (
+    MODEL_CONFIG,
+    WARM_RUNS,
+    WEIGHTS,
+    Start,
+    weight_names,
+)
 
 _HELD_OUT_COLUMNS: Final = (
     f.USER_ID,
@@ -48,7 +55,11 @@ _KNOWN_COLUMNS: Final = (
 
 
 def export_model(
-    model: TwoTowerModel, data: TrainingData, config: TrainerConfig, fn_args: Any
+    model: TwoTowerModel,
+    data: TrainingData,
+    config: TrainerConfig,
+    fn_args: Any,
+    start: Start,
 ) -> None:
     """Exports a trained model with all that it needs to serve.
 
@@ -58,6 +69,7 @@ def export_model(
       config: What the Trainer was given.
       fn_args: TFX's `FnArgs`: the Transform graph, the splits eval and known, whose
         events the served timelines include, and `serving_model_dir`.
+      start: What training started from.
     """
     corpus, train = data.corpus, data.train
     tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
@@ -81,7 +93,9 @@ def export_model(
         transform,
         raw_spec=tft_output.raw_feature_spec(),
         popularity=PopularityRanking(corpus.num_ratings),
-        trained_events=TrainedEvents.of(train, corpus),
+        trained_events=TrainedEvents.of(
+            train, corpus, start.base.trained_events if start.base else None
+        ),
         top_k=top_k,
         exclude_seen=config.exclude_seen,
     )
@@ -107,6 +121,10 @@ def export_model(
         "exclude_seen": config.exclude_seen,
         "limits": dataclasses.asdict(config.limits) | {"max_k": serving.max_k},
         "tensorflow_version": tf.__version__,
+        DATA_FINGERPRINT: start.data_fingerprint,
+        MODEL_CONFIG: to_json(config.model),
+        WARM_RUNS: start.base.warm_runs + 1 if start.base else 0,
+        WEIGHTS: weight_names(model),
     }
     info_path = os.path.join(path, MODEL_INFO_FILE)
     io_utils.write_string_file(info_path, json.dumps(info, indent=2))

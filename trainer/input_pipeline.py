@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from trainer import features as f
 from trainer.config import ModelConfig
 from trainer.context import CandidateFeatures
 from trainer.errors import UserError
-from trainer.preprocessing import TITLE_VOCABULARY
+from trainer.preprocessing import MOVIE_VOCABULARY, TITLE_VOCABULARY
 from trainer.ranking import PADDING
 from trainer.serving_contract import USER_VOCABULARY
 
@@ -79,11 +80,13 @@ class TrainingData(NamedTuple):
       train: Transformed rows of the train split.
       corpus: The movies.
       num_users: Users of the vocabulary.
+      vocabularies: Name to tokens, bytes `[n]`, by index; needed for a warm start only.
     """
 
     train: Columns
     corpus: Corpus
     num_users: int
+    vocabularies: Mapping[str, NDArray[Any]] = MappingProxyType({})
 
 
 def read_training_data(fn_args: Any, model: ModelConfig) -> TrainingData:
@@ -113,7 +116,12 @@ def read_training_data(fn_args: Any, model: ModelConfig) -> TrainingData:
             "Give every rating a user id.",
         )
     corpus = read_corpus(corpus_files, spec, num_title_tokens)
-    return TrainingData(train=train, corpus=corpus, num_users=num_users)
+    names = [USER_VOCABULARY, MOVIE_VOCABULARY]
+    names += [TITLE_VOCABULARY] if model.title_tokens else []
+    vocabularies = {
+        name: np.array(tft_output.vocabulary_by_name(name), bytes) for name in names
+    }
+    return TrainingData(train, corpus, num_users, vocabularies)
 
 
 def files_of_split(patterns: Sequence[str], split: str) -> list[str]:

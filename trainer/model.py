@@ -162,6 +162,10 @@ class TwoTowerModel(keras.Model):
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return loss
 
+    def row_kinds(self) -> dict[str, str]:
+        """Returns what the rows of each table stand for: see `CandidateTower`."""
+        return self.query_tower.row_kinds() | self.candidate_tower.row_kinds()
+
     def embed_all_movies(self, training: bool = False) -> tf.Tensor:
         """Embeds the corpus, the unknown movie last: `[num_movies + 1, dim]`."""
         embeddings: tf.Tensor = self.candidate_tower(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 # In the Trainer's artifact `model_run`.
@@ -43,8 +43,15 @@ class TrainReport(FitReport):
 
     Attributes:
       corpus_size: Movies of the corpus.
+      base_version: Version that training started from; None for a cold start.
+      start: Why it was a warm or a cold start.
+      carried: Vocabulary to how many of its tokens the base knew, and how many it has;
+        empty for a cold start.
       tuned: Configuration key to value, for what the Tuner chose; empty without one.
     """
 
     corpus_size: int
     tuned: Mapping[str, Any]
+    base_version: str | None = None
+    start: str = "cold"
+    carried: Mapping[str, tuple[int, int]] = field(default_factory=dict)

@@ -40,17 +40,24 @@ class TrainedEvents(tf.Module):
         self._kept = tf.Variable(np.append(kept, _NUM_BUCKETS), trainable=False)
 
     @classmethod
-    def of(cls, train: Columns, corpus: Corpus) -> TrainedEvents:
+    def of(
+        cls,
+        train: Columns,
+        corpus: Corpus,
+        before: NDArray[np.int64] | None = None,
+    ) -> TrainedEvents:
         """Returns a sample of all events that training reads, context included.
 
         Args:
           train: Transformed train rows.
           corpus: The movies.
+          before: Fingerprints of the events of the model that training started from,
+            which its weights remember.
         """
         movies: Ragged = train[f.MOVIE_INDICES]
         user_ids = np.repeat(train[f.USER_ID], movies.lengths)
         movie_ids = np.append(corpus.movie_ids, b"")
-        kept = np.empty(0, np.int64)
+        kept = np.empty(0, np.int64) if before is None else before
         for start in range(0, len(user_ids), _EVENTS_PER_CHUNK):
             chunk = slice(start, start + _EVENTS_PER_CHUNK)
             new = fingerprints(user_ids[chunk], movie_ids[movies.values[chunk]])
@@ -72,6 +79,30 @@ class TrainedEvents(tf.Module):
         position = tf.searchsorted(self._kept, tf.reshape(wanted, [-1]))
         found = tf.reshape(tf.gather(self._kept, position), tf.shape(wanted))
         return tf.cast(tf.equal(found, wanted), tf.int32)
+
+
+def is_surely_new(
+    events: NDArray[np.int64], trained: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Returns which events a model was certainly not trained on.
+
+    Above the largest fingerprint of a sample that is full, nothing is known.
+
+    Args:
+      events: int64 `[n]`, fingerprints.
+      trained: Ascending fingerprints that the model keeps.
+    """
+    is_full = len(trained) >= _MAX_KEPT
+    is_known: NDArray[np.bool_] = np.isin(events, trained)
+    return ~is_known & ((events < trained[-1]) if is_full else True)
+
+
+def last_events(train: Columns, corpus: Corpus) -> NDArray[np.int64]:
+    """Returns the fingerprint of the last event of each train row, `[rows]`."""
+    movies: Ragged = train[f.MOVIE_INDICES]
+    last = movies.values[np.maximum(movies.splits[1:] - 1, 0)]
+    movie_ids = np.append(corpus.movie_ids, b"")
+    return np.array(fingerprints(train[f.USER_ID], movie_ids[last]))
 
 
 def fingerprints(user_ids: Any, movie_ids: Any) -> tf.Tensor:

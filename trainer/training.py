@@ -6,8 +6,9 @@ import dataclasses
 import json
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -18,7 +19,7 @@ from trainer import features as f
 from trainer import progress
 from trainer.atomic_files import sync_tree
 from trainer.checkpoints import checkpoint_folder, remove_checkpoints
-from trainer.config import TrainerConfig, from_json
+from trainer.config import TrainConfig, TrainerConfig, from_json
 from trainer.context import ModelContext
 from trainer.devices import make_strategy, precision, read_cluster
 from trainer.export import export_model
@@ -28,7 +29,15 @@ from trainer.losses import LossContext, make_loss
 from trainer.model import TwoTowerModel
 from trainer.movielens import AGE_BOUNDS, GENDERS, OCCUPATIONS, RatingScale
 from trainer.train_report import TRAIN_REPORT_FILE, FitReport, TrainReport
+from trainer.trained_events import is_surely_new, last_events
 from trainer.tuning.hyperparameters import format_values, from_keras_tuner
+from trainer.warm_start import (
+    BaseModel,
+    ColdStartError,
+    Start,
+    carry_over,
+    check_settings,
+)
 from trainer.windows import Windows, hold_out_newest, make_windows
 
 # Values of age bucket, gender and occupation; 0 is "unknown" in each.
@@ -55,25 +64,31 @@ def run_fn(fn_args: Any) -> None:
     strategy = make_strategy(cluster)
     data = read_training_data(fn_args, config.model)
 
+    start = Start.load(fn_args.base_model) if fn_args.base_model else Start()
+
     log_dir = fn_args.model_run_dir
-    inputs = [fn_args.transform_graph_path, *fn_args.train_files]
+    inputs = [fn_args.transform_graph_path, *fn_args.train_files, start.model_id]
     checkpoints = checkpoint_folder(log_dir, config, inputs)
     with strategy.scope():
-        model, fit_report = train_model(
+        trained = train_model(
             data,
             config,
             log_dir,
+            start=start,
             checkpoints=checkpoints,
             is_chief=cluster.is_chief,
         )
     if not cluster.is_chief:
         logging.info("This worker has finished; the chief exports the model")
         return
-    export_model(model, data, config, fn_args)
+    export_model(trained.model, data, config, fn_args, trained.start)
     report = TrainReport(
-        **dataclasses.asdict(fit_report),
+        **dataclasses.asdict(trained.report),
         corpus_size=len(data.corpus.movie_ids),
         tuned=tuned,
+        base_version=trained.start.version or None,
+        start=trained.start.reason,
+        carried=trained.carried,
     )
     path = os.path.join(log_dir, TRAIN_REPORT_FILE)
     io_utils.write_string_file(path, json.dumps(dataclasses.asdict(report), indent=2))
@@ -83,25 +98,45 @@ def run_fn(fn_args: Any) -> None:
     remove_checkpoints(checkpoints)
 
 
+class Trained(NamedTuple):
+    """A trained model, and how it came about.
+
+    Attributes:
+      model: The model.
+      report: How training went.
+      start: What it started from: a cold start if the earlier model did not fit.
+      carried: Vocabulary to how many of its tokens the earlier model knew, and how many
+        it has; empty for a cold start.
+    """
+
+    model: TwoTowerModel
+    report: FitReport
+    start: Start
+    carried: Mapping[str, tuple[int, int]]
+
+
 def train_model(
     data: TrainingData,
     config: TrainerConfig,
     log_dir: str,
     *,
+    start: Start | None = None,
     checkpoints: str | None = None,
     is_chief: bool = True,
-) -> tuple[TwoTowerModel, FitReport]:
+) -> Trained:
     """Builds the model that the configuration describes, and fits it.
 
     Args:
       data: What to train on.
       config: What the Trainer was given.
       log_dir: Folder of TensorBoard's event files.
+      start: What training starts from; None for a cold start.
       checkpoints: See `trainer.fitting.fit`.
       is_chief: See `trainer.fitting.fit`.
 
-    Returns:
-      The trained model, and how training went.
+    Raises:
+      ColdStartError: The earlier model cannot be continued, and `train.warm_start` is
+        "always".
     """
     train = config.train
     keras.utils.set_random_seed(train.seed)
@@ -116,16 +151,6 @@ def train_model(
         seed=train.seed,
         rating_scale=RatingScale.of(config.rating_scale),
     )
-    validation: Windows | None = None
-    if train.validation_queries:
-        windows, validation = hold_out_newest(
-            windows, data.train[f.WINDOW_INDEX], train.validation_queries, train.seed
-        )
-        if not len(validation.movies):
-            validation = None
-            text = "no user has enough events to validate on: all epochs are trained"
-            progress.emit("train", text=text)
-            logging.warning("train.validation_queries has no effect, since %s", text)
     with precision(train.precision):
         model = TwoTowerModel(
             context,
@@ -134,11 +159,71 @@ def train_model(
             train.self_supervised_weight,
         )
     logging.info("History encoder: %s", config.model.history_encoder)
-    return model, fit(
+    start, carried = _continue(model, start or Start(), data, config)
+    if start.base is not None:
+        train = dataclasses.replace(
+            train, epochs=train.warm_epochs, learning_rate=train.warm_learning_rate
+        )
+    windows, validation = _hold_out(windows, data, train, start.base)
+    report = fit(
         *(model, windows, validation, train, log_dir),
         checkpoints=checkpoints,
         is_chief=is_chief,
     )
+    return Trained(model, report, start, carried)
+
+
+def _continue(
+    model: TwoTowerModel, start: Start, data: TrainingData, config: TrainerConfig
+) -> tuple[Start, dict[str, tuple[int, int]]]:
+    """Gives the model the weights that it starts from; returns the start as it is.
+
+    Raises:
+      ColdStartError: They do not fit, and `train.warm_start` is "always".
+    """
+    if start.base is None:
+        return start, {}
+    carried: dict[str, tuple[int, int]] = {}
+    try:
+        check_settings(start.base, config)
+        carried = carry_over(model, start.base, data.vocabularies)
+    except ColdStartError as error:
+        if config.train.warm_start == "always":
+            raise
+        logging.warning("Cold start: %s", error.message)
+        text = f"cold start: {error.message}"
+        start = dataclasses.replace(
+            start, version="", model_id="", base=None, reason=error.message
+        )
+    else:
+        text = f"warm start from version {start.version}"
+    progress.emit("train", text=text)
+    return start, carried
+
+
+def _hold_out(
+    windows: Windows, data: TrainingData, train: TrainConfig, base: BaseModel | None
+) -> tuple[Windows, Windows | None]:
+    """Holds out validation queries, of events that the base was not trained on."""
+    if not train.validation_queries:
+        return windows, None
+    may_hold_out = None
+    if base is not None:
+        events = last_events(data.train, data.corpus)
+        may_hold_out = is_surely_new(events, base.trained_events)
+    rest, validation = hold_out_newest(
+        windows,
+        data.train[f.WINDOW_INDEX],
+        train.validation_queries,
+        train.seed,
+        may_hold_out,
+    )
+    if len(validation.movies):
+        return rest, validation
+    text = "no user has enough events to validate on: all epochs are trained"
+    progress.emit("train", text=text)
+    logging.warning("train.validation_queries has no effect, since %s", text)
+    return rest, None
 
 
 def time_boundaries(windows: Windows, num_buckets: int) -> NDArray[np.int64]:

@@ -66,7 +66,11 @@ def make_windows(columns: Columns, length: int) -> Windows:
 
 
 def hold_out_newest(
-    windows: Windows, window_index: NDArray[np.int64], num_queries: int, seed: int
+    windows: Windows,
+    window_index: NDArray[np.int64],
+    num_queries: int,
+    seed: int,
+    may_hold_out: NDArray[np.bool_] | None = None,
 ) -> tuple[Windows, Windows]:
     """Holds out the last training event of some users, to validate on.
 
@@ -75,6 +79,8 @@ def hold_out_newest(
       window_index: int64 `[windows]`, number of a window among those of its user.
       num_queries: Users at most, drawn at random.
       seed: Seed of the draw.
+      may_hold_out: `[windows]`, whether the last event of a window may be held out;
+        None if all may.
 
     Returns:
       The windows to train on, and those to validate on, each with one target. Training
@@ -85,6 +91,8 @@ def hold_out_newest(
     lengths = (windows.movies >= 0).sum(axis=1)
     newest = order[is_newest]
     newest = newest[lengths[newest] >= _MIN_VALIDATED_LENGTH]
+    if may_hold_out is not None:
+        newest = newest[may_hold_out[newest]]
     drawn = np.random.default_rng(seed).permutation(newest)[:num_queries]
     held_out = np.zeros_like(windows.is_target)
     held_out[drawn, lengths[drawn] - 1] = True

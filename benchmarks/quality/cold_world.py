@@ -64,7 +64,7 @@ class World:
         config = self.config.trainer_config()
         data = TrainingData(train, corpus, self.num_users)
         with tempfile.TemporaryDirectory() as folder:
-            model, _ = train_model(data, config, folder)
+            model = train_model(data, config, folder).model
         embeddings = embed_corpus(model, corpus.features, train, config)
         return Trained(model, embeddings)
 

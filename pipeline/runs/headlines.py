@@ -16,6 +16,7 @@ from components.movielens_example_gen.data_summary import SUMMARY_PROPERTY
 from components.pusher import AWAITING_APPROVAL, PUSHED_VERSION
 from components.report_gen import REPORT_FILE
 from components.servability_check import REASONS
+from components.warm_start import NOTE
 from pipeline.runs.run_record import Artifact, Artifacts
 from trainer.train_report import TRAIN_REPORT_FILE
 from trainer.tuning.hyperparameters import SEARCH_FILE, format_values
@@ -131,5 +132,6 @@ _DESCRIBE: Final[Mapping[str, Callable[[Artifact], str]]] = {
     "statistics": _statistics,
     "examples": _examples,
     "blessing": _blessing,
+    "base_model": lambda output: str(output.properties.get(NOTE, "")),
     "model": _model,
 }

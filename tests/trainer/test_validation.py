@@ -76,7 +76,7 @@ def test_without_a_user_to_validate_on_all_epochs_are_trained(
     data = TrainingData(columns, small.corpus(), small.NUM_USERS)
     train = small.train_config(validation_queries=6, epochs=3)
     config = small.trainer_config(train=train)
-    _, report = train_model(data, config, str(tmp_path / "logs"))
+    report = train_model(data, config, str(tmp_path / "logs")).report
     assert len(report.loss) == 3
     assert report.recall == []
     assert report.num_queries == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trainer.towers.candidate_tower import CandidateTower
+from trainer.towers.layers import BY_INDEX, NOT_CARRIED
 from trainer.towers.query_tower import QueryTower, Timelines
 
-__all__ = ["CandidateTower", "QueryTower", "Timelines"]
+__all__ = ["BY_INDEX", "NOT_CARRIED", "CandidateTower", "QueryTower", "Timelines"]

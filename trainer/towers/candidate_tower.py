@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.context import ModelContext
-from trainer.towers.layers import CrossNetwork
+from trainer.preprocessing import MOVIE_VOCABULARY, TITLE_VOCABULARY
+from trainer.towers.layers import BY_INDEX, NOT_CARRIED, CrossNetwork
 
 # As in Keras' own embeddings: small against the sums that the query tower forms.
 INITIALIZER: Final = "uniform"
@@ -107,6 +108,24 @@ class CandidateTower(keras.layers.Layer):
                 self.embedding_dim, kernel_initializer="zeros"
             )
             self._correction.build((None, width))
+
+    def row_kinds(self) -> dict[str, str]:
+        """Returns what the rows of each table stand for, for a warm start.
+
+        A subclass adds its own tables, if their number of rows depends on the data.
+
+        Returns:
+          Path of the variable to the name of a vocabulary, whose tokens have a row each
+          and the unknown ones the last; to `BY_INDEX`; or to `NOT_CARRIED`.
+        """
+        return {
+            self.movie.path: MOVIE_VOCABULARY,
+            self.bias.path: MOVIE_VOCABULARY,
+            self.title.path: TITLE_VOCABULARY,
+            self.decade.path: BY_INDEX,
+            self.year.path: BY_INDEX,
+            self.time.path: NOT_CARRIED,
+        }
 
     def features(self, indices: tf.Tensor, ids: tf.Tensor) -> list[tf.Tensor]:
         """Embeds each of `model.movie_features`.

@@ -9,6 +9,10 @@ import tensorflow as tf
 
 from trainer.context import ModelContext
 
+# What the rows of a table stand for, beside the name of a vocabulary: see `row_kinds`.
+BY_INDEX: Final = "index"  # the same in every training; later trainings may have more
+NOT_CARRIED: Final = "not carried"  # something that each training chooses anew
+
 _RANK_FRACTION: Final = 4  # of the width, for the matrices of the cross network
 _BYTE_VALUES: Final = 256
 _BYTES_OF_A_DRAW: Final = 4

@@ -11,8 +11,14 @@ from trainer.config import ModelConfig
 from trainer.context import ModelContext
 from trainer.dotted_paths import find_class
 from trainer.history import ENCODERS
+from trainer.serving_contract import USER_VOCABULARY
 from trainer.towers.candidate_tower import INITIALIZER
-from trainer.towers.layers import ByteDropout, CrossNetwork, EventSignals
+from trainer.towers.layers import (
+    NOT_CARRIED,
+    ByteDropout,
+    CrossNetwork,
+    EventSignals,
+)
 
 
 class Timelines(NamedTuple):
@@ -109,6 +115,10 @@ class QueryTower(keras.layers.Layer):
             )
             self._hidden.build((None, width))
             self._correction.build((None, hidden))
+
+    def row_kinds(self) -> dict[str, str]:
+        """Returns what the rows of each table stand for: see `CandidateTower`."""
+        return {self.user.path: USER_VOCABULARY, self.time.path: NOT_CARRIED}
 
     def call(
         self, timelines: Timelines, positions: tf.Tensor, training: bool = False

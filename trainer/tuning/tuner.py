@@ -192,8 +192,7 @@ class RetrievalTuner(keras_tuner.Tuner):
             reason = error.errors()[0]["msg"].removeprefix("Value error, ")
             raise ValueError(reason) from error
         log_dir = self.get_trial_dir(trial.trial_id)
-        _, report = train_model(self._data, config, log_dir)
-        return report
+        return train_model(self._data, config, log_dir).report
 
     def _report(self, outcome: Outcome, state: str) -> None:
         trials = self._tune.trials
