@@ -73,6 +73,7 @@ class Start:
 
     def save(self, folder: str) -> None:
         """Writes it to a folder, for the Trainer."""
+        tf.io.gfile.makedirs(folder)
         if self.base is not None:
             save_base(self.base, os.path.join(folder, _BASE_FILE))
         texts = dataclasses.asdict(dataclasses.replace(self, base=None))
