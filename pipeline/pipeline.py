@@ -214,6 +214,7 @@ def _steps(
         data_report=data_gate.outputs["report"],
         transform_graph=transform.outputs["transform_graph"],
         tuner_results=tuner.outputs["tuner_results"] if tuner else None,
+        base_model=training_data["base_model"],
         model=model,
         model_run=trainer.outputs["model_run"],
         baseline_model=live_model.outputs["model"],

@@ -22,6 +22,7 @@ STEPS = (
     "ExampleValidator",
     "DataGate",
     "Transform",
+    "WarmStart",
     "Trainer",
     "LiveModel",
     "Evaluator",

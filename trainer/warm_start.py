@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import io
 import json
 import logging
 import os
@@ -170,14 +171,15 @@ def save_base(base: BaseModel, path: str) -> None:
             for name, tokens in base.vocabularies.items()
         },
     }
+    packed = io.BytesIO()  # the archive's index is written by seeking
+    np.savez(packed, **content)
     with tf.io.gfile.GFile(path, "wb") as file:
-        np.savez(file, **content)
+        file.write(packed.getvalue())
 
 
 def load_base(path: str) -> BaseModel:
     """Reads what `save_base` wrote."""
-    with tf.io.gfile.GFile(path, "rb") as file:
-        content = dict(np.load(file, allow_pickle=False))
+    content = dict(np.load(io.BytesIO(_read(path)), allow_pickle=False))
 
     def part(kind: str) -> dict[str, NDArray[Any]]:
         names = [name for name in content if name.startswith(kind)]

@@ -47,6 +47,7 @@ _INPUTS: Final = {
     "data_report": DataReport,
     "transform_graph": standard_artifacts.TransformGraph,
     "tuner_results": standard_artifacts.TunerResults,
+    "base_model": standard_artifacts.Model,
     "model": standard_artifacts.Model,
     "model_run": standard_artifacts.ModelRun,
     "baseline_model": standard_artifacts.Model,

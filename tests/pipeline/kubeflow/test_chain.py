@@ -58,6 +58,8 @@ def cluster(
         f"kubeflow.input_base={folder}/data",
         "data.dataset=data",
         "kubeflow.defaults.retries=1",
+        # Else WarmStart and what depends on it would never be cached.
+        "train.warm_start=never",
     )
     (folder / "data").symlink_to(chain.spans)
     settings = (*SETTINGS, *locations)
