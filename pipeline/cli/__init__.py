@@ -39,7 +39,7 @@ COMMANDS: Final = {
     "data": "Fetch MovieLens and look at it.",
     "compile": "Compile the pipeline for Kubeflow Pipelines.",
     "deploy": "Upload the pipeline to a Kubeflow Pipelines server.",
-    "schedule": "Retrain on Kubeflow at fixed times.",
+    "schedule": "Retrain at fixed times, on Kubeflow or on this machine.",
     "notify": "Send a test message through every channel of notifications.",
     "doctor": "Check versions, data, memory and disk.",
 }

@@ -1,0 +1,355 @@
+"""The part of `two-tower schedule` that is about this machine."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import click
+
+from pipeline.cli.options import (
+    ConfigOptions,
+    data_dir_option,
+    option_group,
+    workspace_option,
+)
+from pipeline.cli.tables import echo, make_console, print_facts, print_table
+from pipeline.kubeflow.server import schedules
+from trainer.errors import UsageError, UserError
+
+if TYPE_CHECKING:
+    from pipeline.cron import Follower
+    from pipeline.local.schedule.definition import Schedule
+
+_SHOWN: Final = 5
+_DAYS: Final = 366
+_UTC: Final = datetime.timezone.utc
+
+
+@dataclass(frozen=True)
+class LocalOptions:
+    """What a schedule of this machine has and one of a server has not.
+
+    Attributes:
+      local: Whether it is of this machine.
+      newest: `--newest`.
+      catch_up: `--catch-up`.
+      if_needed: `--if-needed`.
+      wait_seconds: `--wait`.
+      env_file: `--env-file`.
+      scheduler: `--scheduler`.
+      replace_old: `--replace`.
+      data_dir: `--data-dir`.
+      workspace: `--workspace`.
+    """
+
+    local: bool
+    newest: bool
+    catch_up: Literal["all", "newest"] | None
+    if_needed: bool
+    wait_seconds: float
+    env_file: Path | None
+    scheduler: Follower | None
+    replace_old: bool
+    data_dir: Path | None
+    workspace: Path
+
+
+local_option = click.option(
+    "--local", is_flag=True, help="The schedule is of this machine, not of a server."
+)
+_OPTIONS: Final = (
+    click.option(
+        "--local",
+        is_flag=True,
+        help="Retrain on this machine, started by systemd or cron. The options up to "
+        "--workspace belong to it.",
+    ),
+    click.option(
+        "--newest",
+        is_flag=True,
+        help="Read the newest span that there is, in place of --span.",
+    ),
+    click.option(
+        "--catch-up",
+        type=click.Choice(["all", "newest"]),
+        is_flag=False,
+        flag_value="all",
+        help="Also retrain on the spans that were missed: see `retrain --help`.",
+    ),
+    click.option(
+        "--if-needed",
+        is_flag=True,
+        help="Retrain only for a reason: see `retrain --help`.",
+    ),
+    click.option(
+        "--wait",
+        "wait_seconds",
+        type=click.FloatRange(min=0),
+        default=3600.0,
+        show_default=True,
+        help="Seconds to wait for another command that uses the workspace.",
+    ),
+    click.option(
+        "--env-file",
+        type=click.Path(path_type=Path),
+        help="File with lines NAME=value: variables of the runs, such as passwords, "
+        "read at each start.",
+    ),
+    click.option(
+        "--scheduler",
+        type=click.Choice(["systemd", "cron"]),
+        help="What starts the runs.  [default: systemd where this user has it]",
+    ),
+    click.option(
+        "--replace",
+        "replace_old",
+        is_flag=True,
+        help="Replace another schedule of the same name.",
+    ),
+    data_dir_option,
+    workspace_option,
+)
+local_schedule_options = option_group("local", LocalOptions, _OPTIONS)
+_LOCAL_ONLY: Final = frozenset(LocalOptions.__dataclass_fields__) - {"local"}
+_SERVER_ONLY: Final = frozenset(
+    {"start", "end", "max_concurrency", "experiment", "service_account", "url"}
+    | {"token_file", "namespace", "kube_context", "timeout_seconds"}
+)
+
+
+def refuse_server_options(context: click.Context) -> None:
+    """Rejects options that only a schedule of a server has.
+
+    Raises:
+      UsageError: One is given.
+    """
+    if given := _given(context, _SERVER_ONLY):
+        raise UsageError(
+            f"{given} belongs to a schedule of a server", "Leave it or --local out."
+        )
+
+
+def refuse_local_options(context: click.Context) -> None:
+    """Rejects options that only a schedule of this machine has.
+
+    Raises:
+      UsageError: One is given.
+    """
+    if (given := _given(context, _LOCAL_ONLY)) == "--catch-up":
+        raise UsageError(
+            "--catch-up is not possible: Kubeflow Pipelines does not tell a run which "
+            "missed day it stands for, so all would read the same one",
+            "Start one run for each missed day, such as "
+            "`two-tower run --kubeflow --span 2026-03-01`.",
+        )
+    if given:
+        raise UsageError(
+            f"{given} belongs to a schedule of this machine", "Add --local."
+        )
+
+
+def _given(context: click.Context, parameters: frozenset[str]) -> str | None:
+    """The first option of these that is on the command line."""
+    source = click.core.ParameterSource.COMMANDLINE
+    for option in context.command.params:
+        name = option.name or ""
+        if name in parameters and context.get_parameter_source(name) is source:
+            return option.opts[0]
+    return None
+
+
+def create_local(
+    options: ConfigOptions,
+    local: LocalOptions,
+    wanted: schedules.Schedule,
+    span: str | None,
+    time_zone: str | None,
+) -> None:
+    """Creates a schedule of this machine, and says what it will do.
+
+    Raises:
+      UserError: It is not valid, or nothing on this machine could start it.
+    """
+    if local.newest == (span is not None):
+        raise UsageError(
+            "A schedule needs either --span or --newest",
+            "Give --span yesterday, or --newest for the newest span that there is.",
+        )
+    if span is not None:
+        schedules.check_span(span)
+    from pipeline.config.loading import dump
+    from pipeline.local.schedule import definition, env_file, manage
+    from pipeline.local.schedule.machine_zone import machine_zone, zone
+    from pipeline.runs.workspace import Workspace
+
+    config = options.load(local.data_dir)
+    follower = local.scheduler or manage.choose_follower()
+    name = definition.check_name(wanted.name or config.name)
+    schedule = definition.Schedule(
+        name=name,
+        expression=" ".join(wanted.expression.split()),
+        time_zone=zone(time_zone).key if time_zone else machine_zone(),
+        follower=follower or "cron",
+        workspace=os.path.abspath(local.workspace),
+        folder=str(definition.folder_of(name)),
+        log_file=str(definition.log_file_of(name)),
+        span=span,
+        catch_up=local.catch_up,
+        if_needed=local.if_needed,
+        wait=local.wait_seconds,
+        data_dir=_absolute(local.data_dir),
+        env_file=_absolute(local.env_file),
+        import_path=definition.import_path(),
+    )
+    tick = _ticks(schedule, 1)[0]
+    if follower is None:
+        from pipeline.local.schedule.runner import retrain_arguments
+
+        command = retrain_arguments(schedule, tick, _given_settings(options))
+        raise UserError(
+            "This machine has neither a systemd manager of this user nor crontab",
+            f"Install cron; or start this yourself, {schedule.when()}: "
+            f"{shlex.join(['two-tower', *command])}",
+        )
+    manage.check(schedule)
+    variables = env_file.read(local.env_file) if local.env_file else {}
+    Workspace.open(local.workspace, create=True)
+    is_new = manage.create(schedule, dump(config), replace=local.replace_old)
+    echo(
+        f"{'Schedule':<10}{schedule.name}: {schedule.when()}, by {schedule.follower}"
+        f"{'' if is_new else ' (unchanged)'}"
+    )
+    echo(f"{'Reads':<10}{schedule.reads()}")
+    echo(f"{'Next':<10}{_local_time(schedule, tick)}")
+    missing = sorted(config.notify.variables() - variables.keys())
+    if missing:
+        _warn(f"runs do not have {', '.join(missing)}: give --env-file")
+    for warning in (*manage.warnings(schedule), *_skipped(schedule)):
+        _warn(warning)
+
+
+def _given_settings(options: ConfigOptions) -> list[str]:
+    """The configuration as it was given, with absolute paths."""
+    # What is no file is the name of a packaged preset.
+    found = [
+        f"--config={os.path.abspath(file) if file.exists() else file}"
+        for file in options.files
+    ]
+    return found + [f"--set={text}" for text in options.all_assignments]
+
+
+def local_rows() -> list[tuple[str, ...]]:
+    """A row for each schedule of this machine: name, where, state, cron, when."""
+    from pipeline.local.schedule import definition, manage
+
+    rows: list[tuple[str, ...]] = []
+    for name in definition.names():
+        try:
+            schedule = definition.load(name)
+            rows.append(
+                (
+                    *(name, schedule.follower, manage.state(schedule)),
+                    schedule.expression,
+                    f"{schedule.when()}, {schedule.reads()}",
+                )
+            )
+        except UserError as error:
+            rows.append((name, "this machine", "damaged", "?", str(error)))
+    return rows
+
+
+def show_local(name: str) -> None:
+    """Explains a schedule of this machine.
+
+    Raises:
+      UserError: There is none of that name.
+    """
+    from pipeline.local.schedule import definition, manage, systemd_timer
+    from pipeline.local.schedule.runner import day_of, retrain_arguments
+
+    schedule = definition.load(name)
+    ticks = _ticks(schedule, _SHOWN)
+    command = ["two-tower", *retrain_arguments(schedule, ticks[0])]
+    where = (
+        f"line of `crontab -l` that ends in {name}, output in {schedule.log_file}"
+        if schedule.follower == "cron"
+        else f"{systemd_timer.units_folder() / systemd_timer.timer_name(name)}, output "
+        f"by `journalctl --user --unit {systemd_timer.service_name(name)}`"
+    )
+    facts = [
+        ("Schedule", f"{name}: {schedule.when()}"),
+        ("State", manage.state(schedule)),
+        ("Reads", schedule.reads()),
+        ("Started", f"by {schedule.follower}: {where}"),
+        ("Files", schedule.folder),
+        ("Command", f"{shlex.join(command)}, at the next tick"),
+    ]
+    print_facts(make_console(), facts)
+    rows = [
+        (_local_time(schedule, tick), day_of(schedule, tick) or "newest")
+        for tick in ticks
+    ]
+    print_table(("next ticks", "span"), rows)
+    for warning in (*manage.warnings(schedule), *_skipped(schedule)):
+        _warn(warning)
+
+
+def set_local_enabled(name: str, *, enabled: bool) -> None:
+    """Pauses a schedule of this machine, or resumes it."""
+    from pipeline.local.schedule import manage
+
+    manage.set_enabled(name, enabled=enabled)
+
+
+def delete_local(name: str) -> None:
+    """Deletes a schedule of this machine."""
+    from pipeline.local.schedule import manage
+
+    manage.delete(name)
+
+
+def _ticks(schedule: Schedule, number: int) -> list[datetime.datetime]:
+    from pipeline.local.schedule.machine_zone import zone
+
+    now = datetime.datetime.now(_UTC)
+    clock = zone(schedule.time_zone)
+    ticks = schedule.cron.ticks(now, clock, schedule.follower)
+    return list(itertools.islice(ticks, number))
+
+
+def _local_time(schedule: Schedule, tick: datetime.datetime) -> str:
+    from pipeline.local.schedule.machine_zone import zone
+
+    local = tick.astimezone(zone(schedule.time_zone))
+    return f"{local:%a %Y-%m-%d %H:%M:%S} {schedule.time_zone} (UTC{local:%z})"
+
+
+def _skipped(schedule: Schedule) -> list[str]:
+    """Says on which day of the next year the clock skips a time of the schedule."""
+    from pipeline.local.schedule.machine_zone import zone
+
+    today = datetime.datetime.now(zone(schedule.time_zone)).date()
+    for number in range(_DAYS):
+        day = today + datetime.timedelta(days=number)
+        if schedule.cron.matches(day):
+            gaps = schedule.cron.gaps(day, zone(schedule.time_zone))
+            if gaps and schedule.follower == "systemd":
+                return [
+                    f"{gaps[0]:%Y-%m-%d %H:%M} does not exist in {schedule.time_zone}, "
+                    "where the clock is put forward: nothing is started then"
+                ]
+    return []
+
+
+def _absolute(path: Path | None) -> str | None:
+    return None if path is None else os.path.abspath(path)
+
+
+def _warn(text: str) -> None:
+    echo(f"Warning: {text}.", err=True)
