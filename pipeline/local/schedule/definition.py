@@ -32,6 +32,7 @@ from trainer.errors import UsageError, UserError
 
 CONFIG_FILE: Final = "config.yaml"
 SCRIPT: Final = "run.sh"
+MAX_LOG_BYTES: Final = 1_000_000  # of a log, which is kept once more as `.1`
 PAUSED: Final = "paused"  # a state
 _FILE: Final = "schedule.json"
 # What systemd, cron and every shell take as it is.
@@ -213,8 +214,21 @@ def script(schedule: Schedule) -> str:
     return (
         "#!/bin/sh\n"
         "# Written by `two-tower schedule create --local`. It may be started by hand.\n"
+        f"{_log_lines(schedule) if schedule.follower == 'cron' else ''}"
         f"cd {shlex.quote(schedule.folder)} || exit 1\n"
         f"PYTHONPATH={path}\n"
         "export PYTHONPATH\n"
         f"exec {shlex.join(command)}\n"
+    )
+
+
+def _log_lines(schedule: Schedule) -> str:
+    """Sends everything to the log; systemd has its journal."""
+    log = Path(schedule.log_file)
+    path = shlex.quote(str(log))
+    return (
+        f"mkdir -p {shlex.quote(str(log.parent))} && exec >> {path} 2>&1 || exit 1\n"
+        f'if [ "$(wc -c < {path})" -gt {MAX_LOG_BYTES} ]; then\n'
+        f"  mv {path} {shlex.quote(f'{log}.1')} && exec >> {path} 2>&1\n"
+        "fi\n"
     )

@@ -22,7 +22,6 @@ from pipeline.local.schedule.definition import (
 from pipeline.local.schedule.machine_zone import zone
 from pipeline.runs.workspace import Workspace
 
-MAX_LOG_BYTES: Final = 1_000_000
 # systemd 252 and newer say when a timer elapsed.
 _ELAPSED: Final = "TRIGGER_TIMER_REALTIME_USEC"
 _UTC: Final = datetime.timezone.utc
@@ -87,12 +86,9 @@ def start(schedule: Schedule) -> NoReturn:
     Raises:
       UserError: The workspace is gone, such as with a disk that is not mounted, which
         must not start another history; or the file of variables cannot be read.
-      OSError: The log cannot be written.
     """
     environment = dict(os.environ)
     tick = current_tick(schedule, environment)
-    if schedule.follower == "cron":
-        _write_to(Path(schedule.log_file))
     print(  # for the journal or the log, which time does not order after a repetition
         f"two-tower schedule {schedule.name}: tick of "
         f"{tick.astimezone(zone(schedule.time_zone)).isoformat()}",
@@ -102,17 +98,6 @@ def start(schedule: Schedule) -> NoReturn:
     if schedule.env_file is not None:
         environment |= env_file.read(Path(schedule.env_file))
     command = [schedule.python, "-m", "pipeline", *retrain_arguments(schedule, tick)]
+    # The command line has hidden what libraries write there.
+    os.dup2(sys.stderr.fileno(), 2)
     os.execve(schedule.python, command, environment)
-
-
-def _write_to(path: Path) -> None:
-    """Sends the output to a file; one that has become large is kept once as `.1`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
-        path.replace(path.with_name(f"{path.name}.1"))
-    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    for descriptor in (1, 2):
-        os.dup2(log, descriptor)
-    os.close(log)

@@ -34,6 +34,7 @@ def url(state: State) -> Iterator[str]:
 def settings(cwd: Path, url: str | None, token: str) -> dict[str, str]:
     """The server and the token, as environment variables."""
     found = {"TWO_TOWER_KFP_TOKEN": token, "KUBECONFIG": str(cwd / "none")}
+    found["XDG_CONFIG_HOME"] = str(cwd / "none")  # no schedules of this machine
     return found if url is None else {**found, "TWO_TOWER_KFP_ENDPOINT": url}
 
 
@@ -101,7 +102,7 @@ def test_schedules_are_listed_in_words(state: State, url: str, tmp_path: Path) -
     assert len(done.stdout.splitlines()) == 3
     line = next(line for line in done.stdout.splitlines() if "daily" in line)
     assert " ".join(line.split()) == (
-        "daily enabled 0 0 3 * * * at 03:00:00 every day, span yesterday"
+        "daily kubeflow enabled 0 0 3 * * * at 03:00:00 every day, span yesterday"
     )
 
 
@@ -168,6 +169,12 @@ def test_a_schedule_is_paused_resumed_and_deleted(
             + ("--end", "2020-01-01"),
             2,
             "before it starts",
+        ),
+        (
+            ("schedule", "create", "--cron", "0 0 3 * * *", "--span", "today")
+            + ("--data-dir", "ratings"),
+            2,
+            "--data-dir belongs to a schedule of this machine",
         ),
     ],
 )
