@@ -23,6 +23,7 @@ from pipeline.kubeflow.server import schedules
 from trainer.errors import UsageError, UserError
 
 if TYPE_CHECKING:
+    from pipeline.config import PipelineConfig
     from pipeline.cron import Follower
     from pipeline.local.schedule.definition import Schedule
 
@@ -227,11 +228,18 @@ def create_local(
     )
     echo(f"{'Reads':<10}{schedule.reads()}")
     echo(f"{'Next':<10}{_local_time(schedule, tick)}")
-    missing = sorted(config.notify.variables() - variables.keys())
+    missing = sorted(_secrets(config) - variables.keys())
     if missing:
         _warn(f"runs do not have {', '.join(missing)}: give --env-file")
     for warning in (*manage.warnings(schedule), *_skipped(schedule)):
         _warn(warning)
+
+
+def _secrets(config: PipelineConfig) -> set[str]:
+    """The environment variables that the channels of a retraining read."""
+    gateway = vars(config.monitoring.push_gateway)
+    names = {name for key, name in gateway.items() if key.endswith("_env") and name}
+    return config.notify.variables() | names
 
 
 def _given_settings(options: ConfigOptions) -> list[str]:

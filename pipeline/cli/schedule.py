@@ -230,4 +230,4 @@ def tick(*, folder: Path) -> None:
     """Retrain for the newest tick of a schedule; systemd and cron start this."""
     from pipeline.local.schedule import definition, runner
 
-    runner.start(definition.load_folder(folder))
+    runner.start(definition.load_folder(folder), echo)

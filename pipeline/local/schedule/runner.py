@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -80,8 +80,12 @@ def current_tick(
     return schedule.cron.newest_tick(now, clock, schedule.follower) or now
 
 
-def start(schedule: Schedule) -> NoReturn:
+def start(schedule: Schedule, report: Callable[[str], None]) -> NoReturn:
     """Becomes the retraining: its process, signals and exit code are this one's.
+
+    Args:
+      schedule: The schedule.
+      report: Prints which tick it is.
 
     Raises:
       UserError: The workspace is gone, such as with a disk that is not mounted, which
@@ -89,15 +93,13 @@ def start(schedule: Schedule) -> NoReturn:
     """
     environment = dict(os.environ)
     tick = current_tick(schedule, environment)
-    print(  # for the journal or the log, which time does not order after a repetition
-        f"two-tower schedule {schedule.name}: tick of "
-        f"{tick.astimezone(zone(schedule.time_zone)).isoformat()}",
-        flush=True,
-    )
+    moment = tick.astimezone(zone(schedule.time_zone)).isoformat()
+    report(f"two-tower schedule {schedule.name}: tick of {moment}")
     Workspace.open(Path(schedule.workspace))
     if schedule.env_file is not None:
         environment |= env_file.read(Path(schedule.env_file))
     command = [schedule.python, "-m", "pipeline", *retrain_arguments(schedule, tick)]
     # The command line has hidden what libraries write there.
+    sys.stdout.flush()
     os.dup2(sys.stderr.fileno(), 2)
     os.execve(schedule.python, command, environment)
