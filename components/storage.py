@@ -72,8 +72,13 @@ def size(path: str) -> int:
     return result
 
 
-def read(path: str) -> bytes | None:
+def read(path: str, start: int = 0, count: int = -1) -> bytes | None:
     """Returns the content of a file; None if there is none.
+
+    Args:
+      path: The file.
+      start: Where to begin, in bytes.
+      count: How many bytes to read at most; -1 for all that follow.
 
     Raises:
       UserError: It cannot be read.
@@ -81,10 +86,12 @@ def read(path: str) -> bytes | None:
     content: bytes | None = None
     with _absent_or_readable(path):
         if is_local(path):
-            content = Path(path).read_bytes()
+            opened: Any = open(path, "rb")
         else:
-            with _gfile().GFile(path, "rb") as file:
-                content = file.read()
+            opened = _gfile().GFile(path, "rb")
+        with opened as file:
+            file.seek(start)
+            content = file.read(count)
     return content
 
 

@@ -90,14 +90,16 @@ def test_a_date_without_data_is_an_error_that_names_it(chain: Chain) -> None:
 
 
 def test_a_mistaken_live_model_counts_only_while_it_is_there(chain: Chain) -> None:
-    """It is compared with as long as it is live, and forgotten when it is removed."""
+    """It is compared with as long as it is live, and forgotten when it is withdrawn."""
     mistake = chain.workspace / "serving" / "9000000000"
     save_without_evaluate(str(mistake))
     outcome = chain.run()
     assert outcome.exit_code == 1
     assert f"The live model {mistake} cannot be evaluated" in outcome.errors
-    assert "Remove it from the serving directory" in outcome.errors
-    shutil.rmtree(mistake)
+    assert "Withdraw it with `two-tower rollback`" in outcome.errors
+    outcome = chain.two_tower("rollback", "--reason", "a mistake")
+    assert outcome.exit_code == 0, outcome.errors
+    shutil.rmtree(mistake.with_name(f".withdrawn-{mistake.name}"))
     outcome = chain.run()
     assert outcome.exit_code == 0, outcome.errors
     assert set(chain.states().values()) == {"cached"}

@@ -83,7 +83,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             source = baseline.get_string_custom_property(SOURCE) or baseline.uri
             raise UserError(
                 f"The live model {source} cannot be evaluated: {fault}",
-                "Remove it from the serving directory, or set "
+                "Withdraw it with `two-tower rollback`, or set "
                 "eval.ignore_broken_live_model=true to replace it by a model that "
                 "only meets the floors and beats popularity.",
             )

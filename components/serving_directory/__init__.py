@@ -19,6 +19,7 @@ What changes a serving directory is imported by its own module: `lock`, `audit`,
 `withdrawal`.
 """
 
+from components.serving_directory.completeness import missing_file
 from components.serving_directory.layout import (
     LARGEST_VERSION,
     LEDGER,
@@ -39,7 +40,6 @@ from components.serving_directory.reference import Reference, drift_reference
 from components.serving_directory.versions import (
     complete_versions,
     latest_version,
-    missing_file,
     recorded_version,
     versions,
     withdrawn_versions,

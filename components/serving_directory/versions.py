@@ -8,15 +8,11 @@ import re
 from typing import Final
 
 from components import storage
+from components.serving_directory.completeness import missing_file
 from components.serving_directory.layout import LARGEST_VERSION, WITHDRAWN_PREFIX
 from components.serving_directory.pushes import read_push
 from trainer.errors import UserError
 
-_MODEL_FILE: Final = "saved_model.pb"
-_INDEX: Final = "variables.index"
-_SHARD: Final = re.compile(r"variables\.data-(\d+)-of-(\d+)")
-# A graph that restores variables names the tensor with the path of their files.
-_RESTORES: Final = (b"saver_filename", b"save/restore_all")
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -66,8 +62,8 @@ def complete_versions(serving_dir: str) -> list[str]:
 def latest_version(serving_dir: str) -> str | None:
     """Returns the version that a TensorFlow Serving of `serving_dir` would serve.
 
-    A newer version that is not complete is being copied, so it is skipped. If that is
-    all there is, it must be Pusher's own, whose copy was interrupted.
+    A newer version that is not complete is being copied, or damaged, so it is skipped.
+    If that is all there is, it must be Pusher's own, whose copy was interrupted.
 
     Args:
       serving_dir: Directory whose numeric subdirectories are versions.
@@ -76,8 +72,8 @@ def latest_version(serving_dir: str) -> str | None:
       Name of the highest version that is complete; None if there is no version.
 
     Raises:
-      UserError: The directory cannot be read, or versions that another program copies
-        are all that there is.
+      UserError: The directory cannot be read, or versions that are damaged or that
+        another program copies are all that there is.
     """
     missing = ""
     for name in reversed(versions(serving_dir)):
@@ -86,39 +82,15 @@ def latest_version(serving_dir: str) -> str | None:
         if file is None:
             return name
         _LOG.warning("Version %s is not complete: no %s.", folder, file)
-        if read_push(folder) is None:
+        is_cut_off = storage.size(os.path.join(folder, file)) > 0
+        if is_cut_off or read_push(folder) is None:
             missing = missing or f"{folder} has no complete {file}"
     if missing:
         raise UserError(
             f"No version in {serving_dir} is complete: {missing}",
-            "Wait until it has been copied, or remove it; without any version, the "
-            "run is the first.",
+            "Wait until it has been copied, or remove it if it is damaged; without any "
+            "version, the run is the first.",
         )
-    return None
-
-
-def missing_file(version_dir: str) -> str | None:
-    """Returns a file without which a version cannot be loaded; None if it is complete.
-
-    The files of the variables are compared with what their names announce. So a copy
-    that goes on is not taken for a model, in whatever order it copies.
-
-    Raises:
-      UserError: The version cannot be read.
-    """
-    model = os.path.join(version_dir, _MODEL_FILE)
-    if not storage.size(model):
-        return _MODEL_FILE
-    variables = os.path.join(version_dir, "variables")
-    found = storage.names(variables) or []
-    if not found and not _restores(model):
-        return None
-    shards = [match for name in found if (match := _SHARD.fullmatch(name))]
-    total = int(shards[0][2]) if shards else 1
-    wanted = [f"variables.data-{i:05}-of-{total:05}" for i in range(total)]
-    for name in (_INDEX, *wanted):
-        if name not in found or not storage.size(os.path.join(variables, name)):
-            return f"variables/{name}"
     return None
 
 
@@ -137,9 +109,3 @@ def recorded_version(serving_dir: str, model_id: str) -> str | None:
         if push and push.model_id == model_id:
             return name
     return None
-
-
-def _restores(model_file: str) -> bool:
-    """Returns whether a graph restores variables from files."""
-    content = storage.read(model_file) or b""
-    return any(mark in content for mark in _RESTORES)

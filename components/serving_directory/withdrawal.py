@@ -13,6 +13,7 @@ import os
 
 from components import storage
 from components.serving_directory import audit
+from components.serving_directory.completeness import missing_file
 from components.serving_directory.folders import move_folder, remove_stored
 from components.serving_directory.layout import WITHDRAWN_PREFIX
 from components.serving_directory.lock import locked
@@ -25,7 +26,6 @@ from components.serving_directory.pushes import (
 from components.serving_directory.versions import (
     complete_versions,
     latest_version,
-    missing_file,
     versions,
     withdrawn_versions,
 )

@@ -11,16 +11,27 @@ from typing import Any, Final
 import click
 
 from components.movielens_example_gen.data_summary import SUMMARY_PROPERTY
+from components.serving_directory import audit
 from pipeline.cli.options import json_option, workspace_option
-from pipeline.cli.tables import print_json, print_table
+from pipeline.cli.tables import echo, print_json, print_table
 from pipeline.runs.metadata_store import MetadataStoreReader
 from pipeline.runs.run_record import Step
+from pipeline.runs.served_models import ServedModels
+from pipeline.runs.workspace import Workspace
 
 # The parameters that identify the data, settings and code of a step.
 _SHOWN: Final = (
     *("dataset", "split", "spans", "read", "content_fingerprint", "schema_digest"),
     *("title_tokens", "embedding_dim", "loss", "epochs", "learning_rate", "code_hash"),
 )
+# Of `components.serving_directory.audit.Action`.
+_DONE: Final = {
+    "push": "pushed",
+    "approve": "approved and pushed",
+    "rollback": "withdrawn",
+    "restore": "restored",
+    "remove": "removed",
+}
 
 
 @click.command()
@@ -30,7 +41,8 @@ _SHOWN: Final = (
 def lineage(version: str, as_json: bool, workspace: Path) -> None:
     """Show the data, schema, code, settings and runs that a pushed model came from.
 
-    VERSION is the name of its folder in the serving directory.
+    VERSION is the name of its folder in the serving directory. Below the steps is what
+    became of it: who approved, withdrew or restored it, when and why.
 
     \b
     Examples:
@@ -53,8 +65,12 @@ def lineage(version: str, as_json: bool, workspace: Path) -> None:
         }
         for step in upstream
     ]
+    serving_dir = str(Workspace.open(workspace).serving_dir)
+    state = ServedModels(serving_dir).state(version)
+    moves = [m for m in audit.read(serving_dir) if version in m.get("versions", ())]
     if as_json:
-        print_json({"version": version, "steps": steps})
+        content = {"version": version, "state": state, "moves": moves}
+        print_json({**content, "steps": steps})
         return
     print_table(
         ("step", "run", "made of", "artifact"),
@@ -68,6 +84,17 @@ def lineage(version: str, as_json: bool, workspace: Path) -> None:
             for step in steps
         ],
     )
+    echo(f"\nVersion {version}: {state}")
+    for move in moves:
+        echo(_describe(move))
+
+
+def _describe(move: Mapping[str, Any]) -> str:
+    """A line of the audit, in words."""
+    done = _DONE.get(str(move.get("action")), str(move.get("action")))
+    when = str(move.get("at"))[:19].replace("T", " ")
+    text = f"  {done} {when} UTC by {move.get('by')}"
+    return f"{text}: {move['reason']}" if move.get("reason") else text
 
 
 def _made_of(step: Step, tuned: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,11 +38,18 @@ def runs(as_json: bool, workspace: Path) -> None:
     served = ServedModels(str(Workspace.open(workspace).serving_dir))
     found = [_row(run, served) for run in MetadataStoreReader.open(workspace).runs()]
     if as_json:
-        print_json({"runs": found, "live": served.live})
+        print_json(
+            {"runs": found, "live": served.live, "incomplete": served.incomplete}
+        )
     else:
         print_table(_COLUMNS, [_cells(row) for row in found])
         live = f"version {served.live}" if served.live else "nothing"
         echo(f"\nLive: {live}")
+        for version, file in served.incomplete.items():
+            echo(
+                f"Version {version} is being copied, or damaged: no complete {file}. "
+                f"`two-tower rollback --to VERSION` withdraws what is newer."
+            )
 
 
 def _row(run: RunRecord, served: ServedModels) -> dict[str, Any]:

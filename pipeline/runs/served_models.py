@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from components.pusher import MODEL_ID, PUSHED_VERSION
 from components.serving_directory import (
     complete_versions,
+    missing_file,
     read_ledger,
     read_push,
+    versions,
     withdrawn_versions,
 )
 from pipeline.runs.run_record import RunRecord
@@ -42,6 +44,7 @@ class ServedModels:
 
     Attributes:
       live: The newest complete version; None if there is none.
+      incomplete: Newer versions that are not complete -> a file that they lack.
     """
 
     def __init__(self, serving_dir: str) -> None:
@@ -52,6 +55,12 @@ class ServedModels:
         """
         self._serving_dir = serving_dir
         self._versions = complete_versions(serving_dir)
+        self.incomplete = {
+            name: file
+            for name in versions(serving_dir)
+            if not self._versions or int(name) > int(self._versions[-1])
+            if (file := missing_file(self.folder(name)))
+        }
         self._withdrawn = withdrawn_versions(serving_dir)
         self.live = self._versions[-1] if self._versions else None
         found = ((name, read_push(self.folder(name))) for name in self._versions)
@@ -60,6 +69,16 @@ class ServedModels:
     def folder(self, version: str) -> str:
         """Folder of a version."""
         return os.path.join(self._serving_dir, version)
+
+    def state(self, version: str) -> str:
+        """Returns what a version is now, in a few words."""
+        if version == self.live:
+            return "live"
+        if version in self._versions:
+            return "served, but not live"
+        if version in self.incomplete:
+            return "not complete"
+        return "withdrawn" if version in self._withdrawn else "removed"
 
     def outcome(self, run: RunRecord) -> Outcome:
         """Returns what became of the model of a run."""

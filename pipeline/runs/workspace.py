@@ -27,7 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from components.serving_directory import complete_versions
+from components.serving_directory import complete_versions, missing_file
+from components.serving_directory import versions as all_versions
 from pipeline.runs.paths import check_path
 from pipeline.runs.workspace_lock import LOCK_FILE, Report, locked
 from trainer.atomic_files import PART_PREFIX, write_json, write_link, write_text
@@ -162,6 +163,13 @@ class Workspace:
           UserError: No model was pushed yet.
         """
         versions = self.versions()
+        if not versions and (names := all_versions(str(self.serving_dir))):
+            folder = self.serving_dir / names[-1]
+            raise UserError(
+                f"The newest model {folder} has no complete {missing_file(str(folder))}"
+                ", and there is no other",
+                "Wait until it has been copied, or remove it if it is damaged.",
+            )
         if not versions:
             raise UserError(
                 f"No model was pushed to {self.serving_dir} yet",

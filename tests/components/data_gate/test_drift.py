@@ -14,6 +14,7 @@ from components.serving_directory import STATISTICS_FILE
 from pipeline.config import DataConfig
 from tests.fixtures.example_rows import sound_rows
 from tests.fixtures.gate_run import Inputs, make_inputs, pass_gate
+from tests.fixtures.served_versions import graph
 from trainer.errors import UserError
 
 Statistics = statistics_pb2.DatasetFeatureStatisticsList
@@ -50,7 +51,7 @@ def _serve(folder: Path, version: str, inputs: Inputs | None) -> None:
     """Puts a version there that was trained on the inputs; None for an old Pusher's."""
     path = folder / "serving" / version
     (path / STATISTICS_FILE).parent.mkdir(parents=True)
-    (path / "saved_model.pb").write_text("a model")
+    (path / "saved_model.pb").write_bytes(graph("a model"))
     if inputs is not None:
         train = stats_artifact_utils.load_statistics(inputs["statistics"][0], "train")
         (path / STATISTICS_FILE).write_bytes(train.proto().SerializeToString())

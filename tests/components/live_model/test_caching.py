@@ -25,7 +25,7 @@ from pipeline.runs.metadata_store import MetadataStoreReader
 from pipeline.runs.run_record import RunRecord
 from pipeline.runs.served_models import ServedModels
 from pipeline.runs.workspace import Workspace
-from tests.fixtures.served_versions import make_model
+from tests.fixtures.served_versions import graph, make_model
 from tests.fixtures.toy_pipeline import make_pipeline
 
 pytestmark = pytest.mark.slow  # runs pipelines
@@ -129,7 +129,7 @@ def test_what_is_live_decides_what_runs_again(runs: Runs, tmp_path: Path) -> Non
     assert live_version(record) == "9000000000"
     bad.rename(runs.version("9000000001"))
     assert live_version(runs.run("second")) == "9000000001"
-    (runs.version("9000000001") / "saved_model.pb").write_text("saver_filename")
+    (runs.version("9000000001") / "saved_model.pb").write_bytes(graph("saver_filename"))
     assert {"LiveModel", "Judge"} <= ran(runs.run("second"))
     shutil.rmtree(runs.version("9000000001"))
     record = runs.run("second")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import re
 import shutil
@@ -25,7 +26,9 @@ from components.serving_directory import (
     missing_file,
     read_push,
 )
-from tests.fixtures.served_versions import make_model
+from components.serving_directory.folders import copy_folder
+from tests.fixtures.served_versions import graph, make_model
+from tests.fixtures.tiny_model import save_tiny_model
 from trainer.errors import UserError
 
 
@@ -66,26 +69,89 @@ FILES = (
 )
 
 
-@pytest.mark.parametrize("how", ["absent", "empty"])
+@pytest.mark.parametrize("how", ["absent", "empty", "cut off"])
 @pytest.mark.parametrize("file", FILES)
 def test_a_version_is_complete_when_each_of_its_files_is(
     tmp_path: Path, file: str, how: str
 ) -> None:
-    folder = make_model(tmp_path / "2")
-    (folder / "variables" / "variables.data-00000-of-00001").unlink()
-    for name in FILES[2:]:
-        (folder / name).write_text("values")
+    folder = make_model(tmp_path / "2", num_shards=2)
     assert missing_file(str(folder)) is None
-    (folder / file).write_text("") if how == "empty" else (folder / file).unlink()
+    path = folder / file
+    if how == "absent":
+        path.unlink()
+    else:
+        path.write_bytes(b"" if how == "empty" else path.read_bytes()[:-1])
     assert missing_file(str(folder)) == file
+
+
+@pytest.mark.parametrize("file", FILES[:2])
+@pytest.mark.parametrize("content", [b"garbage", bytes(500), b"\xff" * 500])
+def test_garbage_is_not_complete(tmp_path: Path, file: str, content: bytes) -> None:
+    folder = make_model(tmp_path / "2")
+    (folder / file).write_bytes(content)
+    assert missing_file(str(folder)) == file
+
+
+@pytest.fixture(scope="module")
+def real_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SavedModel by TensorFlow, with a table and many variables."""
+    folder = tmp_path_factory.mktemp("real") / "model"
+    save_tiny_model(str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.6, 0.9, 0.999])
+def test_a_real_model_that_is_cut_off_anywhere_is_not_complete(
+    tmp_path: Path, real_model: Path, share: float
+) -> None:
+    files = [FILES[0], FILES[1], "variables/variables.data-00000-of-00001"]
+    assert missing_file(str(real_model)) is None
+    for file in files:
+        folder = tmp_path / "copy"
+        shutil.copytree(real_model, folder)
+        content = (folder / file).read_bytes()
+        (folder / file).write_bytes(content[: int(share * len(content))])
+        assert missing_file(str(folder)) == file
+        shutil.rmtree(folder)
+
+
+@given(st.binary(max_size=200))
+def test_no_content_of_an_index_is_an_error(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    folder = make_model(tmp_path_factory.mktemp("any") / "2")
+    path = folder / "variables" / "variables.index"
+    for index in (content, content + path.read_bytes()[-48:]):
+        path.write_bytes(index)
+        missing_file(str(folder))
+    shutil.rmtree(folder)
+
+
+def test_many_variables_are_all_counted(tmp_path: Path) -> None:
+    """An index of several blocks of 256 KiB."""
+    names = sorted(hashlib.sha512(b"%d" % number).hexdigest() for number in range(3000))
+    path = str(tmp_path / "2" / "variables" / "variables")
+    (tmp_path / "2" / "variables").mkdir(parents=True)
+    tf.raw_ops.SaveV2(
+        prefix=path,
+        tensor_names=names,
+        shape_and_slices=[""] * len(names),
+        tensors=[tf.constant(1)] * len(names),
+    )
+    (tmp_path / "2" / "saved_model.pb").write_bytes(graph("saver_filename"))
+    data = Path(f"{path}.data-00000-of-00001")
+    assert Path(f"{path}.index").stat().st_size > 300_000
+    assert missing_file(str(tmp_path / "2")) is None
+    data.write_bytes(data.read_bytes()[:-4])
+    assert missing_file(str(tmp_path / "2")) == f"variables/{data.name}"
 
 
 def test_a_model_without_variables_is_complete_without_them(tmp_path: Path) -> None:
     (tmp_path / "1").mkdir()
-    (tmp_path / "1" / "saved_model.pb").write_text("constants only")
+    (tmp_path / "1" / "saved_model.pb").write_bytes(graph("constants"))
     assert latest_version(str(tmp_path)) == "1"
     # But a copy that has not come to its variables yet is none.
-    (tmp_path / "1" / "saved_model.pb").write_text("save/restore_all")
+    (tmp_path / "1" / "saved_model.pb").write_bytes(graph("save/restore_all"))
     assert missing_file(str(tmp_path / "1")) == "variables/variables.index"
 
 
@@ -123,6 +189,17 @@ def test_a_push_to_a_store_that_was_interrupted_is_no_error(tmp_path: Path) -> N
     assert latest_version(str(tmp_path)) is None
 
 
+def test_a_version_of_our_own_that_is_cut_off_is_damaged(tmp_path: Path) -> None:
+    """A push is complete before it is visible, or lacks files: it cuts none off."""
+    _serve(tmp_path, "7", b"a", None)
+    path = tmp_path / "7" / "saved_model.pb"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"no complete saved_model\.pb.* damaged"):
+        latest_version(str(tmp_path))
+    make_model(tmp_path / "6")
+    assert latest_version(str(tmp_path)) == "6"
+
+
 def _a_file(path: Path) -> None:
     path.write_text("")
 
@@ -158,14 +235,11 @@ def test_only_what_is_not_there_counts_as_not_there(tmp_path, make, cause) -> No
     assert str(path) in str(raised.value) and "\n" not in str(raised.value)
 
 
-def test_an_object_store_is_read_alike() -> None:
+def test_an_object_store_is_read_alike(tmp_path: Path) -> None:
     """TensorFlow's own store in memory stands for gs://: it renames no folders."""
     root = "ram://serving-directory"
     assert latest_version(root) is None
-    tf.io.gfile.makedirs(f"{root}/5/variables")
-    for name in (*FILES[:2], "variables/variables.data-00000-of-00001"):
-        with tf.io.gfile.GFile(f"{root}/5/{name}", "w") as file:
-            file.write("x")
+    copy_folder(str(make_model(tmp_path / "model")), f"{root}/5")
     assert latest_version(root) == "5"
     with tf.io.gfile.GFile("ram://a-file", "w") as file:
         file.write("x")

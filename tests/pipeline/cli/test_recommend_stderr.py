@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.command import environment, error_line, two_tower
+from tests.fixtures.served_versions import graph
 from tests.pipeline.serving.test_client import write_info
 
 TENSORFLOW = """
@@ -71,7 +72,7 @@ def make_workspace(folder: Path, load: str = "pass") -> None:
     (folder / "workspace").mkdir()
     (folder / "workspace" / "workspace.json").write_text(json.dumps({"format": 1}))
     model = write_info(folder / "workspace" / "serving" / "1")
-    (model / "saved_model.pb").write_text("no model")
+    (model / "saved_model.pb").write_bytes(graph("no model"))
     (folder / "tensorflow.py").write_text(TENSORFLOW.replace("LOAD", load))
 
 

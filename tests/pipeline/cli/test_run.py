@@ -16,6 +16,7 @@ from pipeline.cli.run_report import report_run
 from pipeline.local.run_view import RunView
 from pipeline.local.session import follow
 from pipeline.runs.workspace import Workspace
+from tests.fixtures.served_versions import graph
 
 START = """
 import json, os, sys
@@ -152,7 +153,7 @@ def test_a_failure_after_the_push_says_what_is_live(
     version = tmp_path / "ws" / "serving" / "1795576"
     Workspace.open(tmp_path / "ws", create=True)
     version.mkdir(parents=True)
-    (version / "saved_model.pb").write_text("x")
+    (version / "saved_model.pb").write_bytes(graph("x"))
     properties = {"pushed": 1, PUSHED_VERSION: version.name}
     outputs = {"pushed_model": {"uri": str(tmp_path), "properties": properties}}
     later = FAILS.replace("Trainer", "Evaluator")

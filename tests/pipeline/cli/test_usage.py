@@ -12,6 +12,7 @@ import pytest
 
 from tests.fixtures.command import environment, error_line, two_tower
 from tests.fixtures.movielens_files import write_csv
+from tests.fixtures.served_versions import graph
 from tests.pipeline.serving.test_client import write_info
 
 COMMANDS = ("run", "tune", "recommend", "config", "data", "doctor")
@@ -169,7 +170,7 @@ def test_k_is_checked_before_tensorflow_is_imported(tmp_path: Path, k: str) -> N
     (tmp_path / "workspace").mkdir()
     (tmp_path / "workspace" / "workspace.json").write_text(json.dumps({"format": 1}))
     model = write_info(tmp_path / "workspace" / "serving" / "1")
-    (model / "saved_model.pb").write_text("no model")
+    (model / "saved_model.pb").write_bytes(graph("no model"))
     # TensorFlow would say that the model is empty.
     done = two_tower("recommend", "--user", "1", "-k", k, cwd=tmp_path)
     assert "from 1 to 4" in error_line(done, exit_code=2)

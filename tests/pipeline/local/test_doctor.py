@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from pipeline.cli.doctor import doctor as command
 from pipeline.local import doctor
+from tests.fixtures.served_versions import graph
 from tests.pipeline.serving.test_client import write_info
 
 
@@ -114,7 +115,7 @@ def test_workspace_shows_its_data_and_newest_model(tmp_path: Path) -> None:
     for folder in ("data/ml-100k", "data/.ml-1m.part", "serving/9", "serving/10"):
         (root / folder).mkdir(parents=True)
     for version in ("9", "10"):
-        (root / "serving" / version / "saved_model.pb").write_text("x")
+        (root / "serving" / version / "saved_model.pb").write_bytes(graph("x"))
     write_info(root / "serving" / "10")
     found = {check.name: check for check in doctor.check_workspace(root)}
     assert found["data"].value == "ml-100k"
@@ -124,7 +125,7 @@ def test_workspace_shows_its_data_and_newest_model(tmp_path: Path) -> None:
 def test_a_model_that_cannot_be_asked_is_a_warning(tmp_path: Path) -> None:
     root = _workspace(tmp_path / "w")
     version = write_info(root / "serving" / "9", '{"corpus_size": 4}')
-    (version / "saved_model.pb").write_text("x")
+    (version / "saved_model.pb").write_bytes(graph("x"))
     [model] = [c for c in doctor.check_workspace(root) if c.name == "model"]
     assert model.state == "warn" and "an earlier release" in model.value
 

@@ -23,6 +23,7 @@ from pipeline.monitoring.config import MonitoringConfig, PushGatewayConfig
 from pipeline.monitoring.publisher import exposition, publish
 from pipeline.retraining.outcome import Outcome, Status
 from pipeline.retraining.outcome_log import append_outcome
+from tests.fixtures.served_versions import graph
 from trainer.errors import UsageError
 
 ODD = 'a "quoted"\nmetric\\'
@@ -85,7 +86,7 @@ def samples(text: str) -> dict[tuple[str, ...], float]:
 def make_version(workspace: Path, name: str) -> None:
     folder = workspace / "serving" / name
     folder.mkdir(parents=True)
-    (folder / "saved_model.pb").write_bytes(b"model")
+    (folder / "saved_model.pb").write_bytes(graph("model"))
 
 
 def test_a_retraining_is_written_for_node_exporter(tmp_path: Path) -> None:

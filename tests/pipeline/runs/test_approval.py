@@ -61,6 +61,12 @@ def test_the_commands_show_what_waits_and_what_was_approved(
     done = two_tower("approve", *arguments, "--json", cwd=workspace.root)
     expected = {"run": "b", "version": version, "pushed": False, "live": version}
     assert json.loads(done.stdout) == expected
+    where = ("-w", workspace.root)
+    [line, move] = two_tower(
+        "lineage", version, *where, cwd=workspace.root
+    ).stdout.splitlines()[-2:]
+    assert line == f"Version {version}: live"
+    assert "approved and pushed 20" in move and move.endswith(": fine")
     # After a rollback it is not approved again by mistake.
     roll_back(str(workspace.serving_dir))
     assert runs(workspace)["b"]["withdrawn"]

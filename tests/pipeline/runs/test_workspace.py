@@ -15,6 +15,7 @@ import pytest
 from pipeline.runs.workspace import Workspace
 from pipeline.runs.workspace_lock import LockedError
 from tests.fixtures.command import environment
+from tests.fixtures.served_versions import graph
 from trainer.errors import UserError
 
 
@@ -138,7 +139,7 @@ def test_the_newest_model_is_that_of_the_highest_version(tmp_path: Path) -> None
     for version in ("9", "10", ".11-part", "12"):
         (workspace.serving_dir / version).mkdir(parents=True)
         if version != "12":  # a folder without a model is not taken for one
-            (workspace.serving_dir / version / "saved_model.pb").write_text("x")
+            (workspace.serving_dir / version / "saved_model.pb").write_bytes(graph("x"))
     assert workspace.newest_model().name == "10"
 
 
