@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -125,20 +126,20 @@ def _next(outcome: Outcome) -> Iterator[str]:
             yield f"Next: open {outcome.report}"
         return
     run = [outcome.run_id] if outcome.run_id else []
-    commands: dict[Status, tuple[str, list[str]]] = {
+    see = ("See why", ["report", *run]) if run else None
+    commands = {
         Status.PUSHED: ("Take it back", ["rollback"]),
         Status.AWAITING_APPROVAL: ("Approve", ["approve", *run]),
-        Status.NOT_BLESSED: ("See why", ["report", *run]),
-        Status.REFUSED: ("See why", ["report", *run]),
-        Status.FAILED: (
-            "Repair the cause, then",
-            ["retrain", *(["--span", outcome.span] if outcome.span else [])],
-        ),
+        Status.NOT_BLESSED: see,
+        Status.REFUSED: see,
+        Status.FAILED: see,
     }
-    if outcome.status in commands:
-        label, words = commands[outcome.status]
+    if found := commands.get(outcome.status):
+        label, words = found
         command = shlex.join(["two-tower", *words, "--workspace", outcome.workspace])
         yield f"{label}: {command}"
+    if outcome.status in (Status.REFUSED, Status.FAILED):
+        yield "Repair the cause and start it again: what has ended is cached"
 
 
 def _origin(outcome: Outcome) -> Iterator[str]:
@@ -148,4 +149,5 @@ def _origin(outcome: Outcome) -> Iterator[str]:
         yield f"Run: {outcome.run_id}"
     if outcome.started:
         took = datetime.timedelta(seconds=round(outcome.seconds))
-        yield f"Started: {outcome.started} by {outcome.trigger}; took {took}"
+        started = re.sub(r"\.[0-9]+", "", outcome.started)
+        yield f"Started: {started} by {outcome.trigger}; took {took}"

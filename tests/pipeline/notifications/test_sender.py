@@ -79,7 +79,7 @@ def test_every_outcome_says_what_happened_and_what_to_do(
         Status.AWAITING_APPROVAL: f"two-tower approve {outcome.run_id}",
         Status.NOT_BLESSED: f"two-tower report {outcome.run_id}",
         Status.REFUSED: f"two-tower report {outcome.run_id}",
-        Status.FAILED: "two-tower retrain --span 2026-03-01",
+        Status.FAILED: f"two-tower report {outcome.run_id}",
     }
     assert command.get(status, "") in text
     assert "/ws/report.html" in text
