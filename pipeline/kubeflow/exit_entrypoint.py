@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 import threading
 import time
@@ -26,8 +27,9 @@ from pipeline.kubeflow.run_outcome import (
 from pipeline.kubeflow.spec_patches import NOTIFY_FLAG, STEP_FLAG
 from pipeline.notifications.sender import send
 from pipeline.secret_text import redacted
-from trainer.text import printable, start_logging
+from trainer.text import start_logging
 
+_LOG: Final = logging.getLogger(__name__)
 # How long the server is asked for the steps: it learns of a failure seconds later.
 _ASK_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 3.0
@@ -48,9 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         _run(options)
-    except Exception as error:
-        line = f"{options.step} failed: {type(error).__name__}: {error}"
-        _say(redacted(line))
+    except Exception:
+        _LOG.exception("%s sent nothing", options.step)
     return 0
 
 
@@ -64,14 +65,14 @@ def _run(options: argparse.Namespace) -> None:
     }
     ended = _ended(values.get(exit_step.FINAL_STATUS), given[exit_step.RUN_ID])
     if ended.is_well:
-        _say("No step failed: the last step has sent the outcome.")
+        _LOG.info("No step failed: the last step has sent the outcome")
         return
     outcome = of_failure(settings, ended, **given)
     faults = send(outcome, settings.notify)
     for fault in faults:
-        _say(fault)
+        _LOG.error("%s", fault)
     if not faults:
-        _say("Sent to every channel that wants it.")
+        _LOG.info("Sent to every channel that wants it")
 
 
 def _ended(status: Any, run_id: str) -> Ended:
@@ -105,7 +106,7 @@ def _ask(run_id: str) -> dict[str, str] | None:
         try:
             poll()
         except Exception as error:
-            _say(f"The server was not asked which step failed: {error}")
+            _LOG.warning("The server does not say which step failed: %s", error)
 
     if not run_id:
         return None
@@ -113,10 +114,6 @@ def _ask(run_id: str) -> dict[str, str] | None:
     thread.start()
     thread.join(_ASK_SECONDS)
     return found[-1] if found else None
-
-
-def _say(text: str) -> None:
-    print(printable(redacted(text)), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
