@@ -4,4 +4,5 @@ from __future__ import annotations
 
 from pipeline.cli import main
 
-main(prog_name="two-tower")
+if __name__ == "__main__":  # a subprocess of multiprocessing imports this too
+    main(prog_name="two-tower")

@@ -22,6 +22,7 @@ from trainer.errors import UsageError
 if TYPE_CHECKING:
     from pipeline.retraining.outcome import Outcome
 
+NO_REASON_EXIT: Final = 3
 # EX_TEMPFAIL of sysexits.h: to be tried again later.
 LOCKED_EXIT: Final = 75
 
@@ -70,6 +71,12 @@ class _LockedException(click.ClickException):
     "it takes.",
 )
 @click.option(
+    "--if-needed",
+    is_flag=True,
+    help="Retrain only if there is a reason: new ratings, drift, or a live model that "
+    "has become worse. See `retrain` in the configuration.",
+)
+@click.option(
     "--trigger",
     default="command",
     show_default=True,
@@ -90,6 +97,7 @@ def retrain(
     time_zone: str,
     scheduled_at: str | None,
     wait: float,
+    if_needed: bool,
     trigger: str,
     options: ConfigOptions,
     data_dir: Path | None,
@@ -114,6 +122,7 @@ def retrain(
       0    pushed, not blessed, awaiting approval, or nothing to do
       1    failed, or the data was refused
       2    wrong command line or configuration
+      3    --if-needed found no reason
       75   another command uses the workspace: try again later
       130  interrupted (143 by SIGTERM)
     """
@@ -136,6 +145,7 @@ def retrain(
         wanted=Wanted(span or day, catch_up),
         wait=wait,
         no_cache=no_cache,
+        if_needed=if_needed,
         trigger=trigger,
         moment=moment,
     )
@@ -143,12 +153,15 @@ def retrain(
         outcomes = start(request, _display())
     except LockedError as error:
         raise _LockedException(str(error)) from error
-    context.exit(_exit_code(outcomes))
+    context.exit(_exit_code(outcomes, if_needed))
 
 
-def _exit_code(outcomes: Sequence[Outcome]) -> int:
+def _exit_code(outcomes: Sequence[Outcome], if_needed: bool) -> int:
     from pipeline.retraining.outcome import Status
 
+    if if_needed and all(outcome.run_id is None for outcome in outcomes):
+        if outcomes[-1].status == Status.NOTHING_TO_DO:
+            return NO_REASON_EXIT
     bad = (Status.FAILED, Status.REFUSED)
     return int(any(outcome.status in bad for outcome in outcomes))
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import datetime
 import logging
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -38,10 +40,11 @@ from pipeline.retraining.run_outcome import (
 )
 from pipeline.retraining.span_checks import unfit
 from pipeline.retraining.spans import Spans, Wanted, choose
+from pipeline.retraining.triggers import Decision, reasons_to_retrain
 from pipeline.runs.summary import Summary
 from pipeline.runs.workspace import RunFiles, Workspace
 from pipeline.runs.workspace_lock import LockedError
-from trainer.errors import UserError
+from trainer.errors import UsageError, UserError
 
 # Statuses after which a catch-up does not go on to the next span.
 _STOPS: Final = frozenset({Status.FAILED, Status.LOCKED})
@@ -60,6 +63,7 @@ class Request:
       wanted: The spans.
       wait: Seconds to wait for another command that uses the workspace.
       no_cache: Run every step, also those whose inputs did not change.
+      if_needed: Retrain only if there is a reason: see `triggers`.
       trigger: Why this was started, in a few words.
       moment: When it was started, with a time zone.
     """
@@ -70,6 +74,7 @@ class Request:
     wanted: Wanted
     wait: float = 0
     no_cache: bool = False
+    if_needed: bool = False
     trigger: str = "command"
     moment: datetime.datetime = field(
         default_factory=lambda: datetime.datetime.now(datetime.timezone.utc)
@@ -142,6 +147,7 @@ class _Retraining:
     def __init__(self, request: Request, display: Display) -> None:
         self._request = request
         self._display = display
+        self._trigger = request.trigger
         self._begin(None, Before())
 
     def _begin(self, span: str | None, before: Before) -> None:
@@ -153,9 +159,7 @@ class _Retraining:
     def run(self, workspace: Workspace, lock: int) -> Iterator[Outcome]:
         """Retrains on each span, and yields its outcome."""
         request = self._request
-        data = request.config.data
-        folder = request.data_dir or workspace.data_dir / data.dataset
-        spans = Spans.of(folder, data)
+        spans = Spans.of(self._folder(workspace), request.config.data)
         outcomes = read_outcomes(workspace.root)
         trained = records.newest_trained(outcomes, workspace, spans)
         chosen: list[int | None] = [None]
@@ -167,6 +171,11 @@ class _Retraining:
             self._display.note(
                 f"{len(names)} spans to retrain on: {names[0]} to {names[-1]}"
             )
+        if request.if_needed:
+            why_not = self._why_not(workspace, spans, chosen[-1], trained)
+            if why_not is not None:
+                yield why_not
+                return
         for span in chosen:
             outcome = self._retrain(workspace, lock, spans, span, trained)
             yield outcome
@@ -174,6 +183,37 @@ class _Retraining:
                 return
             if records.is_trained(outcome) and span is not None:
                 trained = max(span, trained or span)
+
+    def _why_not(
+        self, workspace: Workspace, spans: Spans, span: int | None, trained: int | None
+    ) -> Outcome | None:
+        """Looks for a reason to retrain; returns the outcome if there is none.
+
+        Raises:
+          UsageError: There are no spans, and hence no new one.
+        """
+        if span is None:
+            raise UsageError(
+                "--if-needed looks at a new span, but the data folder has no spans",
+                "Put new ratings into span folders, or omit the option.",
+            )
+        self._begin(spans.name(span), find_before(workspace, ()))
+        self._display.note("Looking for a reason to retrain")
+        decision = decide(
+            self._request.config,
+            self._folder(workspace),
+            str(workspace.serving_dir),
+            trained=trained,
+            span=spans.setting(span),
+        )
+        for reason in decision.reasons:
+            self._display.note(f"Reason: {reason}")
+        if decision.reasons:
+            self._trigger = ", ".join(c.trigger.value for c in decision.reasons)
+            return None
+        return self.end_without_run(
+            Status.NOTHING_TO_DO, *(f"no reason: {c}" for c in decision.why_not)
+        )
 
     def _retrain(
         self,
@@ -212,6 +252,11 @@ class _Retraining:
         self._end(outcome, summary, files)
         return outcome
 
+    def _folder(self, workspace: Workspace) -> Path:
+        """The folder with the ratings, which need not have been fetched yet."""
+        dataset = self._request.config.data.dataset
+        return self._request.data_dir or workspace.data_dir / dataset
+
     def _with_span(self, spans: Spans, span: int | None) -> PipelineConfig:
         """The configuration, with the span that it ends at named."""
         config = self._request.config
@@ -225,10 +270,10 @@ class _Retraining:
         except (UserError, OSError) as error:
             self._warn(f"Old runs were not all removed: {error}")
 
-    def end_without_run(self, status: Status, reason: str) -> Outcome:
+    def end_without_run(self, status: Status, *reasons: str) -> Outcome:
         """Records and sends the outcome of a retraining that came to no run."""
         outcome = self._outcome(
-            status=status, reasons=[reason], live_version=self._before.live
+            status=status, reasons=list(reasons), live_version=self._before.live
         )
         self._end(outcome, None, None)
         return outcome
@@ -250,7 +295,7 @@ class _Retraining:
             started=self._started.isoformat(),
             seconds=round(time.monotonic() - self._start, 2),
             span=self._span,
-            trigger=self._request.trigger,
+            trigger=self._trigger,
             previous_version=self._before.live,
             **fields,
         )
@@ -277,6 +322,16 @@ class _Retraining:
     def _warn(self, text: str) -> None:
         _LOG.warning("%s", text)
         self._display.warn(text)
+
+
+def decide(*args: Any, **kwargs: Any) -> Decision:
+    """Calls `reasons_to_retrain` in a process of its own.
+
+    It imports TensorFlow, whose memory would stay with this process during the run.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        return pool.submit(reasons_to_retrain, *args, **kwargs).result()
 
 
 def _is_older(spans: Spans, span: int, trained: int) -> str:

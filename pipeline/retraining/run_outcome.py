@@ -20,7 +20,7 @@ from pipeline.runs.workspace import RunFiles, Workspace
 from trainer.errors import UserError
 
 _GATE = "DataGate"
-_PUSHER = "Pusher"
+_ALL_CACHED = "nothing has changed since this was trained: all steps are cached"
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def fields_of_run(
       before: What was there before the run.
     """
     run = LiveRun.of(files)
-    status, reasons = judge(summary, files, before)
+    status, reasons = judge(summary, run, files, before)
     failed = [step["id"] for step in summary.steps if step["state"] == "failed"]
     return {
         "status": status,
@@ -67,12 +67,13 @@ def fields_of_run(
         "train_seconds": summary.train_seconds,
         "peak_rss_mb": summary.peak_rss_mb,
         "report": summary.report,
+        "warm_start": run.training.get("base_version"),
         **_data(run),
     }
 
 
 def judge(
-    summary: Summary, files: RunFiles, before: Before
+    summary: Summary, run: RunRecord, files: RunFiles, before: Before
 ) -> tuple[Status, list[str]]:
     """Returns how a retraining ended, and why, one line each."""
     if summary.state == "failed":
@@ -80,13 +81,13 @@ def judge(
     pushed = summary.pushed_model and Path(summary.pushed_model).name
     if pushed and _is_new(pushed, files, before):
         return Status.PUSHED, [summary.push, *summary.reasons]
-    if all(step["state"] == "cached" for step in summary.steps):
-        same = "nothing has changed since this was trained: all steps are cached"
-        faults = [] if summary.blessed else summary.reasons
-        return Status.NOTHING_TO_DO, [same, summary.push, *faults]
     if summary.awaits_approval:
         return Status.AWAITING_APPROVAL, [summary.push, *summary.reasons]
-    if pushed or "not pushed again" in summary.push:
+    is_fit = summary.blessed and not run.serving_faults
+    if all(step["state"] == "cached" for step in summary.steps):
+        faults = [] if is_fit else summary.reasons
+        return Status.NOTHING_TO_DO, [_ALL_CACHED, summary.push, *faults]
+    if is_fit:  # pushed before; live, or taken away since
         return Status.NOTHING_TO_DO, [summary.push]
     return Status.NOT_BLESSED, list(summary.reasons)
 

@@ -26,7 +26,7 @@ from pipeline.runs.workspace_lock import LockedError
 from tests.fixtures import runner_stub
 from tests.fixtures.command import error_line, two_tower
 from tests.fixtures.movielens_files import write_csv
-from trainer.errors import UserError
+from trainer.errors import UsageError, UserError
 
 NOON = datetime.datetime(2026, 3, 10, 12, tzinfo=datetime.timezone.utc)
 
@@ -243,3 +243,23 @@ def test_a_configured_window_is_kept(case: Case) -> None:
     assert outcome.span == "span-3" and outcome.run_id is not None
     text = (case.workspace / "runs" / outcome.run_id / "config.yaml").read_text()
     assert "last_span: '3'" in text and "span_window: 2" in text
+
+
+def test_without_a_reason_there_is_no_run(case: Case) -> None:
+    case.span(1)
+    case.behave({"1": "pushed"})
+    [first] = case.retrain(if_needed=True)
+    assert (first.status, first.trigger) == (Status.PUSHED, "no live model")
+    [second] = case.retrain(if_needed=True)
+    assert (second.status, second.run_id) == (Status.NOTHING_TO_DO, None)
+    assert second.reasons == [
+        "no reason: new ratings: the newest span was trained on already"
+    ]
+    assert (second.live_version, second.trigger) == ("1", "command")
+
+
+def test_an_edition_without_spans_has_no_new_one(case: Case) -> None:
+    write_csv(case.spans, [(1, 1, 4.0, 100)])
+    with pytest.raises(UsageError, match="has no spans"):
+        case.retrain(if_needed=True)
+    assert case.outcomes == [(Status.FAILED, None)]
