@@ -23,11 +23,13 @@ from trainer.popularity import PopularityRanking
 from trainer.preprocessing import TransformGraph
 from trainer.query_encoder import QueryEncoder
 from trainer.retrieval_index import BruteForceIndex
-from trainer.serving_contract import DATA_FINGERPRINT, MODEL_INFO_FILE
+from trainer.serving_contract import MODEL_INFO_FILE
 from trainer.serving_model import ServingModel
 from trainer.trained_events import TrainedEvents
 from trainer.user_store import TimelineLookup, build_user_store
 from trainer.warm_start import (
+    DATA_FINGERPRINT,
+    LAST_TIMESTAMP,
     MODEL_CONFIG,
     WARM_RUNS,
     WEIGHTS,
@@ -121,7 +123,8 @@ def export_model(
         "exclude_seen": config.exclude_seen,
         "limits": dataclasses.asdict(config.limits) | {"max_k": serving.max_k},
         "tensorflow_version": tf.__version__,
-        DATA_FINGERPRINT: start.data_fingerprint,
+        DATA_FINGERPRINT: start.data.fingerprint,
+        LAST_TIMESTAMP: start.data.last,
         MODEL_CONFIG: to_json(config.model),
         WARM_RUNS: start.base.warm_runs + 1 if start.base else 0,
         WEIGHTS: weight_names(model),

@@ -18,8 +18,6 @@ from trainer import features as f
 
 # Describes the model to readers without TensorFlow; below the folder of the SavedModel.
 MODEL_INFO_FILE: Final = "assets.extra/model_info.json"
-# Key of that file: the digest of the data that the model was trained on.
-DATA_FINGERPRINT: Final = "data_fingerprint"
 # Name of the vocabulary with the ids of the users that were trained on; a SavedModel
 # has it below `assets`, one id a line.
 USER_VOCABULARY: Final = "user_id"

@@ -31,6 +31,8 @@ from trainer.serving_contract import MODEL_INFO_FILE, USER_VOCABULARY
 from trainer.towers import BY_INDEX, NOT_CARRIED
 
 # Keys of `MODEL_INFO_FILE` by which a later run starts from the model.
+DATA_FINGERPRINT: Final = "data_fingerprint"
+LAST_TIMESTAMP: Final = "last_timestamp"
 WEIGHTS: Final = "weights"  # names, in the order of the model's variables
 MODEL_CONFIG: Final = "model_config"
 WARM_RUNS: Final = "warm_runs"  # trainings since the last cold start
@@ -54,6 +56,18 @@ _BASE_FILE: Final = "base_model.npz"
 Vocabularies = Mapping[str, NDArray[Any]]
 
 
+class Data(NamedTuple):
+    """Which data a model is trained on.
+
+    Attributes:
+      fingerprint: Digest of its files; empty if not known.
+      last: Time of its newest rating, in seconds since the epoch, UTC; None if unknown.
+    """
+
+    fingerprint: str = ""
+    last: int | None = None
+
+
 @dataclasses.dataclass(frozen=True)
 class Start:
     """What training starts from.
@@ -62,14 +76,14 @@ class Start:
       reason: Why that is so, in a few words.
       version: The served version whose weights it has; empty for a cold start.
       model_id: Its identity: see `trainer.model_identity`; empty for a cold start.
-      data_fingerprint: Digest of the data that is trained on; empty if not known.
+      data: What the new model is trained on.
       base: The earlier model; None for a cold start.
     """
 
     reason: str = "there is no step that looks for an earlier model"
     version: str = ""
     model_id: str = ""
-    data_fingerprint: str = ""
+    data: Data = Data()
     base: BaseModel | None = None
 
     def save(self, folder: str) -> None:
@@ -86,7 +100,8 @@ class Start:
     @classmethod
     def load(cls, folder: str) -> Start:
         """Reads what `save` wrote."""
-        start = cls(**json.loads(_read(os.path.join(folder, START_FILE))))
+        content = json.loads(_read(os.path.join(folder, START_FILE)))
+        start = cls(**content | {"data": Data(*content["data"])})
         if not start.version:
             return start
         base = load_base(os.path.join(folder, _BASE_FILE))

@@ -8,28 +8,36 @@ from typing import Any, Final
 
 from components import storage
 from components.live_model.baseline import Baseline
-from components.serving_directory import latest_version, missing_file, read_push
+from components.serving_directory import (
+    complete_versions,
+    latest_version,
+    read_push,
+)
 from trainer.model_identity import model_id
-from trainer.serving_contract import DATA_FINGERPRINT, MODEL_INFO_FILE
-from trainer.warm_start import START_FILE
+from trainer.serving_contract import MODEL_INFO_FILE
+from trainer.warm_start import (
+    DATA_FINGERPRINT,
+    LAST_TIMESTAMP,
+    START_FILE,
+    WEIGHTS,
+    Data,
+)
 
 # TFX's folder of a model within its artifact, where the Trainer looks for its base.
 COPY_FOLDER: Final = "Format-Serving"
-# Of versions that replaced each other, more are not followed.
-_MAX_STEPS: Final = 1000
 
 
-def find_base(serving_dir: str, data: str, copies: str) -> Baseline:
-    """Finds the newest model in the line of the live one that had other data.
+def find_base(serving_dir: str, data: Data, copies: str) -> Baseline:
+    """Finds the newest version that was trained on older data than this run's.
 
-    That is the live model itself, unless it was trained on the data of this run: then
-    it is the one that it replaced, and so on. So a run that is repeated starts as it
-    did before, although its own model is live by now, and two settings that are tried
-    on the same data start from the same model.
+    That is usually the live model. A run that is repeated starts as it did before,
+    although its own model is live by now; two settings that are tried on the same data
+    start from the same model; and no run on older data starts from a model that has
+    seen newer. Versions that other code exported are passed over.
 
     Args:
       serving_dir: The versions.
-      data: Digest of this run's data.
+      data: This run's data.
       copies: Folder with what earlier runs copied, one subfolder each; need not exist.
 
     Returns:
@@ -39,39 +47,42 @@ def find_base(serving_dir: str, data: str, copies: str) -> Baseline:
     Raises:
       UserError: The serving directory cannot be read.
     """
-    version = latest_version(serving_dir)
-    if version is None:
+    live = latest_version(serving_dir)
+    if live is None:
         return Baseline(note="nothing is live")
-    folder = os.path.join(serving_dir, version)
-    found = Baseline(version, model_id(folder), folder)
-    for _ in range(_MAX_STEPS):
-        # A copy has no such file: it was made for this, of a model with other data.
-        info = _json(os.path.join(found.folder, MODEL_INFO_FILE))
-        if not data or info.get(DATA_FINGERPRINT) != data:
-            return found
-        push = read_push(found.folder)
-        if push is None or push.replaced is None:
-            return Baseline(note="the live model was trained on the same data")
-        replaced = _find(
-            push.replaced, push.replaced_model_id or "", serving_dir, copies
-        )
-        if replaced is None:
-            return Baseline(
-                note=f"the live model was trained on the same data, and version "
-                f"{push.replaced}, which it replaced, is gone"
-            )
-        found = replaced
-    return Baseline(note="no earlier model was found")
+    passed_over = ""
+    for version in reversed(complete_versions(serving_dir)):
+        folder = os.path.join(serving_dir, version)
+        info = _json(os.path.join(folder, MODEL_INFO_FILE))
+        if WEIGHTS not in info:
+            continue
+        if _is_older(info, data):
+            return Baseline(version, model_id(folder), folder)
+        passed_over = folder
+    if not passed_over:
+        note = f"the live model, version {live}, was exported by other code"
+        return Baseline(note=note)
+    push = read_push(passed_over)
+    if push is None or push.replaced is None:
+        return Baseline(note="no version was trained on older data")
+    copy = _find_copy(push.replaced, push.replaced_model_id or "", copies)
+    return copy or Baseline(
+        note=f"version {push.replaced}, which was trained on older data, is gone"
+    )
 
 
-def _find(
-    version: str, identity: str, serving_dir: str, copies: str
-) -> Baseline | None:
-    """Finds a version, or what an earlier run copied of it; None if it is gone."""
-    folder = os.path.join(serving_dir, version)
-    is_whole = storage.is_folder(folder) and not missing_file(folder)
-    if is_whole and model_id(folder) == identity:
-        return Baseline(version, identity, folder)
+def _is_older(info: dict[str, Any], data: Data) -> bool:
+    """Whether a model was trained on other data than a run's, and none that is newer.
+
+    Rewritten data may end at the same moment.
+    """
+    end = info.get(LAST_TIMESTAMP)
+    is_newer = isinstance(end, int) and data.last is not None and end > data.last
+    return not is_newer and info.get(DATA_FINGERPRINT) != data.fingerprint
+
+
+def _find_copy(version: str, identity: str, copies: str) -> Baseline | None:
+    """Finds what an earlier run copied of a version that is gone; None if nothing."""
     for name in storage.names(copies) or ():
         copy = os.path.join(copies, name, COPY_FOLDER)
         record = _json(os.path.join(copy, START_FILE))

@@ -14,10 +14,14 @@ from tfx.utils import path_utils
 
 from components.live_driver import LIVE, LiveDriver, check_unchanged
 from components.live_model.baseline import Baseline
-from components.movielens_example_gen.data_summary import FINGERPRINT_PROPERTY
+from components.movielens_example_gen.data_summary import (
+    FINGERPRINT_PROPERTY,
+    SUMMARY_PROPERTY,
+    parse_summary,
+)
 from components.warm_start import NOTE, VERSION
 from components.warm_start.base import find_base, is_copy
-from trainer.warm_start import BaseModel, ColdStartError, Start, read_served_model
+from trainer.warm_start import BaseModel, ColdStartError, Data, Start, read_served_model
 
 _EXAMPLES: Final = "examples"
 _BASE_MODEL: Final = "base_model"
@@ -118,9 +122,13 @@ class WarmStart(base_component.BaseComponent):
         )
 
 
-def _data(inputs: Any) -> str:
+def _data(inputs: Any) -> Data:
     examples = get_single_instance(inputs[_EXAMPLES])
-    return str(examples.get_string_custom_property(FINGERPRINT_PROPERTY))
+    summary = examples.get_string_custom_property(SUMMARY_PROPERTY)
+    return Data(
+        examples.get_string_custom_property(FINGERPRINT_PROPERTY),
+        parse_summary(summary).get("last_timestamp"),
+    )
 
 
 def _find(inputs: Any, outputs: Any, exec_properties: Any) -> Baseline:
@@ -132,25 +140,25 @@ def _find(inputs: Any, outputs: Any, exec_properties: Any) -> Baseline:
     return find_base(exec_properties[_SERVING_DIR], _data(inputs), copies)
 
 
-def _start(found: Baseline, data: str, exec_properties: Any) -> Start:
+def _start(found: Baseline, data: Data, exec_properties: Any) -> Start:
     """Reads the model; a cold start if there is none or it cannot be continued.
 
     Raises:
       ColdStartError: It cannot be continued, and `mode` is "always".
     """
     if not found.folder:
-        return Start(f"cold start: {found.note}", data_fingerprint=data)
+        return Start(f"cold start: {found.note}", data=data)
     try:
         base = _read(found)
     except ColdStartError as error:
         if exec_properties[_MODE] == "always":
             raise
         _LOG.warning("%s", error)
-        return Start(f"cold start: {error.message}", data_fingerprint=data)
+        return Start(f"cold start: {error.message}", data=data)
     every = exec_properties[_COLD_START_EVERY]
     if every and base.warm_runs + 1 >= every:
         reason = f"cold start: it is one in {every} trainings"
-        return Start(reason, data_fingerprint=data)
+        return Start(reason, data=data)
     reason = f"warm start from version {found.version}"
     return Start(reason, found.version, found.model_id, data, base)
 

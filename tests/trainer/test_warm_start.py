@@ -18,6 +18,7 @@ from trainer.warm_start import (
     MODEL_CONFIG,
     BaseModel,
     ColdStartError,
+    Data,
     Start,
     carry_over,
     check_settings,
@@ -120,13 +121,10 @@ def test_a_model_that_does_not_fit_leaves_all_weights_as_they_were():
 
 def test_what_is_saved_for_the_trainer_is_what_it_loads(tmp_path):
     base = base_of(model_of(1))
-    Start("warm", "7", "abc", "data", base).save(str(tmp_path / "base"))
+    Start("warm", "7", "abc", Data("digest", 9), base).save(str(tmp_path / "base"))
     start = Start.load(str(tmp_path / "base"))
-    assert (start.version, start.model_id, start.data_fingerprint) == (
-        "7",
-        "abc",
-        "data",
-    )
+    assert (start.version, start.model_id) == ("7", "abc")
+    assert start.data == Data("digest", 9)
     assert start.base is not None
     assert start.base.info == base.info
     assert start.base.warm_runs == 3
