@@ -27,6 +27,8 @@ COLOURS: Final = {
     "candidate": "#040404",
     "popularity": "#050505",
     "baseline": "#060606",
+    "good": "#070707",
+    "bad": "#080808",
 }
 STYLE: Final[dict[str, Any]] = {
     "svg.fonttype": "none",  # text stays text: searchable, and in the page's font

@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "tune": "Search for better hyperparameters, on the train split alone.",
     "recommend": "Ask the newest pushed model what a user should watch next.",
     "runs": "List the runs of a workspace.",
+    "history": "Show quality and cost of all runs over time, with what became worse.",
     "report": "Show why a model was or was not blessed, and the path of its report.",
     "compare": "Compare configuration, data and metrics of two runs.",
     "lineage": "Show the data, code and settings that a pushed model came from.",

@@ -184,6 +184,10 @@ class MetadataStoreReader:
         """Returns all runs, oldest first."""
         return [self._run(name, c) for name, c in self._run_contexts().items()]
 
+    def run_ids(self) -> list[str]:
+        """Returns the ids of all runs, oldest first."""
+        return list(self._run_contexts())
+
     def run(self, name: str) -> RunRecord:
         """Returns one run.
 

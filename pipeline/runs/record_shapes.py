@@ -55,7 +55,28 @@ class _Search(TypedDict, total=False):
     trials: list[_Trial]
 
 
+class _StepTime(TypedDict, total=False):
+    __pydantic_config__ = _REST_IS_FREE  # type: ignore[misc]
+    id: str
+    state: str
+    seconds: float
+
+
+class _Summary(TypedDict, total=False):
+    __pydantic_config__ = _REST_IS_FREE  # type: ignore[misc]
+    state: str
+    error: str | None
+    steps: list[_StepTime]
+    metrics: dict[str, _Metrics | None]
+    blessed: bool
+    reasons: list[str]
+    pushed_model: str | None
+    train_seconds: float | None
+    wall_seconds: float | None
+
+
 _SHAPES: Final = {
+    "summary.json": _Summary,
     SUMMARY_FILE: _Evaluation,
     TRAIN_REPORT_FILE: _Training,
     SEARCH_FILE: _Search,

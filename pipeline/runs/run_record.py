@@ -214,11 +214,16 @@ class RunRecord:
 
     @property
     def judged_by(self) -> dict[str, Any]:
-        """What a run was judged by: the content of the files above, by output key."""
-        found = {}
+        """What a run was judged by: the content of the files above, by output key.
+
+        Without the slices, which are most of an evaluation: this is kept of every run
+        for ever.
+        """
+        found: dict[str, dict[str, Any]] = {}
         for key, name in _JUDGED_BY.items():
             with contextlib.suppress(UserError):  # damaged: there is nothing to keep
-                found[key] = self._json(key, name)
+                content = self._json(key, name).items()
+                found[key] = {k: v for k, v in content if k != "slices"}
         return {key: content for key, content in found.items() if content}
 
     @property

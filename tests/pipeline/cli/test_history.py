@@ -50,6 +50,18 @@ def test_runs_lists_what_ml_metadata_knows(past: Chain) -> None:
     assert first_run(past) in table and f"{candidate['ndcg@10']:.4f}" in table
 
 
+def test_history_shows_a_run_as_it_was(past: Chain, tmp_path: Path) -> None:
+    page = tmp_path / "history.html"
+    [entry, *_] = answer(past, "history", "--html", str(page))["entries"]
+    assert (entry["name"], entry["outcome"]) == (first_run(past), "pushed")
+    assert entry["metrics"]["candidate"] == past.first["metrics"]["candidate"]
+    assert entry["version"] == Path(past.first["pushed_model"]).name
+    assert len(entry["steps"]) == len(past.first["steps"])
+    low, high = entry["intervals"]["candidate"]["ndcg@10"]
+    assert low <= past.first["metrics"]["candidate"]["ndcg@10"] <= high
+    assert entry["version"] in page.read_text("utf-8")
+
+
 def test_report_shows_reasons_and_the_path_of_the_page(past: Chain) -> None:
     found = answer(past, "report", first_run(past))
     assert found["report"] == past.first["report"]
