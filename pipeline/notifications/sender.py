@@ -156,7 +156,8 @@ def _variables(outcome: Outcome, message: Message) -> Mapping[str, str]:
         "REPORT": outcome.report or "",
         "MESSAGE": message.title,
     }
-    return {f"{_PREFIX}{name}": printable(value) for name, value in values.items()}
+    shown = {f"{_PREFIX}{name}": printable(value) for name, value in values.items()}
+    return {**shown, f"{_PREFIX}TEXT": message.body()}
 
 
 def _log(outcome: Outcome, message: Message, lines: list[str]) -> None:

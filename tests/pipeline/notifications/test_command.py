@@ -36,6 +36,7 @@ def test_a_command_gets_the_outcome(outcome: Outcome, tmp_path: Path) -> None:
     assert "TWO_TOWER_SPAN=2026-03-01" in variables
     title = "TWO_TOWER_MESSAGE=two-tower 2026-03-01: a new model is live"
     assert title in variables
+    assert "TWO_TOWER_TEXT=- ndcg@10 0.1213 is 2.9x popularity" in variables
 
 
 def test_a_command_that_reads_nothing_and_floods_is_fine(outcome: Outcome) -> None:
