@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import signal
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,22 @@ def test_a_span_older_than_the_newest_that_was_trained_is_left_alone(
     assert "span-1 is older than span-2" in late.reasons[0]
 
 
+@pytest.mark.parametrize("late", [2, 3])
+def test_data_that_is_late_or_rewritten_is_trained_on_with_the_newest_span(
+    case: Case, late: int
+) -> None:
+    case.span(1)
+    case.span(3, rows=4)
+    config = PipelineConfig(data=DataConfig(missing_spans="skip"))
+    case.retrain(config=config)
+    case.span(late, rows=7)
+    [outcome] = case.retrain(catch_up="all", config=config)
+    assert (outcome.status, outcome.span) == (Status.NOT_BLESSED, "span-3")
+    assert "a span was rewritten, or arrived late" in outcome.reasons[-1]
+    [again] = case.retrain(config=config)
+    assert not any("rewritten" in reason for reason in again.reasons)
+
+
 def test_a_killed_run_is_a_failure_that_the_same_command_repeats(case: Case) -> None:
     case.span(1)
     case.behave({"1": "killed in Trainer"})
@@ -188,6 +205,37 @@ def test_an_interrupted_retraining_is_an_outcome_with_its_run(case: Case) -> Non
     ]
 
 
+@pytest.mark.parametrize("is_waiting", [False, True])
+def test_of_two_schedulers_the_second_waits_or_leaves(
+    case: Case, is_waiting: bool
+) -> None:
+    case.span(1)
+    case.behave({"1": "pushed"})
+    first_has_it, first_may_go = threading.Event(), threading.Event()
+    workspace = Workspace.open(case.workspace, create=True)
+
+    def first() -> None:
+        with workspace.lock():
+            first_has_it.set()
+            first_may_go.wait(10)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    first_has_it.wait()
+    try:
+        if is_waiting:
+            threading.Timer(0.5, first_may_go.set).start()
+            [outcome] = case.retrain(wait=60)
+            assert outcome.status == Status.PUSHED
+        else:
+            with pytest.raises(LockedError):
+                case.retrain(wait=0.3)
+            assert case.outcomes == [(Status.LOCKED, None)]
+    finally:
+        first_may_go.set()
+        thread.join()
+
+
 def test_what_comes_to_no_run_is_an_outcome_too(case: Case) -> None:
     case.span(1)
     with pytest.raises(UserError, match="span-7 is missing"):
@@ -204,14 +252,6 @@ def test_what_comes_to_no_run_is_an_outcome_too(case: Case) -> None:
         (Status.FAILED, None),
     ]
     assert "Found span-1" in outcomes[0].reasons[0]
-
-
-def test_a_workspace_in_use_is_an_outcome_too(case: Case) -> None:
-    case.span(1)
-    with Workspace.open(case.workspace, create=True).lock():
-        with pytest.raises(LockedError):
-            case.retrain()
-    assert case.outcomes == [(Status.LOCKED, None)]
 
 
 def test_the_command_leaves_a_workspace_in_use_with_its_own_code(

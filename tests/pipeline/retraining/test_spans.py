@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from components.movielens_example_gen import ingest
 from components.movielens_example_gen.config import ExampleGenConfig
+from pipeline.config import DataConfig
 from pipeline.retraining.span_checks import unfit
 from pipeline.retraining.spans import Spans, Wanted, choose
-from tests.fixtures.movielens_files import write_csv
+from tests.fixtures.movielens_files import Rating, write_csv
 from trainer.errors import UserError
 
 TODAY = datetime.date(2026, 3, 10)
@@ -101,3 +103,41 @@ def test_a_span_with_the_ratings_of_the_one_before_is_unfit(tmp_path: Path) -> N
 def test_a_span_without_files_is_left_to_the_run(tmp_path: Path) -> None:
     spans = spans_of(tmp_path, "span-1")
     assert unfit(spans, 1) is None and unfit(spans, 2) is None
+
+
+OLD_ROWS = [
+    (user, movie, 4.0, user * 100 + movie) for user in range(5) for movie in range(1, 5)
+]
+
+
+@pytest.mark.parametrize(
+    ("users", "movies", "num_users"),
+    [(range(5), (), 5), (range(50, 55), (), 10), (range(5), (1, 2), 5)],
+    ids=["known users", "unknown users", "a movies file that drops movies"],
+)
+def test_a_new_span_adds_to_what_is_known_and_takes_nothing_away(
+    tmp_path: Path, users: range, movies: tuple[int, ...], num_users: int
+) -> None:
+    write_csv(tmp_path / "span-1", OLD_ROWS)
+    new = [(u, movie, 3.0, 10_000 + movie) for u in users for movie in (4, 5, 6)]
+    write_csv(tmp_path / "span-2", new, movies=movies)
+    summary = ingest.prepare(tmp_path, DataConfig()).summary()
+    assert summary["spans"] == [1, 2]
+    assert (summary["users"], summary["movies"]) == (num_users, 6)
+    # Of each user the newest event is held out.
+    assert summary["ratings"]["eval"] == num_users
+
+
+@pytest.mark.parametrize(
+    ("row", "cause"),
+    [
+        ((1, 2, 9, 20_000), "rating 9 is not on the edition's scale"),
+        ((1, 2, 4.0, 9_000_000_000), "timestamp 9000000000 is in the future"),
+        ((1, 99, 4.0, 20_000), "movie 99 is in no movies file"),
+    ],
+)
+def test_a_bad_row_of_a_span_is_named(tmp_path: Path, row: Rating, cause: str) -> None:
+    write_csv(tmp_path / "span-1", OLD_ROWS)
+    write_csv(tmp_path / "span-2", [row], movies=())
+    with pytest.raises(UserError, match=rf"span-2/ratings.csv line 2: {cause}"):
+        ingest.prepare(tmp_path, DataConfig())
