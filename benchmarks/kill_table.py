@@ -1,7 +1,7 @@
 """Kills a retraining at every moment, or fills its disk, and repeats the command.
 
     PYTHONPATH=. python benchmarks/kill_table.py --work /tmp/faults
-    PYTHONPATH=. python benchmarks/kill_table.py --work /tmp/disk --disk
+    PYTHONPATH=. python benchmarks/kill_table.py --work /tmp/faults --disk
     PYTHONPATH=. python benchmarks/kill_table.py --work /tmp/faults --only Pusher
 
 All cases are of one retraining: each begins with the same command, in the workspace
@@ -25,6 +25,7 @@ from typing import Any, Final
 from benchmarks.faults.cases import Case, full_disks, kills
 from benchmarks.faults.held_command import HeldCommand
 from benchmarks.faults.state import State, events, inspect
+from pipeline.retraining.outcome_log import read_outcomes
 
 RESULTS: Final = Path(__file__).parent / "results"
 _TMPFS: Final = {"workspace": "96m", "tmp": "32m"}
@@ -51,21 +52,20 @@ class Table:
         """Takes up what an earlier process has done."""
         self._work = work
         self._disk = disk
+        self.name = "full_disk" if disk else "killed"
         self.workspace = work / "workspace"
         self._temp = work / "tmp"
-        self._results = work / "results.json"
-        content: dict[str, Any] = {"reference": None, "rows": []}
-        if self._results.exists():
-            content = json.loads(self._results.read_bytes())
-        self.reference = content["reference"]
-        self.rows = [Row(**row) for row in content["rows"]]
+        self._reference = work / "reference.json"
+        self._rows = work / f"{self.name}.json"
+        self.reference = _read(self._reference) or {}
+        self.rows = [Row(**row) for row in _read(self._rows) or ()]
         for folder in (self.workspace, self._temp):
             folder.mkdir(parents=True, exist_ok=True)
 
     def save(self) -> None:
         """Writes the results so far."""
-        content = {"reference": self.reference, "rows": [*map(vars, self.rows)]}
-        self._results.write_text(json.dumps(content, indent=1) + "\n")
+        rows = [*map(vars, self.rows)]
+        self._rows.write_text(json.dumps(rows, indent=1) + "\n")
 
     def prepare(self) -> None:
         """Makes the data, a first model and an undisturbed retraining."""
@@ -73,24 +73,27 @@ class Table:
         if not data.exists():
             self._run("data", "synthesize", self._work / "all", *_SIZE)
             self._run(
-                *("data", "split-spans", data, "--spans", "4"),
+                *("data", "split-spans", data, "--spans", "2"),
                 *("--data-dir", self._work / "all"),
             )
-        if self.reference:
-            return
+        saved = self._work / "saved"
+        if not saved.exists():
+            self._run(*self._arguments(1))
+            part = self._work / "saved.part"
+            shutil.copytree(self.workspace, part, symlinks=True)
+            part.rename(saved)
+        if not self.reference:
+            _restore(saved, self.workspace)
+            self._keep_reference()
         if self._disk:
             for folder, size in _TMPFS.items():
                 _mount(self._work / folder, size)
-        saved = self._work / "saved"
-        if not saved.exists():
-            _empty(self.workspace)
-            for span in (1, 2):
-                self._run(*self._arguments(span))
-            shutil.copytree(self.workspace, self._work / "part", symlinks=True)
-            (self._work / "part").rename(saved)
-        _restore(saved, self.workspace)
+        if not self.rows:
+            _restore(saved, self.workspace)
+
+    def _keep_reference(self) -> None:
         start = time.monotonic()
-        self._run(*self._arguments(3))
+        self._run(*self._arguments(2))
         state = inspect(self.workspace, self._temp)
         ended = [e for e in events(self.workspace) if "seconds" in e and "id" in e]
         self.reference = {
@@ -98,16 +101,18 @@ class Table:
             "seconds": round(time.monotonic() - start, 1),
             "steps": {event["id"]: event["seconds"] for event in ended},
             "metrics": self._metrics(),
+            "pushed": self._pushed(),
         }
-        _restore(saved, self.workspace)
+        _restore(self._work / "saved", self.workspace)
         self.reference["live"] = inspect(self.workspace, self._temp).live_model
-        self.save()
+        content = json.dumps(self.reference, indent=1)
+        self._reference.write_text(content + "\n")
 
     def carry_out(self, case: Case) -> None:
         """Carries out one case and adds its row."""
         start = time.monotonic()
         command = HeldCommand(
-            [*map(str, self._arguments(3))],
+            [*map(str, self._arguments(2))],
             self._work / "command",
             temp=self._temp,
             hold=case.hold,
@@ -145,7 +150,7 @@ class Table:
         if self.rows and self.rows[-1].step == "The end":
             return
         start = time.monotonic()
-        text = self._run(*self._arguments(3))
+        text = self._run(*self._arguments(2))
         self._describe_rerun()
         state = inspect(self.workspace, self._temp)
         same_model = state.live_model == self.reference["model"]
@@ -154,7 +159,9 @@ class Table:
             f"exit code 0; model {'the same' if same_model else 'DIFFERENT'}, "
             f"metrics {'the same' if same_metrics else 'DIFFERENT'}"
         )
-        good = same_model and same_metrics and not state.faults
+        pushed = self._pushed()
+        outcome += f"; {pushed} x recorded as pushed"
+        good = same_model and same_metrics and not state.faults and pushed == 1
         seconds = round(time.monotonic() - start, 1)
         self.rows.append(
             Row(
@@ -224,6 +231,11 @@ class Table:
         newest = max((self.workspace / "runs").glob("2*/summary.json"))
         return json.loads(newest.read_bytes())["metrics"]
 
+    def _pushed(self) -> int:
+        """How many outcomes of the span say that a model was pushed."""
+        outcomes = read_outcomes(self.workspace)
+        return sum(o.span == "span-2" and o.status == "pushed" for o in outcomes)
+
     def _arguments(self, span: int) -> list[str | Path]:
         return [
             *("retrain", "--span", str(span), "--workspace", self.workspace),
@@ -241,6 +253,10 @@ class Table:
 
 _SIZE: Final = ("--ratings", "10k", "--users", "300", "--movies", "200")
 _SETTINGS: Final = ("-c", Path(__file__).parent / "faults" / "small.yaml")
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_bytes()) if path.exists() else None
 
 
 def _one_line(command: HeldCommand, wanted: str) -> str:
@@ -322,7 +338,7 @@ def main() -> None:
         if case.name not in done and options.only in (None, case.step):
             table.carry_out(case)
     table.finish()
-    write(table, options.results / ("full_disk" if options.disk else "killed"))
+    write(table, options.results / table.name)
 
 
 if __name__ == "__main__":
