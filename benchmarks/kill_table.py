@@ -331,8 +331,7 @@ def main() -> None:
     options = parser.parse_args()
     table = Table(options.work.absolute(), disk=options.disk)
     table.prepare()
-    nodes = list(table.reference["steps"])
-    cases = [*(full_disks if options.disk else kills)(nodes)]
+    cases = (full_disks if options.disk else kills)(table.reference["steps"])
     done = {f"{row.step}, {row.moment}, {row.fault}" for row in table.rows}
     for case in cases:
         if case.name not in done and options.only in (None, case.step):

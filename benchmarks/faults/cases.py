@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -10,6 +10,7 @@ Fault = Literal["kill all", "kill pipeline", "full workspace", "full TMPDIR"]
 EPOCHS: Final = 4
 _START: Final = "start"
 _MIDDLE: Final = "middle"
+_LONG_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -37,32 +38,37 @@ class Case:
         return f"{self.step}, {self.moment}, {self.fault}"
 
 
-def kills(nodes: Sequence[str]) -> list[Case]:
-    """All cases of killed processes."""
+def kills(steps: Mapping[str, float]) -> list[Case]:
+    """All cases of killed processes.
+
+    Args:
+      steps: Node -> its seconds in a retraining that nothing disturbed.
+    """
     found: list[Case] = []
-    for node in nodes:
+    for node, seconds in steps.items():
         start = _step(node)
-        found += [
-            Case(node, _START, "kill all", start),
-            Case(node, _MIDDLE, "kill all", start, 0.5),
-            Case(node, _MIDDLE, "kill pipeline", start, 0.5),
-        ]
+        found.append(Case(node, _START, "kill all", start))
+        if seconds >= _LONG_SECONDS:
+            found.append(Case(node, _MIDDLE, "kill all", start, 0.5))
+        found.append(Case(node, _MIDDLE, "kill pipeline", start, 0.5))
         found += _WITHIN.get(node, [])
     return [*found, *_AFTER]
 
 
-def full_disks(nodes: Sequence[str]) -> Iterator[Case]:
-    """All cases of full file systems."""
-    for node in nodes:
-        for fault in ("full workspace", "full TMPDIR"):
-            yield Case(node, _START, fault, _step(node))  # type: ignore[arg-type]
+def full_disks(steps: Mapping[str, float]) -> list[Case]:
+    """All cases of full file systems; `steps` as above."""
+    found: list[Case] = []
+    for node, seconds in steps.items():
+        found.append(Case(node, _START, "full workspace", _step(node)))
+        if seconds >= _LONG_SECONDS:
+            found.append(Case(node, _START, "full TMPDIR", _step(node)))
         if node == "Trainer":
-            yield Case(*(node, "before the export", "full workspace"), _epoch(EPOCHS))
+            last = _epoch(EPOCHS)
+            found.append(Case(node, "before the export", "full workspace", last))
         if node == "Pusher":
-            yield Case(
-                *(node, "before the copy", "full workspace"),
-                _audit("os.mkdir", r"/\.pushing-"),
-            )
+            copy = _audit("os.mkdir", r"/\.pushing-")
+            found.append(Case(node, "before the copy", "full workspace", copy))
+    return found
 
 
 def _step(node: str) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from typing import Final
 import psutil
 
 from pipeline.local.events import EventReader
+from pipeline.local.temporary_files import temporary_folder
 from pipeline.runs.running import hold
 from pipeline.runs.workspace import RunFiles
 from trainer.progress import Event
@@ -54,6 +55,8 @@ class SubprocessRunner:
         """
         self.peak_rss_mb = 0.0
         self._events = EventReader(files.events)
+        self._held = contextlib.ExitStack()
+        temporary, descriptor = self._held.enter_context(temporary_folder())
         with open(files.log, "ab") as log:
             hold(log)
             # A session of its own: Ctrl-C reaches only this process, which then ends
@@ -63,8 +66,8 @@ class SubprocessRunner:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **_ENVIRONMENT},
-                pass_fds=(lock,),
+                env={**os.environ, **_ENVIRONMENT, "TMPDIR": str(temporary)},
+                pass_fds=(lock, descriptor),
                 start_new_session=True,
             )
 
@@ -101,6 +104,7 @@ class SubprocessRunner:
         self._process.wait()
         if self._process.stdin:
             self._process.stdin.close()
+        self._held.close()
 
     def _sample_memory(self) -> None:
         try:

@@ -247,9 +247,11 @@ class _Retraining:
         changed = earlier and earlier.data_fingerprint != fields.get("data_fingerprint")
         if earlier and changed and fields.get("data_fingerprint"):
             fields["reasons"] = [*fields["reasons"], _was_changed(earlier)]
-        self._retain(workspace)
         outcome = self._outcome(**fields)
+        # Before old runs are removed, so that a command that is killed then has reported
+        # the push.
         self._end(outcome, summary, files)
+        self._retain(workspace)
         return outcome
 
     def _folder(self, workspace: Workspace) -> Path:

@@ -10,6 +10,7 @@ Metadata, so that TFX never takes it from the cache again.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,7 +110,9 @@ def plan(
     ]
     kept_outputs = [artifact for run_id, _, artifact in outputs if run_id in kept]
     needed = {artifact.id for artifact in kept_outputs}
-    unneeded = {a.id: (key, a) for _, key, a in outputs if a.id not in needed}
+    # Of a year of runs nearly all are gone, and each check below takes its time.
+    there = (o for o in outputs if o[2].id not in needed and os.path.lexists(o[2].uri))
+    unneeded = {artifact.id: (key, artifact) for _, key, artifact in there}
     root = workspace.pipeline_root
     inside = [(k, a) for k, a in unneeded.values() if is_inside(Path(a.uri), root)]
     paths = {str(Path(artifact.uri)) for _, artifact in inside}

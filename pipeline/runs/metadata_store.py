@@ -182,7 +182,8 @@ class MetadataStoreReader:
 
     def runs(self) -> list[RunRecord]:
         """Returns all runs, oldest first."""
-        return [self._run(name, c) for name, c in self._run_contexts().items()]
+        nodes = self._nodes()
+        return [self._run(name, c, nodes) for name, c in self._run_contexts().items()]
 
     def run_ids(self) -> list[str]:
         """Returns the ids of all runs, oldest first."""
@@ -281,10 +282,23 @@ class MetadataStoreReader:
         # Ids rise with every run, whatever the clock said.
         return sorted(contexts, key=lambda context: context.id)
 
-    def _run(self, name: str, context: Any) -> RunRecord:
+    def _nodes(self) -> dict[int, str]:
+        """Id of each execution -> its node: ML Metadata has no index for that."""
+        if self._store is None:
+            return {}
+        return {
+            execution.id: context.name
+            for context in self._store.get_contexts_by_type("node")
+            for execution in self._store.get_executions_by_context(context.id)
+        }
+
+    def _run(
+        self, name: str, context: Any, nodes: Mapping[int, str] | None = None
+    ) -> RunRecord:
         if self._running is not None and name == self._running.run_id:
             return self._running
-        steps = self._steps(self._store.get_executions_by_context(context.id))
+        executions = self._store.get_executions_by_context(context.id)
+        steps = self._steps(executions, nodes)
         started = datetime.datetime.fromtimestamp(
             context.create_time_since_epoch / 1000, datetime.timezone.utc
         )
@@ -295,7 +309,9 @@ class MetadataStoreReader:
             kept=read_record(self._runs_dir / context.name) if self._runs_dir else {},
         )
 
-    def _steps(self, executions: Iterable[Any]) -> list[Step]:
+    def _steps(
+        self, executions: Iterable[Any], nodes: Mapping[int, str] | None = None
+    ) -> list[Step]:
         """Steps in the order in which they began."""
         executions = sorted(executions, key=lambda execution: execution.id)
         ids = [execution.id for execution in executions]
@@ -311,11 +327,15 @@ class MetadataStoreReader:
         for event in outputs:
             key = event.path.steps[0].key
             by_execution[event.execution_id][key] = artifacts[event.artifact_id]
-        return [self._step(e, by_execution[e.id]) for e in executions]
+        if nodes is None:
+            names = {id_: self._contexts(id_, "node") for id_ in ids}
+            nodes = {id_: found[0] for id_, found in names.items() if found}
+        return [
+            self._step(e, nodes.get(e.id, "?"), by_execution[e.id]) for e in executions
+        ]
 
-    def _step(self, execution: Any, outputs: Mapping[str, Artifact]) -> Step:
+    def _step(self, execution: Any, node: str, outputs: Mapping[str, Artifact]) -> Step:
         started = execution.create_time_since_epoch / 1000
-        [node] = self._contexts(execution.id, "node") or ["?"]
         return Step(
             id=node.rpartition(".")[2],  # of `<pipeline>.<node>`
             state=_state(execution),

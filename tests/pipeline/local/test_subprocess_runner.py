@@ -48,6 +48,19 @@ def all_events(child: SubprocessRunner) -> list[Event]:
         return [event for event in child.events() if event]
 
 
+def test_temporary_files_do_not_outlive_the_run(
+    workspace: Workspace, lock: int
+) -> None:
+    run = workspace.new_run()
+    script = f"""{EMIT}
+import os, signal, tempfile
+emit("phase", text=tempfile.mkdtemp())
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    [event] = all_events(start(script, run, lock))
+    assert not Path(event["text"]).parent.exists()
+
+
 def test_events_are_followed_and_output_is_logged(
     workspace: Workspace, lock: int
 ) -> None:
