@@ -248,8 +248,7 @@ class _Retraining:
         if earlier and changed and fields.get("data_fingerprint"):
             fields["reasons"] = [*fields["reasons"], _was_changed(earlier)]
         outcome = self._outcome(**fields)
-        # Before old runs are removed, so that a command that is killed then has reported
-        # the push.
+        # Before old runs are removed: a command that is killed then has reported it.
         self._end(outcome, summary, files)
         self._retain(workspace)
         return outcome
