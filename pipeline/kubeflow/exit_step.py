@@ -8,6 +8,9 @@ since server 2.4). So all other steps move into a graph of their own. Servers si
 pass the exit task the state of that graph (`resolve.go`). An output of a step that did
 not run would fail the exit task, so it reads none.
 
+TFX's own `set_exit_handler` makes the same two graphs, but passes no parameter of the
+run into the inner one, whose steps then do not find them (`pipeline_builder.py`).
+
 Without channels in `notify` nothing of this is in the file.
 """
 

@@ -7,8 +7,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+from components.evaluator import SUMMARY_FILE
 from components.live_model import VERSION
 from components.movielens_example_gen.data_summary import (
     SUMMARY_PROPERTY,
@@ -40,9 +42,9 @@ def of_result(settings: NotifySettings, inputs: Json, run_id: str) -> Outcome:
       inputs: Input key -> artifacts of the last step, as local files.
       run_id: The run; empty if it is not known.
     """
-    from components.evaluator.retrieval_summary import read_summary
-
-    evaluation = read_summary(_first(inputs, "evaluation")["uri"])
+    # The launcher has copied it to this machine: it takes no TensorFlow to read it.
+    path = Path(_first(inputs, "evaluation")["uri"], SUMMARY_FILE)
+    evaluation = json.loads(path.read_text(encoding="utf-8"))
     pushed = _text(inputs, "pushed_model", PUSHED_VERSION)
     before = _text(inputs, "baseline_model", VERSION)
     faults = json.loads(_text(inputs, "infra_blessing", REASONS) or "[]")

@@ -13,9 +13,15 @@ import pytest
 from pipeline.config.loading import load
 from pipeline.kubeflow import exit_step, step_settings
 from pipeline.kubeflow.compiled import CompiledPipeline, check_vertex
-from pipeline.kubeflow.exit_step import EXIT_STEP, LAST_STEP, STEPS
-from pipeline.kubeflow.run_outcome import failed_steps
+from pipeline.kubeflow.exit_step import (
+    EXIT_STEP,
+    LAST_STEP,
+    STEPS,
+    NotifySettings,
+)
+from pipeline.kubeflow.run_outcome import failed_steps, of_result
 from pipeline.kubeflow.validation import check
+from pipeline.retraining.outcome import Outcome, Status
 from tests.fixtures.kfp_backend import Backend, Ran
 from tests.fixtures.kfp_server import State, serving
 from tests.fixtures.lazy import lazily
@@ -244,3 +250,57 @@ def test_the_compiled_pipeline_differs_by_notifications_alone(compiled: Any) -> 
     assert resources["memoryLimit"] == 1.0
     assert json.loads(arguments[arguments.index("--notify") + 1])["pipeline"]
     assert "ALL_UPSTREAM" not in compiled.to_yaml()
+
+
+def result(folder: Path, **changes: dict[str, Any]) -> Outcome:
+    """What the last step sends about artifacts with these properties."""
+    numbers = {"ndcg@10": 0.12, "recall@10": None}
+    evaluation = {
+        "candidate": numbers,
+        "baseline": None,
+        "popularity": {"ndcg@10": 0.04},
+        "blessed": True,
+        "reasons": ["ndcg@10 0.1200 is 3.0x popularity"],
+    }
+    evaluation |= changes.pop("evaluation", {})
+    (folder / "retrieval_summary.json").write_text(json.dumps(evaluation))
+    properties = {
+        "evaluation": {},
+        "examples": {"summary": json.dumps({"spans": [20512, 20513]})},
+        "pushed_model": {"pushed_version": "1772323200"},
+        "baseline_model": {"version": "1772236800"},
+        "infra_blessing": {"reasons": "[]"},
+        **changes,
+    }
+    inputs = {
+        key: {"artifacts": [{"uri": str(folder), "metadata": metadata}]}
+        for key, metadata in properties.items()
+    }
+    settings = NotifySettings.of(load((), NOTIFY))
+    return of_result(NotifySettings.from_argument(settings.argument()), inputs, "r1")
+
+
+def test_the_last_step_knows_what_became_of_the_model(tmp_path: Path) -> None:
+    pushed = result(tmp_path)
+    assert pushed.status is Status.PUSHED
+    assert pushed.span == "2026-03-01"
+    assert pushed.live_version == "1772323200"
+    assert pushed.previous_version == "1772236800"
+    assert pushed.metrics["candidate"] == {"ndcg@10": 0.12}
+    assert pushed.metrics["baseline"] is None
+    assert pushed.report == "https://kubeflow.example.com/pipeline/#/runs/details/r1"
+    worse = {"blessed": False, "reasons": ["ndcg@10 fell"]}
+    not_pushed = {"pushed_version": "", "pushed": 0.0}
+    refused = result(tmp_path, evaluation=worse, pushed_model=not_pushed)
+    assert refused.status is Status.NOT_BLESSED
+    assert (refused.reasons, refused.live_version) == (["ndcg@10 fell"], "1772236800")
+    broken = {"reasons": '["it does not load"]'}
+    faulty = result(tmp_path, infra_blessing=broken, pushed_model=not_pushed)
+    assert faulty.status is Status.NOT_BLESSED
+    assert "not servable: it does not load" in faulty.reasons
+    waits = {"awaiting_approval": 1.0}
+    waiting = result(tmp_path, pushed_model=waits)
+    assert waiting.status is Status.AWAITING_APPROVAL
+    first = result(tmp_path, baseline_model={}, pushed_model={}, examples={})
+    assert first.status is Status.NOTHING_TO_DO
+    assert (first.live_version, first.span) == (None, None)
