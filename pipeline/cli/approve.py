@@ -66,12 +66,15 @@ def approve(
         done = approval.approve(model, serving_dir, reason=reason, force=force)
         what = model
     else:
+        from pipeline.monitoring.publisher import publish_again
         from pipeline.runs.approval import approve_run
 
         opened = Workspace.open(workspace)
         with opened.lock():
             found, done = approve_run(opened, run or "", reason=reason, force=force)
         what = found.run_id
+        for fault in publish_again(opened.root):
+            echo(fault, err=True)
     if as_json:
         content = {"version": done.version, "pushed": done.is_new, "live": done.live}
         print_json({"model" if model else "run": what, **content})

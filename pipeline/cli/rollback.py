@@ -63,6 +63,11 @@ def rollback(
         change = withdrawal.restore(folder, restore, reason=reason)
     else:
         change = withdrawal.roll_back(folder, to, reason=reason)
+    if serving_dir is None:
+        from pipeline.monitoring.publisher import publish_again
+
+        for fault in publish_again(workspace):
+            echo(fault, err=True)
     if as_json:
         print_json(
             {

@@ -7,6 +7,7 @@ metrics cannot be written.
 from __future__ import annotations
 
 import base64
+import dataclasses
 import functools
 import os
 import queue
@@ -16,9 +17,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from components.serving_directory import audit
 from pipeline.monitoring.config import MonitoringConfig, PushGatewayConfig
+from pipeline.retraining.approvals import approved_versions, with_approvals
 from pipeline.retraining.outcome import Outcome
 from pipeline.retraining.outcome_log import read_outcomes
+from pipeline.runs.workspace import Workspace
 from pipeline.secret_text import redacted
 from trainer.atomic_files import write_bytes
 from trainer.errors import UserError
@@ -67,6 +71,32 @@ def publish(outcome: Outcome, config: MonitoringConfig) -> list[str]:
     return faults
 
 
+def publish_again(root: Path) -> list[str]:
+    """Publishes the metrics of the last retraining again: another model is live now.
+
+    Where to, the configuration of the newest run says. Raises nothing.
+
+    Args:
+      root: Folder of the workspace.
+
+    Returns:
+      What went wrong, one line each.
+    """
+    try:
+        workspace = Workspace.open(root)
+        last = read_outcomes(workspace.root)[-1:]
+        configs = [f.config for f in workspace.run_folders() if f.config.is_file()]
+        if not last or not configs:
+            return []
+        from pipeline.config.loading import load
+
+        config = load(configs[-1:]).monitoring
+    except (UserError, OSError) as error:
+        return [f"monitoring: {error}"]
+    outcome = dataclasses.replace(last[0], workspace=str(workspace.root))
+    return publish(outcome, config)
+
+
 def textfile_path(pipeline: str, folder: str) -> Path:
     """Returns where the metrics of a pipeline are written for node exporter."""
     return Path(folder) / f"two_tower_{pipeline}.prom"
@@ -105,7 +135,7 @@ def _registry(
 
     from pipeline.monitoring.metrics import collect
 
-    history = _history(outcome, report)
+    history = _approved(_history(outcome, report), report)
     registry = CollectorRegistry()
     registry.register(_Families(collect(history, _live(outcome, report), config)))
     return registry
@@ -130,13 +160,25 @@ def _history(outcome: Outcome, report: Callable[[str], None]) -> list[Outcome]:
     ]
 
 
+def _approved(history: list[Outcome], report: Callable[[str], None]) -> list[Outcome]:
+    try:
+        lines = audit.read(_serving_dir(history[-1]))
+    except UserError as error:
+        report(f"monitoring: {error}")
+        return history
+    return with_approvals(history, approved_versions(lines))
+
+
+def _serving_dir(outcome: Outcome) -> str:
+    return os.path.join(outcome.workspace, "serving")
+
+
 def _live(outcome: Outcome, report: Callable[[str], None]) -> LiveVersion | None:
     """Returns what is live now; what was, if that cannot be read."""
     from pipeline.monitoring.live_model import LiveVersion, read_live
 
-    serving_dir = os.path.join(outcome.workspace, "serving")
     try:
-        return read_live(serving_dir)
+        return read_live(_serving_dir(outcome))
     except UserError as error:
         report(f"monitoring: {error}")
     return LiveVersion(outcome.live_version, None) if outcome.live_version else None

@@ -1,4 +1,4 @@
-"""Every run and every retraining of a workspace over time, each as one entry.
+"""Every run, retraining and rollback of a workspace over time, each as one entry.
 
 An entry is read from what outlives `clean`: `retrainings.jsonl`, and `summary.json` and
 `record.json` of each run. ML Metadata is asked only about runs without these: one that
@@ -11,11 +11,13 @@ import contextlib
 import dataclasses
 import datetime
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from components.serving_directory.audit import read as read_audit
+from pipeline.retraining.approvals import approved_versions, with_approvals
 from pipeline.retraining.outcome import OUTCOMES_FILE, Outcome, Status
 from pipeline.retraining.outcome_log import read_outcomes
 from pipeline.runs.run_record import RunRecord, read_record
@@ -23,18 +25,20 @@ from pipeline.runs.workspace import RunFiles, Workspace
 from trainer.errors import UserError
 
 _RUN_ID_TIME: Final = "%Y%m%dT%H%M%S.%fZ"
+_BY_HAND: Final = ("rollback", "restore")
 _EVALUATOR: Final = "Evaluator"
 Metrics = Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One retraining, or one run that was started otherwise.
+    """One retraining, one run that was started otherwise, or one rollback.
 
     Attributes:
       name: Id of the run; the start of a retraining that had none.
       started: UTC.
-      outcome: A `Status`; of another run also `running`, `stopped` or `succeeded`.
+      outcome: A `Status`; of another run also `running`, `stopped` or `succeeded`; of
+        what a person did `rollback` or `restore`. An approved model counts as pushed.
       is_retraining: Whether `two-tower retrain` started it.
       span: The newest span that it read; None if not known.
       candidate, live, popularity: Metric -> value, for the same queries; empty if it
@@ -44,7 +48,7 @@ class Entry:
       was_cached: Whether the evaluation was taken from the cache.
       train_seconds: Of the training, if it was not cached; None if there was none.
       wall_seconds: From the start of the command to its end; None if not known.
-      version: Version that was pushed; None if none was.
+      version: Version that was pushed, or made live by a person; None if none was.
       warm_start: Version that training started from; None for a cold start.
       steps: Id of each step that ran to its end and was not cached -> seconds.
       reasons: Why it ended so, one line each.
@@ -111,7 +115,10 @@ def read_history(root: Path) -> History:
         found = _run_of_folder(files, faults.append)
         if found is not None:
             entries[found.name] = found
-    outcomes = _outcomes(workspace, faults.append)
+    audit = _audit(workspace, faults.append)
+    outcomes = with_approvals(
+        _outcomes(workspace, faults.append), approved_versions(audit)
+    )
     # What `record.json` and ML Metadata know beyond an outcome is in the run's entry.
     named = {outcome.run_id for outcome in outcomes}
     entries |= {run.name: run for run in _others(workspace, entries, faults.append)}
@@ -119,8 +126,32 @@ def read_history(root: Path) -> History:
         _retraining(outcome, entries.get(outcome.run_id or "")) for outcome in outcomes
     ]
     rest = [entry for name, entry in entries.items() if name not in named]
-    both = sorted((*retrainings, *rest), key=lambda entry: entry.started)
-    return History(both, faults)
+    changes = list(_changes(audit))
+    everything = (*retrainings, *rest, *changes)
+    return History(sorted(everything, key=lambda entry: entry.started), faults)
+
+
+def _audit(workspace: Workspace, report: Callable[[str], None]) -> list[dict[str, Any]]:
+    try:
+        return read_audit(str(workspace.serving_dir))
+    except UserError as error:
+        report(str(error))
+        return []
+
+
+def _changes(audit: Iterable[Mapping[str, Any]]) -> Iterator[Entry]:
+    """Yields what people changed by hand of what is served."""
+    for line in audit:
+        started = _time(str(line.get("at")))
+        if line.get("action") in _BY_HAND and started is not None:
+            words = (line.get("by"), line.get("reason"))
+            yield Entry(
+                f"{line['action']} {line['at']}",
+                started,
+                str(line["action"]),
+                version=line.get("to"),
+                reasons=[": ".join(str(word) for word in words if word)],
+            )
 
 
 def _outcomes(workspace: Workspace, report: Callable[[str], None]) -> list[Outcome]:

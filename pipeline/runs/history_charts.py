@@ -31,6 +31,8 @@ _OUTCOMES: Final = {
     Status.FAILED.value: "bad",
     Status.LOCKED.value: "popularity",
     "stopped": "popularity",
+    "rollback": "baseline",
+    "restore": "baseline",
     "unknown": "muted",
 }
 

@@ -8,7 +8,10 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from components.serving_directory.audit import Move, record
 from pipeline.cli import main
+from pipeline.config.loading import dump, load
+from pipeline.monitoring.publisher import publish_again
 from pipeline.retraining.outcome import Outcome, Status
 from pipeline.retraining.outcome_log import append_outcome
 from pipeline.runs.workspace import Workspace
@@ -60,3 +63,42 @@ def test_metrics_can_be_published_again(workspace: Path, tmp_path: Path) -> None
     assert run("publish", "-w", workspace).exit_code == 2
     (workspace / "retrainings.jsonl").unlink()
     assert "No retraining was recorded" in run("show", "-w", workspace).output
+
+
+def test_metrics_are_published_again_when_another_version_is_live(
+    tmp_path: Path,
+) -> None:
+    workspace = Workspace.open(tmp_path / "workspace", create=True)
+    for version in ("1772334000", "1772334060"):
+        folder = workspace.serving_dir / version
+        folder.mkdir(parents=True)
+        (folder / "saved_model.pb").write_bytes(b"model")
+    waiting = Outcome(
+        status=Status.AWAITING_APPROVAL,
+        pipeline="two-tower",
+        workspace=str(workspace.root),
+        started="2026-03-01T03:00:00+00:00",
+        seconds=60.0,
+        run_id="run 1",
+    )
+    append_outcome(workspace.root, waiting)
+    files = workspace.new_run()
+    config = load(assignments=[f"monitoring.textfile_dir={tmp_path}"])
+    files.config.write_text(dump(config))
+    path = tmp_path / "two_tower_two-tower.prom"
+    back = CliRunner().invoke(main, ["rollback", "-w", str(workspace.root)])
+    assert back.exit_code == 0, back.output
+    assert 'live_model_info{pipeline="two-tower",version="1772334000"}' in (
+        path.read_text("utf-8")
+    )
+    assert 'status="awaiting_approval"} 1.0' in path.read_text("utf-8")
+    move = Move("approve", ["1772334070"], None, "1772334070", run_id="run 1")
+    record(str(workspace.serving_dir), move)
+    assert publish_again(workspace.root) == []
+    assert 'status="awaiting_approval"} 0.0' in path.read_text("utf-8")
+    assert 'status="pushed"} 1.0' in path.read_text("utf-8")
+    path.unlink()
+    path.mkdir()
+    [fault] = publish_again(workspace.root)
+    assert "Is a directory" in fault
+    assert publish_again(tmp_path / "nowhere") != []

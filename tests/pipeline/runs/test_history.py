@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from components.serving_directory.audit import Move, record
 from pipeline.cli import main
 from pipeline.retraining.outcome import Outcome, Status
 from pipeline.retraining.outcome_log import append_outcome
@@ -119,6 +120,25 @@ def test_runs_and_retrainings_without_a_run_stand_beside_each_other(
     assert entries[0].candidate["ndcg@10"] == 0.14 and entries[0].start == "cold"
     assert entries[3].reasons[0] == "the disk is full"
     assert entries[4].was_cached and entries[4].train_seconds is None
+
+
+def test_an_approval_counts_as_a_push_and_a_rollback_has_its_own_line(
+    workspace: Workspace,
+) -> None:
+    waiting = {"status": Status.AWAITING_APPROVAL, "live_version": None}
+    for day in (1, 2):
+        append_outcome(
+            workspace.root, outcome(workspace, day, run_id=f"run {day}", **waiting)
+        )
+    serving_dir = workspace.serving_dir
+    serving_dir.mkdir()
+    record(str(serving_dir), Move("approve", ["7"], None, "7", run_id="run 1"))
+    record(str(serving_dir), Move("rollback", ["7"], "7", "6", reason="CTR fell"))
+    first, second, last = read_history(workspace.root).entries
+    assert (first.outcome, first.version) == ("pushed", "7")
+    assert (second.outcome, second.version) == ("awaiting_approval", None)
+    assert (last.outcome, last.version) == ("rollback", "6")
+    assert last.reasons[0].endswith(": CTR fell")
 
 
 def test_a_run_that_goes_on_is_in_the_history(workspace: Workspace) -> None:
