@@ -12,7 +12,13 @@ from unittest import mock
 
 import pytest
 
-from pipeline.config import DataConfig, PipelineConfig, TrainConfig, TuneConfig
+from pipeline.config import (
+    DataConfig,
+    EvalConfig,
+    PipelineConfig,
+    TrainConfig,
+    TuneConfig,
+)
 from pipeline.fingerprints import code_fingerprints
 from tests.fixtures.movielens_files import write_csv
 
@@ -186,6 +192,13 @@ def test_a_changed_setting_reaches_the_steps_that_read_it(
     before = parameters(nodes)
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"Trainer", "ReportGen"}  # the latter shows the configuration
+
+
+def test_who_approves_changes_no_step_before_the_push(nodes: dict[str, Any]) -> None:
+    config = PipelineConfig(eval=EvalConfig(approval="manual"))
+    after, before = parameters(compiled(config)), parameters(nodes)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"Pusher", "ReportGen"}
 
 
 def test_the_rating_scale_reaches_the_steps_that_read_it(

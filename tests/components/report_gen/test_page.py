@@ -162,6 +162,11 @@ def test_the_page_says_why_a_model_was_refused_and_what_stays_live() -> None:
     assert "not servable: it is slow" in text
 
 
+def test_the_page_says_that_a_model_waits_for_approval() -> None:
+    waiting = dataclasses.replace(facts(), pushed_version=None, awaits_approval=True)
+    assert "Blessed and servable: awaiting approval" in page.render(waiting)
+
+
 def test_groups_of_users_with_different_metrics_are_named() -> None:
     row = re.search(r"<tr><td>gender</td>.*?</tr>", page.render(facts()), re.DOTALL)
     assert row and "F (450)" in row[0] and "M (450)" in row[0]

@@ -8,6 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +157,23 @@ def test_a_push_that_goes_on_is_not_disturbed(serving: Path) -> None:
     assert latest_version(str(serving)) == "10"
 
 
+def test_a_push_waits_until_a_rollback_has_ended(serving: Path) -> None:
+    held, ended = threading.Event(), []
+
+    def rollback() -> None:
+        with locked(str(serving), "a rollback"):
+            held.set()
+            time.sleep(0.2)
+            ended.append(True)
+
+    thread = threading.Thread(target=rollback)
+    thread.start()
+    held.wait()
+    with locked(str(serving), "a push", wait_seconds=60):
+        assert ended
+    thread.join()
+
+
 def test_a_killed_process_leaves_no_lock(serving: Path) -> None:
     script = (
         "import os, sys; from components.serving_directory.lock import locked\n"
@@ -220,7 +239,8 @@ def test_in_an_object_store_it_is_copied_and_removed(tmp_path: Path) -> None:
     store = "ram://withdrawal"
     for name in ("8", "9"):
         copy_folder(str(make_model(tmp_path / name, name)), f"{store}/{name}")
-    identity = model_id(f"{store}/9")
+    identity = model_id(str(tmp_path / "9"))
+    assert model_id(f"{store}/9") == identity
     assert roll_back(store) == Change("9", "8", ("9",))
     assert complete_versions(store) == ["8"] and withdrawn_versions(store) == ["9"]
     assert restore(store, "9").live == "9"
