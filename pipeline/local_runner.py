@@ -33,7 +33,7 @@ def main(options: argparse.Namespace) -> int:
     start_logging(clean=redacted)
     for noisy in ("absl", "apache_beam"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    _end_with_parent()
+    end_with_parent()
     workspace = Workspace.open(options.workspace)
     files = RunFiles(workspace.runs_dir / options.run_id)
     with record_events(files.events):
@@ -84,7 +84,7 @@ def _run(
     ProgressDagRunner(options.run_id, options.until).run(pipeline)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Ends this process when its parent ends, even if that was killed.
 
     The parent holds the other end of standard input and never writes to it.

@@ -25,6 +25,7 @@ _INTERRUPT_EXIT: Final = 130  # 128 + SIGINT, as shells do
 COMMANDS: Final = {
     "run": "Train, evaluate and push a model; unchanged steps are cached.",
     "retrain": "Retrain on a new span; made to be started by a clock.",
+    "rehearse": "Replay real ratings in time, and compare ways of retraining.",
     "tune": "Search for better hyperparameters, on the train split alone.",
     "recommend": "Ask the newest pushed model what a user should watch next.",
     "runs": "List the runs of a workspace.",

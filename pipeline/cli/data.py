@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
@@ -118,6 +119,16 @@ def info(
 @click.option(
     "--days", type=click.IntRange(min=1), help="Days of each span, named by date."
 )
+@click.option(
+    "--every",
+    type=click.Choice(["week", "month", "year"]),
+    help="Calendar weeks, months or years, named by their last day.",
+)
+@click.option(
+    "--start",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="All that is older than the span of this day becomes the first span.",
+)
 @workspace_option
 def split_spans(
     *,
@@ -126,24 +137,35 @@ def split_spans(
     data_dir: Path | None,
     spans: int | None,
     days: int | None,
+    every: Any,
+    start: datetime.datetime | None,
     workspace: Path,
 ) -> None:
     """Split an edition by time into spans in the new folder TARGET.
 
-    This rehearses retraining: `two-tower run --data-dir TARGET` with
-    `--set data.last_span=1`, then 2, and so on.
+    With it retraining can be tried by hand: `two-tower retrain --data-dir TARGET`
+    with `--span 1`, then 2, and so on. `two-tower rehearse` does all of that.
 
     \b
     Examples:
       two-tower data split-spans spans --spans 5
       two-tower data split-spans days --days 30 --data-dir ~/ml-25m
+      two-tower data split-spans years --every year --start 2015-01-01
     """
     from pipeline.datasets.source import existing_folder
     from pipeline.datasets.split_spans import split_spans as split
 
     config = options.load().data
     folder = existing_folder(config, workspace, data_dir)
-    made = split(folder, target, num_spans=spans, days=days, config=config)
+    made = split(
+        folder,
+        target,
+        num_spans=spans,
+        days=days,
+        every=every,
+        start=start.date() if start else None,
+        config=config,
+    )
     for name, count in made:
         echo(f"{target / name}  {count:,} ratings")
 

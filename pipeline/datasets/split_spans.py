@@ -8,12 +8,13 @@ nobody rated are listed in the first span.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import itertools
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,10 @@ from pipeline.config import DataConfig
 from pipeline.datasets.complete_folder import complete_folder
 from trainer.errors import UsageError, UserError
 
+Period = Literal["week", "month", "year"]
+
 _DAY_SECONDS: Final = 86_400
+_A_MONDAY: Final = 4 * _DAY_SECONDS  # 1970-01-05
 _LINES_AT_ONCE: Final = 1 << 19
 
 
@@ -38,26 +42,34 @@ def split_spans(
     *,
     num_spans: int | None = None,
     days: int | None = None,
+    every: Period | None = None,
+    start: datetime.date | None = None,
     config: DataConfig | None = None,
 ) -> list[tuple[str, int]]:
     """Writes the spans of `source` as folders into `target`, which must not exist.
 
     Args:
       source: Folder of an edition.
-      target: New folder for `span-1`, `span-2`.. or, with `days`, `2026-03-01`..
+      target: New folder for `span-1`, `span-2`.. or, without `num_spans`,
+        `2026-03-01`..
       num_spans: Number of spans, with about equally many ratings each.
       days: Length of each span in days, UTC; a folder is named by its last day.
+      every: The same for weeks from Monday on, and calendar months and years.
+      start: All that is older than the span of this day becomes one span, the first;
+        None to split all.
       config: Names of columns, if they differ from MovieLens'.
 
     Returns:
       Name and number of ratings of each span, oldest first.
 
     Raises:
-      UsageError: Neither or both of `num_spans` and `days` are given.
+      UsageError: None or several of `num_spans`, `days` and `every` are given.
       UserError: The input is missing or has bad rows, or the target exists.
     """
-    if (num_spans is None) == (days is None):
-        raise UsageError("split-spans needs --spans or --days", "Give one of them.")
+    if [num_spans, days, every].count(None) != 2:  # noqa: PLR2004 - all but one
+        raise UsageError(
+            "split-spans needs one of --spans, --days and --every", "Give one of them."
+        )
     if target.exists():
         raise UserError(f"{target} exists", "Give a new folder, or delete that one.")
     config = config or DataConfig()
@@ -73,7 +85,15 @@ def split_spans(
         raise UserError(
             f"{source} holds spans already", "Give the folder of an edition."
         )
-    names, firsts = _cuts(prepared.data.ratings.timestamps, num_spans, days)
+    times = prepared.data.ratings.timestamps
+    if num_spans is not None:
+        names, firsts = _equal_cuts(times, num_spans)
+    elif every is not None:
+        names, firsts = _calendar_cuts(times, every)
+    else:
+        names, firsts = _day_cuts(times, days or 1)
+    if start is not None:
+        names, firsts = _from(start, names, firsts)
     with complete_folder(target) as new:
         folders = [new / name for name in names]
         for folder in folders:
@@ -85,26 +105,53 @@ def split_spans(
     return list(zip(names, counts, strict=True))
 
 
-def _cuts(
-    timestamps: NDArray[np.int64], num_spans: int | None, days: int | None
-) -> tuple[list[str], NDArray[np.int64]]:
+_Cuts = tuple[list[str], NDArray[np.int64]]
+
+
+def _equal_cuts(times: NDArray[np.int64], num_spans: int) -> _Cuts:
     """Returns the names of the spans, and the first second of each."""
-    if num_spans is not None:
-        ordered = np.sort(timestamps)
-        starts = np.arange(num_spans) * len(ordered) // num_spans
-        firsts = np.unique(ordered[starts])
-        if len(firsts) < num_spans:
-            raise UserError(
-                f"the ratings have too few different times for {num_spans} spans",
-                f"Split into at most {len(firsts)}.",
-            )
-        return [f"span-{number + 1}" for number in range(num_spans)], firsts
-    length = (days or 1) * _DAY_SECONDS
-    start = int(timestamps.min()) // _DAY_SECONDS * _DAY_SECONDS
-    used = np.unique((timestamps - start) // length)
-    ends = start + (used + 1) * length - _DAY_SECONDS
-    names = np.datetime_as_string(ends.astype("datetime64[s]"), "D").tolist()
-    return names, start + used * length
+    ordered = np.sort(times)
+    starts = np.arange(num_spans) * len(ordered) // num_spans
+    firsts = np.unique(ordered[starts])
+    if len(firsts) < num_spans:
+        raise UserError(
+            f"the ratings have too few different times for {num_spans} spans",
+            f"Split into at most {len(firsts)}.",
+        )
+    return [f"span-{number + 1}" for number in range(num_spans)], firsts
+
+
+def _day_cuts(times: NDArray[np.int64], days: int) -> _Cuts:
+    length = days * _DAY_SECONDS
+    start = int(times.min()) // _DAY_SECONDS * _DAY_SECONDS
+    used = np.unique((times - start) // length)
+    return _dated(start + used * length, start + (used + 1) * length)
+
+
+def _calendar_cuts(times: NDArray[np.int64], every: Period) -> _Cuts:
+    if every == "week":
+        length = 7 * _DAY_SECONDS
+        monday = times - (times - _A_MONDAY) % length
+        firsts = np.unique(monday)
+        return _dated(firsts, firsts + length)
+    used = np.unique(times.astype("M8[s]").astype(f"M8[{every[0].upper()}]"))
+    firsts, ends = (edge.astype("M8[s]").astype(np.int64) for edge in (used, used + 1))
+    return _dated(firsts, ends)
+
+
+def _dated(firsts: NDArray[np.int64], ends: NDArray[np.int64]) -> _Cuts:
+    """Names each span by its last day."""
+    last_days = (ends - _DAY_SECONDS).astype("M8[s]")
+    return np.datetime_as_string(last_days, "D").tolist(), firsts
+
+
+def _from(start: datetime.date, names: list[str], firsts: NDArray[np.int64]) -> _Cuts:
+    """Makes one span of all that are before that of a day."""
+    midnight = datetime.datetime.combine(start, datetime.time(), datetime.timezone.utc)
+    before = int((firsts <= midnight.timestamp()).sum()) - 1
+    if before <= 0:
+        return names, firsts
+    return names[before - 1 :], np.append(firsts[0], firsts[before:])
 
 
 def _write_ratings(

@@ -1,0 +1,1 @@
+"""Rehearsal: a life of retraining, replayed from the times of real ratings."""
