@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Final
 
 from pipeline.config import PipelineConfig
 from pipeline.config.loading import load
@@ -40,7 +40,10 @@ from trainer import progress
 from trainer.text import start_logging
 from trainer.train_report import TRAIN_REPORT_FILE
 
-_LAST_STEP = "Trainer"
+if TYPE_CHECKING:
+    from pipeline.retraining.prequential import Prequential
+
+_LAST_STEP: Final = "Trainer"
 
 
 class _TrainerOutputs(logging.Handler):
@@ -99,17 +102,24 @@ class Worker:
             models = {m: f for m, f in models.items() if m.startswith(NEVER)}
         data = SpanData.read(self.base, self.config.data, span)
         found = measure(models, data.queries())
+        num_ratings = int((data.raw.ratings.spans == len(data.spans) - 1).sum())
+        self.note(span, found, num_ratings, time.monotonic() - start)
+
+    def note(
+        self, span: str, found: Prequential, num_ratings: int, seconds: float
+    ) -> None:
+        """Records a measurement; its values are written first."""
         self.folder.keep_values(span, found)
         self.record.measured[span] = {
             "rankers": list(found.rankers),
-            "ratings": int((data.raw.ratings.spans == len(data.spans) - 1).sum()),
+            "ratings": num_ratings,
             "users": len(found.user_ids),
             "queries": found.num_queries,
             "events": found.num_events,
             "unknown_users": found.unknown_users,
             "unknown_movies": found.unknown_movies,
             "trained_on": found.trained_on,
-            "seconds": round(time.monotonic() - start, 2),
+            "seconds": round(seconds, 2),
         }
         self._write()
 
@@ -181,13 +191,15 @@ def policy_config(
     config: PipelineConfig, span: str, policy: str, seed: int
 ) -> PipelineConfig:
     """Returns the configuration of a training: only what must differ does."""
-    changes: dict[str, Any] = {"seed": config.train.seed + seed - 1}
-    if hasattr(config.train, "warm_start"):
-        changes["warm_start"] = "auto" if policy == WARM else "never"
+    train = dataclasses.replace(
+        config.train,
+        seed=config.train.seed + seed - 1,
+        warm_start="auto" if policy == WARM else "never",
+    )
     return dataclasses.replace(
         config,
         data=dataclasses.replace(config.data, last_span=span),
-        train=dataclasses.replace(config.train, **changes),
+        train=train,
     )
 
 

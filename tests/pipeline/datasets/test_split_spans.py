@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime
 import resource
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from components.movielens_example_gen import ingest
 from pipeline.config import DataConfig
-from pipeline.datasets.split_spans import split_spans
+from pipeline.datasets.split_spans import Period, split_spans
 from tests.fixtures.movielens_files import write_csv, write_double_colon, write_tab
 from trainer.errors import UserError
 
@@ -125,3 +126,32 @@ def test_there_may_be_more_spans_than_open_files(
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert len(made) == 300
     assert ingest.prepare(tmp_path / "out", DataConfig()).data.num_read == 300
+
+
+@pytest.mark.parametrize(
+    ("every", "names"),
+    [
+        ("week", ["1970-01-04", "1970-01-11", "1970-03-01", "1971-01-03"]),
+        ("month", ["1970-01-31", "1970-02-28", "1970-12-31"]),
+        ("year", ["1970-12-31"]),
+    ],
+)
+def test_spans_can_be_those_of_the_calendar(
+    tmp_path: Path, every: Period, names: list[str]
+) -> None:
+    days = [0, 3.99, 4, 58.99, 364.99]  # Thursday, Sunday, Monday, 28 February
+    rows = [(1, m, 4, int(day * DAY)) for m, day in enumerate(days, start=1)]
+    folder = write_csv(tmp_path / "in", rows)
+    made = split_spans(folder, tmp_path / "out", every=every)
+    assert [name for name, _ in made] == names
+    assert sum(count for _, count in made) == len(rows)
+
+
+def test_all_before_a_day_can_be_one_span(tmp_path: Path) -> None:
+    rows = [(1, m, 4, day * DAY) for m, day in enumerate((1, 40, 70, 100), start=1)]
+    folder = write_csv(tmp_path / "in", rows)
+    start = datetime.date(1970, 3, 5)  # within a month, which stays whole
+    made = split_spans(folder, tmp_path / "out", every="month", start=start)
+    assert made == [("1970-02-28", 2), ("1970-03-31", 1), ("1970-04-30", 1)]
+    early = datetime.date(1960, 1, 1)
+    assert len(split_spans(folder, tmp_path / "2", every="month", start=early)) == 4
