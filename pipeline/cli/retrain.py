@@ -132,7 +132,7 @@ def retrain(
     given += ["--newest"] if newest else []
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} name two spans", "Give one of them.")
-    from pipeline.retraining.retrain import Request
+    from pipeline.retraining.request import Request
     from pipeline.retraining.retrain import retrain as start
     from pipeline.retraining.spans import Wanted
     from pipeline.runs.workspace_lock import LockedError
@@ -197,7 +197,7 @@ def _display() -> Any:
     """Shows runs as `two-tower run` does, and how each retraining ended."""
     from pipeline.cli.run_report import report_run
     from pipeline.local.run_view import RunView
-    from pipeline.retraining.retrain import Display
+    from pipeline.retraining.request import Display
 
     console = make_console()
 

@@ -12,15 +12,14 @@ import datetime
 import logging
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from pipeline.config import PipelineConfig
 from pipeline.datasets.source import check
-from pipeline.local.run_view import RunView
 from pipeline.local.session import (
     end_cleanly_on_signals,
     full_disk_explained,
@@ -31,6 +30,7 @@ from pipeline.notifications.sender import send
 from pipeline.retraining import records
 from pipeline.retraining.outcome import Outcome, Status
 from pipeline.retraining.outcome_log import append_outcome, read_outcomes
+from pipeline.retraining.request import Display, Request
 from pipeline.retraining.retention import retain
 from pipeline.retraining.run_outcome import (
     Before,
@@ -39,7 +39,7 @@ from pipeline.retraining.run_outcome import (
     interrupted_run,
 )
 from pipeline.retraining.span_checks import unfit
-from pipeline.retraining.spans import Spans, Wanted, choose
+from pipeline.retraining.spans import Spans, choose
 from pipeline.retraining.triggers import Decision, reasons_to_retrain
 from pipeline.runs.summary import Summary
 from pipeline.runs.workspace import RunFiles, Workspace
@@ -49,55 +49,6 @@ from trainer.errors import UsageError, UserError
 # Statuses after which a catch-up does not go on to the next span.
 _STOPS: Final = frozenset({Status.FAILED, Status.LOCKED})
 _LOG: Final = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a command asks for.
-
-    Attributes:
-      config: The configuration.
-      workspace: Folder of the workspace, created if it is absent.
-      data_dir: Folder with the MovieLens files or their spans; None for the edition in
-        the workspace.
-      wanted: The spans.
-      wait: Seconds to wait for another command that uses the workspace.
-      no_cache: Run every step, also those whose inputs did not change.
-      if_needed: Retrain only if there is a reason: see `triggers`.
-      trigger: Why this was started, in a few words.
-      moment: When it was started, with a time zone.
-    """
-
-    config: PipelineConfig
-    workspace: Path
-    data_dir: Path | None
-    wanted: Wanted
-    wait: float = 0
-    no_cache: bool = False
-    if_needed: bool = False
-    trigger: str = "command"
-    moment: datetime.datetime = field(
-        default_factory=lambda: datetime.datetime.now(datetime.timezone.utc)
-    )
-
-
-class Display:
-    """Shows what a retraining does; this one shows nothing but the runs."""
-
-    def __init__(self, view: Callable[[], RunView]) -> None:
-        """Makes a view for each run with `view`."""
-        self.view = view
-
-    def note(self, text: str) -> None:
-        """Shows a line about what is going on."""
-
-    def warn(self, text: str) -> None:
-        """Shows that something failed which fails no retraining."""
-
-    def ended(
-        self, outcome: Outcome, summary: Summary | None, files: RunFiles | None
-    ) -> None:
-        """Shows an outcome and, if there was one, the run."""
 
 
 def retrain(request: Request, display: Display) -> list[Outcome]:
@@ -148,20 +99,22 @@ class _Retraining:
         self._request = request
         self._display = display
         self._trigger = request.trigger
-        self._begin(None, Before())
+        self._outcomes = list[Outcome]()
+        self._begin(None)
 
-    def _begin(self, span: str | None, before: Before) -> None:
+    def _begin(self, span: str | None) -> None:
         self._start = time.monotonic()
         self._started = datetime.datetime.now(datetime.timezone.utc)
         self._span = span
-        self._before = before
+        self._before = Before()
+        self._has_ended = False
 
     def run(self, workspace: Workspace, lock: int) -> Iterator[Outcome]:
         """Retrains on each span, and yields its outcome."""
         request = self._request
         spans = Spans.of(self._folder(workspace), request.config.data)
-        outcomes = read_outcomes(workspace.root)
-        trained = records.newest_trained(outcomes, workspace, spans)
+        self._outcomes = read_outcomes(workspace.root)
+        trained = records.newest_trained(self._outcomes, workspace, spans)
         chosen: list[int | None] = [None]
         if spans.folders or request.wanted.span is not None:
             today = request.moment.astimezone(datetime.timezone.utc).date()
@@ -197,7 +150,8 @@ class _Retraining:
                 "--if-needed looks at a new span, but the data folder has no spans",
                 "Put new ratings into span folders, or omit the option.",
             )
-        self._begin(spans.name(span), find_before(workspace, ()))
+        self._begin(spans.name(span))
+        self._before = find_before(workspace, ())
         self._display.note("Looking for a reason to retrain")
         decision = decide(
             self._request.config,
@@ -223,10 +177,10 @@ class _Retraining:
         span: int | None,
         trained: int | None,
     ) -> Outcome:
-        outcomes = read_outcomes(workspace.root)
-        pushed = [o.live_version for o in outcomes if o.status == Status.PUSHED]
+        self._begin(None if span is None else spans.name(span))
+        pushed = [o.live_version for o in self._outcomes if o.status == Status.PUSHED]
         before = find_before(workspace, [version for version in pushed if version])
-        self._begin(None if span is None else spans.name(span), before)
+        self._before = before
         if span is not None:
             if trained is not None and span < trained:
                 return self.end_without_run(
@@ -243,7 +197,7 @@ class _Retraining:
             no_cache=self._request.no_cache,
         )
         fields = dict(fields_of_run(summary, files, before))
-        earlier = records.trained_before(outcomes, self._span)
+        earlier = records.trained_before(self._outcomes, self._span)
         changed = earlier and earlier.data_fingerprint != fields.get("data_fingerprint")
         if earlier and changed and fields.get("data_fingerprint"):
             fields["reasons"] = [*fields["reasons"], _was_changed(earlier)]
@@ -281,6 +235,8 @@ class _Retraining:
 
     def end_interrupted(self) -> None:
         """Records and sends that a signal ended the command, during a run or not."""
+        if self._has_ended:  # old runs were being removed
+            return
         found = interrupted_run(self._request.workspace, self._before)
         if found is None:
             self.end_without_run(Status.FAILED, "interrupted")
@@ -304,6 +260,8 @@ class _Retraining:
     def _end(
         self, outcome: Outcome, summary: Summary | None, files: RunFiles | None
     ) -> None:
+        self._outcomes.append(outcome)
+        self._has_ended = True
         workspace = Path(outcome.workspace)
         try:
             # A folder that was mistyped is not made for this.

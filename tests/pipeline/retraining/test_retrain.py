@@ -19,7 +19,8 @@ from pipeline.local.live_run import LiveRun
 from pipeline.local.run_view import RunView
 from pipeline.retraining.outcome import Outcome, Status
 from pipeline.retraining.outcome_log import read_outcomes
-from pipeline.retraining.retrain import Display, Request, retrain
+from pipeline.retraining.request import Display, Request
+from pipeline.retraining.retrain import retrain
 from pipeline.retraining.spans import CatchUp, Wanted
 from pipeline.runs.summary import Summary
 from pipeline.runs.workspace import RunFiles, Workspace
@@ -203,6 +204,20 @@ def test_an_interrupted_retraining_is_an_outcome_with_its_run(case: Case) -> Non
     assert outcome.reasons == [
         "the run was interrupted. Run it again: what ended is cached."
     ]
+
+
+def test_an_interruption_while_old_runs_are_removed_reports_nothing_twice(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    case.span(1)
+    case.behave({"1": "pushed"})
+    monkeypatch.setattr("pipeline.retraining.retrain.retain", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        case.retrain()
+    assert case.outcomes == [(Status.PUSHED, "span-1")]
 
 
 @pytest.mark.parametrize("is_waiting", [False, True])
