@@ -19,7 +19,9 @@ from pipeline.secret_text import holds_secret, redacted
 from trainer.config import FROZEN
 from trainer.text import has_control_characters
 
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# In capitals: a password in place of the name would be shown as the name of a variable
+# that is not set.
+_VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
 _ADDRESS: Final = re.compile(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\]+")
 _HOST: Final = r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$"
 # What people write in place of the key `<name>_env`.
@@ -54,7 +56,7 @@ def _is_variable(value: Any) -> Any:
     ):
         raise SecretInConfigError(
             "A channel of `notify` holds something else where the name of an "
-            "environment variable is expected",
+            "environment variable, in capitals, is expected",
             "Put the secret into an environment variable, for example "
             "TWO_TOWER_WEBHOOK_URL, and give the name of that variable.",
         )

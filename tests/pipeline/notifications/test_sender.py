@@ -99,6 +99,11 @@ def test_a_message_is_short_and_holds_no_secret(outcome: Outcome) -> None:
     [
         ("webhooks=[{url: 'https://mm.test/hooks/abcdef123'}]", "url_env"),
         ("webhooks=[{url_env: 'https://mm.test/hooks/abcdef123'}]", "variable"),
+        (
+            "emails=[{host: h, sender: a@b, to: [c@d], user_env: U, "
+            "password_env: abcdef123}]",
+            "environment variable",
+        ),
         ("webhooks=['https://mm.test/hooks/abcdef123']", "section"),
         ("emails=[{host: h, sender: a@b, to: [c@d], password: abcdef123}]", "variable"),
         ("commands=[{argv: [curl, 'https://u:abcdef123@h/x']}]", "variable"),
