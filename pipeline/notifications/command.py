@@ -15,6 +15,7 @@ from pipeline.notifications.delivery import NotDeliveredError
 
 _MAX_ERRORS: Final = 2000  # bytes of standard error that are kept, the last ones
 _READER_SECONDS: Final = 0.2
+_STARTING_SECONDS: Final = 1.0
 
 
 class Command:
@@ -30,6 +31,7 @@ class Command:
         self._argv = list(argv)
         self._env = {**os.environ, **env}
         self._process: subprocess.Popen[bytes] | None = None
+        self._starting = threading.Lock()
 
     def run(self, text: str, seconds: float) -> str:
         """Runs it with a text on its standard input.
@@ -39,23 +41,7 @@ class Command:
         Raises:
           NotDeliveredError: It cannot be started, failed or took too long.
         """
-        with tempfile.TemporaryFile() as given:
-            # A file: a pipe that nobody reads would block us.
-            given.write(text.encode())
-            given.seek(0)
-            try:
-                process = subprocess.Popen(
-                    self._argv,
-                    stdin=given,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.PIPE,
-                    env=self._env,
-                    start_new_session=True,  # a process group of its own
-                )
-            except (OSError, ValueError) as error:
-                reason = getattr(error, "strerror", None) or "a bad argument"
-                raise NotDeliveredError(f"cannot be started: {reason}") from error
-        self._process = process
+        process = self._started(text)
         errors = _Tail(process.stderr)
         try:
             code = process.wait(timeout=max(seconds, 0.001))
@@ -71,8 +57,31 @@ class Command:
             raise NotDeliveredError(f"{how}{errors.text()}")
         return "exit code 0"
 
+    def _started(self, text: str) -> subprocess.Popen[bytes]:
+        with tempfile.TemporaryFile() as given, self._starting:
+            # A file: a pipe that nobody reads would block us.
+            given.write(text.encode())
+            given.seek(0)
+            try:
+                process = subprocess.Popen(
+                    self._argv,
+                    stdin=given,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    env=self._env,
+                    start_new_session=True,  # a process group of its own
+                )
+            except (OSError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or "a bad argument"
+                raise NotDeliveredError(f"cannot be started: {reason}") from error
+            self._process = process
+        return process
+
     def kill(self) -> None:
         """Kills the process group, if it was started and has not ended."""
+        # One that is being started is known a moment later.
+        if self._starting.acquire(timeout=_STARTING_SECONDS):
+            self._starting.release()
         process = self._process
         if process is None or process.returncode is not None:
             return
