@@ -29,6 +29,8 @@ _COLUMNS: Final = (
     *("started (UTC)", "span", "outcome", "HR@10>", "live>", "NDCG@10>", "live>"),
     *("pop.>", "train s>", "wall s>", "version", "start", "worse"),
 )
+_NOT_PUSHED: Final = ("failed", "refused", "not_blessed", "locked", "rollback")
+_MAX_REASONS: Final = 10
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _ASCII_BARS: Final = "_.-~=+*#"
 _LABEL_WIDTH: Final = 12
@@ -125,6 +127,12 @@ def _print(shown: Sequence[Entry], worse: dict[str, list[Regression]]) -> None:
     print_table(_COLUMNS, [_cells(entry, worse[entry.name]) for entry in shown])
     for line in _chart(shown):
         echo(line)
+    unpushed = [e for e in shown if e.reasons and e.outcome in _NOT_PUSHED]
+    if unpushed:
+        echo("\nNot pushed, the newest last:")
+        for entry in unpushed[-_MAX_REASONS:]:
+            outcome = entry.outcome.replace("_", " ")
+            echo(f"  {_label(entry)}: {outcome}: {entry.reasons[0]}")
     marked = [(entry, mark) for entry in shown for mark in worse[entry.name]]
     if marked:
         echo("\nWorse than before:")
@@ -173,7 +181,7 @@ def _bars(title: str, rows: dict[str, list[float | None]]) -> Iterable[str]:
     width = min(_WIDEST, make_console().width - _LABEL_WIDTH - 2)
     rows = {name: values[-width:] for name, values in rows.items()}
     known = [value for row in rows.values() for value in row if value is not None]
-    if len(known) < 2:  # noqa: PLR2004
+    if not known or max(map(len, rows.values())) == 1:
         return
     low, high = min(known), max(known)
     yield f"\n{title}, from {low:.4g} to {high:.4g}"

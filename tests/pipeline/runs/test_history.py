@@ -298,16 +298,18 @@ def test_the_command_shows_the_newest_and_what_is_since_a_day(
     for day in range(1, 8):
         slow = [{**STEPS[0], "seconds": 90.0 if day == 7 else 20.0}, *STEPS[1:]]
         write_run(workspace, day, steps=slow)
-    text = run_history(workspace, "--last", "2").output
+    write_run(workspace, 8, state="failed", error="the disk is full", metrics={})
+    text = run_history(workspace, "--last", "3").output
     assert "2026-03-07" in text and "2026-03-06" in text and "2026-03-05" not in text
+    assert "2026-03-08 03:00: failed: the disk is full" in text
     assert "Trainer took 90.0 s; the median of its last 6 times is 20.0 s" in text
     assert "  new model   ██" in text
     entries = json.loads(
         run_history(workspace, "--since", "2026-03-05", "--json").output
     )
     names = [entry["started"][:10] for entry in entries["entries"]]
-    assert names == ["2026-03-05", "2026-03-06", "2026-03-07"]
-    assert [mark["what"] for mark in entries["entries"][-1]["worse"]] == ["Trainer"]
+    assert names == [f"2026-03-0{day}" for day in (5, 6, 7, 8)]
+    assert [mark["what"] for mark in entries["entries"][-2]["worse"]] == ["Trainer"]
     page = tmp_path / "history.html"
     assert run_history(workspace, "--html", str(page)).exit_code == 0
     assert "Trainer took 90.0 s" in page.read_text("utf-8")
