@@ -158,7 +158,7 @@ def test_only_live_models_and_values_are_kept(
     assert versions == record.live
     assert len(record.live) == 3 * SEEDS
     model = folder.live_models(record)["warm-2"] / "saved_model.pb"
-    assert model.read_text().startswith("3 warm 2")
+    assert "3 warm 2 " in model.read_text()
     assert (folder.live_models(record)["never-1"] / "saved_model.pb").read_text()
 
 
