@@ -89,7 +89,7 @@ def cost(spans: Sequence[Mapping[str, Any]]) -> str:
         total.set_ylabel("cumulated")
         total.set_ylim(bottom=0)
         each.legend(loc="upper left")
-        _name_spans(total, trained)
+        _name_spans(total, trained, "newest span that was trained on")
         return svg(figure, "cost", "Seconds of training by span, and cumulated")
 
 
@@ -127,7 +127,11 @@ def _draw(
     )
 
 
-def _name_spans(axes: Axes, spans: Sequence[Mapping[str, Any]]) -> None:
+def _name_spans(
+    axes: Axes,
+    spans: Sequence[Mapping[str, Any]],
+    label: str = "span that was predicted",
+) -> None:
     """Labels some spans on the x axis, so that the labels do not overlap."""
     step = -(-len(spans) // _MAX_TICKS)
     shown = range(0, len(spans), step)
@@ -138,5 +142,6 @@ def _name_spans(axes: Axes, spans: Sequence[Mapping[str, Any]]) -> None:
         rotation=30 if is_date else 0,
         ha="right" if is_date else "center",
     )
-    axes.set_xlabel("span that was measured")
+    axes.set_xlim(-0.5, len(spans) - 0.5)
+    axes.set_xlabel(label)
     axes.grid(visible=False, axis="x")
