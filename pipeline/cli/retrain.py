@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,10 +22,19 @@ from trainer.errors import UsageError
 
 if TYPE_CHECKING:
     from pipeline.retraining.outcome import Outcome
+    from pipeline.retraining.request import Display
+    from pipeline.runs.summary import Summary
+    from pipeline.runs.workspace import RunFiles
 
 NO_REASON_EXIT: Final = 3
 # EX_TEMPFAIL of sysexits.h: to be tried again later.
 LOCKED_EXIT: Final = 75
+
+
+def _seconds(_context: object, _option: object, value: float) -> float:
+    if math.isnan(value):
+        raise UsageError("--wait nan is not a number of seconds", "Give 600, say.")
+    return value
 
 
 class _LockedException(click.ClickException):
@@ -67,6 +77,7 @@ class _LockedException(click.ClickException):
     flag_value="inf",
     default="0",
     metavar="[SECONDS]",
+    callback=_seconds,
     help="Wait for another command that uses the workspace; without SECONDS as long as "
     "it takes.",
 )
@@ -193,7 +204,7 @@ def _day(date: str, time_zone: str, moment: datetime.datetime) -> str:
         ) from error
 
 
-def _display() -> Any:
+def _display() -> Display:
     """Shows runs as `two-tower run` does, and how each retraining ended."""
     from pipeline.cli.run_report import report_run
     from pipeline.local.run_view import RunView
@@ -208,19 +219,24 @@ def _display() -> Any:
         def warn(self, text: str) -> None:
             echo(f"Warning: {text}", err=True)
 
-        def ended(self, outcome: Outcome, summary: Any, files: Any) -> None:
-            if summary is not None:
+        def ended(
+            self, outcome: Outcome, summary: Summary | None, files: RunFiles | None
+        ) -> None:
+            if summary is not None and files is not None:
                 report_run(console, summary, files)
-            print_facts(console, _facts(outcome))
+            print_facts(console, _facts(outcome, summary))
 
     return Terminal(lambda: RunView(console))
 
 
-def _facts(outcome: Outcome) -> list[tuple[str, str]]:
+def _facts(outcome: Outcome, summary: Summary | None) -> Iterator[tuple[str, str]]:
+    """How a retraining ended, and those reasons that nothing else has shown."""
     words = outcome.status.value.replace("_", " ")
     about = f", {outcome.span}" if outcome.span else ""
-    facts = [("Outcome", f"{words}{about} ({outcome.seconds:.1f} s)")]
-    # The reasons of others are in the report of the run, or printed as the error.
-    if outcome.run_id is None or outcome.status.value == "nothing_to_do":
-        facts += [("", reason) for reason in outcome.reasons]
-    return facts
+    yield "Outcome", f"{words}{about} ({outcome.seconds:.1f} s)"
+    if summary is not None:
+        shown = {summary.error, summary.push, *summary.reasons}
+    else:  # a failure is shown as the error of the command
+        is_error = outcome.status.value in ("failed", "locked")
+        shown = set(outcome.reasons) if is_error else set()
+    yield from (("", reason) for reason in outcome.reasons if reason not in shown)

@@ -35,7 +35,7 @@ class Outcome:
       pipeline: Name of the pipeline, `PipelineConfig.name`.
       workspace: Absolute path of the workspace.
       started: UTC, ISO 8601.
-      seconds: From the start of the command to its end.
+      seconds: From when it had the workspace to its end.
       span: The newest span that it read, as in its folder's name; None without spans.
       data_fingerprint: Digest of all files that it read; None if they were not read.
       run_id: The run; None if none was started.
