@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.serving_directory import audit, withdrawn_versions
+from components.serving_directory.withdrawal import roll_back
 from pipeline.runs.cleaning import carry_out, plan
 from pipeline.runs.comparison import compare
 from pipeline.runs.leftovers import is_inside, remove_leftovers
@@ -91,6 +93,33 @@ def test_old_versions_are_deleted_with_their_artifacts(
         run.run_id: run.state for run in MetadataStoreReader.open(workspace.root).runs()
     }
     assert states == {"a": "cleaned", "b": "cleaned", "c": "succeeded", "d": "failed"}
+
+
+@pytest.mark.usefixtures("records")
+def test_what_a_rollback_withdrew_is_bounded_and_kept_with_its_run(
+    workspace: Workspace,
+) -> None:
+    serving_dir = workspace.serving_dir
+    make_model(serving_dir / "3")
+    roll_back(str(serving_dir), "1")
+    found = plan(workspace, keep=1, versions=1)
+    removed = {removal.path.name for removal in found.removals}
+    assert ".withdrawn-2" in removed and "1" not in removed
+    assert "a" in found.kept  # which pushed the version that is live again
+    carry_out(workspace, found)
+    assert withdrawn_versions(str(serving_dir)) == ["3"]
+    line = audit.read(str(serving_dir))[-1]
+    assert (line["action"], line["versions"]) == ("remove", ["2"])
+
+
+@pytest.mark.usefixtures("records")
+def test_a_version_that_was_chosen_since_the_plan_is_not_removed(
+    workspace: Workspace,
+) -> None:
+    found = plan(workspace, keep=1, versions=1)
+    roll_back(str(workspace.serving_dir), "1")
+    carry_out(workspace, found)
+    assert versions(workspace) == ["1"]
 
 
 @pytest.mark.parametrize("keep", [3, 9])
