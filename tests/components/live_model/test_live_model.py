@@ -23,6 +23,8 @@ from tests.fixtures.served_versions import make_model
 from trainer.errors import UserError
 from trainer.model_identity import model_id
 
+SHARD = "variables.data-00000-of-00001"
+
 
 @dataclass
 class World:
@@ -92,7 +94,7 @@ def test_the_copy_outlives_the_served_version(world: World) -> None:
     model = world.run("new")
     shutil.rmtree(world.serving)
     copy = Path(model.uri) / "Format-Serving"
-    assert (copy / "variables" / "variables.index").read_text() == "old"
+    assert (copy / "variables" / SHARD).read_text() == "old"
     assert model.get_int_custom_property("exists") == 1
     assert model.get_string_custom_property("version") == "3"
     assert model.get_string_custom_property("source") == str(world.serving / "3")
@@ -119,7 +121,7 @@ def test_every_change_of_what_is_live_changes_the_key(world: World) -> None:
     keys.append(world.key("new"))
     bad = bad.rename(world.serving / "9000000001")
     keys.append(world.key("new"))  # else an error would name a folder that is gone
-    (bad / "variables" / "variables.index").write_text("other")  # in place
+    (bad / "variables" / SHARD).write_text("other")  # in place
     keys.append(world.key("new"))
     shutil.rmtree(bad)
     assert world.key("new") == keys[0]
@@ -142,7 +144,7 @@ def test_the_version_that_the_live_candidate_replaced_is_copied(world: World) ->
     world.push("first")
     world.push("new")
     model = world.run("new")
-    copy = Path(model.uri) / "Format-Serving" / "variables" / "variables.index"
+    copy = Path(model.uri) / "Format-Serving" / "variables" / SHARD
     assert copy.read_text() == "first"
 
 
@@ -156,7 +158,7 @@ def test_a_replaced_version_that_is_gone_comes_from_an_earlier_copy(
     shutil.rmtree(first)
     assert world.key("new") == key
     model = world.run("new", 2, key)
-    copy = Path(model.uri) / "Format-Serving" / "variables" / "variables.index"
+    copy = Path(model.uri) / "Format-Serving" / "variables" / SHARD
     assert copy.read_text() == "first"
 
 
@@ -204,7 +206,7 @@ def test_a_model_that_is_replaced_while_it_is_copied_ends_the_step(
     copy_dir = io_utils.copy_dir
 
     def replace_and_copy(source: str, target: str) -> None:
-        (served / "variables" / "variables.index").write_text("of another model")
+        (served / "variables" / SHARD).write_text("of another model")
         copy_dir(source, target)
 
     monkeypatch.setattr(io_utils, "copy_dir", replace_and_copy)

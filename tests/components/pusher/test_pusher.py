@@ -238,7 +238,8 @@ def test_a_version_that_was_replaced_in_place_is_not_the_model_any_more(
     tmp_path: Path, blessing: artifact.Artifact
 ) -> None:
     first = tmp_path / "serving" / _version(_push(tmp_path / "a", blessing))
-    (first / "variables" / "variables.index").write_text("something else")
+    with (first / "variables" / "variables.data-00000-of-00001").open("a") as shard:
+        shard.write("something else")
     assert _push(tmp_path / "b", blessing).get_int_custom_property("pushed") == 0
 
 
