@@ -86,7 +86,8 @@ def history(
     if page is not None:
         _write(page, shown, worse, found.faults)
     if as_json:
-        print_json({"entries": [_as_json(e, worse[e.name]) for e in shown]})
+        entries = [_as_json(entry, worse[entry.name]) for entry in shown]
+        print_json({"entries": entries, "faults": list(found.faults)})
     elif page is not None:
         echo(f"Page: {page}")
     elif shown:

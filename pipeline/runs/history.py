@@ -157,12 +157,14 @@ def _changes(audit: Iterable[Mapping[str, Any]]) -> Iterator[Entry]:
 def _outcomes(workspace: Workspace, report: Callable[[str], None]) -> list[Outcome]:
     path = workspace.root / OUTCOMES_FILE
     try:
+        # Lines first: one may be appended in between.
+        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
         outcomes = read_outcomes(workspace.root)
-        lines = path.read_bytes().split(b"\n") if outcomes or path.exists() else []
     except OSError as error:
         report(f"{path} cannot be read: {error.strerror}")
         return []
-    if damaged := sum(bool(line.strip(b"\0 \r")) for line in lines) - len(outcomes):
+    damaged = sum(bool(line.strip(b"\0 \r")) for line in lines) - len(outcomes)
+    if damaged > 0:
         report(f"{path}: {damaged} of its lines cannot be read")
     return outcomes
 

@@ -274,12 +274,12 @@ def test_the_page_shows_text_from_records_as_text() -> None:
     entries = [
         evaluated(1, 0.14, (0.12, 0.16), span=odd, steps={odd: 20.0}, reasons=[odd]),
         evaluated(2, 0.10, (0.08, 0.12), (-0.03, -0.01), version="1772334001"),
-        entry(3),
+        Entry("run 3", entry(3).started, "failed", reasons=[f'" onload="{odd}']),
     ]
     worse = {found.entry: [found] for found in find_regressions(entries)}
     page = render(entries, worse, [odd])
     assert "<script" not in page and "\x1b" not in page
-    assert "&lt;script&gt;" in page
+    assert "&lt;script&gt;" in page and 'onload="' not in page
     assert "below the live model" in page
     assert page.count("<svg") == 2  # NDCG@10 and outcomes; one training has no line
     assert not re.search(r"""(src|href)=["']?(https?:)?//|url\((?!#)|@import""", page)
