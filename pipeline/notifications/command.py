@@ -32,6 +32,7 @@ class Command:
         self._env = {**os.environ, **env}
         self._process: subprocess.Popen[bytes] | None = None
         self._starting = threading.Lock()
+        self._killed = False
 
     def run(self, text: str, seconds: float) -> str:
         """Runs it with a text on its standard input.
@@ -62,6 +63,8 @@ class Command:
             # A file: a pipe that nobody reads would block us.
             given.write(text.encode())
             given.seek(0)
+            if self._killed:
+                raise NotDeliveredError("interrupted")
             try:
                 process = subprocess.Popen(
                     self._argv,
@@ -78,7 +81,8 @@ class Command:
         return process
 
     def kill(self) -> None:
-        """Kills the process group, if it was started and has not ended."""
+        """Kills the process group, if it has not ended; it is not started any more."""
+        self._killed = True
         # One that is being started is known a moment later.
         if self._starting.acquire(timeout=_STARTING_SECONDS):
             self._starting.release()

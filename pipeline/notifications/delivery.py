@@ -73,8 +73,8 @@ class Answer:
 
 def deliver_all(deliveries: Sequence[Delivery]) -> list[Answer]:
     """Delivers all at once; takes as long as the longest may, and half a second."""
-    running = [_Running(delivery) for delivery in deliveries]
     try:
+        running = [_Running(delivery) for delivery in deliveries]
         return [one.answer() for one in running]
     except BaseException:  # interrupted: no command is left behind
         for delivery in deliveries:
