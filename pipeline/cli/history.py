@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     from pipeline.runs.regressions import Regression
 
 _COLUMNS: Final = (
-    *("started (UTC)", "span", "outcome", "HR@10>", "live>", "NDCG@10>", "live>"),
-    *("pop.>", "train s>", "wall s>", "version", "start", "worse"),
+    *("start (UTC)", "span", "outcome", "HR@10>", "live>", "NDCG@10>", "live>"),
+    *("pop.>", "train s>", "wall s>", "version", "from", "worse"),
 )
+# What a terminal of 80 columns has space for; `--html` and a pipe have all.
+_NARROW: Final = (0, 1, 2, 5, 6, 8, 10, 12)
+_FULL_WIDTH: Final = 130
 _NOT_PUSHED: Final = ("failed", "refused", "not_blessed", "locked", "rollback")
 _MAX_REASONS: Final = 10
 _BARS: Final = "▁▂▃▄▅▆▇█"
@@ -125,7 +128,13 @@ def _write(
 def _print(shown: Sequence[Entry], worse: dict[str, list[Regression]]) -> None:
     from pipeline.runs.regressions import RULES
 
-    print_table(_COLUMNS, [_cells(entry, worse[entry.name]) for entry in shown])
+    is_narrow = make_console().width < _FULL_WIDTH
+    columns = _NARROW if is_narrow else range(len(_COLUMNS))
+    rows = [_cells(entry, worse[entry.name], not is_narrow) for entry in shown]
+    print_table(
+        [_COLUMNS[column] for column in columns],
+        [[row[column] for column in columns] for row in rows],
+    )
     for line in _chart(shown):
         echo(line)
     unpushed = [e for e in shown if e.reasons and e.outcome in _NOT_PUSHED]
@@ -142,9 +151,11 @@ def _print(shown: Sequence[Entry], worse: dict[str, list[Regression]]) -> None:
         echo(f"\n{RULES}", dim=True)
 
 
-def _cells(entry: Entry, worse: Sequence[Regression]) -> list[str]:
+def _cells(entry: Entry, worse: Sequence[Regression], shows_minutes: bool) -> list[str]:
     return [
-        f"{entry.started:%Y-%m-%d %H:%M}",
+        f"{entry.started:%Y-%m-%d %H:%M}"
+        if shows_minutes
+        else f"{entry.started:%Y-%m-%d}",
         entry.span or "-",
         entry.outcome.replace("_", " "),
         number(entry.candidate.get("hit_rate@10")),
