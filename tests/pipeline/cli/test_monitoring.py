@@ -15,6 +15,7 @@ from pipeline.monitoring.publisher import publish_again
 from pipeline.retraining.outcome import Outcome, Status
 from pipeline.retraining.outcome_log import append_outcome
 from pipeline.runs.workspace import Workspace
+from tests.fixtures.served_versions import graph
 
 
 def run(*arguments: str | Path) -> Result:
@@ -72,7 +73,7 @@ def test_metrics_are_published_again_when_another_version_is_live(
     for version in ("1772334000", "1772334060"):
         folder = workspace.serving_dir / version
         folder.mkdir(parents=True)
-        (folder / "saved_model.pb").write_bytes(b"model")
+        (folder / "saved_model.pb").write_bytes(graph("model"))
     waiting = Outcome(
         status=Status.AWAITING_APPROVAL,
         pipeline="two-tower",
