@@ -55,14 +55,14 @@ def preprocessing_fn(
     transformed = {name: inputs[name] for name in f.PASSED_THROUGH}
     transformed |= {
         f.USER_INDEX: _index(inputs[f.USER_ID], users),
-        f.USER_ATTRIBUTE_INDICES: _user_attributes(inputs),
+        f.USER_ATTRIBUTE_INDICES: user_attributes(inputs),
         f.MOVIE_INDEX: _index(inputs[f.MOVIE_ID], movies),
         f.MOVIE_INDICES: _index(inputs[f.MOVIE_IDS], movies),
         f.SEEN_MOVIE_INDICES: _index(inputs[f.SEEN_MOVIE_IDS], movies),
         f.HELD_OUT_MOVIE_INDICES: _index(inputs[f.HELD_OUT_MOVIE_IDS], movies),
-        f.GENRE_WEIGHTS: _genre_weights(inputs[f.GENRES]),
+        f.GENRE_WEIGHTS: genre_weights(inputs[f.GENRES]),
         f.GENRES_TEXT: tf.strings.reduce_join(inputs[f.GENRES], 1, separator="|"),
-        f.YEAR_INDEX: _year(inputs[f.YEAR]),
+        f.YEAR_INDEX: year_index(inputs[f.YEAR]),
     }
     if custom_config["title_tokens"]:
         transformed[f.TITLE_TOKEN_INDICES] = _title_tokens(
@@ -82,7 +82,7 @@ def _position(values: tf.Tensor, known: tuple[str, ...]) -> tf.Tensor:
     return tf.reduce_sum(hits * tf.range(1, len(known) + 1, dtype=tf.int64), axis=1)
 
 
-def _user_attributes(inputs: dict[str, Any]) -> tf.Tensor:
+def user_attributes(inputs: dict[str, Any]) -> tf.Tensor:
     """Returns age bucket, gender and occupation as `[B, 3]` int64, 0 for unknown."""
     age = inputs[f.AGE][:, None]
     bucket = tf.cast(age >= 0, tf.int64) + tf.reduce_sum(
@@ -95,7 +95,7 @@ def _user_attributes(inputs: dict[str, Any]) -> tf.Tensor:
     return tf.concat([bucket, *others], axis=1)
 
 
-def _genre_weights(genres: tf.RaggedTensor) -> tf.Tensor:
+def genre_weights(genres: tf.RaggedTensor) -> tf.Tensor:
     """Returns each movie's genres as weights that sum to 1 (or are all 0): `[B, G]`.
 
     The last column stands for any genre outside `GENRES`.
@@ -109,7 +109,7 @@ def _genre_weights(genres: tf.RaggedTensor) -> tf.Tensor:
     return tf.math.divide_no_nan(counts, tf.reduce_sum(counts, axis=1, keepdims=True))
 
 
-def _year(year: tf.Tensor) -> tf.Tensor:
+def year_index(year: tf.Tensor) -> tf.Tensor:
     """Returns 1 + the years since 1900, 0 where the year is unknown: `[B]` int64."""
     since = tf.clip_by_value(year - FIRST_YEAR, 0, NUM_YEARS - 2)
     return tf.where(year >= 0, since + 1, tf.zeros_like(year))
@@ -120,11 +120,16 @@ def _title_tokens(title: tf.Tensor, size: int) -> tf.RaggedTensor:
 
     The `size` most frequent words have an index each; rarer words share the next one.
     """
-    words = tf.strings.regex_replace(title, TITLE_YEAR, "")
-    words = tf.strings.lower(words, encoding="utf-8")
-    words = tf.strings.split(tf.strings.regex_replace(words, NO_WORD, " "))
+    words = title_words(title)
     vocabulary = tft.vocabulary(words, top_k=size, vocab_filename=TITLE_VOCABULARY)
     return _index(words, vocabulary)
+
+
+def title_words(title: tf.Tensor) -> tf.RaggedTensor:
+    """Returns the title's words without its year: ragged `[B, None]`."""
+    words = tf.strings.regex_replace(title, TITLE_YEAR, "")
+    words = tf.strings.lower(words, encoding="utf-8")
+    return tf.strings.split(tf.strings.regex_replace(words, NO_WORD, " "))
 
 
 class TransformGraph(SavedModelLoader, tf.Module):

@@ -1,0 +1,1 @@
+"""Compares warm starts with cold starts, span by span, on the events that follow."""
