@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from components.serving_directory import (
     REMOVING_PREFIX,
@@ -139,26 +139,28 @@ def plan(
 def carry_out(workspace: Workspace, what: Plan) -> None:
     """Deletes what was planned; if interrupted, it can be planned again.
 
+    First what can go without writing anything, since the disk may be full.
+
     Args:
       workspace: The workspace; the caller holds its lock.
       what: From `plan`, under the same lock.
 
     Raises:
       UserError: Something cannot be deleted; all else is.
+      OSError: What is kept of a run cannot be written.
     """
-    store = connect(workspace, writable=True)
+    remove_leftovers(workspace)
+    failed = _remove_versions(workspace, what)
     for run in what.records:
         RunFiles(workspace.runs_dir / run.run_id).keep_record(run.judged_by)
-    failed: list[OSError] = []
+    _mark_deleted(workspace, what)
     for removal in what.removals:
         if removal.what in (_LEFTOVER, _VERSION):
             continue
         try:
-            _remove(store, removal)
+            remove(removal.path)
         except OSError as error:
             failed.append(error)
-    failed += _remove_versions(workspace, what)
-    remove_leftovers(workspace)
     if failed:
         path = failed[0].filename
         raise UserError(
@@ -168,16 +170,16 @@ def carry_out(workspace: Workspace, what: Plan) -> None:
         )
 
 
-def _remove(store: Any, removal: Removal) -> None:
-    """Marks an artifact and removes it; marked and still there, it does no harm."""
+def _mark_deleted(workspace: Workspace, what: Plan) -> None:
+    """Marks artifacts before they go; marked and still there, they do no harm."""
     from ml_metadata.proto import metadata_store_pb2
 
-    path = removal.path
-    if removal.artifact_id is not None:
-        [artifact] = store.get_artifacts_by_id([removal.artifact_id])
+    ids = [removal.artifact_id for removal in what.removals]
+    store = connect(workspace, writable=True)
+    artifacts = store.get_artifacts_by_id([id_ for id_ in ids if id_ is not None])
+    for artifact in artifacts:
         artifact.state = metadata_store_pb2.Artifact.DELETED
-        store.put_artifacts([artifact])
-    remove(path)
+    store.put_artifacts(artifacts)
 
 
 def _remove_versions(workspace: Workspace, what: Plan) -> list[OSError]:

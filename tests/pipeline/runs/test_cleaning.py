@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -313,6 +314,24 @@ def test_what_cannot_be_removed_is_one_line_and_all_else_goes(
     assert [r.path.name for r in plan(workspace, keep=1, versions=None).removals] == [
         "m2"
     ]
+
+
+def test_on_a_full_disk_goes_what_needs_no_record(
+    workspace: Workspace, records: Records
+) -> None:
+    left_by_a_kill = records.killed("Trainer", "model")
+    found = plan(workspace, keep=1, versions=1)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))  # no file can grow
+    try:
+        with pytest.raises((OSError, UserError)):
+            carry_out(workspace, found)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert versions(workspace) == ["2"]
+    assert not left_by_a_kill.exists()
+    carry_out(workspace, plan(workspace, keep=1, versions=1))
+    assert "m1" not in left(workspace)
 
 
 def test_what_killed_processes_left_is_removed(
