@@ -58,17 +58,11 @@ def kills(steps: Mapping[str, float]) -> list[Case]:
 def full_disks(steps: Mapping[str, float]) -> list[Case]:
     """All cases of full file systems; `steps` as above."""
     found: list[Case] = []
-    for node, seconds in steps.items():
+    for node in steps:
         found.append(Case(node, _START, "full workspace", _step(node)))
-        if seconds >= _LONG_SECONDS:
-            found.append(Case(node, _START, "full TMPDIR", _step(node)))
-        if node == "Trainer":
-            last = _epoch(EPOCHS)
-            found.append(Case(node, "before the export", "full workspace", last))
-        if node == "Pusher":
-            copy = _audit("os.mkdir", r"/\.pushing-")
-            found.append(Case(node, "before the copy", "full workspace", copy))
-    return found
+        found += _FULL_WITHIN.get(node, [])
+    # Last, since what needs no temporary files comes to its end.
+    return [*found, *_FULL_AFTER, Case("Command", _START, "full TMPDIR", _LOCK)]
 
 
 def _step(node: str) -> Mapping[str, Any]:
@@ -79,67 +73,70 @@ def _epoch(epoch: int) -> Mapping[str, Any]:
     return {"event": {"kind": "train", "epoch": epoch}}
 
 
-def _audit(event: str, match: str) -> Mapping[str, Any]:
-    return {"audit": event, "match": match}
+def _ended(node: str) -> Mapping[str, Any]:
+    return {"event": {"kind": "step", "id": node, "state": "done"}}
 
 
+def _audit(event: str, match: str, program: str = "") -> Mapping[str, Any]:
+    return {"audit": event, "match": match, "program": program}
+
+
+_COMMAND: Final = " retrain "
+_LOCK: Final = _audit("open", r"/workspace/\.lock ")
+_LINE: Final = _audit("open", r"/retrainings\.jsonl a", _COMMAND)
+_ARTIFACT: Final = _audit("shutil.rmtree", "/artifacts/", _COMMAND)
+_FULL: Final = "full workspace"
+_FULL_WITHIN: Final[Mapping[str, list[Case]]] = {
+    "Trainer": [Case("Trainer", "before the export", _FULL, _epoch(EPOCHS))],
+    "Pusher": [
+        Case("Pusher", "before the copy", _FULL, _audit("os.mkdir", r"/\.pushing-"))
+    ],
+    "ReportGen": [Case("Summary", "before it is written", _FULL, _ended("ReportGen"))],
+}
+_FULL_AFTER: Final = [
+    Case("Outcome", "before its line", _FULL, _LINE),
+    Case("Retention", "first artifact", _FULL, _ARTIFACT),
+    Case("Command", "before it starts", _FULL, _LOCK),
+]
+
+
+def _kill(step: str, moment: str, hold: Mapping[str, Any]) -> Case:
+    return Case(step, moment, "kill all", hold)
+
+
+_STAGING: Final = r"/\.pushing-[0-9a-f]+ "
 _WITHIN: Final[Mapping[str, list[Case]]] = {
     "Trainer": [
-        Case("Trainer", f"after epoch 2 of {EPOCHS}", "kill all", _epoch(2)),
-        Case("Trainer", "after the last epoch", "kill all", _epoch(EPOCHS)),
-        Case(
-            *("Trainer", "model exported, checkpoint there", "kill all"),
-            _audit("open", r"train_report\.json$|/model_run/.*/\.part-"),
+        _kill("Trainer", f"after epoch 2 of {EPOCHS}", _epoch(2)),
+        _kill("Trainer", "after the last epoch", _epoch(EPOCHS)),
+        _kill(
+            *("Trainer", "exported, checkpoint not removed"),
+            _audit("open", r"/train_report\.json "),
         ),
     ],
     "Pusher": [
-        Case(
-            *("Pusher", "staging folder made", "kill all"),
-            _audit("open", r"/\.pushing-[0-9a-f]+$"),
+        _kill("Pusher", "staging folder made", _audit("open", _STAGING)),
+        _kill("Pusher", "copied, not renamed", _audit("os.rename", _STAGING)),
+        _kill(
+            *("Pusher", "renamed, ledger not written"),
+            _audit("open", r"/\.pushed/\.part-"),
         ),
-        Case(
-            *("Pusher", "copied, not renamed", "kill all"),
-            _audit("os.rename", r"/\.pushing-[0-9a-f]+$"),
-        ),
-        Case(
-            *("Pusher", "renamed, ledger not written", "kill all"),
-            _audit("open", r"/\.pushed/"),
-        ),
-        Case(
-            *("Pusher", "ledger written, audit and ML Metadata not", "kill all"),
-            _audit("open", r"/\.audit\.jsonl$"),
+        _kill(
+            *("Pusher", "ledger written, audit and ML Metadata not"),
+            _audit("open", r"/\.audit\.jsonl "),
         ),
     ],
+    "ReportGen": [_kill("Summary", "before it is written", _ended("ReportGen"))],
 }
 _AFTER: Final = [
-    Case(
-        "Summary",
-        "before it is written",
-        "kill all",
-        _audit("open", r"/runs/2[^/]+/\.part-[0-9a-f]+$"),
+    _kill("Outcome", "before its line", _LINE),
+    _kill("Retention", "first artifact", _ARTIFACT),
+    _kill(
+        *("Retention", "within an artifact"),
+        _audit("os.remove", r"^(saved_model\.pb|report\.html) ", _COMMAND),
     ),
-    Case(
-        "Retention",
-        "first artifact",
-        "kill all",
-        _audit("shutil.rmtree", r"/artifacts/"),
-    ),
-    Case(
-        "Retention",
-        "within an artifact",
-        "kill all",
-        _audit("os.remove", r"^(?!.*part-)"),
-    ),
-    Case(
-        "Retention",
-        "old version renamed, not removed",
-        "kill all",
-        _audit("shutil.rmtree", r"/serving/\.removing-|^\.removing-"),
-    ),
-    Case(
-        "Outcome",
-        "before its line",
-        "kill all",
-        _audit("open", r"/retrainings\.jsonl$"),
+    _kill(
+        *("Retention", "version renamed, not removed"),
+        _audit("shutil.rmtree", r"/serving/\.removing-", _COMMAND),
     ),
 ]

@@ -2,8 +2,9 @@
 
 `HOLD_AT` in the environment is JSON: `folder`, and either `event`, fields of a progress
 event, or `audit`, the name of an audit event of Python, with `match`, a regular
-expression for its first two arguments. The first process that comes there writes its id
-to `held` in the folder, and goes on when there is a file `go`.
+expression for its first two arguments, and `program`, what the command line of the
+process contains. The first process that comes there writes its id to `held` in the
+folder, and goes on when there is a file `go`.
 """
 
 import json
@@ -48,13 +49,15 @@ class _AtEvent(logging.Handler):
         _hold(self._folder)
 
 
-def _at_audit(folder: str, name: str, pattern: str) -> None:
+def _at_audit(folder: str, name: str, pattern: str, program: str) -> None:
     match = re.compile(pattern).search
     busy = False
 
     def hook(event: str, arguments: tuple) -> None:
         nonlocal busy
-        if event == name and not busy and any(match(str(a)) for a in arguments[:2]):
+        if event != name or busy:
+            return
+        if match(" ".join(map(str, arguments[:2]))) and program in " ".join(sys.argv):
             busy = True
             _hold(folder)
             busy = False
@@ -70,7 +73,7 @@ def _install() -> None:
         handler = _AtEvent(spec["folder"], spec["event"])
         logging.getLogger(_PROGRESS).addHandler(handler)
     else:
-        _at_audit(spec["folder"], spec["audit"], spec["match"])
+        _at_audit(spec["folder"], spec["audit"], spec["match"], spec["program"])
 
 
 _install()
