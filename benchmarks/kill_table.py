@@ -88,7 +88,8 @@ class Table:
         if self._disk:
             for folder, size in _TMPFS.items():
                 _mount(self._work / folder, size)
-        if not self.rows:
+        # A tmpfs is empty after a restart of the machine.
+        if not self.rows or not any(self.workspace.iterdir()):
             _restore(saved, self.workspace)
 
     def _keep_reference(self) -> None:
