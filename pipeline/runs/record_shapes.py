@@ -24,6 +24,7 @@ _REST_IS_FREE: Final = ConfigDict(extra="allow", strict=True)
 class _Intervals(TypedDict, total=False):
     __pydantic_config__ = _REST_IS_FREE  # type: ignore[misc]
     candidate: dict[str, _Interval]
+    live_gain: dict[str, _Interval] | None
 
 
 class _Evaluation(TypedDict, total=False):
@@ -32,6 +33,7 @@ class _Evaluation(TypedDict, total=False):
     popularity: _Metrics | None
     popularity_lift: _Metrics | None
     baseline: _Metrics | None
+    live_gain: _Metrics | None
     intervals: _Intervals
     confidence: Annotated[float, Field(gt=0, lt=1)]
     blessed: bool

@@ -161,16 +161,19 @@ def test_damaged_records_are_named_and_the_rest_is_read(workspace: Workspace) ->
     append_outcome(workspace.root, outcome(workspace, 4))
     with open(workspace.root / "retrainings.jsonl", "a", encoding="utf-8") as file:
         file.write('{"status": "of a later version"}\n')
+    odd = {"evaluation": {"intervals": {"live_gain": {"ndcg@10": [0.1]}}}}
+    write_run(workspace, 5).record.write_text(json.dumps(odd))
     workspace.metadata_db.write_bytes(b"no database")
     history = read_history(workspace.root)
-    assert [entry.started.day for entry in history.entries] == [1, 4]
+    assert [entry.started.day for entry in history.entries] == [1, 4, 5]
     faults = "\n".join(history.faults)
     assert "20260301T030000.000000Z/record.json is damaged" in faults
     assert "20260302T030000.000000Z/summary.json is damaged: steps.0.seconds" in faults
     assert "20260303T030000.000000Z/summary.json is damaged" in faults
     assert "retrainings.jsonl: 1 of its lines cannot be read" in faults
     assert "metadata.sqlite cannot be read or is damaged" in faults
-    assert len(history.faults) == 5
+    assert "20260305T030000.000000Z/record.json is damaged" in faults
+    assert len(history.faults) == 6
 
 
 def test_an_empty_workspace_has_an_empty_history(workspace: Workspace) -> None:
