@@ -142,12 +142,12 @@ def _print(shown: Sequence[Entry], worse: dict[str, list[Regression]]) -> None:
         echo("\nNot pushed, the newest last:")
         for entry in unpushed[-_MAX_REASONS:]:
             outcome = entry.outcome.replace("_", " ")
-            echo(f"  {_label(entry)}: {outcome}: {entry.reasons[0]}")
+            echo(f"  {entry.label}: {outcome}: {entry.reasons[0]}")
     marked = [(entry, mark) for entry in shown for mark in worse[entry.name]]
     if marked:
         echo("\nWorse than before:")
         for entry, mark in marked:
-            echo(f"  {_label(entry)}: {mark.reason}")
+            echo(f"  {entry.label}: {mark.reason}")
         echo(f"\n{RULES}", dim=True)
 
 
@@ -169,11 +169,6 @@ def _cells(entry: Entry, worse: Sequence[Regression], shows_minutes: bool) -> li
         entry.start or "-",
         ", ".join(mark.what for mark in worse),
     ]
-
-
-def _label(entry: Entry) -> str:
-    span = f" (span {entry.span})" if entry.span else ""
-    return f"{entry.started:%Y-%m-%d %H:%M}{span}"
 
 
 def _chart(shown: Sequence[Entry]) -> Iterable[str]:

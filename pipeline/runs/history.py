@@ -79,6 +79,13 @@ class Entry:
             return None
         return "cold" if self.warm_start is None else "warm"
 
+    @property
+    def label(self) -> str:
+        """When it started, and the span."""
+        span = self.span or ""
+        named = f"span {span}" if span[:1].isdigit() else span
+        return f"{self.started:%Y-%m-%d %H:%M}" + (named and f" ({named})")
+
     def interval(self, group: str, metric: str) -> tuple[float, float] | None:
         """Returns the interval of a metric of `candidate`, `live_gain` and so on."""
         found = (self.intervals.get(group) or {}).get(metric)
