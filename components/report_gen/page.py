@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import jinja2
 import yaml
-from markupsafe import Markup
 
 from components.report_gen import charts
 from components.report_gen.facts import Facts
+from components.report_gen.template import environment
 from trainer.movielens import RatingScale
-from trainer.text import printable_lines
 
 HEADLINE: Final = ("hit_rate@10", "ndcg@10", "mrr", "coverage@10")
 # Slices by who a user is: a difference between these is a matter of fairness.
@@ -23,19 +20,12 @@ _FAIRNESS: Final = ("gender", "age_group", "occupation", "activity", "user_kind"
 
 def render(facts: Facts) -> str:
     """Returns the page, which loads nothing from elsewhere."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,  # titles and ids are untrusted
-        finalize=_finalized,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    templates = environment(Path(__file__).parent)
     scale = RatingScale.of(facts.config["data"].get("rating_scale"))
-    environment.filters |= {"number": _number, "date": _date, "rating": scale.shown}
+    templates.filters["rating"] = scale.shown
     summary = facts.evaluation
     rows = _metric_rows(summary)
-    return environment.get_template("report.html.jinja").render(
+    return templates.get_template("report.html.jinja").render(
         facts=facts,
         summary=summary,
         headline=[name for name in HEADLINE if name in summary["candidate"]],
@@ -160,20 +150,3 @@ def _parts(summary: Mapping[str, Any], feature: str) -> list[dict[str, Any]]:
         for part in summary["slices"]
         if feature in part["features"] and part["queries"]
     ]
-
-
-def _finalized(value: Any) -> Any:
-    """Returns a value of the template as it is shown; our own HTML stays as it is."""
-    is_text = isinstance(value, str) and not isinstance(value, Markup)
-    return printable_lines(value) if is_text else value
-
-
-def _number(value: float | None, digits: int = 4, sign: str = "") -> str:
-    return "–" if value is None else f"{value:{sign},.{digits}f}"
-
-
-def _date(seconds: int | None) -> str:
-    if seconds is None:
-        return "–"
-    date = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
-    return f"{date:%Y-%m-%d %H:%M UTC}"

@@ -6,21 +6,11 @@ import datetime
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
 
-import jinja2
-from markupsafe import Markup
-
-import components.report_gen
+from components.report_gen.template import environment
 from pipeline.runs import history_charts as charts
 from pipeline.runs.history import Entry
 from pipeline.runs.regressions import METRICS, RULES, Regression
-from trainer.text import printable_lines
-
-_TEMPLATES: Final = (
-    Path(__file__).parent,
-    Path(components.report_gen.__file__).parent,  # the style of pages
-)
 
 
 def render(
@@ -35,15 +25,7 @@ def render(
       worse: Name of an entry -> what became worse in it.
       faults: Records that could not be read.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,  # names of spans and reasons are untrusted
-        finalize=_finalized,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {"number": _number}
+    templates = environment(Path(__file__).parent)
     marks = {
         metric: {name for name, found in worse.items() if metric in _what(found)}
         for metric in METRICS
@@ -56,11 +38,11 @@ def render(
     ]
     evaluated = [entry for entry in entries if entry.candidate]
     pushed = [entry for entry in entries if entry.version]
-    return environment.get_template("history.html.jinja").render(
+    return templates.get_template("history.html.jinja").render(
         entries=list(reversed(entries)),
         worse={entry.name: worse.get(entry.name, ()) for entry in entries},
         marked=[e for e in reversed(entries) if worse.get(e.name)],
-        charts=[(title, Markup(chart)) for title, chart in drawn if chart],
+        charts=[(title, chart) for title, chart in drawn if chart],
         counts=Counter(entry.outcome for entry in entries).most_common(),
         latest=evaluated[-1] if evaluated else None,
         pushed=pushed[-1] if pushed else None,
@@ -72,14 +54,3 @@ def render(
 
 def _what(found: Sequence[Regression]) -> set[str]:
     return {regression.what for regression in found}
-
-
-def _number(value: float | None, digits: int = 4) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _finalized(value: Any) -> Any:
-    """Returns a value of the template as it is shown; our own HTML stays as it is."""
-    if isinstance(value, Markup) or not isinstance(value, str):
-        return value
-    return printable_lines(value)

@@ -164,15 +164,19 @@ DOORS = {
     **dict.fromkeys(("Panel", "Tree", "Prompt.ask", "Confirm.ask"), ()),
     "Text.from_markup": (),
     "Text.from_ansi": (),
-    "jinja2.Environment": ("components/report_gen/page.py",),
+    "jinja2.Environment": ("components/report_gen/template.py",),
     "jinja2.Template": (),
     "Markup": (),
     "logging.basicConfig": ("trainer/text.py",),
     "logging.StreamHandler": ("trainer/text.py",),
 }
 IMPORTS = {
-    "matplotlib": ("components/report_gen/charts.py",),
-    "jinja2": ("components/report_gen/page.py",),
+    "matplotlib": (
+        "components/report_gen/charts.py",
+        "pipeline/runs/history_charts.py",
+        "pipeline/retraining/rehearsal/charts.py",
+    ),
+    "jinja2": ("components/report_gen/template.py",),
 }
 
 
