@@ -121,6 +121,11 @@ class Record:
         """Numbers of the trainings of a policy and span, from 1."""
         return range(1, self.key["seeds"] + 1)
 
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to do."""
+        return all(map(self.is_finished, self.spans))
+
     def is_finished(self, span: str) -> bool:
         """Whether nothing is left to do for a span."""
         return not self.missing_trainings(span) and not self.is_unmeasured(span)

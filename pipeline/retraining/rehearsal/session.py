@@ -120,8 +120,9 @@ def rehearse(
             if split.is_given and not base.exists():
                 _split(data.folder, base, split, config)
             record = _begin(folder, config, key, base)
-        if not record.result:
+        while not record.is_done:
             _work(folder, base, record, lock, show)
+            record = _read(folder)
         record = _finish(folder)
     return record, folder
 
@@ -161,13 +162,13 @@ def _work(
     lock: int,
     show: Callable[[str], None],
 ) -> None:
-    """Runs the process to its end."""
+    """Runs a process, which does some spans, to its end."""
     files = RunFiles(folder.path)
     for file in (files.events, files.log):  # of an earlier process
         file.unlink(missing_ok=True)
     done = [span for span in record.spans if record.is_finished(span)]
     if done:
-        show(f"{len(done)} of {len(record.spans)} spans were done before")
+        show(f"{len(done)} of {len(record.spans)} spans are done")
     command = [
         *(sys.executable, "-m", "pipeline.retraining.rehearsal.worker"),
         *(str(folder.path), str(base)),
@@ -180,8 +181,7 @@ def _work(
                 cause, remedy = event["cause"], event["remedy"]
             elif event is not None and "done" in event:
                 seconds = time.monotonic() - started
-                now = folder.read()
-                assert now is not None
+                now = _read(folder)
                 show(_progress(folder, now, event["done"], len(done), seconds))
         code = process.exit_code
     if code:
@@ -218,10 +218,15 @@ def _progress(
 
 def _finish(folder: RehearsalFolder) -> Record:
     """Writes result and page, from what was recorded."""
-    record = folder.read()
-    assert record is not None
+    record = _read(folder)
     if not record.result:
         record.result = summarize(folder, record)
         folder.write(record)
     write_text(folder.page, render(record, folder.path.name))
+    return record
+
+
+def _read(folder: RehearsalFolder) -> Record:
+    record = folder.read()
+    assert record is not None, "it was written before"
     return record

@@ -1,8 +1,8 @@
 """Does the work of a rehearsal, in a process of its own with TensorFlow and TFX.
 
 `two-tower rehearse` starts `python -m pipeline.retraining.rehearsal.worker`. The steps
-are those of the pipeline, up to the Trainer, in one process for all spans, so
-that TFX is imported once. What they write is removed when the span is finished.
+are those of the pipeline, up to the Trainer, in one process for many spans, so that TFX
+is imported once for them. What they write is removed when the span is finished.
 
 A model is pushed into the serving directory of its policy whether or not it would be
 blessed: what a rehearsal compares is what training yields.
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from pipeline.retraining.prequential import Prequential
 
 _LAST_STEP: Final = "Trainer"
+# Then another process goes on: TensorFlow keeps some memory of each training.
+_MAX_SPANS: Final = 12
 
 
 class _TrainerOutputs(logging.Handler):
@@ -77,11 +79,10 @@ class Worker:
         self._started = time.monotonic()
 
     def run(self) -> None:
-        """Does all that is left."""
+        """Does what is left, or some spans of that."""
         self.folder.discard_unrecorded(self.record)
-        for span in self.record.spans:
-            if self.record.is_finished(span):
-                continue
+        left = [span for span in self.record.spans if not self.record.is_finished(span)]
+        for span in left[:_MAX_SPANS]:
             progress.emit("phase", text=f"{span}: measuring the live models")
             if self.record.is_unmeasured(span):
                 self.measure(span)

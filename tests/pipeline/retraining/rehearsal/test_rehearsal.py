@@ -14,7 +14,7 @@ from pipeline.cli.rehearse import _split
 from pipeline.config import DataConfig, PipelineConfig
 from pipeline.config.loading import dump
 from pipeline.retraining.prequential import METRICS, POPULARITY, Prequential
-from pipeline.retraining.rehearsal import page
+from pipeline.retraining.rehearsal import page, worker
 from pipeline.retraining.rehearsal.folder import Key, Record, RehearsalFolder
 from pipeline.retraining.rehearsal.results import clustered, summarize
 from pipeline.retraining.rehearsal.session import Split, rehearse
@@ -100,15 +100,15 @@ def _new(path: Path) -> RehearsalFolder:
 
 
 def _worker(folder: RehearsalFolder, units: list[str], kill_after: int) -> Worker:
-    worker = StubbedWorker(folder, folder.spans)
-    worker.units, worker.kill_after = units, kill_after
-    return worker
+    stubbed = StubbedWorker(folder, folder.spans)
+    stubbed.units, stubbed.kill_after = units, kill_after
+    return stubbed
 
 
 def _finished(folder: RehearsalFolder) -> Record:
     _worker(folder, [], 1000).run()
     record = folder.read()
-    assert record is not None
+    assert record is not None and record.is_done
     return record
 
 
@@ -147,6 +147,20 @@ def test_a_killed_rehearsal_does_nothing_twice(
     record = folder.read()
     assert record is not None
     assert summarize(folder, record) == summarize(*done)
+
+
+def test_a_process_does_some_spans_and_another_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_MAX_SPANS", 3)
+    folder = _new(tmp_path / "r")
+    done = []
+    for _ in range(2):
+        _worker(folder, [], 1000).run()
+        record = folder.read()
+        assert record is not None
+        done.append([span for span in SPANS if record.is_finished(span)])
+    assert done == [SPANS[:3], SPANS]
 
 
 def test_only_live_models_and_values_are_kept(
