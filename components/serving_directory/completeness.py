@@ -54,7 +54,7 @@ def missing_file(version_dir: str) -> str | None:
         return f"variables/{_INDEX}"
     shards = [match for name in found if (match := _SHARD.fullmatch(name))]
     total = int(shards[0][2]) if shards else 1
-    for number in range(max(total, *ends, 1) if ends else total):
+    for number in range(total):
         name = f"variables.data-{number:05}-of-{total:05}"
         size = storage.size(os.path.join(variables, name)) if name in found else 0
         if size < max(ends.get(number, 0), 1):

@@ -20,6 +20,7 @@ from components.live_model.component import LiveModel
 from components.pusher import PUSHED, PUSHED_VERSION
 from components.pusher.component import RetrievalPusher
 from components.serving_directory import complete_versions
+from components.serving_directory.withdrawal import restore, roll_back
 from pipeline.local import progress_runner
 from pipeline.runs.metadata_store import MetadataStoreReader
 from pipeline.runs.run_record import RunRecord
@@ -113,7 +114,7 @@ def live_version(record: RunRecord) -> str:
 ALL = {"Candidate", "LiveModel", "Judge", "Pusher"}
 
 
-def test_what_is_live_decides_what_runs_again(runs: Runs, tmp_path: Path) -> None:
+def test_what_is_live_decides_what_runs_again(runs: Runs) -> None:
     # The first push, from which nothing was live: nothing runs again.
     assert ran(runs.run("first")) == ALL
     assert ran(runs.run("first")) == set()
@@ -134,13 +135,14 @@ def test_what_is_live_decides_what_runs_again(runs: Runs, tmp_path: Path) -> Non
     shutil.rmtree(runs.version("9000000001"))
     record = runs.run("second")
     assert (ran(record), live_version(record)) == (set(), one)
-    # A rollback by hand stays, and the older model is not pushed again either.
-    shutil.move(runs.version(two), tmp_path / "saved")
+    # A rollback stays, and the older model is not pushed again either.
+    serving_dir = str(runs.workspace.serving_dir)
+    assert roll_back(serving_dir).live == one
     for _ in range(2):
         assert ran(runs.run("second")) == set()
     assert runs.versions == [one]
-    # It comes back from a backup.
-    shutil.move(tmp_path / "saved", runs.version(two))
+    # It is restored.
+    restore(serving_dir, two)
     assert ran(runs.run("second")) == set()
     # The served folder is emptied: nothing is live, and nothing is pushed.
     for version in runs.versions:
