@@ -139,7 +139,7 @@ def _print(shown: Sequence[Entry], worse: dict[str, list[Regression]]) -> None:
         echo(line)
     unpushed = [e for e in shown if e.reasons and e.outcome in _NOT_PUSHED]
     if unpushed:
-        echo("\nNot pushed, the newest last:")
+        echo("\nReasons, the newest last:")
         for entry in unpushed[-_MAX_REASONS:]:
             outcome = entry.outcome.replace("_", " ")
             echo(f"  {entry.label}: {outcome}: {entry.reasons[0]}")

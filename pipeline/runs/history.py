@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from components.serving_directory.audit import read as read_audit
-from pipeline.retraining.approvals import approved_versions, with_approvals
+from pipeline.retraining.approvals import approved_versions
 from pipeline.retraining.outcome import OUTCOMES_FILE, Outcome, Status
 from pipeline.retraining.outcome_log import read_outcomes
 from pipeline.runs.run_record import RunRecord, read_record
@@ -123,9 +123,7 @@ def read_history(root: Path) -> History:
         if found is not None:
             entries[found.name] = found
     audit = _audit(workspace, faults.append)
-    outcomes = with_approvals(
-        _outcomes(workspace, faults.append), approved_versions(audit)
-    )
+    outcomes = _outcomes(workspace, faults.append)
     # What `record.json` and ML Metadata know beyond an outcome is in the run's entry.
     named = {outcome.run_id for outcome in outcomes}
     entries |= {run.name: run for run in _others(workspace, entries, faults.append)}
@@ -134,8 +132,18 @@ def read_history(root: Path) -> History:
     ]
     rest = [entry for name, entry in entries.items() if name not in named]
     changes = list(_changes(audit))
-    everything = (*retrainings, *rest, *changes)
+    approved = approved_versions(audit)
+    runs = [_approved(entry, approved) for entry in (*retrainings, *rest)]
+    everything = (*runs, *changes)
     return History(sorted(everything, key=lambda entry: entry.started), faults)
+
+
+def _approved(entry: Entry, approved: Mapping[str, str]) -> Entry:
+    """Returns an entry in which a model that was approved since counts as pushed."""
+    version = approved.get(entry.name)
+    if version is None or entry.outcome != Status.AWAITING_APPROVAL:
+        return entry
+    return dataclasses.replace(entry, outcome=Status.PUSHED.value, version=version)
 
 
 def _audit(workspace: Workspace, report: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -271,6 +279,8 @@ def _outcome(summary: Mapping[str, Any], ran: Mapping[str, float]) -> str:
         return Status.NOTHING_TO_DO.value
     if summary.get("pushed_model") and "Pusher" in ran:
         return Status.PUSHED.value
+    if summary.get("awaits_approval"):
+        return Status.AWAITING_APPROVAL.value
     if (summary.get("metrics") or {}).get("candidate") and not summary.get("blessed"):
         return Status.NOT_BLESSED.value
     return "succeeded"
@@ -303,7 +313,9 @@ def _run_of_record(run: RunRecord) -> Entry:
     ran = _seconds(steps)
     pushed = run.version if "Pusher" in ran else None
     outcome = "succeeded" if run.state in ("cleaned", "tuned") else run.state
-    if outcome == "succeeded" and evaluation:
+    if run.awaits_approval:
+        outcome = Status.AWAITING_APPROVAL.value
+    elif outcome == "succeeded" and evaluation:
         outcome = Status.PUSHED.value if pushed else outcome
         outcome = outcome if evaluation.get("blessed") else Status.NOT_BLESSED.value
     spans = []

@@ -130,13 +130,16 @@ def test_an_approval_counts_as_a_push_and_a_rollback_has_its_own_line(
         append_outcome(
             workspace.root, outcome(workspace, day, run_id=f"run {day}", **waiting)
         )
+    run = write_run(workspace, 3, awaits_approval=True, pushed_model=None)
     serving_dir = workspace.serving_dir
     serving_dir.mkdir()
     record(str(serving_dir), Move("approve", ["7"], None, "7", run_id="run 1"))
+    record(str(serving_dir), Move("approve", ["8"], "7", "8", run_id=run.run_id))
     record(str(serving_dir), Move("rollback", ["7"], "7", "6", reason="CTR fell"))
-    first, second, last = read_history(workspace.root).entries
+    first, second, third, last = read_history(workspace.root).entries
     assert (first.outcome, first.version) == ("pushed", "7")
     assert (second.outcome, second.version) == ("awaiting_approval", None)
+    assert (third.outcome, third.version) == ("pushed", "8")
     assert (last.outcome, last.version) == ("rollback", "6")
     assert last.reasons[0].endswith(": CTR fell")
 
