@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -19,27 +20,59 @@ _LAST: Final = "saved_model.pb"
 def copy_folder(source: str, target: str) -> None:
     """Copies a folder, the file without which it is incomplete last.
 
-    The first is `push.json`, which says whose copy it is.
+    The first is `push.json`, which says whose copy it is. TensorFlow is imported where
+    one of them is in an object store.
 
     Raises:
       UserError: A file cannot be copied.
     """
+    copy = (
+        _copy_local
+        if storage.is_local(source) and storage.is_local(target)
+        else _copy_stored
+    )
+    try:
+        copy(source, target)
+    except OSError as error:
+        raise UserError(
+            f"The model {source} cannot be copied to {target}: "
+            f"{error.strerror or error}",
+            "Check that both can be read and written, and that there is space.",
+        ) from error
+
+
+def _copy_local(source: str, target: str) -> None:
+    files = []
+    for root, _, names in os.walk(source, onerror=_fail, followlinks=True):
+        inside = os.path.relpath(root, source)
+        os.makedirs(os.path.join(target, inside), exist_ok=True)
+        files += [os.path.normpath(os.path.join(inside, name)) for name in names]
+    for name in _in_order(files):
+        shutil.copyfile(os.path.join(source, name), os.path.join(target, name))
+
+
+def _copy_stored(source: str, target: str) -> None:
     import tensorflow as tf
 
     files = []
     try:
-        for root, _, names in tf.io.gfile.walk(source):
+        for root, _, names in tf.io.gfile.walk(source, onerror=_fail):
             inside = os.path.relpath(root, source)
             tf.io.gfile.makedirs(os.path.join(target, inside).removesuffix("/."))
             files += [os.path.normpath(os.path.join(inside, name)) for name in names]
-        for name in sorted(files, key=lambda name: (name == _LAST, name != PUSH_FILE)):
+        for name in _in_order(files):
             paths = os.path.join(source, name), os.path.join(target, name)
             tf.io.gfile.copy(*paths, overwrite=True)
     except tf.errors.OpError as error:
-        raise UserError(
-            f"The model {source} cannot be copied to {target}: {error.message}",
-            "Check that both can be read and written, and that there is space.",
-        ) from error
+        raise OSError(error.message) from error
+
+
+def _in_order(files: Iterable[str]) -> list[str]:
+    return sorted(files, key=lambda name: (name == _LAST, name != PUSH_FILE))
+
+
+def _fail(error: Exception) -> None:
+    raise error
 
 
 def move_folder(source: str, target: str) -> None:
