@@ -22,7 +22,7 @@ from pipeline.cli.tables import (
 from trainer.errors import UserError
 
 if TYPE_CHECKING:
-    from pipeline.runs.history import Entry
+    from pipeline.runs.history_entry import Entry
     from pipeline.runs.regressions import Regression
 
 _COLUMNS: Final = (

@@ -6,19 +6,18 @@ metrics cannot be written.
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import functools
 import os
 import queue
 import threading
-import urllib.error
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from components.serving_directory import audit
-from pipeline.monitoring.config import MonitoringConfig, PushGatewayConfig
+from pipeline.monitoring import gateway
+from pipeline.monitoring.config import MonitoringConfig
 from pipeline.retraining.approvals import approved_versions, with_approvals
 from pipeline.retraining.outcome import Outcome
 from pipeline.retraining.outcome_log import read_outcomes
@@ -49,25 +48,25 @@ def publish(outcome: Outcome, config: MonitoringConfig) -> list[str]:
     Returns:
       What went wrong, one line each.
     """
-    gateway = config.push_gateway
-    if config.textfile_dir is None and gateway.url is None:
+    target = config.push_gateway
+    if config.textfile_dir is None and target.url is None:
         return []
     faults: list[str] = []
-    text = _within(
+    registry = _within(
         _FILE_SECONDS,
         "reading the workspace",
         functools.partial(_registry, outcome, config, faults.append),
         faults.append,
     )
-    if text is None:
+    if registry is None:
         return faults
     if config.textfile_dir is not None:
         path = textfile_path(outcome.pipeline, config.textfile_dir)
-        write = functools.partial(_write, text, path)
+        write = functools.partial(_write, registry, path)
         _within(_FILE_SECONDS, str(path), write, faults.append)
-    if gateway.url is not None:
-        push = functools.partial(_push, text, outcome.pipeline, gateway)
-        _within(gateway.timeout_seconds, gateway.url, push, faults.append)
+    if target.url is not None:
+        push = functools.partial(gateway.push, registry, outcome.pipeline, target)
+        _within(target.timeout_seconds, target.url, push, faults.append)
     return faults
 
 
@@ -188,57 +187,6 @@ def _write(registry: CollectorRegistry, path: Path) -> None:
     from prometheus_client import generate_latest
 
     write_bytes(path, generate_latest(registry), mode=_FILE_MODE)
-
-
-def _push(
-    registry: CollectorRegistry, pipeline: str, gateway: PushGatewayConfig
-) -> None:
-    """Replaces the pipeline's group in a push gateway.
-
-    Raises:
-      UserError: A variable is not set.
-      OSError: It cannot be reached, or refuses the metrics.
-    """
-    from prometheus_client.exposition import default_handler, push_to_gateway
-
-    authorization = _authorization(gateway)
-
-    def send(
-        url: str, method: str, timeout: float | None, headers: Any, data: bytes
-    ) -> Callable[[], None]:
-        return default_handler(url, method, timeout, [*headers, *authorization], data)
-
-    try:
-        push_to_gateway(
-            gateway.url or "",
-            job=gateway.job,
-            registry=registry,
-            grouping_key={**gateway.labels, "pipeline": pipeline},
-            timeout=gateway.timeout_seconds,
-            handler=send,
-        )
-    except urllib.error.HTTPError as error:
-        with error:
-            reason = error.read(_LONGEST_FAULT).decode("utf-8", "replace").strip()
-        raise OSError(f"it answered {error.code} {error.reason}: {reason}") from error
-
-
-def _authorization(gateway: PushGatewayConfig) -> list[tuple[str, str]]:
-    """Returns the header with the credentials, if there are any."""
-    if gateway.token_env:
-        return [("Authorization", f"Bearer {_secret(gateway.token_env)}")]
-    if gateway.username_env and gateway.password_env:
-        user, password = _secret(gateway.username_env), _secret(gateway.password_env)
-        text = base64.b64encode(f"{user}:{password}".encode()).decode()
-        return [("Authorization", f"Basic {text}")]
-    return []
-
-
-def _secret(variable: str) -> str:
-    value = os.environ.get(variable, "").strip()
-    if not value:
-        raise UserError(f"the environment variable {variable} is not set", "Set it.")
-    return value
 
 
 def _within(

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from components.report_gen.charts import COLOURS, STYLE, svg
 from pipeline.retraining.outcome import Status
-from pipeline.runs.history import Entry
+from pipeline.runs.history_entry import Entry
 
 _WIDTH: Final = 6.4  # inches
 _MAX_MARKED: Final = 60  # points, with their intervals; of more only the lines

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from components.report_gen.template import environment
 from pipeline.runs import history_charts as charts
-from pipeline.runs.history import Entry
+from pipeline.runs.history_entry import Entry
 from pipeline.runs.regressions import METRICS, RULES, Regression
 
 

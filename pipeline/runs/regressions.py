@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.runs.history import Entry
+from pipeline.runs.history_entry import Entry
 
 METRICS: Final = ("hit_rate@10", "ndcg@10")
 _WINDOW: Final = 20  # times

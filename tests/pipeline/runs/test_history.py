@@ -17,7 +17,8 @@ from components.serving_directory.audit import Move, record
 from pipeline.cli import main
 from pipeline.retraining.outcome import Outcome, Status
 from pipeline.retraining.outcome_log import append_outcome
-from pipeline.runs.history import Entry, read_history
+from pipeline.runs.history import read_history
+from pipeline.runs.history_entry import Entry
 from pipeline.runs.history_page import render
 from pipeline.runs.regressions import find_regressions
 from pipeline.runs.workspace import RunFiles, Workspace
