@@ -153,14 +153,11 @@ def carry_out(workspace: Workspace, what: Plan) -> None:
     failed = _remove_versions(workspace, what)
     for run in what.records:
         RunFiles(workspace.runs_dir / run.run_id).keep_record(run.judged_by)
-    _mark_deleted(workspace, what)
-    for removal in what.removals:
-        if removal.what in (_LEFTOVER, _VERSION):
-            continue
-        try:
-            remove(removal.path)
-        except OSError as error:
-            failed.append(error)
+    others = [r for r in what.removals if r.what not in (_LEFTOVER, _VERSION)]
+    artifacts = [removal for removal in others if removal.artifact_id is not None]
+    failed += _remove(removal for removal in others if removal.artifact_id is None)
+    _mark_deleted(workspace, artifacts)
+    failed += _remove(artifacts)
     if failed:
         path = failed[0].filename
         raise UserError(
@@ -170,13 +167,24 @@ def carry_out(workspace: Workspace, what: Plan) -> None:
         )
 
 
-def _mark_deleted(workspace: Workspace, what: Plan) -> None:
+def _remove(removals: Iterable[Removal]) -> list[OSError]:
+    """Removes what can be removed; returns the failures."""
+    failed = []
+    for removal in removals:
+        try:
+            remove(removal.path)
+        except OSError as error:
+            failed.append(error)
+    return failed
+
+
+def _mark_deleted(workspace: Workspace, removals: Sequence[Removal]) -> None:
     """Marks artifacts before they go; marked and still there, they do no harm."""
     from ml_metadata.proto import metadata_store_pb2
 
-    ids = [removal.artifact_id for removal in what.removals]
     store = connect(workspace, writable=True)
-    artifacts = store.get_artifacts_by_id([id_ for id_ in ids if id_ is not None])
+    ids = [removal.artifact_id for removal in removals]
+    artifacts = store.get_artifacts_by_id(ids)
     for artifact in artifacts:
         artifact.state = metadata_store_pb2.Artifact.DELETED
     store.put_artifacts(artifacts)

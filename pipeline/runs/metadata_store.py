@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from components.pusher import PUSHED_VERSION
 from pipeline.local.live_run import LiveRun
+from pipeline.local.system_errors import full_disk, is_full
 from pipeline.runs.run_record import Artifact, RunRecord, Step, read_record
 from pipeline.runs.running import running_run
 from pipeline.runs.workspace import Workspace
@@ -128,6 +129,8 @@ def _unreadable(path: Path, error: Exception) -> UserError:
             f"{path} is locked by another process",
             "Try again when that has finished writing.",
         )
+    if is_full(path):
+        return full_disk([path])
     cause = escaped(str(error)) if isinstance(error, sqlite3.Error) else ""
     return UserError(
         f"{path} cannot be read or is damaged{cause and f': {cause}'}",

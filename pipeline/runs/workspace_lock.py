@@ -153,6 +153,6 @@ def _write(file: IO[str]) -> None:
 
     command = redacted(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))
     content = {"pid": os.getpid(), "command": command, "since": time.time()}
-    file.truncate(0)
-    file.write(json.dumps(content))
-    file.flush()
+    with contextlib.suppress(OSError):  # a full disk, which `two-tower clean` may free
+        file.truncate(0)
+        os.write(file.fileno(), json.dumps(content).encode())

@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -96,6 +97,17 @@ def test_only_one_run_at_a_time(tmp_path: Path) -> None:
         pass
     with workspace.lock():
         pass
+
+
+def test_a_full_disk_does_not_keep_a_command_from_the_lock(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "w", create=True)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))  # no file can grow
+    try:
+        with workspace.lock(), pytest.raises(LockedError), workspace.lock():
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_a_subprocess_keeps_the_lock_when_its_parent_is_killed(tmp_path: Path) -> None:
