@@ -241,7 +241,7 @@ def _quality(data: SpanData, model: Path, trained: int, config: RetrainConfig) -
     for span in {new[0], new[-1]}:
         measured[span] = measure({_MODEL: model}, data.queries(span))
         if measured[span].trained_on[_MODEL]:
-            text = f"the live model was trained on span {span}"
+            text = "the live model was trained on events of a new span already"
             return Check(Trigger.QUALITY, False, text)
     first = _advantage(measured[new[0]]) if len(new) > 1 else None
     return judge(_advantage(measured[new[-1]]), first, config.quality_confidence)
