@@ -40,7 +40,8 @@ def table(result: dict[str, Any]) -> Iterator[str]:
         yield _row([f"{row['first']} - {row['second']}", *cells])
     yield ""
     for policy, cost in result["cost"].items():
-        yield f"{policy}: {cost['train_seconds']:.1f} s in {cost['trainings']} trainings"
+        seconds, trainings = cost["train_seconds"], cost["trainings"]
+        yield f"{policy}: {seconds:.1f} s in {trainings} trainings"
 
 
 def _row(cells: list[str]) -> str:
