@@ -66,21 +66,22 @@ def approve(
             done = (serving_dir, known.version, served)
             record_push(*done, action="approve", reason=reason)
             return Approval(known.version, False, latest_version(serving_dir))
-        if known.was_taken_away and not force:
-            raise UserError(
-                f"This model was pushed to {serving_dir} before, as version "
-                f"{known.recorded or 'unknown'}, and taken away",
-                "Restore it with `two-tower rollback --restore`, or push it again with "
-                "--force.",
+        if known.was_taken_away:
+            objection = (
+                f"this model was pushed to {serving_dir} before, as version "
+                f"{known.recorded or 'unknown'}, and taken away"
             )
-        if changed := _changed_live_model(serving_dir, push):
-            if not force:
-                raise UserError(
-                    changed,
-                    "Run the pipeline again to compare it with that, or push it all "
-                    "the same with --force.",
-                )
-            reason = f"{reason + ' ' if reason else ''}(forced: {changed})"
+            remedy = "Restore it with `two-tower rollback --restore`"
+        else:
+            objection = _changed_live_model(serving_dir, push)
+            remedy = "Run the pipeline again to compare it with that"
+        if objection and not force:
+            raise UserError(
+                f"Not approved: {objection}",
+                f"{remedy}, or push it all the same with --force.",
+            )
+        if objection:
+            reason = f"{reason + ' ' if reason else ''}(forced: {objection})"
         statistics = storage.read(os.path.join(folder, STATISTICS_FILE)) or b""
         identity, run_id = push.model_id, push.run_id
         push = describe(folder, statistics, serving_dir, identity, run_id)

@@ -9,6 +9,7 @@ import click
 
 from pipeline.cli.options import json_option, serving_dir_option, workspace_option
 from pipeline.cli.tables import echo, print_json
+from pipeline.runs.running import running_run
 from pipeline.runs.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -58,11 +59,19 @@ def rollback(
 
     if to is not None and restore is not None:
         raise click.UsageError("Give either --to or --restore.")
-    folder = serving_dir or str(Workspace.open(workspace).serving_dir)
+    if serving_dir is None:
+        opened = Workspace.open(workspace)
+        serving_dir = str(opened.serving_dir)
+        if run := running_run(opened):
+            echo(
+                f"The run {run.run_id} goes on, and may push a newer model. Stop it, "
+                "or roll back again when it has ended.",
+                err=True,
+            )
     if restore is not None:
-        change = withdrawal.restore(folder, restore, reason=reason)
+        change = withdrawal.restore(serving_dir, restore, reason=reason)
     else:
-        change = withdrawal.roll_back(folder, to, reason=reason)
+        change = withdrawal.roll_back(serving_dir, to, reason=reason)
     if serving_dir is None:
         from pipeline.monitoring.publisher import publish_again
 

@@ -13,9 +13,11 @@ from components.serving_directory.withdrawal import roll_back
 from pipeline.runs.approval import approve_run
 from pipeline.runs.cleaning import carry_out, plan
 from pipeline.runs.metadata_store import MetadataStoreReader
+from pipeline.runs.running import hold
 from pipeline.runs.workspace import Workspace
 from tests.fixtures.command import error_line, two_tower
 from tests.fixtures.recorded_runs import Records
+from tests.fixtures.served_versions import make_model
 from trainer.errors import UserError
 
 
@@ -122,6 +124,15 @@ def test_cleaning_keeps_the_newest_run_that_waits(
         assert found.kept == ["a", "b", "e"]
         carry_out(workspace, found)
     assert approve_run(workspace, "b")[1].is_new
+
+
+def test_a_rollback_says_that_a_run_goes_on(workspace: Workspace) -> None:
+    make_model(workspace.serving_dir / "3")
+    with (workspace.new_run().log).open("w") as log:
+        hold(log)
+        done = two_tower("rollback", "-w", workspace.root, cwd=workspace.root)
+    assert "goes on, and may push a newer model" in done.stderr
+    assert done.returncode == 0 and "Live       1" in done.stdout
 
 
 def test_the_options_of_the_command_belong_together(tmp_path: Path) -> None:
