@@ -31,6 +31,7 @@ _COLUMNS: Final = (
 )
 # What a terminal of 80 columns has space for; `--html` and a pipe have all.
 _NARROW: Final = (0, 1, 2, 5, 6, 8, 10, 12)
+_IN_TABLE: Final = 60
 _FULL_WIDTH: Final = 130
 _NOT_PUSHED: Final = ("failed", "refused", "not_blessed", "locked", "rollback")
 _MAX_REASONS: Final = 10
@@ -48,7 +49,10 @@ _WIDEST: Final = 120  # values in a line of the chart
     help="Show what started at that time (UTC) or later.",
 )
 @click.option(
-    "--last", type=click.IntRange(min=1), metavar="N", help="Show the newest N."
+    "--last",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Show the newest N; the table shows 60 unless --last or --since is given.",
 )
 @click.option(
     "--html",
@@ -94,7 +98,11 @@ def history(
     elif page is not None:
         echo(f"Page: {page}")
     elif shown:
-        _print(shown, worse)
+        is_limited = last is None and since is None and len(shown) > _IN_TABLE
+        _print(shown[-_IN_TABLE:] if is_limited else shown, worse)
+        if is_limited:
+            older = len(shown) - _IN_TABLE
+            echo(f"\n{older} are older: --last {len(shown)} shows them, --html draws.")
     else:
         echo("No run was recorded yet." if not found.entries else "Nothing to show.")
 
