@@ -40,6 +40,10 @@ GROUPS = {
     "cluster": ("tests/pipeline/kubeflow/test_chain.py",),
     "kubeflow": ("tests/pipeline/kubeflow/",),
     "evaluator": ("tests/components/evaluator/",),
+    "exported": (
+        "tests/trainer/test_export.py",
+        "tests/trainer/test_fuzzed_requests.py",
+    ),
 }
 # Small enough for seconds, large enough to learn the planted taste.
 SETTINGS = (

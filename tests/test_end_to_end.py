@@ -70,17 +70,6 @@ def test_planted_taste_is_found(chain: Chain) -> None:
         assert 1.5 < lift < 20, f"{metric} is {lift} times popularity"
 
 
-def test_the_same_date_again_is_served_from_the_cache(chain: Chain) -> None:
-    before = chain.first["pushed_model"]
-    outcome = chain.run()
-    assert outcome.exit_code == 0, outcome.errors
-    assert set(chain.states().values()) == {"cached"}
-    assert len(list((chain.workspace / "serving").glob("[0-9]*"))) == 1
-    summary = chain.summary()
-    assert summary["pushed_model"] == before
-    assert summary["metrics"]["candidate"]["mrr"] > 0
-
-
 def test_a_date_without_data_is_an_error_that_names_it(chain: Chain) -> None:
     outcome = chain.run("--set", "data.last_span=2026-03-09")
     assert outcome.exit_code == 1
@@ -89,21 +78,24 @@ def test_a_date_without_data_is_an_error_that_names_it(chain: Chain) -> None:
     assert len(outcome.errors.strip().splitlines()) <= 2, outcome.errors
 
 
-def test_a_mistaken_live_model_counts_only_while_it_is_there(chain: Chain) -> None:
-    """It is compared with as long as it is live, and forgotten when it is withdrawn."""
+def test_the_same_date_again_is_served_from_the_cache_without_a_mistaken_live_model(
+    chain: Chain,
+) -> None:
+    """A mistake is compared with while it is live, and forgotten when it is removed."""
     mistake = chain.workspace / "serving" / "9000000000"
     save_without_evaluate(str(mistake))
     outcome = chain.run()
     assert outcome.exit_code == 1
     assert f"The live model {mistake} cannot be evaluated" in outcome.errors
-    assert "Withdraw it with `two-tower rollback`" in outcome.errors
-    outcome = chain.two_tower("rollback", "--reason", "a mistake")
-    assert outcome.exit_code == 0, outcome.errors
-    shutil.rmtree(mistake.with_name(f".withdrawn-{mistake.name}"))
+    assert "Remove it from the serving directory" in outcome.errors
+    shutil.rmtree(mistake)
     outcome = chain.run()
     assert outcome.exit_code == 0, outcome.errors
     assert set(chain.states().values()) == {"cached"}
-    assert chain.summary()["pushed_model"] == chain.first["pushed_model"]
+    assert len(list((chain.workspace / "serving").glob("[0-9]*"))) == 1
+    summary = chain.summary()
+    assert summary["pushed_model"] == chain.first["pushed_model"]
+    assert summary["metrics"]["candidate"]["mrr"] > 0
 
 
 def test_a_model_that_was_taken_away_is_pushed_again_only_on_request(

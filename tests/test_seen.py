@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import Chain
+from pipeline.config import DataConfig
+from tests.components.movielens_example_gen.test_component import Runs
+from tests.fixtures.exported_model import train_and_export
 from tests.fixtures.movielens_files import Rating, write_csv
+from trainer.config import ModelConfig, TrainConfig, TrainerConfig
+from trainer.features import SPLITS
 from trainer.serving_contract import KNOWN_USER, SERVING_DEFAULT
 
 pytestmark = pytest.mark.slow
@@ -43,25 +46,29 @@ def made_up_ratings(folder: Path) -> dict[str, set[str]]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A model that is trained on the good ratings of the second span alone."""
+    """A model that is trained on the good ratings of the second span alone.
+
+    By the steps that this depends on: MovieLensExampleGen, and the code of Transform
+    and the Trainer.
+    """
     folder = tmp_path_factory.mktemp("seen")
+    (folder / "trained").mkdir()
     seen = made_up_ratings(folder / "data")
-    chain = Chain(folder / "workspace", folder / "data", folder / "data")
-    settings = (
-        *("data.min_rating=4", "data.span_window=1", "data.last_span=2"),
-        *("data.window_length=8", "data.window_stride=8", "model.embedding_dim=8"),
-        *("train.epochs=1", "train.batch_size=32"),
+    data = DataConfig(
+        min_rating=4, span_window=1, last_span="2", window_length=8, window_stride=8
     )
-    changes = [part for setting in settings for part in ("--set", setting)]
-    outcome = chain.two_tower("run", "--data-dir", str(folder / "data"), *changes)
-    assert outcome.exit_code == 0, outcome.output + outcome.errors
-    steps = {step["id"]: step["state"] for step in chain.summary()["steps"]}
-    assert steps["ServabilityCheck"] == "done"
-    root = folder / "workspace"
-    [model] = root.glob("**/Trainer/model/*/Format-Serving")
-    [check] = root.glob("**/servability.json")
-    assert json.loads(check.read_text())["reasons"] == []
-    return model, seen
+    example_gen = Runs(folder)
+    assert example_gen.run(folder / "data", data) == "COMPLETE"
+    rows = {split: example_gen.rows(split) for split in SPLITS}
+    config = TrainerConfig(
+        model=ModelConfig(embedding_dim=8),
+        train=TrainConfig(epochs=1, batch_size=32),
+        dataset="seen",
+        window_length=8,
+        top_k=(10,),
+        exclude_seen=True,
+    )
+    return train_and_export(folder / "trained", rows, config), seen
 
 
 def test_no_user_is_recommended_a_movie_they_rated(

@@ -47,19 +47,41 @@ def _wheel(folder: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
+def _machine(folder: Path) -> Machine:
     """A checkout with a lock that pins nothing but uv."""
-    machine = Machine(tmp_path)
-    pin = f"uv==0.0.1 \\\n    --hash=sha256:{_wheel(tmp_path)}\n"
+    machine = Machine(folder)
+    pin = f"uv==0.0.1 \\\n    --hash=sha256:{_wheel(folder)}\n"
     _lock(machine).write_text(f"absl-py==9\n{pin}zzz==1\n")
     machine.environment |= {
         "PYTHON": os.path.realpath(sys.executable),
         "TFX_LINE": _LINE,
         "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": str(tmp_path),
-        "FAKE_UV_LOG": str(tmp_path / "uv.log"),
+        "PIP_FIND_LINKS": str(folder),
+        "FAKE_UV_LOG": str(folder / "uv.log"),
     }
+    return machine
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """One on which an installation was interrupted and repeated.
+
+    Each environment takes six seconds to make, so the tests use one after another.
+    """
+    machine = _machine(tmp_path_factory.mktemp("machine"))
+    broken = Path(machine.environment["FAKE_UV_LOG"] + ".broken")
+    broken.touch()
+    failed = machine.run()
+    assert failed.returncode != 0
+    assert "run make setup again" in failed.stderr.splitlines()[-1]
+    assert _calls(machine) == ["pip sync"]  # and nothing after what failed
+
+    (machine.checkout / ".venv" / "half-a-package").touch()
+    broken.unlink()
+    done = machine.run()
+    assert done.returncode == 0, done.stderr
+    assert "Installed in" in done.stdout
+    assert _calls(machine) == _BOTH
     return machine
 
 
@@ -77,12 +99,12 @@ def _calls(machine: Machine) -> list[str]:
 _BOTH = ["pip sync", "pip install"]
 
 
-def test_it_is_installed_once_and_follows_the_lock(machine: Machine) -> None:
-    first = machine.run()
-    assert first.returncode == 0, first.stderr
-    assert "Installed in" in first.stdout
-    assert _calls(machine) == _BOTH
+def test_an_interrupted_installation_starts_again(machine: Machine) -> None:
+    assert (machine.checkout / ".venv" / "bin" / "uv").exists()
+    assert not (machine.checkout / ".venv" / "half-a-package").exists()
 
+
+def test_it_is_installed_once_and_follows_the_lock(machine: Machine) -> None:
     again = machine.run()
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
     assert not _calls(machine)
@@ -94,28 +116,13 @@ def test_it_is_installed_once_and_follows_the_lock(machine: Machine) -> None:
     assert machine.run().returncode == 0
     assert _calls(machine) == _BOTH
     assert marker.exists()
-
-
-def test_an_interrupted_installation_starts_again(machine: Machine) -> None:
-    broken = Path(machine.environment["FAKE_UV_LOG"] + ".broken")
-    broken.touch()
-    failed = machine.run()
-    assert failed.returncode != 0
-    assert "run make setup again" in failed.stderr.splitlines()[-1]
-    assert _calls(machine) == ["pip sync"]  # and nothing after what failed
-
-    half = machine.checkout / ".venv" / "half-a-package"
-    half.touch()
-    broken.unlink()
-    assert machine.run().returncode == 0
-    assert _calls(machine) == _BOTH
-    assert not half.exists()
+    machine.disk(50)
 
 
 def test_another_folder_or_interpreter_gets_its_own_environment(
     machine: Machine,
 ) -> None:
-    assert machine.run().returncode == 0
+    """The last one, which leaves no environment that works."""
     (machine.checkout / ".venv" / "of-the-first").touch()
     machine.checkout = machine.checkout.rename(machine.root / "moved")
     assert machine.run().returncode == 0
@@ -133,7 +140,8 @@ def test_another_folder_or_interpreter_gets_its_own_environment(
     assert not list((machine.checkout / ".venv").glob("of-the-*"))
 
 
-def test_uv_with_another_hash_is_refused(machine: Machine, tmp_path: Path) -> None:
+def test_uv_with_another_hash_is_refused(tmp_path: Path) -> None:
+    machine = _machine(tmp_path)
     wheel = tmp_path / "uv-0.0.1-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "a") as archive:
         archive.writestr("extra.py", base64.b64encode(b"tampered"))

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.fixtures.exported_model import LIMITS, eval_examples, export_small_model
+from tests.fixtures.exported_model import LIMITS, eval_examples
 from trainer import features as f
 from trainer.serving_contract import EVALUATE, RECOMMEND_FROM_HISTORY
 
 pytestmark = pytest.mark.slow
 
 
-def test_evaluate_ranks_movies_as_they_are_recommended(tmp_path: Path) -> None:
+def test_evaluate_ranks_movies_as_they_are_recommended(small_export: Path) -> None:
     """For the same rows, with the same movies left out."""
-    model = tf.saved_model.load(str(export_small_model(tmp_path)))
+    model = tf.saved_model.load(str(small_export))
     for serialized in eval_examples():
         row = tf.train.Example.FromString(serialized)
         feature = row.features.feature

@@ -23,7 +23,6 @@ from tests.fixtures.exported_model import (
     MOVIE_IDS,
     USERS,
     eval_examples,
-    export_small_model,
 )
 from trainer.serving_contract import NO_SCORE, SIGNATURES, Signature
 
@@ -96,8 +95,8 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(export_small_model(tmp_path_factory.mktemp("exported")))
+def server(small_export: Path) -> Iterator[Server]:
+    server = Server(small_export)
     yield server
     server.close()
 

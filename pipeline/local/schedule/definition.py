@@ -124,14 +124,22 @@ def import_path() -> tuple[str, ...]:
 
 def config_home() -> Path:
     """The folder of the user's configuration (XDG base directory specification)."""
-    given = os.environ.get("XDG_CONFIG_HOME", "")
-    return Path(given) if os.path.isabs(given) else Path.home() / ".config"
+    return _xdg("XDG_CONFIG_HOME", ".config")
+
+
+def data_home() -> Path:
+    """The folder of what programs keep for the user."""
+    return _xdg("XDG_DATA_HOME", ".local/share")
 
 
 def state_home() -> Path:
     """The folder of the user's logs."""
-    given = os.environ.get("XDG_STATE_HOME", "")
-    return Path(given) if os.path.isabs(given) else Path.home() / ".local" / "state"
+    return _xdg("XDG_STATE_HOME", ".local/state")
+
+
+def _xdg(variable: str, default: str) -> Path:
+    given = os.environ.get(variable, "")
+    return Path(given) if os.path.isabs(given) else Path.home() / default
 
 
 def schedules_folder() -> Path:

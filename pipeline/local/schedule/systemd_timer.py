@@ -20,10 +20,13 @@ from pipeline.local.schedule.definition import (
     SCRIPT,
     Schedule,
     config_home,
+    data_home,
 )
 from trainer.atomic_files import write_text
 from trainer.errors import UserError
 
+# Of `retrain --if-needed`, which has found no reason; see `pipeline.cli.retrain`.
+NO_REASON_EXIT: Final = 3
 _SECONDS: Final = 30.0
 # What a quoted string of a unit cannot hold as it is. A path that is not UTF-8 has
 # surrogates in Python.
@@ -102,6 +105,7 @@ def units(schedule: Schedule) -> dict[str, str]:
             "[Service]\n"
             "Type=oneshot\n"
             f"SyslogIdentifier=two-tower-{name}\n"
+            f"SuccessExitStatus={NO_REASON_EXIT}\n"
             f"ExecStart=/bin/sh {quote(f'{schedule.folder}/{SCRIPT}')}\n"
         ),
         timer_name(name): (
@@ -161,7 +165,7 @@ def uninstall(schedule: Schedule) -> None:
     """Removes what `install` made; a retraining that is running goes on."""
     timer = timer_name(schedule.name)
     _systemctl("disable", "--now", timer, check=False)
-    _forget_last_tick(timer)
+    _stamp(timer).unlink(missing_ok=True)
     for name in (timer, service_name(schedule.name)):
         (units_folder() / name).unlink(missing_ok=True)
     _systemctl("daemon-reload", check=False)
@@ -178,9 +182,10 @@ def set_enabled(schedule: Schedule, *, enabled: bool) -> None:
     if not enabled:
         _systemctl("disable", "--now", timer)
         return
-    # Else a timer would at once make up for what was due while it was stopped.
     _systemctl("stop", timer, check=False)
-    _forget_last_tick(timer)
+    # Else a timer would at once make up for what was due while it was stopped.
+    _stamp(timer).parent.mkdir(parents=True, exist_ok=True)
+    _stamp(timer).write_bytes(b"")
     _systemctl("enable", "--now", timer)
 
 
@@ -210,10 +215,9 @@ def warnings() -> list[str]:
     ]
 
 
-def _forget_last_tick(timer: str) -> None:
-    """Removes the time stamp by which systemd knows what was missed."""
-    # systemd before 243 has no `clean`.
-    _systemctl("clean", "--what=state", timer, check=False)
+def _stamp(timer: str) -> Path:
+    """The file whose time of change is when the timer elapsed last (systemd.timer)."""
+    return data_home() / "systemd" / "timers" / f"stamp-{timer}"
 
 
 def _property(unit: str, name: str) -> str:

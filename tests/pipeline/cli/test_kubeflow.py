@@ -204,7 +204,7 @@ def test_from_a_fresh_server_to_a_schedule(
     state: State, url: str, tmp_path: Path
 ) -> None:
     """Deployed once, run to its end, scheduled: always the same version."""
-    deployed = two_tower_process("deploy", cwd=tmp_path, url=url)
+    deployed = two_tower("deploy", cwd=tmp_path, url=url)
     assert deployed.returncode == 0, deployed.stderr
     assert re.search(r"version [0-9a-f]{12} \(uploaded\)", deployed.stdout)
     state.story = [
@@ -221,11 +221,11 @@ def test_from_a_fresh_server_to_a_schedule(
             },
         }
     ]
-    run = two_tower_process("run", "--kubeflow", "--wait", cwd=tmp_path, url=url)
+    run = two_tower("run", "--kubeflow", "--wait", cwd=tmp_path, url=url)
     assert run.returncode == 1
     assert "already on the server" in run.stdout
     assert re.search(r"Trainer +failed: no memory", run.stdout)
-    made = two_tower_process(
+    made = two_tower(
         *("schedule", "create", "--cron", "0 0 3 * * *", "--span", "yesterday"),
         cwd=tmp_path,
         url=url,
