@@ -59,6 +59,7 @@ def rollback(
 
     if to is not None and restore is not None:
         raise click.UsageError("Give either --to or --restore.")
+    is_of_workspace = serving_dir is None
     if serving_dir is None:
         opened = Workspace.open(workspace)
         serving_dir = str(opened.serving_dir)
@@ -72,7 +73,7 @@ def rollback(
         change = withdrawal.restore(serving_dir, restore, reason=reason)
     else:
         change = withdrawal.roll_back(serving_dir, to, reason=reason)
-    if serving_dir is None:
+    if is_of_workspace:
         from pipeline.monitoring.publisher import publish_again
 
         for fault in publish_again(workspace):
