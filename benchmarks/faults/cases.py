@@ -47,11 +47,13 @@ def kills(steps: Mapping[str, float]) -> list[Case]:
     found: list[Case] = []
     for node, seconds in steps.items():
         start = _step(node)
+        pipeline = Case(node, _MIDDLE, "kill pipeline", start, 0.5)
         found.append(Case(node, _START, "kill all", start))
         if seconds >= _LONG_SECONDS:
-            found.append(Case(node, _MIDDLE, "kill all", start, 0.5))
-        found.append(Case(node, _MIDDLE, "kill pipeline", start, 0.5))
-        found += _WITHIN.get(node, [])
+            middle = Case(node, _MIDDLE, "kill all", start, 0.5)
+            found += [middle, pipeline, *_WITHIN.get(node, [])]
+        else:  # whose middle may come too late for what is within it
+            found += [*_WITHIN.get(node, []), pipeline]
     return [*found, *_AFTER]
 
 
