@@ -156,7 +156,7 @@ class Table:
         same = self._metrics() == self.reference["metrics"]
         pushed = self._pushed()
         outcome = (
-            f"exit code 0; metrics {'the same to all digits' if same else 'DIFFERENT'}, "
+            f"exit code 0; metrics {'the same' if same else 'DIFFERENT'}, "
             f"recorded as pushed {pushed} time(s)"
         )
         good = same and not state.faults and pushed == 1 and self._is_live_good(state)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from pipeline.local.system_errors import explain_system_error
+from pipeline.local.system_errors import explain_system_error, names_full_disk
 from pipeline.secret_text import redacted
 from trainer.errors import UsageError, UserError
 
@@ -42,7 +42,8 @@ def explain(error: BaseException, folders: Iterable[Path] = ()) -> UserError:
       error names none.
     """
     found = user_error_of(error)
-    if found is not None:
+    # A step that cannot write names a file; the file system says what to do.
+    if found is not None and not names_full_disk(found.message):
         return found
     chain = list(_chain(error))
     # What fails because the disk is full may hide it: look at every link.

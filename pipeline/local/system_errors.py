@@ -57,7 +57,7 @@ def explain_system_error(
     """
     named = _named_paths(error)
     code = error.errno if isinstance(error, OSError) else None
-    if code in _FULL_CODES or _FULL.search(str(error)):
+    if code in _FULL_CODES or names_full_disk(str(error)):
         return full_disk([*named, *folders])
     if isinstance(error, MemoryError):
         return UserError(
@@ -70,6 +70,11 @@ def explain_system_error(
     where = f"{escaped(str(named[0]))}: " if named else ""
     remedy = _REMEDIES.get(code or 0, _OTHER_REMEDY)
     return UserError(f"{where}{error.strerror or error}", remedy)
+
+
+def names_full_disk(text: str) -> bool:
+    """Whether a message says that a disk is full."""
+    return _FULL.search(text) is not None
 
 
 def full_disk(folders: Iterable[Path]) -> UserError:

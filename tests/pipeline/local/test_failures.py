@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,16 @@ def test_the_innermost_user_error_is_the_cause() -> None:
     failure = explain(caught(wrapped))
     assert failure.message == "u.data line 3: rating is 99"
     assert failure.remedy == "Correct the line."
+
+
+def test_a_step_on_a_full_disk_names_the_file_system(tmp_path: Path) -> None:
+    error = UserError(
+        "The model /a cannot be copied to /b: /b/push.json; No space left on device",
+        "Check that both can be read and written.",
+    )
+    failure = explain(error, [tmp_path])
+    assert "No space is left on the file system /" in failure.message
+    assert "Free some space there" in failure.remedy
 
 
 @pytest.mark.parametrize("kind", [OSError, RuntimeError, UserError])
