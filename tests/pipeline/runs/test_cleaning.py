@@ -132,6 +132,17 @@ def test_fewer_runs_than_to_keep_are_all_kept(workspace: Workspace, keep: int) -
     assert {removal.path.name for removal in found.removals} == {"0"}
 
 
+def test_of_runs_that_keep_failing_only_the_newest_are_kept(
+    workspace: Workspace, records: Records
+) -> None:
+    for run_id in "efg":
+        records.run(run_id, {"examples": f"of_{run_id}", "model": None})
+    assert plan(workspace, keep=1, versions=None).kept == [*"acdefg"]
+    found = plan(workspace, keep=1, versions=None, others=2)
+    assert found.kept == [*"acfg"]
+    assert {"of_e", "of_f"} & {r.path.name for r in found.removals} == {"of_e"}
+
+
 @pytest.mark.usefixtures("records")
 def test_files_outside_of_the_workspace_are_not_deleted(
     workspace: Workspace, tmp_path: Path
