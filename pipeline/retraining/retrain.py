@@ -253,8 +253,7 @@ class _Retraining:
             seconds=round(time.monotonic() - self._start, 2),
             span=self._span,
             trigger=self._trigger,
-            previous_version=self._before.live,
-            **fields,
+            **{"previous_version": self._before.live, **fields},
         )
 
     def _end(

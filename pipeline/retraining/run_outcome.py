@@ -11,7 +11,7 @@ from typing import Any
 
 from components.data_gate import DATA_REPORT_FILE, UNFIT
 from components.movielens_example_gen.data_summary import FINGERPRINT_PROPERTY
-from components.serving_directory import read_push
+from components.serving_directory import Push, read_push
 from pipeline.local.live_run import LiveRun
 from pipeline.retraining.outcome import Status
 from pipeline.runs.run_record import RunRecord
@@ -56,12 +56,18 @@ def fields_of_run(
     run = LiveRun.of(files)
     status, reasons = judge(summary, run, files, before)
     failed = [step["id"] for step in summary.steps if step["state"] == "failed"]
+    live = summary.live_model and Path(summary.live_model).name
+    previous = before.live
+    if status is Status.PUSHED and live in before.versions:
+        push = _push(live, files)  # by the run that was killed
+        previous = push.replaced if push else None
     return {
         "status": status,
         "reasons": reasons,
         "run_id": summary.run_id,
         "failed_step": failed[0] if failed else None,
-        "live_version": summary.live_model and Path(summary.live_model).name,
+        "live_version": live,
+        "previous_version": previous,
         "metrics": summary.metrics,
         "steps": summary.steps,
         "train_seconds": summary.train_seconds,
@@ -102,17 +108,22 @@ def _failed(summary: Summary) -> tuple[Status, list[str]]:
 
 
 def _is_new(version: str, files: RunFiles, before: Before) -> bool:
-    """Whether a version was pushed by this run, or by one that was killed after it."""
+    """Whether a push is news: by this run, or by one that then failed or was killed."""
     if version not in before.versions:
         return True
-    if version in before.reported:
+    push = _push(version, files)
+    if version in before.reported or push is None or not push.run_id:
         return False
+    pusher = RunFiles(files.path.with_name(push.run_id))
+    try:
+        return json.loads(pusher.summary.read_bytes())["state"] == "failed"
+    except (OSError, ValueError, TypeError, KeyError):
+        return pusher.path.is_dir()
+
+
+def _push(version: str, files: RunFiles) -> Push | None:
     workspace = Workspace(files.path.parents[1])
-    push = read_push(str(workspace.serving_dir / version))
-    if push is None or not push.run_id:
-        return False
-    pusher = RunFiles(workspace.runs_dir / push.run_id)
-    return pusher.path.is_dir() and not pusher.summary.exists()
+    return read_push(str(workspace.serving_dir / version))
 
 
 def _data(run: RunRecord) -> Mapping[str, Any]:

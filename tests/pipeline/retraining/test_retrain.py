@@ -187,6 +187,17 @@ def test_a_killed_run_is_a_failure_that_the_same_command_repeats(case: Case) -> 
     assert case.retrain()[0].status == Status.PUSHED
 
 
+def test_a_push_by_a_run_that_was_killed_is_reported_once(case: Case) -> None:
+    case.span(1)
+    case.behave({"1": "killed after the push"})
+    assert case.retrain()[0].status == Status.FAILED
+    case.behave({"1": "pushed 7"})  # as Pusher says of a model that it pushed before
+    [pushed] = case.retrain()
+    assert (pushed.status, pushed.previous_version) == (Status.PUSHED, "6")
+    assert pushed.live_version == "7"
+    assert case.retrain()[0].status != Status.PUSHED
+
+
 def test_an_interrupted_retraining_is_an_outcome_with_its_run(case: Case) -> None:
     case.span(1)
     case.behave({"1": "waits in Trainer"})
