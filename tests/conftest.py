@@ -60,7 +60,7 @@ DAYS = ("2026-03-01", "2026-03-08")
 # `HYPOTHESIS_PROFILE=fuzz` it makes much more, and other input in each run. There is no
 # deadline, since the machine may be busy with something else.
 hypothesis.settings.register_profile(
-    "quick", deadline=None, derandomize=True, max_examples=100
+    "quick", deadline=None, derandomize=True, max_examples=50
 )
 hypothesis.settings.register_profile(
     "fuzz",
