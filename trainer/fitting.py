@@ -210,7 +210,7 @@ class ProgressCallback(keras.callbacks.Callback):
         self._started = time.monotonic()
         self._work: progress.Work | None = None
         if self._done:
-            text = f"resumes at epoch {self._done + 1} of {self._epochs}"
+            text = f"resumes after epoch {self._done} of {self._epochs}"
             progress.emit("train", text=text)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -132,13 +132,14 @@ _WITHIN: Final[Mapping[str, list[Case]]] = {
 }
 _AFTER: Final = [
     _kill("Outcome", "before its line", _LINE),
+    # In the order in which cleaning removes.
+    _kill(
+        *("Retention", "version renamed, not removed"),
+        _audit("shutil.rmtree", r"/serving/\.removing-", _COMMAND),
+    ),
     _kill("Retention", "first artifact", _ARTIFACT),
     _kill(
         *("Retention", "within an artifact"),
         _audit("os.remove", r"^(saved_model\.pb|report\.html) ", _COMMAND),
-    ),
-    _kill(
-        *("Retention", "version renamed, not removed"),
-        _audit("shutil.rmtree", r"/serving/\.removing-", _COMMAND),
     ),
 ]
