@@ -222,8 +222,9 @@ class _Retraining:
     def _retain(self, workspace: Workspace) -> None:
         try:
             retain(workspace, self._request.config.retrain)
-        except (UserError, OSError) as error:
-            self._warn(f"Old runs were not all removed: {error}")
+        except Exception as error:  # also of ML Metadata: the outcome is reported
+            text = str(error) or type(error).__name__
+            self._warn(f"Old runs were not all removed: {text}")
 
     def end_without_run(self, status: Status, *reasons: str) -> Outcome:
         """Records and sends the outcome of a retraining that came to no run."""

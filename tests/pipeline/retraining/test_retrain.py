@@ -301,6 +301,20 @@ def test_an_outcome_that_cannot_be_sent_or_recorded_is_a_warning(case: Case) -> 
     assert case.shown.warnings == ["The outcome cannot be recorded: Is a directory"]
 
 
+def test_old_runs_that_cannot_be_removed_are_a_warning(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("ML Metadata is locked")
+
+    case.span(1)
+    monkeypatch.setattr("pipeline.retraining.retrain.retain", fail)
+    [outcome] = case.retrain()
+    assert case.outcomes == [(outcome.status, "span-1")]
+    [warning] = case.shown.warnings
+    assert warning == "Old runs were not all removed: ML Metadata is locked"
+
+
 def test_a_configured_window_is_kept(case: Case) -> None:
     for number in (1, 2, 3):
         case.span(number, rows=number)
