@@ -66,7 +66,7 @@ def _shown(error: UserError) -> click.ClickException:
     is_usage = isinstance(error, UsageError)
     kind = click.UsageError if is_usage else click.ClickException
     shown = kind(escaped(redacted(str(error))))
-    shown.exit_code = error.exit_code
+    vars(shown)["exit_code"] = error.exit_code
     return shown
 
 
