@@ -144,8 +144,8 @@ def refuse_local_options(context: click.Context) -> None:
     """
     if (given := _given(context, _LOCAL_ONLY)) == "--catch-up":
         raise UsageError(
-            "--catch-up is not possible: Kubeflow Pipelines does not tell a run which "
-            "missed day it stands for, so all would read the same one",
+            "--catch-up is not possible: Kubeflow Pipelines does not pass a run the "
+            "missed day that it stands for, so all would read the same one",
             "Start one run for each missed day, such as "
             "`two-tower run --kubeflow --span 2026-03-01`.",
         )
