@@ -62,7 +62,7 @@ def in_zone(span: str, zone: str) -> str:
     Raises:
       UsageError: There is no such time zone.
     """
-    _zone(zone)
+    find_zone(zone)
     return span if zone == _UTC else f"{span}@{zone}"
 
 
@@ -81,7 +81,7 @@ def fixed(span: str, moment: datetime.datetime) -> str:
         return span
     from components.movielens_example_gen.parameters import last_span
 
-    day = moment.astimezone(_zone(relative["zone"] or _UTC)).date()
+    day = moment.astimezone(find_zone(relative["zone"] or _UTC)).date()
     return str(last_span(relative["word"], day))
 
 
@@ -122,7 +122,12 @@ def moment(text: str) -> datetime.datetime | None:
     return found if "+" in text or text.endswith("Z") else None
 
 
-def _zone(name: str) -> zoneinfo.ZoneInfo:
+def find_zone(name: str) -> zoneinfo.ZoneInfo:
+    """Returns a time zone.
+
+    Raises:
+      UsageError: There is no such zone.
+    """
     try:
         return zoneinfo.ZoneInfo(name)
     # What zoneinfo raises for an unknown name, a path, or the name of a folder.
