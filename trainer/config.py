@@ -172,8 +172,12 @@ class TrainConfig:
       warm_start: Whether training starts from the live model if that was trained on
         other data: "auto", if it can be continued; "always", and it is an error if it
         cannot; or "never". Without an earlier model, training is a cold start.
-      warm_epochs: In place of `epochs` after a warm start.
+      warm_epochs: Passes after a warm start, all of which are made: nothing is held out
+        for validation.
       warm_learning_rate: In place of `learning_rate` after a warm start.
+      warm_replay: Of the windows without a rating that is newer than the data of the
+        earlier model, the share that an epoch has after a warm start, drawn anew for
+        each epoch; it has all windows with one.
       cold_start_every: Every so many trainings one is a cold start; 0 for none.
     """
 
@@ -200,8 +204,9 @@ class TrainConfig:
     # Keras takes 32 bits without a sign, TensorFlow with one; modules add to it.
     seed: Annotated[int, Field(ge=0, le=2_000_000_000)] = 42
     warm_start: Literal["auto", "always", "never"] = "auto"
-    warm_epochs: PositiveInt = 3
-    warm_learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-3
+    warm_epochs: PositiveInt = 6
+    warm_learning_rate: Annotated[float, Field(gt=0, le=1)] = 7e-3
+    warm_replay: Annotated[float, Field(ge=0, le=1)] = 0.5
     cold_start_every: Count = 0
 
 

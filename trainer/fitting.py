@@ -19,7 +19,7 @@ from trainer.errors import UserError
 from trainer.model import TwoTowerModel
 from trainer.train_report import FitReport
 from trainer.validation import MONITORED, Validation
-from trainer.windows import Windows, window_dataset
+from trainer.windows import Sampling, Windows, window_dataset
 
 OPTIMIZERS: Final = {
     "adam": keras.optimizers.Adam,
@@ -38,6 +38,7 @@ def fit(
     config: TrainConfig,
     log_dir: str,
     *,
+    sampling: Sampling | None = None,
     checkpoints: str | None = None,
     is_chief: bool = True,
 ) -> FitReport:
@@ -49,6 +50,7 @@ def fit(
       validation: Windows to measure recall@10 on after each epoch; None for none.
       config: The section `train` of the configuration.
       log_dir: Folder of TensorBoard's event files.
+      sampling: Which windows an epoch has; None for all.
       checkpoints: Folder of the checkpoint, from which an interrupted fit resumes; None
         for a fit without checkpoints.
       is_chief: Whether this process writes files and reports progress.
@@ -59,7 +61,8 @@ def fit(
     Raises:
       UserError: If the loss is not finite, or workers see different checkpoints.
     """
-    steps = math.ceil(len(windows.is_target) / config.batch_size)
+    num_windows = sampling.num_windows if sampling else len(windows.is_target)
+    steps = math.ceil(num_windows / config.batch_size)
     model.compile(optimizer=make_optimizer(config, steps))
     # Built here, since a training step that creates variables would be traced twice.
     model.optimizer.build(model.trainable_variables)
@@ -67,7 +70,7 @@ def fit(
     checkpoint = Checkpoint(checkpoints, monitor, writes=is_chief)
     done = _resume(checkpoint, model)
     epochs = range(done, done if checkpoint.has_stopped else config.epochs)
-    num_targets = int(windows.is_target.sum())
+    num_targets = _num_targets(windows, sampling)
     reporter = ProgressCallback(config.epochs, done, num_targets)
     board = keras.callbacks.TensorBoard(log_dir, write_graph=False)
     # In this order: recall must be in the logs before it is read.
@@ -80,7 +83,7 @@ def fit(
     ]
     _run_epochs(
         model,
-        window_dataset(windows, config.batch_size, config.seed, epochs),
+        window_dataset(windows, config.batch_size, config.seed, epochs, sampling),
         epochs,
         steps,
         callbacks,
@@ -98,6 +101,15 @@ def fit(
         targets_per_second=num_targets * len(losses) / seconds,
         epoch_seconds=reporter.epoch_seconds,
     )
+
+
+def _num_targets(windows: Windows, sampling: Sampling | None) -> int:
+    """Returns the targets of an epoch, those of windows that it draws on average."""
+    targets = windows.is_target.sum(axis=1)
+    if sampling is None:
+        return int(targets.sum())
+    drawn = sampling.share * targets[~sampling.always].sum()
+    return int(targets[sampling.always].sum() + drawn)
 
 
 def _resume(checkpoint: Checkpoint, model: TwoTowerModel) -> int:

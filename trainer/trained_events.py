@@ -81,30 +81,6 @@ class TrainedEvents(tf.Module):
         return tf.cast(tf.equal(found, wanted), tf.int32)
 
 
-def is_surely_new(
-    events: NDArray[np.int64], trained: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Returns which events a model was certainly not trained on.
-
-    Above the largest fingerprint of a sample that is full, nothing is known.
-
-    Args:
-      events: int64 `[n]`, fingerprints.
-      trained: Ascending fingerprints that the model keeps.
-    """
-    is_full = len(trained) >= _MAX_KEPT
-    is_known: NDArray[np.bool_] = np.isin(events, trained)
-    return ~is_known & ((events < trained[-1]) if is_full else True)
-
-
-def last_events(train: Columns, corpus: Corpus) -> NDArray[np.int64]:
-    """Returns the fingerprint of the last event of each train row, `[rows]`."""
-    movies: Ragged = train[f.MOVIE_INDICES]
-    last = movies.values[np.maximum(movies.splits[1:] - 1, 0)]
-    movie_ids = np.append(corpus.movie_ids, b"")
-    return np.array(fingerprints(train[f.USER_ID], movie_ids[last]))
-
-
 def fingerprints(user_ids: Any, movie_ids: Any) -> tf.Tensor:
     """Returns the fingerprint of each pair of ids, from 0 to `_NUM_BUCKETS` - 1.
 

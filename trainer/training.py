@@ -29,7 +29,6 @@ from trainer.losses import LossContext, make_loss
 from trainer.model import TwoTowerModel
 from trainer.movielens import AGE_BOUNDS, GENDERS, OCCUPATIONS, RatingScale
 from trainer.train_report import TRAIN_REPORT_FILE, FitReport, TrainReport
-from trainer.trained_events import is_surely_new, last_events
 from trainer.tuning.hyperparameters import format_values, from_keras_tuner
 from trainer.warm_start import (
     BaseModel,
@@ -38,7 +37,7 @@ from trainer.warm_start import (
     carry_over,
     check_settings,
 )
-from trainer.windows import Windows, hold_out_newest, make_windows
+from trainer.windows import Sampling, Windows, hold_out_newest, make_windows
 
 # Values of age bucket, gender and occupation; 0 is "unknown" in each.
 ATTRIBUTE_SIZES = (len(AGE_BOUNDS) + 2, len(GENDERS) + 1, len(OCCUPATIONS) + 1)
@@ -160,13 +159,18 @@ def train_model(
         )
     logging.info("History encoder: %s", config.model.history_encoder)
     start, carried = _continue(model, start or Start(), data, config)
-    if start.base is not None:
+    validation = sampling = None
+    if start.base is None:
+        windows, validation = _hold_out(windows, data, train)
+    else:
+        # Its events are few and mostly known to the base: nothing is held out of them.
         train = dataclasses.replace(
             train, epochs=train.warm_epochs, learning_rate=train.warm_learning_rate
         )
-    windows, validation = _hold_out(windows, data, train, start.base)
+        windows, sampling = _sample(windows, start.base, train.warm_replay)
     report = fit(
         *(model, windows, validation, train, log_dir),
+        sampling=sampling,
         checkpoints=checkpoints,
         is_chief=is_chief,
     )
@@ -193,7 +197,7 @@ def _continue(
         logging.warning("Cold start: %s", error.message)
         text = f"cold start: {error.message}"
         start = dataclasses.replace(
-            start, version="", model_id="", base=None, reason=text
+            start, version="", model_id="", base=None, reason=error.message
         )
     else:
         text = f"warm start from version {start.version}"
@@ -201,22 +205,32 @@ def _continue(
     return start, carried
 
 
+def _sample(
+    windows: Windows, base: BaseModel, share: float
+) -> tuple[Windows, Sampling | None]:
+    """Takes all windows with a target that is newer than the base, and some others.
+
+    Of the former only these targets are learned: the base knows the others by heart,
+    and to repeat them only makes it overfit.
+    """
+    if base.last_timestamp is None:
+        return windows, None
+    is_new = windows.is_target & (windows.timestamps > base.last_timestamp)
+    has_new = is_new.any(axis=1)
+    if not has_new.any():
+        return windows, None
+    targets = np.where(has_new[:, None], is_new, windows.is_target)
+    return windows._replace(is_target=targets), Sampling(has_new, share)
+
+
 def _hold_out(
-    windows: Windows, data: TrainingData, train: TrainConfig, base: BaseModel | None
+    windows: Windows, data: TrainingData, train: TrainConfig
 ) -> tuple[Windows, Windows | None]:
-    """Holds out validation queries, of events that the base was not trained on."""
+    """Holds out the queries of the validation, if there are any."""
     if not train.validation_queries:
         return windows, None
-    may_hold_out = None
-    if base is not None:
-        events = last_events(data.train, data.corpus)
-        may_hold_out = is_surely_new(events, base.trained_events)
     rest, validation = hold_out_newest(
-        windows,
-        data.train[f.WINDOW_INDEX],
-        train.validation_queries,
-        train.seed,
-        may_hold_out,
+        windows, data.train[f.WINDOW_INDEX], train.validation_queries, train.seed
     )
     if len(validation.movies):
         return rest, validation

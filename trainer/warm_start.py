@@ -125,6 +125,12 @@ class BaseModel(NamedTuple):
     trained_events: NDArray[np.int64]
 
     @property
+    def last_timestamp(self) -> int | None:
+        """Time of the newest rating that it was trained on; None if not known."""
+        found = self.info.get(LAST_TIMESTAMP)
+        return found if isinstance(found, int) else None
+
+    @property
     def warm_runs(self) -> int:
         """Trainings since the last cold start."""
         return int(self.info.get(WARM_RUNS, 0))

@@ -16,6 +16,28 @@ from trainer.ranking import PADDING
 _MIN_VALIDATED_LENGTH: Final = 2
 
 
+class Sampling(NamedTuple):
+    """Which windows an epoch has.
+
+    Attributes:
+      always: bool `[windows]`, those that each epoch has.
+      share: Share of the others that an epoch has, drawn anew for each.
+    """
+
+    always: NDArray[np.bool_]
+    share: float
+
+    @property
+    def num_drawn(self) -> int:
+        """How many of the others an epoch has."""
+        return round(self.share * int((~self.always).sum()))
+
+    @property
+    def num_windows(self) -> int:
+        """Windows of an epoch."""
+        return int(self.always.sum()) + self.num_drawn
+
+
 class Windows(NamedTuple):
     """Windows padded to one length, `L`. Row `i` of all arrays is one window.
 
@@ -70,7 +92,6 @@ def hold_out_newest(
     window_index: NDArray[np.int64],
     num_queries: int,
     seed: int,
-    may_hold_out: NDArray[np.bool_] | None = None,
 ) -> tuple[Windows, Windows]:
     """Holds out the last training event of some users, to validate on.
 
@@ -79,8 +100,6 @@ def hold_out_newest(
       window_index: int64 `[windows]`, number of a window among those of its user.
       num_queries: Users at most, drawn at random.
       seed: Seed of the draw.
-      may_hold_out: `[windows]`, whether the last event of a window may be held out;
-        None if all may.
 
     Returns:
       The windows to train on, and those to validate on, each with one target. Training
@@ -91,8 +110,6 @@ def hold_out_newest(
     lengths = (windows.movies >= 0).sum(axis=1)
     newest = order[is_newest]
     newest = newest[lengths[newest] >= _MIN_VALIDATED_LENGTH]
-    if may_hold_out is not None:
-        newest = newest[may_hold_out[newest]]
     drawn = np.random.default_rng(seed).permutation(newest)[:num_queries]
     held_out = np.zeros_like(windows.is_target)
     held_out[drawn, lengths[drawn] - 1] = True
@@ -103,7 +120,11 @@ def hold_out_newest(
 
 
 def window_dataset(
-    windows: Windows, batch_size: int, seed: int, epochs: range = range(1)
+    windows: Windows,
+    batch_size: int,
+    seed: int,
+    epochs: range = range(1),
+    sampling: Sampling | None = None,
 ) -> tf.data.Dataset:
     """Makes shuffled batches of windows.
 
@@ -113,14 +134,24 @@ def window_dataset(
       seed: Seed of the order.
       epochs: Epochs, from 0, whose batches to return. The order within an epoch depends
         only on the seed and the epoch, so that a resumed fit sees the same batches.
+      sampling: Which windows an epoch has; None for all.
 
     Returns:
       Batches of the inputs of `trainer.model.TwoTowerModel`.
     """
     columns = windows.tensors()
-    rows = tf.range(len(windows.is_target))
+    sampling = sampling or Sampling(np.ones(len(windows.is_target), bool), 1.0)
+    always, others = (
+        tf.constant(np.flatnonzero(mask), tf.int32)
+        for mask in (sampling.always, ~sampling.always)
+    )
 
     def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
+        rows = always
+        if sampling.num_drawn:
+            # Another seed: the order of what is drawn must not depend on the draw.
+            drawn = tf.random.experimental.stateless_shuffle(others, [~seed, epoch])
+            rows = tf.concat([always, drawn[: sampling.num_drawn]], axis=0)
         order = tf.random.experimental.stateless_shuffle(rows, [seed, epoch])
         return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
 

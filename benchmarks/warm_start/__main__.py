@@ -33,6 +33,7 @@ from trainer.config import to_json
 from trainer.trained_events import TrainedEvents
 from trainer.training import Trained, train_model
 from trainer.warm_start import (
+    LAST_TIMESTAMP,
     MODEL_CONFIG,
     BaseModel,
     Start,
@@ -151,7 +152,11 @@ def _as_base(
     model, data = trained.model, span.data
     earlier = before.trained_events if before else None
     events = TrainedEvents.of(data.train, data.corpus, earlier)
-    info = {"dataset": config.data.dataset, MODEL_CONFIG: to_json(config.model)}
+    info = {
+        "dataset": config.data.dataset,
+        MODEL_CONFIG: to_json(config.model),
+        LAST_TIMESTAMP: span.end - 1,
+    }
     values = map(np.array, model.variables)
     weights = dict(zip(weight_names(model), values, strict=True))
     kept = np.array(events.variables[0])[:-1]

@@ -29,9 +29,7 @@ _GRACE_SECONDS: Final = 2.0
 
 
 class LockedError(UserError):
-    """Another command is using a workspace: to be tried again later."""
-
-    exit_code = 75  # EX_TEMPFAIL of sysexits.h
+    """Another command is using a workspace."""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from tests.fixtures import small_model as small
 from trainer.config import to_json
 from trainer.losses import LossContext, make_loss
 from trainer.model import TwoTowerModel
-from trainer.trained_events import TrainedEvents, is_surely_new, last_events
+from trainer.trained_events import TrainedEvents
 from trainer.training import train_model
 from trainer.warm_start import (
+    LAST_TIMESTAMP,
     MODEL_CONFIG,
     BaseModel,
     ColdStartError,
@@ -24,6 +25,7 @@ from trainer.warm_start import (
     check_settings,
     weight_names,
 )
+from trainer.windows import Sampling, window_dataset
 
 MOVIES = [f"m{i}".encode() for i in range(small.NUM_MOVIES)]
 USERS = [f"u{i}".encode() for i in range(small.NUM_USERS)]
@@ -178,19 +180,33 @@ def trained_base(data, tmp_path_factory):
     return base_of(model, by=0)
 
 
-def test_a_warm_fit_goes_on_where_the_base_ended(data, trained_base, tmp_path):
-    new = last_events(data.train, data.corpus)[:2]
-    known = np.setdiff1d(trained_base.trained_events, new)
-    base = trained_base._replace(trained_events=known)
+def test_a_warm_fit_goes_on_where_the_base_ended_with_what_is_new(
+    data, trained_base, tmp_path
+):
+    # Each user's events have the times 0 to 7.
+    base = trained_base._replace(info=trained_base.info | {LAST_TIMESTAMP: 5})
     start = Start("warm", "7", base=base)
     trained = train_model(data, config_of(), str(tmp_path), start=start)
     assert trained.start == start
     assert trained.carried["movie_id"] == (12, 12)
-    assert len(trained.report.loss) == 2
+    report = trained.report
     # A model that has learned nothing has a loss of log(12) = 2.5.
-    assert trained.report.loss[0] < 2
-    # Nothing that the base was trained on can be validated on.
-    assert trained.report.num_queries == len(new)
+    assert (len(report.loss), report.loss[0] < 2) == (2, True)
+    assert (report.num_targets, report.num_queries) == (2 * small.NUM_USERS, 0)
+
+
+def test_windows_without_a_new_rating_are_drawn_for_each_epoch():
+    windows = small.windows()
+    always = np.arange(small.NUM_USERS) < 2
+    sampling = Sampling(always, 0.5)
+    assert (sampling.num_drawn, sampling.num_windows) == (2, 4)
+    made = window_dataset(windows, 4, 1, range(12), sampling)
+    users = [batch["user_index"].numpy().tolist() for batch in made]
+    assert all({0, 1} < set(epoch) and len(set(epoch)) == 4 for epoch in users)
+    assert set().union(*users) == set(range(small.NUM_USERS))
+    # A fit that resumes at epoch 5 sees what it would have seen.
+    resumed = window_dataset(windows, 4, 1, range(5, 12), sampling)
+    assert [batch["user_index"].numpy().tolist() for batch in resumed] == users[5:]
 
 
 def test_a_model_that_does_not_fit_is_left_unless_it_must_be_continued(
@@ -202,21 +218,9 @@ def test_a_model_that_does_not_fit_is_left_unless_it_must_be_continued(
     with pytest.raises(ColdStartError, match="in the live model"):
         train_model(data, config, str(tmp_path), start=start)
     trained = train_model(data, config_of(), str(tmp_path), start=start)
-    assert trained.start.reason.startswith("cold start: dataset is")
+    assert "ml-1m in the live model" in trained.start.reason
     assert (trained.start.base, trained.start.version) == (None, "")
     assert (len(trained.report.loss), trained.carried) == (5, {})
-
-
-def test_a_full_sample_says_nothing_about_larger_fingerprints(monkeypatch):
-    monkeypatch.setattr("trainer.trained_events._MAX_KEPT", 3)
-    events = np.array([1, 2, 8, 9])
-    assert is_surely_new(events, np.array([2, 4, 8])).tolist() == [True, *[False] * 3]
-    assert is_surely_new(events, np.array([2, 9])).tolist() == [
-        True,
-        False,
-        True,
-        False,
-    ]
 
 
 def test_events_of_the_base_stay_known():
