@@ -111,7 +111,7 @@ def tfx_spec(
     Returns:
       The PipelineSpec; node id -> dotted path of the driver's class, for nodes whose
       executor needs what it finds; and the nodes that depend on what is live, which
-      only a driver could tell the server's cache.
+      only a driver could pass to the server's cache.
     """
     with _output_discarded():
         from tfx.components import FileBasedExampleGen

@@ -204,6 +204,7 @@ def _steps(
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=servability.outputs["blessing"],
         statistics=statistics,
+        live_model=live_model.outputs["model"],
         push_destination=serving_dir,
         push_again=push_again,
         approval=config.eval,

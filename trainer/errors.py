@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from trainer.text import printable
 
 
@@ -11,7 +13,10 @@ class UserError(Exception):
     Attributes:
       message: What is wrong: the file, line, key or value, and what was expected.
       remedy: What to do about it, as a sentence or a command.
+      exit_code: That of a command that it ends.
     """
+
+    exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, remedy: str) -> None:
         """Joins both into one printable line, which is all that a user sees."""
@@ -25,4 +30,6 @@ class UserError(Exception):
 
 
 class UsageError(UserError):
-    """The command line or the configuration is wrong (exit code 2)."""
+    """The command line or the configuration is wrong."""
+
+    exit_code = 2

@@ -197,7 +197,7 @@ def _continue(
         logging.warning("Cold start: %s", error.message)
         text = f"cold start: {error.message}"
         start = dataclasses.replace(
-            start, version="", model_id="", base=None, reason=error.message
+            start, version="", model_id="", base=None, reason=text
         )
     else:
         text = f"warm start from version {start.version}"

@@ -8,4 +8,5 @@ from typing import Final
 EXISTS: Final = "exists"  # int: 1, or 0 where there is no model to compare with
 VERSION: Final = "version"  # string: the served version, "" for none
 SOURCE: Final = "source"  # string: directory the version was found in, "" for none
+MODEL_ID: Final = "model_id"  # string: its identity, "" for none
 NOTE: Final = "note"  # string: why there is no model, where versions are served

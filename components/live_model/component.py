@@ -18,7 +18,7 @@ from tfx.utils import io_utils, path_utils
 
 from components import storage
 from components.live_driver import LIVE, LiveDriver, check_unchanged
-from components.live_model import EXISTS, NOTE, SOURCE, VERSION
+from components.live_model import EXISTS, MODEL_ID, NOTE, SOURCE, VERSION
 from components.live_model.baseline import (
     COPY_FILE,
     Baseline,
@@ -82,6 +82,7 @@ class Executor(base_executor.BaseExecutor):
         source = os.path.join(serving_dir, found.version)
         model.set_int_custom_property(EXISTS, int(bool(found.folder)))
         model.set_string_custom_property(VERSION, found.version)
+        model.set_string_custom_property(MODEL_ID, found.model_id)
         model.set_string_custom_property(SOURCE, source if found.folder else "")
         model.set_string_custom_property(NOTE, found.note)
 

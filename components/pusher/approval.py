@@ -7,6 +7,7 @@ import os
 
 from components import storage
 from components.pusher.push_model import (
+    changed_live_model,
     describe,
     find_model,
     push_described,
@@ -73,7 +74,8 @@ def approve(
             )
             remedy = "Restore it with `two-tower rollback --restore`"
         else:
-            objection = _changed_live_model(serving_dir, push)
+            then = (push.replaced or "", push.replaced_model_id or "")
+            objection = changed_live_model(serving_dir, *then)
             remedy = "Run the pipeline again to compare it with that"
         if objection and not force:
             raise UserError(
@@ -115,14 +117,3 @@ def _waiting(folder: str) -> Push:
             "Run the pipeline again with --no-cache.",
         )
     return push
-
-
-def _changed_live_model(serving_dir: str, push: Push) -> str:
-    """Says which other model is live now; empty if it is the same."""
-    live = latest_version(serving_dir)
-    identity = model_id(os.path.join(serving_dir, live)) if live else None
-    if identity == push.replaced_model_id:
-        return ""
-    then = f"version {push.replaced}" if push.replaced else "nothing"
-    now = f"version {live}" if live else "nothing"
-    return f"{then} was live when the model was evaluated, and {now} is live now"

@@ -12,13 +12,14 @@ from components.pusher.executor import APPROVAL, PUSH_AGAIN, Executor
 
 
 class RetrievalPusherSpec(standard_component_specs.PusherSpec):
-    """TFX's own, what the model was trained on, and whether to push it again."""
+    """TFX's own, what the model was trained on and compared with, and how to push."""
 
     INPUTS = {
         **standard_component_specs.PusherSpec.INPUTS,
         "statistics": component_spec.ChannelParameter(
             type=standard_artifacts.ExampleStatistics
         ),
+        "live_model": component_spec.ChannelParameter(type=standard_artifacts.Model),
     }
     PARAMETERS = {
         **standard_component_specs.PusherSpec.PARAMETERS,
@@ -42,6 +43,7 @@ class RetrievalPusher(base_component.BaseComponent):
         model_blessing: types.BaseChannel,
         infra_blessing: types.BaseChannel,
         statistics: types.BaseChannel,
+        live_model: types.BaseChannel,
         push_destination: str,
         push_again: str = "",
         approval: ApprovalConfig | None = None,
@@ -53,6 +55,7 @@ class RetrievalPusher(base_component.BaseComponent):
           infra_blessing: `InfraBlessing` with a copy of the model.
           statistics: `ExampleStatistics` of what the model was trained on; those of the
             train split go with it, for DataGate to compare later data with.
+          live_model: From LiveModel: what the model was compared with.
           push_destination: Folder that gets one subfolder for each version, as
             TensorFlow Serving reads it.
           push_again: Empty to push no model that was pushed before; else a value that
@@ -73,6 +76,7 @@ class RetrievalPusher(base_component.BaseComponent):
                 model_blessing=model_blessing,
                 infra_blessing=infra_blessing,
                 statistics=statistics,
+                live_model=live_model,
                 push_destination=destination,
                 **given,
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),

@@ -14,8 +14,11 @@ from tfx.types import standard_component_specs as specs
 from tfx.utils import io_utils, proto_utils
 
 from components.data_gate.inputs import serialized_statistics
+from components.live_model import MODEL_ID as LIVE_MODEL_ID
+from components.live_model import VERSION as LIVE_VERSION
 from components.pusher import AWAITING_APPROVAL, MODEL_ID
 from components.pusher.push_model import (
+    changed_live_model,
     describe,
     find_model,
     push_described,
@@ -23,6 +26,7 @@ from components.pusher.push_model import (
 )
 from components.serving_directory import latest_version, read_push
 from components.serving_directory.lock import PUSH_WAIT_SECONDS, locked
+from trainer.errors import UserError
 from trainer.model_identity import model_id
 
 # Execution property: not empty to push a model that was pushed before, and its value
@@ -49,6 +53,10 @@ class Executor(stock.Executor):
     ) -> None:
         """Pushes the model if it is blessed, and was not pushed before.
 
+        The serving directory may have changed since the model was compared with what
+        was live, by a rollback, an approval or another run. Then nothing is pushed and
+        the step fails, so that the next run compares it with what is live by then.
+
         With manual approval it is left for `components.pusher.approval` instead.
 
         A model that was pushed and is gone was taken away on purpose. One that is still
@@ -56,15 +64,17 @@ class Executor(stock.Executor):
         that came to the same model.
 
         Args:
-          input_dict: `model_blessing`; `infra_blessing`, which holds the model; and
-            `statistics` of what it was trained on.
+          input_dict: `model_blessing`; `infra_blessing`, which holds the model;
+            `statistics` of what it was trained on; and `live_model`, which it was
+            compared with.
           output_dict: `pushed_model`: a copy of the model, with TFX's properties
             `pushed`, `pushed_destination` and `pushed_version`, and `model_id`.
           exec_properties: `push_destination`: JSON of a `PushDestination`;
             `push_again`; `approval`.
 
         Raises:
-          UserError: The serving directory cannot be read or written.
+          UserError: The serving directory cannot be read or written, or another model
+            is live than the one that was compared.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         pushed = artifact_utils.get_single_instance(output_dict[specs.PUSHED_MODEL_KEY])
@@ -81,9 +91,11 @@ class Executor(stock.Executor):
         io_utils.copy_dir(model, pushed.uri)
         pushed.set_string_custom_property(MODEL_ID, model_id(model))
         [statistics] = input_dict["statistics"]
+        [live] = input_dict["live_model"]
         with locked(serving_dir, "a push", PUSH_WAIT_SECONDS):
             version = self._push(
                 pushed,
+                live,
                 serving_dir,
                 serialized_statistics(statistics),
                 is_wanted_again=bool(exec_properties.get(PUSH_AGAIN)),
@@ -101,6 +113,7 @@ class Executor(stock.Executor):
     def _push(
         self,
         pushed: types.Artifact,
+        live: types.Artifact,
         serving_dir: str,
         statistics: bytes,
         *,
@@ -127,6 +140,7 @@ class Executor(stock.Executor):
             if push is not None:
                 record_push(serving_dir, version, push)
             return version
+        _check_live_model(serving_dir, live)
         run_id = (self._context and self._context.pipeline_run_id) or ""
         push = describe(pushed.uri, statistics, serving_dir, identity, run_id)
         if is_manual:
@@ -134,3 +148,17 @@ class Executor(stock.Executor):
             _LOG.warning("Not pushed: the model waits for `two-tower approve`.")
             return None
         return push_described(pushed.uri, serving_dir, push)
+
+
+def _check_live_model(serving_dir: str, compared: types.Artifact) -> None:
+    """Raises `UserError` where another model is live than the candidate's baseline."""
+    changed = changed_live_model(
+        serving_dir,
+        compared.get_string_custom_property(LIVE_VERSION),
+        compared.get_string_custom_property(LIVE_MODEL_ID),
+    )
+    if changed:
+        raise UserError(
+            f"Not pushed: {changed}",
+            "Run it again: the model is then compared with what is live.",
+        )

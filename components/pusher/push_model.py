@@ -69,6 +69,25 @@ def find_model(serving_dir: str, identity: str) -> Known:
     return Known(None, record is not None, recorded)
 
 
+def changed_live_model(serving_dir: str, version: str, identity: str) -> str:
+    """Says which other model is live than a candidate was compared with.
+
+    Args:
+      serving_dir: The versions; the caller holds their lock.
+      version: The version that was live then; empty for none.
+      identity: Its identity; empty for none.
+
+    Returns:
+      Both, in words; empty if the same model is live.
+    """
+    live = latest_version(serving_dir)
+    if (model_id(os.path.join(serving_dir, live)) if live else "") == identity:
+        return ""
+    then = f"version {version}" if version else "nothing"
+    now = f"version {live}" if live else "nothing"
+    return f"{then} was live when the model was evaluated, and {now} is live now"
+
+
 def describe(
     folder: str, statistics: bytes, serving_dir: str, identity: str, run_id: str
 ) -> Push:

@@ -36,7 +36,7 @@ def push_version(model_path: str, base_directory: str) -> str:
 
     On a file system it is copied to a folder beside, flushed to the disk and renamed.
     An object store cannot rename: there `saved_model.pb` is copied last, without which
-    no version counts, and what tells whose copy it is first.
+    no version counts, and what says whose copy it is first.
 
     Args:
       model_path: Folder of the SavedModel.

@@ -63,9 +63,11 @@ def one_line_errors(library_log: TextIO | None = None) -> Iterator[None]:
 def _shown(error: UserError) -> click.ClickException:
     from pipeline.secret_text import redacted  # only a command that fails needs it
 
-    is_usage = isinstance(error, UsageError)  # exit code 2 and not 1
+    is_usage = isinstance(error, UsageError)
     kind = click.UsageError if is_usage else click.ClickException
-    return kind(escaped(redacted(str(error))))
+    shown = kind(escaped(redacted(str(error))))
+    vars(shown)["exit_code"] = error.exit_code
+    return shown
 
 
 def _explain(error: BaseException, library_log: TextIO | None) -> UserError:

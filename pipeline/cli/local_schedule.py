@@ -19,6 +19,7 @@ from pipeline.cli.options import (
     workspace_option,
 )
 from pipeline.cli.tables import echo, make_console, print_facts, print_table
+from pipeline.kubeflow.run_day import find_zone
 from pipeline.kubeflow.server import schedules
 from trainer.errors import UsageError, UserError
 
@@ -144,8 +145,8 @@ def refuse_local_options(context: click.Context) -> None:
     """
     if (given := _given(context, _LOCAL_ONLY)) == "--catch-up":
         raise UsageError(
-            "--catch-up is not possible: Kubeflow Pipelines does not tell a run which "
-            "missed day it stands for, so all would read the same one",
+            "--catch-up is not possible: Kubeflow Pipelines does not pass a run the "
+            "missed day that it stands for, so all would read the same one",
             "Start one run for each missed day, such as "
             "`two-tower run --kubeflow --span 2026-03-01`.",
         )
@@ -186,7 +187,7 @@ def create_local(
         schedules.check_span(span)
     from pipeline.config.loading import dump
     from pipeline.local.schedule import definition, env_file, manage
-    from pipeline.local.schedule.machine_zone import machine_zone, zone
+    from pipeline.local.schedule.machine_zone import machine_zone
     from pipeline.runs.workspace import Workspace
 
     config = options.load(local.data_dir)
@@ -195,7 +196,7 @@ def create_local(
     schedule = definition.Schedule(
         name=name,
         expression=" ".join(wanted.expression.split()),
-        time_zone=zone(time_zone).key if time_zone else machine_zone(),
+        time_zone=find_zone(time_zone).key if time_zone else machine_zone(),
         follower=follower or "cron",
         workspace=os.path.abspath(local.workspace),
         folder=str(definition.folder_of(name)),
@@ -323,30 +324,24 @@ def delete_local(name: str) -> None:
 
 
 def _ticks(schedule: Schedule, number: int) -> list[datetime.datetime]:
-    from pipeline.local.schedule.machine_zone import zone
-
     now = datetime.datetime.now(_UTC)
-    clock = zone(schedule.time_zone)
+    clock = find_zone(schedule.time_zone)
     ticks = schedule.cron.ticks(now, clock, schedule.follower)
     return list(itertools.islice(ticks, number))
 
 
 def _local_time(schedule: Schedule, tick: datetime.datetime) -> str:
-    from pipeline.local.schedule.machine_zone import zone
-
-    local = tick.astimezone(zone(schedule.time_zone))
+    local = tick.astimezone(find_zone(schedule.time_zone))
     return f"{local:%a %Y-%m-%d %H:%M:%S} {schedule.time_zone} (UTC{local:%z})"
 
 
 def _skipped(schedule: Schedule) -> list[str]:
     """Says on which day of the next year the clock skips a time of the schedule."""
-    from pipeline.local.schedule.machine_zone import zone
-
-    today = datetime.datetime.now(zone(schedule.time_zone)).date()
+    today = datetime.datetime.now(find_zone(schedule.time_zone)).date()
     for number in range(_DAYS):
         day = today + datetime.timedelta(days=number)
         if schedule.cron.matches(day):
-            gaps = schedule.cron.gaps(day, zone(schedule.time_zone))
+            gaps = schedule.cron.gaps(day, find_zone(schedule.time_zone))
             if gaps and schedule.follower == "systemd":
                 return [
                     f"{gaps[0]:%Y-%m-%d %H:%M} does not exist in {schedule.time_zone}, "

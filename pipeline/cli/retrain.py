@@ -6,7 +6,7 @@ import datetime
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,19 +26,11 @@ if TYPE_CHECKING:
     from pipeline.runs.summary import Summary
     from pipeline.runs.workspace import RunFiles
 
-NO_REASON_EXIT: Final = 3
-# EX_TEMPFAIL of sysexits.h: to be tried again later.
-LOCKED_EXIT: Final = 75
-
 
 def _seconds(_context: object, _option: object, value: float) -> float:
     if math.isnan(value):
         raise UsageError("--wait nan is not a number of seconds", "Give 600, say.")
     return value
-
-
-class _LockedException(click.ClickException):
-    exit_code = LOCKED_EXIT
 
 
 @click.command()
@@ -146,7 +138,6 @@ def retrain(
     from pipeline.retraining.request import Request
     from pipeline.retraining.retrain import retrain as start
     from pipeline.retraining.spans import Wanted
-    from pipeline.runs.workspace_lock import LockedError
 
     day = None if date is None else _day(date, time_zone, moment)
     request = Request(
@@ -160,15 +151,11 @@ def retrain(
         trigger=trigger,
         moment=moment,
     )
-    try:
-        outcomes = start(request, _display())
-    except LockedError as error:
-        raise _LockedException(str(error)) from error
-    context.exit(_exit_code(outcomes, if_needed))
+    context.exit(_exit_code(start(request, _display()), if_needed))
 
 
 def _exit_code(outcomes: Sequence[Outcome], if_needed: bool) -> int:
-    from pipeline.retraining.outcome import Status
+    from pipeline.retraining.outcome import NO_REASON_EXIT, Status
 
     if if_needed and all(outcome.run_id is None for outcome in outcomes):
         if outcomes[-1].status == Status.NOTHING_TO_DO:

@@ -65,8 +65,8 @@ def rollback(
         serving_dir = str(opened.serving_dir)
         if run := running_run(opened):
             echo(
-                f"The run {run.run_id} goes on, and may push a newer model. Stop it, "
-                "or roll back again when it has ended.",
+                f"The run {run.run_id} goes on. It fails before the push if its model "
+                "was compared with a version that is not live any more.",
                 err=True,
             )
     if restore is not None:

@@ -103,8 +103,8 @@ def create(
 
     On Kubeflow, each run counts its span from the day on which it was due, not from the
     day on which its steps happen to run; servers before Kubeflow Pipelines 2.17 do not
-    tell it, and the first step then fails. A run on a day without data fails, too; it
-    does not train on the previous day's data again.
+    pass it on, and the first step then fails. A run on a day without data fails, too;
+    it does not train on the previous day's data again.
 
     With --local, a timer of systemd or a line of the crontab starts `two-tower retrain`
     with the configuration of today: see docs/retraining.md.

@@ -31,8 +31,8 @@ from pydantic_core import ErrorDetails
 from components.evaluator import config as evaluator_config
 from pipeline.config import PipelineConfig
 from pipeline.config.yaml_layers import KeyPath, Layer, parse_assignment, read_layer
-from pipeline.notifications.config import SECRET_KEYS
 from pipeline.secret_text import holds_secret
+from pipeline.secret_variables import SECRET_KEYS, SECTIONS
 from trainer.errors import UsageError
 
 _ADAPTER = TypeAdapter(PipelineConfig)
@@ -40,7 +40,6 @@ _ENTRY_DEPTH = 3  # section.field.entry: one entry of a mapping field
 _WITH_NULLS = ("data", "columns")  # a mapping in which null is a value
 # People write addresses and passwords there, whose place is the environment: no message
 # shows more of a refused value than one word.
-_SECRET_SECTION = "notify"
 _WORD = re.compile(r'"?[\w.-]{0,30}"?')
 
 
@@ -179,7 +178,7 @@ def _explain(details: ErrorDetails, layer: Layer) -> tuple[str, str]:
     if details["loc"][-1:] == ("[key]",):
         return f"There is no entry {key!r}{where}: it {allowed}", "Rename it."
     value = json.dumps(details["input"], default=str)
-    if path[0] == _SECRET_SECTION and not _WORD.fullmatch(value):
+    if path[0] in SECTIONS and not _WORD.fullmatch(value):
         value = "***"
     return f"{key} is {value}{where}, but it {allowed}", "Change its value."
 
@@ -189,7 +188,7 @@ def _origin(path: KeyPath, layer: Layer) -> str:
     for length in range(len(path), 0, -1):
         if path[:length] in layer.origins:
             origin = layer.origins[path[:length]]
-            if path[0] == _SECRET_SECTION:  # the value of `--set` may be a secret
+            if path[0] in SECTIONS:  # the value of `--set` may be a secret
                 origin = origin.partition("=")[0]
             return f" ({origin})"
     return ""
@@ -204,7 +203,7 @@ def _allowed(message: str) -> str:
 
 def _suggestion(path: KeyPath) -> str:
     """Names the most similar key and all keys that are allowed in that section."""
-    if path[0] == _SECRET_SECTION and path[-1] in SECRET_KEYS:
+    if path[0] in SECTIONS and path[-1] in SECRET_KEYS:
         variable = f"{path[-1]}_env"
         return f"Put its value into an environment variable, and name it by {variable}."
     section: Any = PipelineConfig()

@@ -1,12 +1,12 @@
 """The day to which a run belongs, from which it counts the span `yesterday`.
 
 A step cannot take it from its own clock: a container that waits, or is tried again
-after midnight, would read another day, without notice. The server tells when the run
+after midnight, would read another day, without notice. The server says when the run
 was due, or else created: it replaces a placeholder in the inputs of the first step, as
 Vertex AI does. Servers before 2.17 leave the placeholder, or nothing.
 https://github.com/kubeflow/pipelines/issues/3704
 
-A schedule of version 2 tells its runs no other moment than their creation (`CreateRun`
+A schedule of version 2 passes its runs no other moment than their creation (`CreateRun`
 in the server's `resource_manager.go`). Runs that made up for missed ones would thus all
 read the same day, so there is no catching up.
 """
@@ -62,7 +62,7 @@ def in_zone(span: str, zone: str) -> str:
     Raises:
       UsageError: There is no such time zone.
     """
-    _zone(zone)
+    find_zone(zone)
     return span if zone == _UTC else f"{span}@{zone}"
 
 
@@ -81,7 +81,7 @@ def fixed(span: str, moment: datetime.datetime) -> str:
         return span
     from components.movielens_example_gen.parameters import last_span
 
-    day = moment.astimezone(_zone(relative["zone"] or _UTC)).date()
+    day = moment.astimezone(find_zone(relative["zone"] or _UTC)).date()
     return str(last_span(relative["word"], day))
 
 
@@ -92,7 +92,7 @@ def resolve(inputs: dict[str, Any]) -> None:
       inputs: Inputs of the first step; changed. The time of the run is removed.
 
     Raises:
-      UserError: The server does not tell when the run was created.
+      UserError: The server does not say when the run was created.
     """
     values = inputs.get("parameterValues", {})
     run_time = str(values.pop(RUN_TIME, ""))
@@ -103,7 +103,7 @@ def resolve(inputs: dict[str, Any]) -> None:
     if created is None:
         raise UserError(
             f"The span {span!r} is counted from the day of the run, but this server "
-            "does not tell when the run was created, and the clock of a step that is "
+            "does not say when the run was created, and the clock of a step that is "
             "tried again may be another day's",
             "Use Kubeflow Pipelines 2.17 or newer; or start each run by "
             "`two-tower run --kubeflow --span yesterday`, which names the day.",
@@ -122,7 +122,12 @@ def moment(text: str) -> datetime.datetime | None:
     return found if "+" in text or text.endswith("Z") else None
 
 
-def _zone(name: str) -> zoneinfo.ZoneInfo:
+def find_zone(name: str) -> zoneinfo.ZoneInfo:
+    """Returns a time zone.
+
+    Raises:
+      UsageError: There is no such zone.
+    """
     try:
         return zoneinfo.ZoneInfo(name)
     # What zoneinfo raises for an unknown name, a path, or the name of a folder.

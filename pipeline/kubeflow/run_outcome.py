@@ -55,7 +55,7 @@ def of_result(settings: NotifySettings, inputs: Json, run_id: str) -> Outcome:
     if properties.get(AWAITING_APPROVAL):
         status = Status.AWAITING_APPROVAL
     elif evaluation["blessed"] and not faults and not pushed:
-        # The step cannot tell more than this; its log does.
+        # The step knows no more than this; its log does.
         status = Status.NOTHING_TO_DO
         reasons.append("Pusher did not push the model: its log says why")
     spans = summary.get("spans", [0])

@@ -7,15 +7,14 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Annotated, Final
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
+from pipeline.secret_variables import Variable
 from trainer.config import FROZEN
 
 _LABEL: Final = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
 _TAKEN: Final = frozenset({"job", "pipeline"})
-# Name of an environment variable.
-_Variable = Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
@@ -26,7 +25,7 @@ class PushGatewayConfig:
       url: Its address, such as http://127.0.0.1:9091; null for none.
       job: The label `job` of what is pushed.
       labels: Further grouping labels; `pipeline` is always one.
-      username_env: Environment variable with the user's name; null for none.
+      user_env: Environment variable with the user's name; null for none.
       password_env: Environment variable with the password of that user.
       token_env: Environment variable with a token, sent as `Authorization: Bearer`.
       timeout_seconds: Longest time that a push may take.
@@ -35,9 +34,9 @@ class PushGatewayConfig:
     url: str | None = None
     job: Annotated[str, Field(min_length=1)] = "two_tower"
     labels: Mapping[str, str] = Field(default_factory=dict)
-    username_env: _Variable | None = None
-    password_env: _Variable | None = None
-    token_env: _Variable | None = None
+    user_env: Variable | None = None
+    password_env: Variable | None = None
+    token_env: Variable | None = None
     timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
 
     @field_validator("url")
@@ -51,10 +50,23 @@ class PushGatewayConfig:
             )
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError(
-                "monitoring.push_gateway.url must be an address alone; username_env, "
+                "monitoring.push_gateway.url must be an address alone; user_env, "
                 "password_env and token_env name variables with the credentials"
             )
         return url
+
+    @model_validator(mode="after")
+    def _check_login(self) -> PushGatewayConfig:
+        if (self.user_env is None) != (self.password_env is None):
+            raise ValueError(
+                "monitoring.push_gateway: a log-in needs both user_env and password_env"
+            )
+        if self.user_env is not None and self.token_env is not None:
+            raise ValueError(
+                "monitoring.push_gateway: give either user_env and password_env or "
+                "token_env"
+            )
+        return self
 
     @field_validator("labels")
     @classmethod

@@ -54,8 +54,8 @@ def _authorization(gateway: PushGatewayConfig) -> list[tuple[str, str]]:
     """Returns the header with the credentials, if there are any."""
     if gateway.token_env:
         return [("Authorization", f"Bearer {_secret(gateway.token_env)}")]
-    if gateway.username_env and gateway.password_env:
-        user, password = _secret(gateway.username_env), _secret(gateway.password_env)
+    if gateway.user_env and gateway.password_env:
+        user, password = _secret(gateway.user_env), _secret(gateway.password_env)
         text = base64.b64encode(f"{user}:{password}".encode()).decode()
         return [("Authorization", f"Basic {text}")]
     return []

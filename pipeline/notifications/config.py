@@ -16,16 +16,12 @@ from pydantic.dataclasses import dataclass
 
 from pipeline.retraining.outcome import Status
 from pipeline.secret_text import holds_secret, redacted
+from pipeline.secret_variables import SecretInConfigError, Variable
 from trainer.config import FROZEN
 from trainer.text import has_control_characters
 
-# In capitals: a password in place of the name would be shown as the name of a variable
-# that is not set.
-_VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
 _ADDRESS: Final = re.compile(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\]+")
 _HOST: Final = r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$"
-# What people write in place of the key `<name>_env`.
-SECRET_KEYS: Final = frozenset({"url", "user", "password"})
 # What somebody should know or do something about.
 _NEWS: Final = (
     Status.FAILED,
@@ -37,39 +33,12 @@ _NEWS: Final = (
 )
 
 
-class SecretInConfigError(ValueError):
-    """A value that is, or may be, a secret. The message does not hold it.
-
-    Attributes:
-      remedy: What to do about it.
-    """
-
-    def __init__(self, message: str, remedy: str) -> None:
-        super().__init__(message)
-        self.remedy = remedy
-
-
-def _is_variable(value: Any) -> Any:
-    """Rejects what is no variable's name, without showing it: it may be the secret."""
-    if value is not None and not (
-        isinstance(value, str) and _VARIABLE.fullmatch(value)
-    ):
-        raise SecretInConfigError(
-            "A channel of `notify` holds something else where the name of an "
-            "environment variable, in capitals, is expected",
-            "Put the secret into an environment variable, for example "
-            "TWO_TOWER_WEBHOOK_URL, and give the name of that variable.",
-        )
-    return value
-
-
 def _is_address(value: Any) -> Any:
     if isinstance(value, str) and not _ADDRESS.fullmatch(value):
         raise ValueError(f"{redacted(value)!r} is not an e-mail address: a@example.com")
     return value
 
 
-Variable = Annotated[str, BeforeValidator(_is_variable)]
 Address = Annotated[str, BeforeValidator(_is_address)]
 Statuses = tuple[Status, ...]
 # Of one notification, all attempts together.

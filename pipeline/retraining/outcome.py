@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 OUTCOMES_FILE: Final = "retrainings.jsonl"
+# Exit code of `retrain --if-needed` that found no reason.
+NO_REASON_EXIT: Final = 3
 
 
 class Status(str, enum.Enum):

@@ -39,20 +39,18 @@ def newest_trained(
     Raises:
       UserError: ML Metadata cannot be read.
     """
-    names = (outcome.span for outcome in outcomes if is_trained(outcome))
+    names = [outcome.span for outcome in outcomes if is_trained(outcome)]
+    if not names:
+        return max(_spans_of_runs(workspace), default=None)
+    # Of spans that are numbered otherwise, as after another pattern, none counts.
     numbers = map(spans.number_of_name, names)
-    found = [number for number in numbers if number is not None]
-    return max(found or _of_runs(workspace), default=None)
+    return max((n for n in numbers if n is not None), default=None)
 
 
 def trained_before(outcomes: Sequence[Outcome], span: str | None) -> Outcome | None:
     """Returns the newest outcome of a run on a span; None if there is none."""
     found = [o for o in outcomes if is_trained(o) and o.span == span]
     return found[-1] if found else None
-
-
-def _of_runs(workspace: Workspace) -> list[int]:
-    return list(_spans_of_runs(workspace))
 
 
 def _spans_of_runs(workspace: Workspace) -> Iterator[int]:

@@ -11,6 +11,8 @@ import contextlib
 import datetime
 import logging
 import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -222,11 +224,16 @@ class _Retraining:
     def _retain(self, workspace: Workspace) -> None:
         try:
             retain(workspace, self._request.config.retrain)
-        except (UserError, OSError) as error:
-            self._warn(f"Old runs were not all removed: {error}")
+        except Exception as error:  # also of ML Metadata: the outcome is reported
+            text = str(error) or type(error).__name__
+            self._warn(f"Old runs were not all removed: {text}")
 
     def end_without_run(self, status: Status, *reasons: str) -> Outcome:
         """Records and sends the outcome of a retraining that came to no run."""
+        if self._before.runs is None:  # it ended before that was looked for
+            workspace = Workspace(self._request.workspace.absolute())
+            with contextlib.suppress(UserError, OSError):
+                self._before = find_before(workspace, ())
         outcome = self._outcome(
             status=status, reasons=list(reasons), live_version=self._before.live
         )
@@ -289,7 +296,20 @@ def decide(*args: Any, **kwargs: Any) -> Decision:
     """
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        return pool.submit(reasons_to_retrain, *args, **kwargs).result()
+        return pool.submit(_decide, *args, **kwargs).result()
+
+
+def _decide(*args: Any, **kwargs: Any) -> Decision:
+    """Calls `reasons_to_retrain`; ends with the command, even if that is killed."""
+
+    def end_with_parent() -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    return reasons_to_retrain(*args, **kwargs)
 
 
 def _is_older(spans: Spans, span: int, trained: int) -> str:

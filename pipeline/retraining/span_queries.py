@@ -179,16 +179,7 @@ class SpanData:
                 "data.columns.timestamp is null, so no event comes before another",
                 "Name the column with the times.",
             )
-        config = dataclasses.replace(
-            config,
-            split="temporal_global",
-            eval_start=0,
-            min_user_ratings=1,
-            first_span=None,
-            span_window=None,
-            last_span=span,
-            missing_spans="skip",
-        )
+        config = _until(span, config)
         found = spans.resolve(base, config)
         bad = BadRows(config.on_bad_row, config.max_quarantined_fraction)
         return cls(found, raw_data.read(found, config, bad), config)
@@ -229,6 +220,28 @@ class SpanData:
             _config=self.config,
             _rows=rows,
         )
+
+
+def newest_span(base: Path, config: ExampleGenConfig, span: str | None = None) -> int:
+    """Returns the number of the span that `SpanData.read` would end with.
+
+    No ratings are read. For arguments and errors see there.
+    """
+    return spans.resolve(base, _until(span, config))[-1].span
+
+
+def _until(span: str | None, config: ExampleGenConfig) -> ExampleGenConfig:
+    """The settings by which a span and all before it are read."""
+    return dataclasses.replace(
+        config,
+        split="temporal_global",
+        eval_start=0,
+        min_user_ratings=1,
+        first_span=None,
+        span_window=None,
+        last_span=span,
+        missing_spans="skip",
+    )
 
 
 def _without_rated_before(ratings: Ratings, newest: int) -> Ratings:

@@ -131,12 +131,12 @@ def reasons_to_retrain(
     if trained is None:
         text = "no record says which spans were trained on"
         return Decision((Check(Trigger.NEW_RATINGS, True, text),))
-    from pipeline.retraining.span_queries import SpanData
+    from pipeline.retraining.span_queries import SpanData, newest_span
 
-    data = SpanData.read(base, config.data, span)
-    if data.spans[-1].span <= trained:
+    if newest_span(base, config.data, span) <= trained:
         text = "the newest span was trained on already"
         return Decision((Check(Trigger.NEW_RATINGS, False, text),))
+    data = SpanData.read(base, config.data, span)
     return Decision(
         (
             _new_ratings(data, trained, config.retrain),

@@ -199,6 +199,8 @@ def _remove_versions(workspace: Workspace, what: Plan) -> list[OSError]:
     with locked(serving_dir, "the removal of old versions", PUSH_WAIT_SECONDS):
         old = _old_versions(workspace, what.keep_versions)
         paths = [path for path in planned if path in old]
+        if not paths:
+            return []
         live = latest_version(serving_dir)
         names = [path.name.removeprefix(WITHDRAWN_PREFIX) for path in paths]
         audit.record(serving_dir, audit.Move("remove", names, live, live))

@@ -29,7 +29,9 @@ _GRACE_SECONDS: Final = 2.0
 
 
 class LockedError(UserError):
-    """Another command is using a workspace."""
+    """Another command is using a workspace: to be tried again later."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h
 
 
 @dataclass(frozen=True)

@@ -148,6 +148,7 @@ def test_the_order_of_the_chain(nodes: dict[str, Any]) -> None:
     assert ids[-2:] == ["Pusher", "ReportGen"]
     assert set(nodes["Pusher"].upstream_nodes) == {
         "Evaluator",
+        "LiveModel",
         "ServabilityCheck",
         "StatisticsGen",
     }

@@ -68,7 +68,7 @@ def test_scores_that_differ_by_rounding_are_ties():
     best = int(np.argmax(nearly))
     assert rank_one(list(nearly), [3], [best])[0] == [49]
     assert rank_one([*nearly, NAN], [], [best])[0] == [51]
-    # Scores that a model tells apart are compared as they are.
+    # Scores that differ are compared as they are.
     not_smaller = int(np.sum(nearly >= nearly[best]))
     ranks = [51, 1 + not_smaller, 1]
     assert rank_one([*nearly, 7.1], [], [0, best, 50])[0] == ranks

@@ -94,7 +94,7 @@ def create(
         "display_name": schedule.name or pipeline,
         "mode": "ENABLE",
         "max_concurrency": str(schedule.max_concurrency),
-        # A run that is made up for is not told its day: see `run_day`.
+        # A run that is made up for does not get its day: see `run_day`.
         "no_catchup": True,
         "trigger": {"cron_schedule": trigger},
     }

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime
-import zoneinfo
 from pathlib import Path
 from typing import Final
 
+from pipeline.kubeflow.run_day import find_zone
 from trainer.errors import UsageError
 
 _LOCALTIME: Final = Path("/etc/localtime")
@@ -26,7 +26,7 @@ def machine_zone() -> str:
     if not name and _TIMEZONE.is_file():
         name = _TIMEZONE.read_text(encoding="utf-8", errors="replace").strip()
     try:
-        return zone(name).key
+        return find_zone(name).key
     except UsageError as error:
         raise UsageError(
             f"The time zone of this machine has no name: {_LOCALTIME} is a file of "
@@ -35,27 +35,11 @@ def machine_zone() -> str:
         ) from error
 
 
-def zone(name: str) -> zoneinfo.ZoneInfo:
-    """Returns a time zone.
-
-    Raises:
-      UsageError: There is no such zone.
-    """
-    try:
-        return zoneinfo.ZoneInfo(name)
-    # What zoneinfo raises for an unknown name, a path, or the name of a folder.
-    except (LookupError, ValueError, OSError) as error:
-        raise UsageError(
-            f"There is no time zone {name!r}",
-            "Give a name of the IANA database, such as Europe/Berlin or UTC.",
-        ) from error
-
-
 def are_alike(one: str, other: str) -> bool:
     """Returns whether the clocks of two zones agree on every day of the next year."""
     now = datetime.datetime.now(datetime.timezone.utc)
     days = (now + datetime.timedelta(days=number) for number in range(_DAYS))
-    first, second = zone(one), zone(other)
+    first, second = find_zone(one), find_zone(other)
     return all(
         day.astimezone(first).utcoffset() == day.astimezone(second).utcoffset()
         for day in days

@@ -19,7 +19,6 @@ from pipeline.local.schedule.definition import (
     CONFIG_FILE,
     Schedule,
 )
-from pipeline.local.schedule.machine_zone import zone
 from pipeline.runs.workspace import Workspace
 
 # systemd 252 and newer say when a timer elapsed.
@@ -74,7 +73,7 @@ def current_tick(
     if elapsed.isascii() and elapsed.isdigit():
         due = datetime.datetime.fromtimestamp(int(elapsed) / 1e6, _UTC)
         now = min(now, due)
-    clock = zone(schedule.time_zone)
+    clock = run_day.find_zone(schedule.time_zone)
     # A new schedule that is started by hand may have no past tick, such as one of
     # the 29th of February.
     return schedule.cron.newest_tick(now, clock, schedule.follower) or now
@@ -93,7 +92,7 @@ def start(schedule: Schedule, report: Callable[[str], None]) -> NoReturn:
     """
     environment = dict(os.environ)
     tick = current_tick(schedule, environment)
-    moment = tick.astimezone(zone(schedule.time_zone)).isoformat()
+    moment = tick.astimezone(run_day.find_zone(schedule.time_zone)).isoformat()
     report(f"two-tower schedule {schedule.name}: tick of {moment}")
     Workspace.open(Path(schedule.workspace))
     if schedule.env_file is not None:

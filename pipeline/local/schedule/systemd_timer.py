@@ -22,11 +22,10 @@ from pipeline.local.schedule.definition import (
     config_home,
     data_home,
 )
+from pipeline.retraining.outcome import NO_REASON_EXIT
 from trainer.atomic_files import write_text
 from trainer.errors import UserError
 
-# Of `retrain --if-needed`, which has found no reason; see `pipeline.cli.retrain`.
-NO_REASON_EXIT: Final = 3
 _SECONDS: Final = 30.0
 # What a quoted string of a unit cannot hold as it is. A path that is not UTF-8 has
 # surrogates in Python.

@@ -70,6 +70,7 @@ def _pipeline(folder: Path, content: str, push_again: str) -> Pipeline:
         model_blessing=judge.outputs["blessing"],
         infra_blessing=judge.outputs["infra_blessing"],
         statistics=candidate.outputs["statistics"],
+        live_model=live.outputs["model"],
         push_destination=str(folder / "serving"),
         push_again=push_again,
     )

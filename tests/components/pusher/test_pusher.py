@@ -17,6 +17,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx.types import artifact, artifact_utils, standard_artifacts
 from tfx.utils import path_utils
 
+from components import live_model
 from components.pusher import AWAITING_APPROVAL
 from components.pusher.approval import approve
 from components.pusher.executor import Executor as Pusher
@@ -27,8 +28,10 @@ from components.serving_directory import (
     PUSH_FILE,
     REFERENCE_FILE,
     STATISTICS_FILE,
+    complete_versions,
     latest_version,
 )
+from components.serving_directory.withdrawal import roll_back
 from tests.fixtures.example_rows import sound_rows, write_examples
 from tests.fixtures.served_versions import make_model
 from tests.fixtures.tiny_model import save_tiny_model
@@ -62,6 +65,7 @@ def _push(
     again: str = "",
     data: str = "",
     approval: str = "",
+    compared_with: tuple[str, str] | None = None,
 ) -> artifact.Artifact:
     """Runs the pusher's executor and returns the pushed model.
 
@@ -72,6 +76,8 @@ def _push(
       again: `push_again`.
       data: Makes the statistics others.
       approval: Of `ApprovalConfig`; empty for none, as automatic.
+      compared_with: Version and identity that LiveModel found; None for what is live
+        now.
     """
     statistics = standard_artifacts.ExampleStatistics()
     statistics.uri = str(folder / "statistics")
@@ -84,12 +90,14 @@ def _push(
     model_blessing.set_int_custom_property("blessed", int(model_blessed))
     pushed = standard_artifacts.PushedModel()
     pushed.uri = str(folder / "pushed")
-    destination = {"filesystem": {"base_directory": str(folder.parent / "serving")}}
+    serving = str(folder.parent / "serving")
+    destination = {"filesystem": {"base_directory": serving}}
     Pusher().Do(
         {
             "model_blessing": [model_blessing],
             "infra_blessing": [infra_blessing],
             "statistics": [statistics],
+            "live_model": [_live_model(*(compared_with or _live(serving)))],
         },
         {"pushed_model": [pushed]},
         {
@@ -99,6 +107,20 @@ def _push(
         },
     )
     return pushed
+
+
+def _live(serving: str) -> tuple[str, str]:
+    """Version and identity of the live model; empty for none."""
+    version = latest_version(serving)
+    return (version, model_id(os.path.join(serving, version))) if version else ("", "")
+
+
+def _live_model(version: str, identity: str) -> artifact.Artifact:
+    """What LiveModel says of a version."""
+    found = standard_artifacts.Model()
+    found.set_string_custom_property(live_model.VERSION, version)
+    found.set_string_custom_property(live_model.MODEL_ID, identity)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +254,21 @@ def test_with_manual_approval_the_model_is_left_and_pushed_later(
     assert not again.get_int_custom_property(AWAITING_APPROVAL)
     refused = _push(tmp_path / "d", other, model_blessed=False, approval="manual")
     assert not refused.get_int_custom_property(AWAITING_APPROVAL)
+
+
+def test_a_model_is_not_pushed_over_another_than_it_was_compared_with(
+    tmp_path: Path, blessing: artifact.Artifact, other: artifact.Artifact
+) -> None:
+    serving = tmp_path / "serving"
+    first = make_model(serving / "7", "first").name
+    second = _version(_push(tmp_path / "a", other))
+    found = _live(str(serving))
+    roll_back(str(serving))  # while the next candidate is compared with the second
+    for name, approval in (("b", ""), ("c", "manual")):
+        with pytest.raises(UserError, match=f"version {second} was live .* {first} is"):
+            _push(tmp_path / name, blessing, approval=approval, compared_with=found)
+    assert complete_versions(str(serving)) == [first]
+    assert _version(_push(tmp_path / "d", blessing)) == latest_version(str(serving))
 
 
 def test_a_version_that_was_replaced_in_place_is_not_the_model_any_more(

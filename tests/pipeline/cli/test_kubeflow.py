@@ -156,7 +156,7 @@ def test_a_schedule_is_paused_resumed_and_deleted(
             ("schedule", "create", "--cron", "0 0 3 * * *", "--span", "yesterday")
             + ("--catch-up",),
             2,
-            "does not tell a run which missed day it stands for",
+            "does not pass a run the missed day that it stands for",
         ),
         (
             ("schedule", "create", "--cron", "0 0 3 * * *", "--span", "yesterday")

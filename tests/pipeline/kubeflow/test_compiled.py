@@ -149,7 +149,7 @@ def test_caching_is_set_in_the_file(compiled: Any) -> None:
     assert options.pop("Pusher") == {}
     # Without a span in its parameters, a new day would be a cache hit: tfx#4273.
     assert options.pop("MovieLensExampleGen") == {}
-    # No driver tells a server what is live.
+    # A server does not know what is live: it runs no driver.
     for step in ("LiveModel", "DataGate", "WarmStart"):
         assert options.pop(step) == {}
     assert set(map(str, options.values())) == {"{'enableCache': True}"}
@@ -170,7 +170,7 @@ def test_a_pinned_span_must_be_given_and_is_cached() -> None:
     assert RUN_TIME not in tasks(pinned)["MovieLensExampleGen"]["inputs"]["parameters"]
 
 
-def test_the_server_tells_the_first_step_when_the_run_was_due(compiled: Any) -> None:
+def test_the_server_passes_the_time_of_the_run_to_the_first_step(compiled: Any) -> None:
     """The form that the server's driver replaces: kfp#13474."""
     inputs = tasks(compiled)["MovieLensExampleGen"]["inputs"]["parameters"]
     placeholder = "{{$.pipeline_job_schedule_time_utc}}"

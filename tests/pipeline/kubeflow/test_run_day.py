@@ -63,10 +63,10 @@ def test_other_spans_need_no_day(span: str, run_time: str | None) -> None:
         "now",
     ],
 )
-def test_a_server_that_does_not_tell_the_time_is_no_reason_to_guess(
+def test_without_the_time_of_the_run_no_day_is_guessed(
     run_time: str | None,
 ) -> None:
-    with pytest.raises(UserError, match="does not tell when the run was.*2.17"):
+    with pytest.raises(UserError, match="does not say when the run was.*2.17"):
         read("yesterday", run_time)
 
 

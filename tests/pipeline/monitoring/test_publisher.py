@@ -236,7 +236,7 @@ def test_a_push_replaces_the_group_of_the_pipeline(
     config = pushing(
         gateway,
         labels={"team": "a/b"},
-        username_env="GATEWAY_USER",
+        user_env="GATEWAY_USER",
         password_env="GATEWAY_PASSWORD",
     )
     assert publish(outcome(tmp_path), config) == []
@@ -280,10 +280,18 @@ def test_what_goes_wrong_is_one_line_and_no_exception(
         ("push_gateway.url=http://u:p@host", "credentials"),
         ("push_gateway.labels.__x='1'", "letters, digits"),
         ("push_gateway.labels.pipeline='1'", "is not job or pipeline"),
-        ("push_gateway.password_env=a b", "push_gateway.password_env"),
+        ("push_gateway.password_env=A", "both user_env and password_env"),
         ("max_quality_loss=2", "max_quality_loss"),
     ],
 )
 def test_impossible_settings_are_refused(assignment: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         load(assignments=[f"monitoring.{assignment}"])
+
+
+@pytest.mark.parametrize("key", ["password", "password_env", "url"])
+def test_a_secret_in_the_configuration_is_refused_and_not_shown(key: str) -> None:
+    value = "http://me:hunter2@host" if key == "url" else "hunter2"
+    with pytest.raises(UsageError) as refused:
+        load(assignments=[f"monitoring.push_gateway.{key}={value}"])
+    assert "hunter2" not in str(refused.value)

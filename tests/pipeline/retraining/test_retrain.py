@@ -28,6 +28,7 @@ from pipeline.runs.workspace_lock import LockedError
 from tests.fixtures import runner_stub
 from tests.fixtures.command import error_line, two_tower
 from tests.fixtures.movielens_files import write_csv
+from tests.fixtures.served_versions import make_model
 from trainer.errors import UsageError, UserError
 
 NOON = datetime.datetime(2026, 3, 10, 12, tzinfo=datetime.timezone.utc)
@@ -278,6 +279,12 @@ def test_what_comes_to_no_run_is_an_outcome_too(case: Case) -> None:
         (Status.FAILED, None),
     ]
     assert "Found span-1" in outcomes[0].reasons[0]
+    # What is live is reported all the same.
+    make_model(case.workspace / "serving" / "7")
+    with pytest.raises(UserError, match="is not a folder"):
+        case.retrain(data_dir=case.spans / "unmounted")
+    last = read_outcomes(case.workspace)[-1]
+    assert (last.previous_version, last.live_version) == ("7", "7")
 
 
 def test_the_command_leaves_a_workspace_in_use_with_its_own_code(
@@ -299,6 +306,20 @@ def test_an_outcome_that_cannot_be_sent_or_recorded_is_a_warning(case: Case) -> 
     with pytest.raises(UserError, match="Is a directory"):
         case.retrain()
     assert case.shown.warnings == ["The outcome cannot be recorded: Is a directory"]
+
+
+def test_old_runs_that_cannot_be_removed_are_a_warning(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("ML Metadata is locked")
+
+    case.span(1)
+    monkeypatch.setattr("pipeline.retraining.retrain.retain", fail)
+    [outcome] = case.retrain()
+    assert case.outcomes == [(outcome.status, "span-1")]
+    [warning] = case.shown.warnings
+    assert warning == "Old runs were not all removed: ML Metadata is locked"
 
 
 def test_a_configured_window_is_kept(case: Case) -> None:

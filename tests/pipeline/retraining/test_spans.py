@@ -11,8 +11,11 @@ import pytest
 from components.movielens_example_gen import ingest
 from components.movielens_example_gen.config import ExampleGenConfig
 from pipeline.config import DataConfig
+from pipeline.retraining.outcome import Outcome, Status
+from pipeline.retraining.records import newest_trained
 from pipeline.retraining.span_checks import unfit
 from pipeline.retraining.spans import Spans, Wanted, choose
+from pipeline.runs.workspace import Workspace
 from tests.fixtures.movielens_files import Rating, write_csv
 from trainer.errors import UserError
 
@@ -57,6 +60,21 @@ def test_days_are_named_by_their_date(tmp_path: Path) -> None:
     assert spans.setting(found[0]) == "2026-03-04"
     # A record from when spans had numbers.
     assert spans.number_of_name("span-3") is None
+
+
+def test_spans_of_another_numbering_are_none_that_were_trained_on(
+    tmp_path: Path,
+) -> None:
+    """Else days, which are large numbers, would make every span an old one."""
+    spans = spans_of(tmp_path, "span-1", "span-2")
+    workspace = Workspace.open(tmp_path / "ws", create=True)
+    workspace.metadata_db.write_text("damaged: it is not asked")
+    days, numbers = (
+        Outcome(Status.PUSHED, "any", "", "", 1.0, span=span, run_id="a")
+        for span in ("2026-03-01", "span-1")
+    )
+    assert newest_trained([days], workspace, spans) is None
+    assert newest_trained([days, numbers], workspace, spans) == 1
 
 
 def test_a_span_from_the_future_is_refused_or_passed_over(tmp_path: Path) -> None:

@@ -77,7 +77,10 @@ def test_bounds_decide(base: Path, serving_dir: str) -> None:
     assert Trigger.DRIFT in [reason.trigger for reason in decision.reasons]
 
 
-def test_a_span_that_was_trained_on_is_no_reason(base: Path, serving_dir: str) -> None:
+def test_a_span_that_was_trained_on_is_no_reason_and_is_not_read(
+    base: Path, serving_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("pipeline.retraining.span_queries.raw_data.read")
     decision = reasons_to_retrain(_config(), base, serving_dir, trained=3)
     assert decision.reasons == []
     assert "trained on already" in decision.why_not[0].text

@@ -150,11 +150,16 @@ def test_serving_faults_are_among_the_reasons() -> None:
 def test_a_failed_run_has_a_summary_with_its_error() -> None:
     state = state_of(
         step("Gate", "failed"),
-        {"kind": "error", "step": "Gate", "cause": "rating 99", "remedy": "Mend it."},
+        {
+            "kind": "error",
+            "step": "Gate",
+            "cause": "rating 99",
+            "remedy": "Correct it.",
+        },
         {"kind": "error", "step": None, "cause": "Execution 7 failed", "remedy": ""},
     )
     found = build(state)
-    assert (found.state, found.error) == ("failed", "rating 99. Mend it.")
+    assert (found.state, found.error) == ("failed", "rating 99. Correct it.")
     assert found.metrics == {"candidate": None, "baseline": None, "popularity": None}
     assert (found.blessed, found.train_seconds) == (False, None)
 

@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.cli import main
-from pipeline.cli.retrain import NO_REASON_EXIT
 from pipeline.local.schedule import definition, env_file, runner
 from pipeline.local.schedule.definition import Schedule, load
+from pipeline.retraining.outcome import NO_REASON_EXIT
 from tests.conftest import REPOSITORY
 from trainer.errors import UserError
 
