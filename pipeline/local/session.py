@@ -84,6 +84,7 @@ def run_locked(
     no_cache: bool = False,
     push_again: bool = False,
     until: str | None = None,
+    started: float | None = None,
 ) -> tuple[Summary, RunFiles]:
     """Runs the pipeline in a workspace that the caller has locked.
 
@@ -96,6 +97,8 @@ def run_locked(
       no_cache: Run every step.
       push_again: Push the model even if it was taken away.
       until: Step after which the run ends.
+      started: Unix time from which the seconds of the run count; None for the start of
+        this process, so that they are what the user waited.
 
     Raises:
       UserError: The workspace or the data cannot be used; no run was started.
@@ -124,7 +127,10 @@ def run_locked(
         *(["--until", until] if until else []),
     ]
     summary = follow(
-        command, files, lock, view, dataset=dataset, tfx_version=tfx_version
+        *(command, files, lock, view),
+        dataset=dataset,
+        tfx_version=tfx_version,
+        started=started,
     )
     return summary, files
 
@@ -137,6 +143,7 @@ def follow(
     *,
     dataset: str,
     tfx_version: str,
+    started: float | None = None,
 ) -> Summary:
     """Follows a run to its end and writes its summary.
 
@@ -147,6 +154,7 @@ def follow(
       view: Shows the run.
       dataset: MovieLens edition that it reads.
       tfx_version: Version of TFX.
+      started: See `run_locked`.
 
     Raises:
       KeyboardInterrupt: It was interrupted; the summary is written nevertheless.
@@ -180,8 +188,7 @@ def follow(
         serving_dir=str(workspace.serving_dir),
         dataset=dataset,
         tfx_version=tfx_version,
-        # Since the start of this process, so that it is what the user waited.
-        wall_seconds=time.time() - psutil.Process().create_time(),
+        wall_seconds=time.time() - (started or psutil.Process().create_time()),
         peak_rss_mb=process.peak_rss_mb,
     )
     try:

@@ -197,6 +197,7 @@ class _Retraining:
             self._display.view(),
             data_dir=self._request.data_dir,
             no_cache=self._request.no_cache,
+            started=self._started.timestamp(),
         )
         fields = dict(fields_of_run(summary, files, before))
         earlier = records.trained_before(self._outcomes, self._span)

@@ -308,6 +308,16 @@ def test_an_outcome_that_cannot_be_sent_or_recorded_is_a_warning(case: Case) -> 
     assert case.shown.warnings == ["The outcome cannot be recorded: Is a directory"]
 
 
+def test_the_seconds_of_a_run_are_those_of_its_span(case: Case) -> None:
+    case.span(1)
+    case.span(2, rows=2)
+    for outcome in case.retrain(catch_up="all"):
+        assert outcome.run_id is not None
+        files = RunFiles(case.workspace / "runs" / outcome.run_id)
+        wall = json.loads(files.summary.read_bytes())["wall_seconds"]
+        assert 0 < wall <= outcome.seconds + 0.1  # two clocks
+
+
 def test_old_runs_that_cannot_be_removed_are_a_warning(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
