@@ -180,6 +180,9 @@ def _drift(
     if not (data.raw.ratings.spans == len(data.spans) - 1).any():
         return Check(Trigger.DRIFT, False, "the newest span has no ratings")
     measured = _divergences(data, content, (serving_dir, version), config)
+    if not measured:
+        text = f"version {version}'s statistics have no {' or '.join(sorted(bounds))}"
+        return Check(Trigger.DRIFT, False, text)
     parts = [f"{name} {measured[name]:.3f} ({bounds[name]:g})" for name in measured]
     fired = any(not measured[name] <= bounds[name] for name in measured)
     text = f"{', '.join(parts)} between the newest span and version {version}'s data"

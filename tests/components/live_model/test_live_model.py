@@ -162,7 +162,7 @@ def test_a_replaced_version_that_is_gone_comes_from_an_earlier_copy(
     assert copy.read_text() == "first"
 
 
-def test_if_it_is_gone_everywhere_the_model_is_none_and_says_why(world: World) -> None:
+def test_without_the_replaced_model_anywhere_the_reason_is_noted(world: World) -> None:
     first = world.push("first")
     key = world.key("new")
     pushed = world.push("new")

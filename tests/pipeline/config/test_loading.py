@@ -221,7 +221,7 @@ def test_yaml_that_no_configuration_needs_is_one_line(
 
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
-def test_a_file_that_is_none_is_one_line(
+def test_what_cannot_be_read_as_a_file_is_one_line(
     tmp_path: Path, make: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(yaml_layers, "_PIPE_SECONDS", 0.1)

@@ -62,7 +62,7 @@ def test_days_are_named_by_their_date(tmp_path: Path) -> None:
     assert spans.number_of_name("span-3") is None
 
 
-def test_spans_of_another_numbering_are_none_that_were_trained_on(
+def test_spans_of_another_numbering_do_not_count_as_trained_on(
     tmp_path: Path,
 ) -> None:
     """Else days, which are large numbers, would make every span an old one."""
