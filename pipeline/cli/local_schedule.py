@@ -6,18 +6,11 @@ import datetime
 import itertools
 import os
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
-import click
-
-from pipeline.cli.options import (
-    ConfigOptions,
-    data_dir_option,
-    option_group,
-    workspace_option,
-)
+from pipeline.cli.local_schedule_options import LocalOptions
+from pipeline.cli.options import ConfigOptions
 from pipeline.cli.tables import echo, make_console, print_facts, print_table
 from pipeline.kubeflow.run_day import find_zone
 from pipeline.kubeflow.server import schedules
@@ -31,139 +24,6 @@ if TYPE_CHECKING:
 _SHOWN: Final = 5
 _DAYS: Final = 366
 _UTC: Final = datetime.timezone.utc
-
-
-@dataclass(frozen=True)
-class LocalOptions:
-    """What a schedule of this machine has and one of a server has not.
-
-    Attributes:
-      local: Whether it is of this machine.
-      newest: `--newest`.
-      catch_up: `--catch-up`.
-      if_needed: `--if-needed`.
-      wait_seconds: `--wait`.
-      env_file: `--env-file`.
-      scheduler: `--scheduler`.
-      replace_old: `--replace`.
-      data_dir: `--data-dir`.
-      workspace: `--workspace`.
-    """
-
-    local: bool
-    newest: bool
-    catch_up: Literal["all", "newest"] | None
-    if_needed: bool
-    wait_seconds: float
-    env_file: Path | None
-    scheduler: Follower | None
-    replace_old: bool
-    data_dir: Path | None
-    workspace: Path
-
-
-local_option = click.option(
-    "--local", is_flag=True, help="The schedule is of this machine, not of a server."
-)
-_OPTIONS: Final = (
-    click.option(
-        "--local",
-        is_flag=True,
-        help="Retrain on this machine, started by systemd or cron. The options up to "
-        "--workspace belong to it.",
-    ),
-    click.option(
-        "--newest",
-        is_flag=True,
-        help="Read the newest span that there is, in place of --span.",
-    ),
-    click.option(
-        "--catch-up",
-        type=click.Choice(["all", "newest"]),
-        is_flag=False,
-        flag_value="all",
-        help="Also retrain on the spans that were missed: see `retrain --help`.",
-    ),
-    click.option(
-        "--if-needed",
-        is_flag=True,
-        help="Retrain only for a reason: see `retrain --help`.",
-    ),
-    click.option(
-        "--wait",
-        "wait_seconds",
-        type=click.FloatRange(min=0),
-        default=3600.0,
-        show_default=True,
-        help="Seconds to wait for another command that uses the workspace.",
-    ),
-    click.option(
-        "--env-file",
-        type=click.Path(path_type=Path),
-        help="File with lines NAME=value: variables of the runs, such as passwords, "
-        "read at each start.",
-    ),
-    click.option(
-        "--scheduler",
-        type=click.Choice(["systemd", "cron"]),
-        help="What starts the runs.  [default: systemd where this user has it]",
-    ),
-    click.option(
-        "--replace",
-        "replace_old",
-        is_flag=True,
-        help="Replace another schedule of the same name.",
-    ),
-    data_dir_option,
-    workspace_option,
-)
-local_schedule_options = option_group("local", LocalOptions, _OPTIONS)
-_LOCAL_ONLY: Final = frozenset(LocalOptions.__dataclass_fields__) - {"local"}
-_SERVER_ONLY: Final = frozenset(
-    {"start", "end", "max_concurrency", "experiment", "service_account", "url"}
-    | {"token_file", "namespace", "kube_context", "timeout_seconds"}
-)
-
-
-def refuse_server_options(context: click.Context) -> None:
-    """Rejects options that only a schedule of a server has.
-
-    Raises:
-      UsageError: One is given.
-    """
-    if given := _given(context, _SERVER_ONLY):
-        raise UsageError(
-            f"{given} belongs to a schedule of a server", "Leave it or --local out."
-        )
-
-
-def refuse_local_options(context: click.Context) -> None:
-    """Rejects options that only a schedule of this machine has.
-
-    Raises:
-      UsageError: One is given.
-    """
-    if (given := _given(context, _LOCAL_ONLY)) == "--catch-up":
-        raise UsageError(
-            "--catch-up is not possible: Kubeflow Pipelines does not pass a run the "
-            "missed day that it stands for, so all would read the same one",
-            "Start one run for each missed day, such as "
-            "`two-tower run --kubeflow --span 2026-03-01`.",
-        )
-    if given:
-        raise UsageError(
-            f"{given} belongs to a schedule of this machine", "Add --local."
-        )
-
-
-def _given(context: click.Context, parameters: frozenset[str]) -> str | None:
-    """The first option of these that is on the command line."""
-    source = click.core.ParameterSource.COMMANDLINE
-    for option in context.command.params:
-        name = option.name or ""
-        if name in parameters and context.get_parameter_source(name) is source:
-            return option.opts[0]
-    return None
 
 
 def create_local(
@@ -186,39 +46,22 @@ def create_local(
     if span is not None:
         schedules.check_span(span)
     from pipeline.config.loading import dump
-    from pipeline.local.schedule import definition, env_file, manage
-    from pipeline.local.schedule.machine_zone import machine_zone
+    from pipeline.local.schedule import env_file, manage
     from pipeline.runs.workspace import Workspace
 
     config = options.load(local.data_dir)
     follower = local.scheduler or manage.choose_follower()
-    name = definition.check_name(wanted.name or config.name)
-    schedule = definition.Schedule(
-        name=name,
-        expression=" ".join(wanted.expression.split()),
-        time_zone=find_zone(time_zone).key if time_zone else machine_zone(),
+    schedule = _schedule(
+        wanted.name or config.name,
+        local,
+        expression=wanted.expression,
         follower=follower or "cron",
-        workspace=os.path.abspath(local.workspace),
-        folder=str(definition.folder_of(name)),
-        log_file=str(definition.log_file_of(name)),
         span=span,
-        catch_up=local.catch_up,
-        if_needed=local.if_needed,
-        wait=local.wait_seconds,
-        data_dir=_absolute(local.data_dir),
-        env_file=_absolute(local.env_file),
-        import_path=definition.import_path(),
+        time_zone=time_zone,
     )
     tick = _ticks(schedule, 1)[0]
     if follower is None:
-        from pipeline.local.schedule.runner import retrain_arguments
-
-        command = retrain_arguments(schedule, tick, _given_settings(options))
-        raise UserError(
-            "This machine has neither a systemd manager of this user nor crontab",
-            f"Install cron; or start this yourself, {schedule.when()}: "
-            f"{shlex.join(['two-tower', *command])}",
-        )
+        raise _nothing_starts_it(schedule, tick, options)
     manage.check(schedule)
     variables = env_file.read(local.env_file) if local.env_file else {}
     Workspace.open(local.workspace, create=True)
@@ -234,6 +77,50 @@ def create_local(
         _warn(f"runs do not have {', '.join(missing)}: give --env-file")
     for warning in (*manage.warnings(schedule), *_skipped(schedule)):
         _warn(warning)
+
+
+def _schedule(
+    name: str,
+    local: LocalOptions,
+    *,
+    expression: str,
+    follower: Follower,
+    span: str | None,
+    time_zone: str | None,
+) -> Schedule:
+    from pipeline.local.schedule import definition
+    from pipeline.local.schedule.machine_zone import machine_zone
+
+    return definition.Schedule(
+        name=definition.check_name(name),
+        expression=" ".join(expression.split()),
+        time_zone=find_zone(time_zone).key if time_zone else machine_zone(),
+        follower=follower,
+        workspace=os.path.abspath(local.workspace),
+        folder=str(definition.folder_of(name)),
+        log_file=str(definition.log_file_of(name)),
+        span=span,
+        catch_up=local.catch_up,
+        if_needed=local.if_needed,
+        wait=local.wait_seconds,
+        data_dir=_absolute(local.data_dir),
+        env_file=_absolute(local.env_file),
+        import_path=definition.import_path(),
+    )
+
+
+def _nothing_starts_it(
+    schedule: Schedule, tick: datetime.datetime, options: ConfigOptions
+) -> UserError:
+    """The error of a machine without a scheduler: what to start by hand, and when."""
+    from pipeline.local.schedule.runner import retrain_arguments
+
+    command = retrain_arguments(schedule, tick, _given_settings(options))
+    return UserError(
+        "This machine has neither a systemd manager of this user nor crontab",
+        f"Install cron; or start this yourself, {schedule.when()}: "
+        f"{shlex.join(['two-tower', *command])}",
+    )
 
 
 def _secrets(config: PipelineConfig) -> set[str]:

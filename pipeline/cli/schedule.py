@@ -8,16 +8,18 @@ from pathlib import Path
 import click
 
 from pipeline.cli.local_schedule import (
-    LocalOptions,
     create_local,
     delete_local,
-    local_option,
     local_rows,
+    set_local_enabled,
+    show_local,
+)
+from pipeline.cli.local_schedule_options import (
+    LocalOptions,
+    local_option,
     local_schedule_options,
     refuse_local_options,
     refuse_server_options,
-    set_local_enabled,
-    show_local,
 )
 from pipeline.cli.options import ConfigOptions, config_options, option_group
 from pipeline.cli.server_options import (
