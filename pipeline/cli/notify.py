@@ -26,7 +26,7 @@ from trainer.errors import UserError
     type=click.Choice([status.value for status in Status]),
     default=Status.PUSHED.value,
     show_default=True,
-    help="The outcome that the message pretends.",
+    help="Outcome in the message.",
 )
 @json_option
 @click.pass_context

@@ -18,9 +18,9 @@ What `two-tower COMMAND --help` prints, for every command. This page is generate
 after a change of a help text, run `python -m pipeline.cli.reference`.
 
 Every command exits with 0 on success, 1 if it failed, 2 if the command line or the
-configuration is wrong, and 130 if it was interrupted (143 by SIGTERM, 129 by a terminal
-that closed). An error is one line on standard error; that of a fault of ours names a
-file with the traceback.
+configuration is wrong, 75 if another command uses the workspace, and 130 if it was
+interrupted (143 by SIGTERM, 129 by a terminal that closed). An error is one line on
+standard error; that of a fault of ours names a file with the traceback.
 """
 _WIDTH: Final = 80
 
@@ -45,7 +45,7 @@ def _sections(
     if isinstance(command, click.Group):
         for child_name in command.list_commands(context):
             child = command.get_command(context, child_name)
-            if child is not None:
+            if child is not None and not child.hidden:
                 yield from _sections(child, child_name, context)
 
 

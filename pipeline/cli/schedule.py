@@ -115,9 +115,9 @@ def create(
     Examples:
       two-tower schedule create --cron '0 0 3 * * *' --span yesterday
       two-tower schedule create --cron '0 30 4 * * MON' --span today-2 --name weekly
-      two-tower schedule create --cron '0 0 23 * * *' --span yesterday --time-zone \
+      two-tower schedule create --cron '0 0 23 * * *' --span yesterday --time-zone \\
           Asia/Tokyo
-      two-tower schedule create --local --cron '0 3 * * *' --data-dir /data/ratings \
+      two-tower schedule create --local --cron '0 3 * * *' --data-dir /data/ratings \\
           --newest
     """
     if local.local:
