@@ -74,7 +74,7 @@ def approve(
             found, done = approve_run(opened, run or "", reason=reason, force=force)
         what = found.run_id
         for fault in publish_again(opened.root):
-            echo(fault, err=True)
+            echo(f"Warning: {fault}", err=True)
     if as_json:
         content = {"version": done.version, "pushed": done.is_new, "live": done.live}
         print_json({"model" if model else "run": what, **content})

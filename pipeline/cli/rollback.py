@@ -77,7 +77,7 @@ def rollback(
         from pipeline.monitoring.publisher import publish_again
 
         for fault in publish_again(workspace):
-            echo(fault, err=True)
+            echo(f"Warning: {fault}", err=True)
     if as_json:
         print_json(
             {

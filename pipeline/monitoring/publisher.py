@@ -21,7 +21,7 @@ from pipeline.monitoring.config import MonitoringConfig
 from pipeline.retraining.approvals import approved_versions, with_approvals
 from pipeline.retraining.outcome import Outcome
 from pipeline.retraining.outcome_log import read_outcomes
-from pipeline.runs.workspace import Workspace
+from pipeline.runs.workspace import RunFiles, Workspace
 from pipeline.secret_text import redacted
 from trainer.atomic_files import write_bytes
 from trainer.errors import UserError
@@ -73,7 +73,8 @@ def publish(outcome: Outcome, config: MonitoringConfig) -> list[str]:
 def publish_again(root: Path) -> list[str]:
     """Publishes the metrics of the last retraining again: another model is live now.
 
-    Where to, the configuration of the newest run says. Raises nothing.
+    Where to, the configuration of the last retraining with a run says: one that a
+    person has run since may have no such section. Raises nothing.
 
     Args:
       root: Folder of the workspace.
@@ -83,16 +84,18 @@ def publish_again(root: Path) -> list[str]:
     """
     try:
         workspace = Workspace.open(root)
-        last = read_outcomes(workspace.root)[-1:]
-        configs = [f.config for f in workspace.run_folders() if f.config.is_file()]
-        if not last or not configs:
+        outcomes = read_outcomes(workspace.root)
+        ids = [outcome.run_id for outcome in reversed(outcomes) if outcome.run_id]
+        configs = (RunFiles(workspace.runs_dir / run_id).config for run_id in ids)
+        file = next((path for path in configs if path.is_file()), None)
+        if file is None:
             return []
         from pipeline.config.loading import load
 
-        config = load(configs[-1:]).monitoring
+        config = load([file]).monitoring
     except (UserError, OSError) as error:
         return [f"monitoring: {error}"]
-    outcome = dataclasses.replace(last[0], workspace=str(workspace.root))
+    outcome = dataclasses.replace(outcomes[-1], workspace=str(workspace.root))
     return publish(outcome, config)
 
 

@@ -74,18 +74,19 @@ def test_metrics_are_published_again_when_another_version_is_live(
         folder = workspace.serving_dir / version
         folder.mkdir(parents=True)
         (folder / "saved_model.pb").write_bytes(graph("model"))
+    files = workspace.new_run()
+    config = load(assignments=[f"monitoring.textfile_dir={tmp_path}"])
+    files.config.write_text(dump(config))
+    workspace.new_run().config.write_text(dump(load()))  # by a person, since
     waiting = Outcome(
         status=Status.AWAITING_APPROVAL,
         pipeline="two-tower",
         workspace=str(workspace.root),
         started="2026-03-01T03:00:00+00:00",
         seconds=60.0,
-        run_id="run 1",
+        run_id=files.run_id,
     )
     append_outcome(workspace.root, waiting)
-    files = workspace.new_run()
-    config = load(assignments=[f"monitoring.textfile_dir={tmp_path}"])
-    files.config.write_text(dump(config))
     path = tmp_path / "two_tower_two-tower.prom"
     back = CliRunner().invoke(main, ["rollback", "-w", str(workspace.root)])
     assert back.exit_code == 0, back.output
@@ -93,7 +94,7 @@ def test_metrics_are_published_again_when_another_version_is_live(
         path.read_text("utf-8")
     )
     assert 'status="awaiting_approval"} 1.0' in path.read_text("utf-8")
-    move = Move("approve", ["1772334070"], None, "1772334070", run_id="run 1")
+    move = Move("approve", ["1772334070"], None, "1772334070", run_id=files.run_id)
     record(str(workspace.serving_dir), move)
     assert publish_again(workspace.root) == []
     assert 'status="awaiting_approval"} 0.0' in path.read_text("utf-8")
