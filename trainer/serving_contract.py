@@ -147,7 +147,7 @@ EVALUATE: Final = Signature(
         "corpus_size": TensorType("int32", ("B", "1")),
     },
 )
-# What a server offers. `EVALUATE` is not among them, because it tells who has rated
+# What a server offers. `EVALUATE` is not among them, because it shows who has rated
 # what: it is a function of the SavedModel, for programs that have the files.
 SIGNATURES: Final = (
     SERVING_DEFAULT,
