@@ -87,7 +87,7 @@ def test_the_same_date_again_is_served_from_the_cache_without_a_mistaken_live_mo
     outcome = chain.run()
     assert outcome.exit_code == 1
     assert f"The live model {mistake} cannot be evaluated" in outcome.errors
-    assert "Remove it from the serving directory" in outcome.errors
+    assert "Withdraw it with `two-tower rollback`" in outcome.errors
     shutil.rmtree(mistake)
     outcome = chain.run()
     assert outcome.exit_code == 0, outcome.errors
