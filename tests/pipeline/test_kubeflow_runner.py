@@ -25,5 +25,5 @@ def test_it_writes_the_compiled_pipeline(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     # What TensorFlow and TFX print is discarded.
     assert done.stderr == ""
-    assert done.stdout.startswith("pipeline.yaml  12 steps, image two-tower:latest")
+    assert done.stdout.startswith("pipeline.yaml  13 steps, image two-tower:latest")
     assert check((tmp_path / "pipeline.yaml").read_text()).problems == []
