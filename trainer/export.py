@@ -12,6 +12,14 @@ import tensorflow_transform as tft
 from tfx.utils import io_utils
 
 from trainer import features as f
+from trainer.base_model import (
+    DATA_FINGERPRINT,
+    LAST_TIMESTAMP,
+    MODEL_CONFIG,
+    WARM_RUNS,
+    WEIGHTS,
+    Start,
+)
 from trainer.cold_start import embed_corpus
 from trainer.config import TrainerConfig, to_json
 from trainer.held_out_ranking import HeldOutRanking
@@ -27,15 +35,7 @@ from trainer.serving_contract import MODEL_INFO_FILE
 from trainer.serving_model import ServingModel
 from trainer.trained_events import TrainedEvents
 from trainer.user_store import TimelineLookup, build_user_store
-from trainer.warm_start import (
-    DATA_FINGERPRINT,
-    LAST_TIMESTAMP,
-    MODEL_CONFIG,
-    WARM_RUNS,
-    WEIGHTS,
-    Start,
-    weight_names,
-)
+from trainer.warm_start import weight_names
 
 _HELD_OUT_COLUMNS: Final = (
     f.USER_ID,

@@ -15,9 +15,12 @@ from trainer import features as f
 from trainer.config import ModelConfig
 from trainer.context import CandidateFeatures
 from trainer.errors import UserError
-from trainer.preprocessing import MOVIE_VOCABULARY, TITLE_VOCABULARY
 from trainer.ranking import PADDING
-from trainer.serving_contract import USER_VOCABULARY
+from trainer.serving_contract import (
+    MOVIE_VOCABULARY,
+    TITLE_VOCABULARY,
+    USER_VOCABULARY,
+)
 
 _READ_ROWS: Final = 4096
 _TRAIN_COLUMNS: Final = (

@@ -25,10 +25,11 @@ from trainer.movielens import (
     OCCUPATIONS,
     TITLE_YEAR,
 )
-from trainer.serving_contract import USER_VOCABULARY
-
-MOVIE_VOCABULARY: Final = "movie_id"
-TITLE_VOCABULARY: Final = "title_token"
+from trainer.serving_contract import (
+    MOVIE_VOCABULARY,
+    TITLE_VOCABULARY,
+    USER_VOCABULARY,
+)
 
 FIRST_YEAR: Final = 1900
 NUM_YEARS: Final = 150

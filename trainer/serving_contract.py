@@ -21,6 +21,9 @@ MODEL_INFO_FILE: Final = "assets.extra/model_info.json"
 # Name of the vocabulary with the ids of the users that were trained on; a SavedModel
 # has it below `assets`, one id a line.
 USER_VOCABULARY: Final = "user_id"
+# The same of the movies of the corpus and of the words of their titles.
+MOVIE_VOCABULARY: Final = "movie_id"
+TITLE_VOCABULARY: Final = "title_token"
 
 
 @dataclass(frozen=True)

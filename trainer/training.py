@@ -18,6 +18,7 @@ from tfx.utils import io_utils
 from trainer import features as f
 from trainer import progress
 from trainer.atomic_files import sync_tree
+from trainer.base_model import BaseModel, ColdStartError, Start
 from trainer.checkpoints import checkpoint_folder, remove_checkpoints
 from trainer.config import TrainConfig, TrainerConfig, from_json
 from trainer.context import ModelContext
@@ -30,13 +31,7 @@ from trainer.model import TwoTowerModel
 from trainer.movielens import AGE_BOUNDS, GENDERS, OCCUPATIONS, RatingScale
 from trainer.train_report import TRAIN_REPORT_FILE, FitReport, TrainReport
 from trainer.tuning.hyperparameters import format_values, from_keras_tuner
-from trainer.warm_start import (
-    BaseModel,
-    ColdStartError,
-    Start,
-    carry_over,
-    check_settings,
-)
+from trainer.warm_start import carry_over, check_settings
 from trainer.windows import Sampling, Windows, hold_out_newest, make_windows
 
 # Values of age bucket, gender and occupation; 0 is "unknown" in each.

@@ -29,18 +29,18 @@ from benchmarks.warm_start.measure import measure
 from benchmarks.warm_start.spans import Edition, Span, cuts, make_span, read_edition
 from pipeline.config import PipelineConfig
 from pipeline.config.loading import load
-from trainer.config import to_json
-from trainer.trained_events import TrainedEvents
-from trainer.training import Trained, train_model
-from trainer.warm_start import (
+from trainer.base_model import (
     LAST_TIMESTAMP,
     MODEL_CONFIG,
     BaseModel,
     Start,
     load_base,
     save_base,
-    weight_names,
 )
+from trainer.config import to_json
+from trainer.trained_events import TrainedEvents
+from trainer.training import Trained, train_model
+from trainer.warm_start import weight_names
 
 COLD = "cold"
 _SHOWN = ("policy", "seed", "span", "recall@10", "ndcg@10", "cpu_seconds", "epochs")

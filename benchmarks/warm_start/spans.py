@@ -27,9 +27,12 @@ from trainer import features as f
 from trainer import preprocessing
 from trainer.context import CandidateFeatures
 from trainer.input_pipeline import Corpus, Ragged, TrainingData
-from trainer.preprocessing import MOVIE_VOCABULARY, TITLE_VOCABULARY
 from trainer.ranking import PADDING
-from trainer.serving_contract import USER_VOCABULARY
+from trainer.serving_contract import (
+    MOVIE_VOCABULARY,
+    TITLE_VOCABULARY,
+    USER_VOCABULARY,
+)
 
 Array = NDArray[Any]
 _DAY_SECONDS = 86_400

@@ -13,15 +13,15 @@ from components.serving_directory import (
     latest_version,
     read_push,
 )
-from trainer.model_identity import model_id
-from trainer.serving_contract import MODEL_INFO_FILE
-from trainer.warm_start import (
+from trainer.base_model import (
     DATA_FINGERPRINT,
     LAST_TIMESTAMP,
     START_FILE,
     WEIGHTS,
     Data,
 )
+from trainer.model_identity import model_id
+from trainer.serving_contract import MODEL_INFO_FILE
 
 # TFX's folder of a model within its artifact, where the Trainer looks for its base.
 COPY_FOLDER: Final = "Format-Serving"

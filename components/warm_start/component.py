@@ -21,7 +21,7 @@ from components.movielens_example_gen.data_summary import (
 )
 from components.warm_start import NOTE, VERSION
 from components.warm_start.base import find_base, is_copy
-from trainer.warm_start import BaseModel, ColdStartError, Data, Start, read_served_model
+from trainer.base_model import BaseModel, ColdStartError, Data, Start, read_served_model
 
 _EXAMPLES: Final = "examples"
 _BASE_MODEL: Final = "base_model"
@@ -53,7 +53,7 @@ class Executor(base_executor.BaseExecutor):
 
         Args:
           input_dict: `examples`, whose digest says which data the run has.
-          output_dict: `base_model`: what `trainer.warm_start.Start` saves.
+          output_dict: `base_model`: what `trainer.base_model.Start` saves.
           exec_properties: `serving_dir`, `mode` and `cold_start_every`.
 
         Raises:

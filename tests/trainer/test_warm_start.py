@@ -9,22 +9,20 @@ import numpy as np
 import pytest
 
 from tests.fixtures import small_model as small
-from trainer.config import to_json
-from trainer.losses import LossContext, make_loss
-from trainer.model import TwoTowerModel
-from trainer.trained_events import TrainedEvents
-from trainer.training import train_model
-from trainer.warm_start import (
+from trainer.base_model import (
     LAST_TIMESTAMP,
     MODEL_CONFIG,
     BaseModel,
     ColdStartError,
     Data,
     Start,
-    carry_over,
-    check_settings,
-    weight_names,
 )
+from trainer.config import to_json
+from trainer.losses import LossContext, make_loss
+from trainer.model import TwoTowerModel
+from trainer.trained_events import TrainedEvents
+from trainer.training import train_model
+from trainer.warm_start import carry_over, check_settings, weight_names
 from trainer.windows import Sampling, window_dataset
 
 MOVIES = [f"m{i}".encode() for i in range(small.NUM_MOVIES)]

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.context import ModelContext
-from trainer.preprocessing import MOVIE_VOCABULARY, TITLE_VOCABULARY
+from trainer.serving_contract import MOVIE_VOCABULARY, TITLE_VOCABULARY
 from trainer.towers.layers import BY_INDEX, NOT_CARRIED, CrossNetwork
 
 # As in Keras' own embeddings: small against the sums that the query tower forms.

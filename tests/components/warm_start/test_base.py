@@ -12,16 +12,10 @@ from components.pusher.push_version import push_version
 from components.serving_directory import PUSH_FILE, latest_version
 from components.warm_start.base import COPY_FOLDER, find_base
 from tests.fixtures.served_versions import make_model
+from trainer.base_model import DATA_FINGERPRINT, LAST_TIMESTAMP, WEIGHTS, Data, Start
 from trainer.errors import UserError
 from trainer.model_identity import model_id
 from trainer.serving_contract import MODEL_INFO_FILE
-from trainer.warm_start import (
-    DATA_FINGERPRINT,
-    LAST_TIMESTAMP,
-    WEIGHTS,
-    Data,
-    Start,
-)
 
 
 class World:
