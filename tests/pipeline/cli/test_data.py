@@ -70,7 +70,7 @@ def test_usage_errors_exit_with_2_and_failures_with_1(tmp_path: Path) -> None:
     assert "holds no MovieLens files" in done.output
     done = two_tower("data", "split-spans", tmp_path / "out", "--data-dir", tmp_path)
     assert done.exit_code == 2
-    assert "--spans or --days" in done.output
+    assert "one of --spans, --days and --every" in done.output
 
 
 def test_made_up_data_is_cut_into_spans_that_info_reads(tmp_path: Path) -> None:

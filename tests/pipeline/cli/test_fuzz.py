@@ -29,6 +29,7 @@ from pipeline.cli import COMMANDS, main
 from pipeline.config import PipelineConfig
 from pipeline.config.loading import dump
 from pipeline.runs.workspace import Workspace
+from pipeline.runs.workspace_lock import LockedError
 from tests.fixtures.movielens_files import write_csv
 from tests.fixtures.recorded_runs import Records
 from tests.pipeline.kubeflow.test_validation import documents
@@ -88,8 +89,8 @@ def call(*arguments: str) -> Answer:
 
 
 def check(answer: Answer) -> None:
-    """Fails unless a command succeeded or said in one line why it did not."""
-    assert answer.code in (0, 1, 2), answer
+    """Fails unless a command succeeded or named in one line why it did not."""
+    assert answer.code in (0, 1, 2, LockedError.exit_code), answer
     assert "Traceback" not in answer.output + answer.errors, answer
     assert "Unexpected" not in answer.errors, answer
     lines = answer.errors.splitlines()
@@ -134,8 +135,9 @@ def commands(
 
 
 ALL = list(commands(main))
-# These would open a browser, reach a server or compile for seconds.
-NOT_GIVEN = {"opens", "kubeflow", "url"}
+# These would open a browser, reach a server, compile for seconds, write a timer or a
+# line of the crontab, or wait for the lock.
+NOT_GIVEN = {"opens", "kubeflow", "url", "local", "wait"}
 
 
 def value_of(parameter: click.Parameter) -> st.SearchStrategy[str]:
@@ -172,10 +174,12 @@ def command_lines(draw: st.DrawFn) -> list[str]:
             arguments.append(parameter.opts[-1])
         else:
             arguments += [parameter.opts[-1], value]
-    if path in (("run",), ("tune",)) and "--workspace" not in arguments:
+    if path in (("run",), ("tune",), ("retrain",)) and "--workspace" not in arguments:
         arguments += ["--workspace", "workspace"]
     if path == ("data", "fetch"):
         arguments += ["--archive", "none.zip"]
+    if path == ("rehearse",):  # it would train
+        arguments += ["--set", "train.epochs=0"]
     if path == ("compile",) and "--check" not in arguments:
         arguments += ["--set", "train.epochs=0"]
     if draw(st.integers(0, 9)) == 0:
