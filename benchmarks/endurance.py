@@ -162,7 +162,7 @@ def write(rows: Sequence[dict[str, Any]], path: Path) -> None:
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for key, (name, unit, divisor) in _COLUMNS.items():
         cells = [name, unit, *(f"{row[key] / divisor:,.0f}" for row in shown)]
-        if len(later) > 3:  # noqa: PLR2004
+        if len(later) > 3:  # noqa: PLR2004 - a slope needs more points
             found, half = slope(
                 [row["run"] for row in later], [row[key] / divisor for row in later]
             )

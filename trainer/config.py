@@ -218,7 +218,7 @@ class RequestLimits:
       max_batch: Rows of a request, each with the id of a user or a movie.
       max_history: Events of a timeline that comes with a request.
       max_k: Movies that a row may ask for. What is not recommended to a user is mostly
-        what they have seen, so that an answer of the whole corpus tells their history.
+        what they have seen, so that an answer of the whole corpus shows their history.
     """
 
     max_batch: RequestSize = 1024

@@ -114,7 +114,7 @@ class ServingModel(tf.Module):
         """Recommends by timelines of the request, which replace the stored ones.
 
         Their movies are not recommended. What the store says that a user has seen does
-        not count: with many requests its absence would tell the user's whole history.
+        not count: with many requests its absence would reveal the user's whole history.
 
         Args:
           user_id: string `[batch]`, "" for nobody in particular.
