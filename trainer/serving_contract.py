@@ -105,8 +105,9 @@ class Signature:
 NO_SCORE: Final = -3.4028234663852886e38
 
 # Dimensions: B batch, k the most movies that a row asks for, L events of the longest
-# timeline, d embedding width, H most held-out movies of a row, K the largest of
-# `eval.top_k`.
+# timeline, X most movies that a row excludes, G most genres that a row names, d
+# embedding width, H most held-out movies of a row, K the largest of `eval.top_k`, N
+# movies of the corpus, U users with a stored timeline.
 _IDS: Final = TensorType("string", ("B",))
 _K: Final = TensorType("int32", ("B",))
 _RECOMMENDED: Final = {
@@ -114,6 +115,18 @@ _RECOMMENDED: Final = {
     "titles": TensorType("string", ("B", "k")),
     "genres": TensorType("string", ("B", "k")),
     "scores": TensorType("float32", ("B", "k")),
+}
+_EVENTS: Final = {
+    f.MOVIE_IDS: TensorType("string", ("B", "L")),
+    f.RATINGS: TensorType("float32", ("B", "L")),
+    f.TIMESTAMPS: TensorType("int64", ("B", "L")),
+}
+# What may be recommended: "" is no movie and no genre, 0 no year.
+_FILTERS: Final = {
+    "exclude_movie_ids": TensorType("string", ("B", "X")),
+    "genres": TensorType("string", ("B", "G")),
+    "first_year": TensorType("int32", ("B",)),
+    "last_year": TensorType("int32", ("B",)),
 }
 _EMBEDDED: Final = {"embedding": TensorType("float32", ("B", "d"))}
 _KNOWN: Final = {"known": TensorType("bool", ("B",))}
@@ -131,6 +144,27 @@ RECOMMEND_FROM_HISTORY: Final = Signature(
         "k": _K,
     },
     _RECOMMENDED,
+)
+# Like `serving_default`, but with events that are newer than the stored timeline, and
+# with filters.
+RECOMMEND: Final = Signature(
+    "recommend",
+    {
+        f.USER_ID: _IDS,
+        **_EVENTS,
+        **_FILTERS,
+        "include_seen": TensorType("bool", ("B",)),
+        "k": _K,
+    },
+    _RECOMMENDED,
+)
+# The same from serialized `tf.train.Example` messages, whose features are called like
+# the inputs of `RECOMMEND`. All but the user id may be absent.
+RECOMMEND_EXAMPLES: Final = Signature(
+    "recommend_examples", {"examples": _IDS}, _RECOMMENDED
+)
+SIMILAR_MOVIES: Final = Signature(
+    "similar_movies", {f.MOVIE_ID: _IDS, "k": _K}, _RECOMMENDED
 )
 QUERY_EMBEDDING: Final = Signature("query_embedding", {f.USER_ID: _IDS}, _EMBEDDED)
 CANDIDATE_EMBEDDING: Final = Signature(
@@ -150,6 +184,24 @@ EVALUATE: Final = Signature(
         "corpus_size": TensorType("int32", ("B", "1")),
     },
 )
+# What programs that have the files may ask, and no caller of a server may: functions of
+# the SavedModel like `EVALUATE`.
+CATALOGUE: Final = Signature(
+    "catalogue",
+    {},
+    {
+        f.MOVIE_ID: TensorType("string", ("N",)),
+        f.TITLE: TensorType("string", ("N",)),
+        f.GENRES: TensorType("string", ("N",)),  # "Comedy|Drama"
+        f.YEAR: TensorType("int32", ("N",)),  # 0 where unknown
+        f.NUM_RATINGS: TensorType("int64", ("N",)),
+    },
+)
+STORED_USERS: Final = Signature(
+    "stored_users", {}, {f.USER_ID: TensorType("string", ("U",))}
+)
+# Oldest event first; "", 0 and 0 behind the newest one.
+STORED_TIMELINES: Final = Signature("stored_timelines", {f.USER_ID: _IDS}, _EVENTS)
 # What a server offers. `EVALUATE` is not among them, because it shows who has rated
 # what: it is a function of the SavedModel, for programs that have the files.
 SIGNATURES: Final = (
