@@ -1,0 +1,1 @@
+"""Whether served recommendations were any good: what was shown, and what was rated."""
