@@ -20,6 +20,7 @@ from trainer.base_model import (
     WEIGHTS,
     Start,
 )
+from trainer.catalogue import Catalogue
 from trainer.cold_start import embed_corpus
 from trainer.config import TrainerConfig, to_json
 from trainer.held_out_ranking import HeldOutRanking
@@ -85,13 +86,16 @@ def export_model(
         unknown_user=data.num_users,
         max_events=config.window_length,
     )
-    index = BruteForceIndex(embed_corpus(model, corpus.features, train, config), corpus)
+    catalogue = Catalogue(corpus)
+    embeddings = embed_corpus(model, corpus.features, train, config)
+    index = BruteForceIndex(embeddings, catalogue.attributes)
     encoder = QueryEncoder(model, index.embeddings, config.window_length)
     transform = TransformGraph(tft_output)
     top_k = max(config.top_k)
     held_out_ranking = HeldOutRanking(
         encoder,
         index,
+        catalogue,
         transform,
         raw_spec=tft_output.raw_feature_spec(),
         popularity=PopularityRanking(corpus.num_ratings),
@@ -104,6 +108,7 @@ def export_model(
     serving = ServingModel(
         encoder,
         index,
+        catalogue,
         TimelineLookup(store),
         transform,
         held_out_ranking=held_out_ranking,

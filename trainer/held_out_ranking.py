@@ -7,11 +7,12 @@ from typing import Any, Final
 import tensorflow as tf
 
 from trainer import features as f
+from trainer.catalogue import Catalogue
 from trainer.popularity import PopularityRanking
 from trainer.preprocessing import TransformGraph
 from trainer.query_encoder import QueryEncoder
 from trainer.ranking import PADDING, rank_in_blocks
-from trainer.retrieval_index import BruteForceIndex
+from trainer.retrieval_index import RetrievalIndex
 from trainer.trained_events import TrainedEvents
 from trainer.user_store import EventLists
 
@@ -36,6 +37,7 @@ class HeldOutRanking(tf.Module):
     Args:
       encoder: Embeds the queries.
       index: The embedded corpus.
+      catalogue: The texts of the same movies.
       transform: The Transform graph.
       raw_spec: Parsing specification of raw rows.
       popularity: The baseline that every model must beat.
@@ -47,7 +49,8 @@ class HeldOutRanking(tf.Module):
     def __init__(
         self,
         encoder: QueryEncoder,
-        index: BruteForceIndex,
+        index: RetrievalIndex,
+        catalogue: Catalogue,
         transform: TransformGraph,
         *,
         raw_spec: dict[str, Any],
@@ -58,7 +61,7 @@ class HeldOutRanking(tf.Module):
     ) -> None:
         super().__init__(name="held_out_ranking")
         self._encoder = encoder
-        self._index = index
+        self._index, self._catalogue = index, catalogue
         self._transform = transform
         self._raw_spec = {name: raw_spec[name] for name in EVALUATED_FEATURES}
         self._popularity, self._trained_events = popularity, trained_events
@@ -109,6 +112,6 @@ class HeldOutRanking(tf.Module):
             ),
             "trained_on": self._trained_events.contains(raw[f.USER_ID], held_out_ids),
             "top_ids": ranking.top_ids,
-            "top_self_information": self._index.self_information(ranking.top_ids),
+            "top_self_information": self._catalogue.self_information(ranking.top_ids),
             "corpus_size": tf.fill([tf.size(examples), 1], self._index.num_movies),
         }

@@ -14,13 +14,14 @@ import tensorflow as tf
 from trainer import features as f
 from trainer import serving_contract as contract
 from trainer.blocks import in_blocks, rows_per_block
+from trainer.catalogue import Catalogue
 from trainer.config import RequestLimits
 from trainer.held_out_ranking import HeldOutRanking
 from trainer.preprocessing import TransformGraph
 from trainer.query_encoder import QueryEncoder
 from trainer.ranking import PADDING
 from trainer.request_checks import RequestChecks, in_order
-from trainer.retrieval_index import BruteForceIndex
+from trainer.retrieval_index import RetrievalIndex
 from trainer.user_store import EventLists, TimelineLookup
 
 # What a candidate takes in memory for one row: scores, masks and what was seen.
@@ -35,6 +36,7 @@ class ServingModel(tf.Module):
     Args:
       encoder: Embeds queries.
       index: The embedded corpus.
+      catalogue: The texts of the same movies.
       store: The users' timelines.
       transform: The Transform graph.
       held_out_ranking: The function of `evaluate`.
@@ -49,7 +51,8 @@ class ServingModel(tf.Module):
     def __init__(
         self,
         encoder: QueryEncoder,
-        index: BruteForceIndex,
+        index: RetrievalIndex,
+        catalogue: Catalogue,
         store: TimelineLookup,
         transform: TransformGraph,
         *,
@@ -58,7 +61,7 @@ class ServingModel(tf.Module):
     ) -> None:
         super().__init__(name="two_tower")
         self._encoder = encoder
-        self._index = index
+        self._index, self._catalogue = index, catalogue
         self._store = store
         self._transform = transform
         self._held_out_ranking = held_out_ranking
@@ -91,7 +94,7 @@ class ServingModel(tf.Module):
           k: int32 `[batch]`, from 1 to `serving.max_k` and the size of the corpus.
 
         Returns:
-          See `BruteForceIndex.describe`.
+          See `Catalogue.describe`.
         """
         user_id = self._checks.ids(f.USER_ID, user_id)
         k = self._checks.k(k, user_id)
@@ -124,7 +127,7 @@ class ServingModel(tf.Module):
           k: int32 `[batch]`, see `recommend`.
 
         Returns:
-          See `BruteForceIndex.describe`.
+          See `Catalogue.describe`.
         """
         user_id = self._checks.ids(f.USER_ID, user_id)
         k = self._checks.k(k, user_id)
@@ -208,7 +211,7 @@ class ServingModel(tf.Module):
             rows_per_block(bytes_per_row),
             [(tf.float32, width), (tf.int32, width)],
         )
-        return self._index.describe(scores, index, k)
+        return self._catalogue.describe(scores, index, k)
 
 
 def _traced(signature: contract.Signature, function: Callable[..., Any]) -> Any:

@@ -1,0 +1,94 @@
+"""What the served model knows of the movies beside their embeddings."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from trainer.input_pipeline import Corpus
+from trainer.movielens import GENRES
+from trainer.preprocessing import FIRST_YEAR
+from trainer.ranking import PADDING
+from trainer.retrieval_index import Attributes
+from trainer.serving_contract import NO_SCORE
+
+_BITS: Final = 1 << np.arange(len(GENRES), dtype=np.int32)
+
+
+class Catalogue(tf.Module):
+    """Ids, texts and attributes of the movies, by corpus row.
+
+    Args:
+      corpus: The movies.
+
+    Attributes:
+      num_movies: Size of the corpus.
+      attributes: What filters read.
+    """
+
+    def __init__(self, corpus: Corpus) -> None:
+        super().__init__(name="catalogue")
+        self.num_movies = len(corpus.movie_ids)
+        # The row of the unknown movie is empty: it stands where there is no movie.
+        self._movie_ids, self._titles, self._genres = (
+            tf.concat([texts, [""]], axis=0)
+            for texts in (corpus.movie_ids, corpus.titles, corpus.genres)
+        )
+        self._num_ratings = tf.constant(corpus.num_ratings, tf.float32)
+        self.attributes = Attributes(_genre_bits(corpus), _years(corpus))
+
+    def describe(
+        self, scores: tf.Tensor, index: tf.Tensor, k: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Returns what the served model answers.
+
+        Args:
+          scores: float32 `[batch, width]`, from `RetrievalIndex.best`.
+          index: int32 `[batch, width]`, from `RetrievalIndex.best`.
+          k: int32 `[batch]`, movies of each row.
+
+        Returns:
+          `movie_ids`, `titles`, `genres` (string) and `scores` (float32), each
+          `[batch, width]`, best first. Where a row has fewer movies, because it asked
+          for fewer or no more are left, it ends in empty strings and `NO_SCORE`.
+        """
+        column = tf.range(tf.shape(index)[1])
+        found = (scores > -float("inf")) & (column < k[:, tf.newaxis])
+        index = tf.where(found, index, self.num_movies)
+        return {
+            "movie_ids": tf.gather(self._movie_ids, index),
+            "titles": tf.gather(self._titles, index),
+            "genres": tf.gather(self._genres, index),
+            "scores": tf.where(found, scores, NO_SCORE),
+        }
+
+    def self_information(self, top_ids: tf.Tensor) -> tf.Tensor:
+        """Returns `-log2` of each movie's share of training events, in bits.
+
+        Shares are smoothed: one event is added to every movie.
+
+        Args:
+          top_ids: int32 `[batch, k]`, corpus rows or `PADDING`.
+
+        Returns:
+          float32 `[batch, k]`, 0 at padding.
+        """
+        share = (self._num_ratings + 1) / tf.reduce_sum(self._num_ratings + 1)
+        bits = -tf.math.log(share) / tf.math.log(2.0)
+        found = tf.not_equal(top_ids, PADDING)
+        return tf.where(found, tf.gather(bits, tf.maximum(top_ids, 0)), 0.0)
+
+
+def _genre_bits(corpus: Corpus) -> NDArray[np.int32]:
+    """int32 `[num_movies]`, bit mask over `GENRES`; other genres have no bit."""
+    weights = corpus.features.genre_weights[: len(corpus.movie_ids), : len(GENRES)]
+    return np.asarray((weights > 0) @ _BITS, np.int32)
+
+
+def _years(corpus: Corpus) -> NDArray[np.int32]:
+    """int32 `[num_movies]`, 0 where unknown; `FIRST_YEAR` for older movies, too."""
+    index = corpus.features.year_index[: len(corpus.movie_ids)]
+    return np.where(index > 0, index - 1 + FIRST_YEAR, 0).astype(np.int32)
