@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.serving.tensorflow_alone import import_tensorflow
 from trainer.errors import UsageError, UserError
 from trainer.movielens import RatingScale
 from trainer.serving_contract import (
@@ -22,9 +22,6 @@ from trainer.serving_contract import (
 )
 from trainer.text import escaped
 
-# Packages that TensorFlow imports if it can. They take two fifths of the time of its
-# import (1.3 of 3.1 s), and a SavedModel of plain TensorFlow runs without them.
-_NOT_NEEDED: Final = ("keras", "tf_keras", "pandas", "IPython", "sklearn")
 _SHOWN: Final = 10  # ids in a message
 
 
@@ -131,8 +128,7 @@ class PushedModel:
 
     def __init__(self, info: ModelInfo) -> None:
         """Imports TensorFlow and loads the model, which takes some seconds."""
-        with _absent(_NOT_NEEDED):
-            import tensorflow as tf
+        tf = import_tensorflow()
         self._info = info
         with _explained(f"TensorFlow cannot load the model {info.path}"):
             self._model = tf.saved_model.load(str(info.path))
@@ -233,24 +229,6 @@ def _explained(what: str) -> Iterator[None]:
 def _bytes(text: str) -> bytes:
     """The bytes of an id, also of one that was typed and is no UTF-8."""
     return text.encode(errors="surrogateescape")
-
-
-@contextlib.contextmanager
-def _absent(names: tuple[str, ...]) -> Iterator[None]:
-    """Makes packages look absent while other modules are being imported.
-
-    Args:
-      names: Packages; one that was imported before is left as it is.
-    """
-    absent = [name for name in names if name not in sys.modules]
-    # An entry of None makes `import` fail.
-    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        for name in absent:
-            if sys.modules.get(name, "") is None:
-                del sys.modules[name]
 
 
 def _ranked(outputs: dict[str, Any]) -> list[Recommendation]:
