@@ -7,6 +7,7 @@ from typing import Any, Final
 import tensorflow as tf
 
 from trainer import features as f
+from trainer.blocks import in_blocks, rows_per_block
 from trainer.catalogue import Catalogue
 from trainer.popularity import PopularityRanking
 from trainer.preprocessing import TransformGraph
@@ -77,8 +78,8 @@ class HeldOutRanking(tf.Module):
         Returns:
           `rank` and `popularity_rank`, see `trainer.ranking`; `trained_on`, 1 where the
           model was trained on the held-out event; `top_ids`, corpus rows;
-          `top_self_information`, in bits; and `corpus_size`. Types and shapes are in
-          `trainer.serving_contract.EVALUATE`.
+          `top_self_information`, in bits; `corpus_size`; and `index_recall`, see
+          `_index_recall`. Types and shapes are in `trainer.serving_contract.EVALUATE`.
         """
         raw = tf.io.parse_example(examples, self._raw_spec)
         row = self._transform(raw)
@@ -114,4 +115,34 @@ class HeldOutRanking(tf.Module):
             "top_ids": ranking.top_ids,
             "top_self_information": self._catalogue.self_information(ranking.top_ids),
             "corpus_size": tf.fill([tf.size(examples), 1], self._index.num_movies),
+            "index_recall": self._index_recall(query, seen, ranking.top_ids),
         }
+
+    def _index_recall(
+        self, query: tf.Tensor, seen: tf.Tensor, top_ids: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns which share of the exact top list the index finds: `[batch, 1]`.
+
+        1 where the list is empty, and for every row of an index that is exact.
+        """
+        if self._index.is_exact:
+            return tf.ones([tf.shape(query)[0], 1])
+        width = min(self._top_k, self._index.num_movies)
+        excluded = seen if self._exclude_seen else tf.zeros_like(seen) + PADDING
+
+        def found_in(rows: slice) -> list[tf.Tensor]:
+            scores, found = self._index.best(query[rows], excluded[rows], width)
+            found = tf.where(scores > -float("inf"), found, self._index.num_movies)
+            is_found = top_ids[rows][:, :, tf.newaxis] == found[:, tf.newaxis, :]
+            hits = tf.reduce_sum(tf.cast(is_found, tf.float32), [1, 2])
+            return [hits[:, tf.newaxis]]
+
+        (hits,) = in_blocks(
+            found_in,
+            tf.shape(query)[0],
+            rows_per_block(self._index.bytes_per_query),
+            [(tf.float32, 1)],
+        )
+        listed = tf.cast(top_ids != PADDING, tf.float32)
+        listed = tf.reduce_sum(listed, axis=1, keepdims=True)
+        return tf.where(listed > 0, hits / tf.maximum(listed, 1), 1.0)

@@ -182,6 +182,8 @@ EVALUATE: Final = Signature(
         "top_ids": TensorType("int32", ("B", "K")),
         "top_self_information": TensorType("float32", ("B", "K")),
         "corpus_size": TensorType("int32", ("B", "1")),
+        # Share of the exact top K, seen movies left out, that the index returns.
+        "index_recall": TensorType("float32", ("B", "1")),
     },
 )
 # What programs that have the files may ask, and no caller of a server may: functions of

@@ -24,8 +24,6 @@ from trainer.request_checks import RequestChecks, in_order
 from trainer.retrieval_index import RetrievalIndex
 from trainer.user_store import EventLists, TimelineLookup
 
-# What a candidate takes in memory for one row: scores, masks and what was seen.
-_BYTES_PER_CANDIDATE: Final = 40
 # What an event of the request takes.
 _BYTES_PER_EVENT: Final = 64
 
@@ -202,7 +200,7 @@ class ServingModel(tf.Module):
 
         bytes_per_row = (
             self._encoder.bytes_per_query
-            + _BYTES_PER_CANDIDATE * self._index.num_movies
+            + self._index.bytes_per_query
             + _BYTES_PER_EVENT * num_events
         )
         scores, index = in_blocks(

@@ -66,9 +66,12 @@ class RetrievalIndex(tf.Module, metaclass=abc.ABCMeta):
       num_movies: Size of the corpus.
       embeddings: The same as a variable.
       is_exact: Whether `best` always returns the movies of the highest scores.
+      bytes_per_query: An estimate of what one row of `best` takes in memory, without
+        the excluded movies.
     """
 
     is_exact: bool
+    bytes_per_query: int
 
     def __init__(self, embeddings: NDArray[np.float32]) -> None:
         super().__init__(name="index")

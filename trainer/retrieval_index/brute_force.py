@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainer.ranking import candidate_mask
 from trainer.retrieval_index.base import Attributes, Filters, RetrievalIndex
+
+_BYTES_PER_MOVIE: Final = 40  # scores and masks of a query
 
 
 class BruteForceIndex(RetrievalIndex):
@@ -22,6 +26,7 @@ class BruteForceIndex(RetrievalIndex):
 
     def __init__(self, embeddings: NDArray[np.float32], attributes: Attributes) -> None:
         super().__init__(embeddings)
+        self.bytes_per_query = _BYTES_PER_MOVIE * self.num_movies
         self._genres, self._years = map(tf.constant, attributes)
 
     def best(
