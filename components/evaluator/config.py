@@ -46,6 +46,7 @@ OwnMetric = Annotated[
 SliceName = Annotated[str, Field(pattern=r"^[a-z_]+(=.+)?$")]
 # A bound of 0 refuses nothing; NaN refuses everything.
 Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Drop = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Confidence = Annotated[float, Field(ge=0.5, lt=1)]
 
@@ -81,6 +82,8 @@ class EvalConfig:
         is better than popularity at all must also be beyond noise.
       max_drop: Metric -> absolute loss against the live model that is accepted; a
         larger one is accepted only as far as noise explains it.
+      min_index_recall: Share of the best movies that the index of the served model must
+        find, as a mean over users; 0 for no requirement. An exact index finds all.
       slice_thresholds: Slice, `feature` or `feature=value` -> its thresholds.
       confidence: Confidence of the intervals, and of what is beyond noise for all users
         together: 0.95 refuses 1 good candidate in 20 because of noise.
@@ -111,6 +114,7 @@ class EvalConfig:
     max_drop: Mapping[MeanMetric, Drop] = Field(
         default_factory=lambda: {"ndcg@10": 0.01}
     )
+    min_index_recall: Share = 0.95
     slice_thresholds: Mapping[SliceName, SliceThresholds] = Field(
         default_factory=lambda: {
             "activity": SliceThresholds(

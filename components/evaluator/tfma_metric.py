@@ -112,8 +112,11 @@ class _QueryPreprocessor(metric_types.Preprocessor):
 
 
 def _query(outputs: dict[str, Any]) -> Query:
-    # An older live model may lack this output.
-    unknown = {"trained_on": np.zeros_like(outputs["rank"])}
+    # An older live model may lack these outputs. It searches all movies.
+    unknown = {
+        "trained_on": np.zeros_like(outputs["rank"]),
+        "index_recall": np.ones_like(outputs["corpus_size"], np.float32),
+    }
     found = {**unknown, **outputs}
     return Query(*(np.ravel(found[name]) for name in Query._fields))
 

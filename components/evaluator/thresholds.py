@@ -32,6 +32,7 @@ from components.evaluator.results import (
     popularity_of,
 )
 from components.metrics import uncertainty
+from components.metrics.index_recall import IndexRecall
 from components.metrics.paired import PairedSums
 
 Kind = Literal["floor", "lift", "change"]
@@ -177,6 +178,9 @@ def thresholds_of(config: EvalConfig, has_baseline: bool) -> list[Threshold]:
         confidence = config.slice_confidence if name else config.confidence
         bounds: dict[Kind, Mapping[str, float]]
         bounds = {"floor": group.floors, "lift": group.min_lift}
+        if group is config and config.min_index_recall:
+            of_index = {IndexRecall.name: config.min_index_recall}
+            bounds["floor"] = {**config.floors, **of_index}
         if has_baseline:
             bounds["change"] = group.max_drop
         found += [

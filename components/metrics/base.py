@@ -24,7 +24,7 @@ class Query(NamedTuple):
 
     See `QueryBatch` for what they mean. Shapes: `rank`, `popularity_rank` and
     `trained_on` are `[held_out]`, `top_ids` and `top_self_information` `[top_k]`,
-    `corpus_size` `[1]`.
+    `corpus_size` and `index_recall` `[1]`.
     """
 
     rank: IntArray
@@ -33,6 +33,7 @@ class Query(NamedTuple):
     top_ids: IntArray
     top_self_information: NDArray[np.float32]
     trained_on: IntArray
+    index_recall: NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,12 +78,15 @@ class QueryBatch(Ranks):
       top_self_information: float32 `[queries, top_k]`: bits; 0 for padding.
       trained_on: int32 `[queries, held_out]`: 1 where the model was trained on this
         very event, which must not happen to a held-out event; else 0.
+      index_recall: float32 `[queries]`: how many of the best movies the model's index
+        finds, from 0 to 1.
     """
 
     popularity_rank: IntArray
     top_ids: IntArray
     top_self_information: NDArray[np.float32]
     trained_on: IntArray
+    index_recall: NDArray[np.float32]
 
     @classmethod
     def of(cls, queries: Sequence[Query]) -> QueryBatch:
@@ -102,6 +106,7 @@ class QueryBatch(Ranks):
             top_ids=np.stack([query.top_ids for query in queries]),
             top_self_information=np.stack([q.top_self_information for q in queries]),
             trained_on=padded(query.trained_on for query in queries),
+            index_recall=np.concatenate([query.index_recall for query in queries]),
         )
 
     def by_popularity(self) -> Ranks:

@@ -75,6 +75,28 @@ def test_a_live_model_that_was_trained_on_the_eval_split_is_named(world):
     assert reason in summary["reasons"][-1]
 
 
+def test_a_model_whose_index_loses_too_many_movies_is_refused(world):
+    """Its ranking is as good as that of the live model: only serving loses movies."""
+    live = world.model("exact by nature")  # from before indices could be approximate
+    summary, blessing = world.evaluate("lossy", live)
+    assert not summary["blessed"] and not is_blessed(blessing)
+    assert summary["reasons"][0] == (
+        "index_recall is 0.9375, but at least 0.95 is required"
+    )
+    assert reasons_in_the_report(summary) == summary["reasons"]
+    assert summary["candidate"]["index_recall"] == 0.9375
+    assert summary["baseline"]["index_recall"] == 1.0
+    assert summary["live_gain"]["index_recall"] == -0.0625
+    assert "index_recall" not in summary["popularity"]
+
+
+def test_how_much_an_index_may_lose_is_configurable(world):
+    config = EvalConfig(**{**vars(CONFIG), "min_index_recall": 0.9})
+    summary, blessing = world.evaluate("lossy", config=config)
+    assert is_blessed(blessing)
+    assert "index_recall is 0.9375, at least 0.9 is required" in summary["reasons"]
+
+
 def test_thresholds_hold_for_the_slices_that_they_name(world):
     strict = SliceThresholds(floors={"mrr": 0.99}, min_lift={"ndcg@10": 1.0})
     config = EvalConfig(

@@ -86,9 +86,11 @@ def test_every_threshold_of_the_configuration_is_checked_where_it_holds():
         min_lift={"mrr": 1.1},
         max_drop={"mrr": 0.01},
         slice_thresholds={"gender=F": of_slice},
+        min_index_recall=0.9,
     )
     overall = [
         Threshold("floor", "mrr", 0.1, 0.95),
+        Threshold("floor", "index_recall", 0.9, 0.95),
         Threshold("lift", "mrr", 1.1, 0.95),
     ]
     assert thresholds_of(config, has_baseline=False) == overall

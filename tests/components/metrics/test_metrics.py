@@ -138,6 +138,12 @@ def test_a_metric_of_ones_own_is_found_by_its_path():
         metric_named("nobody.It@3")
 
 
+def test_index_recall_is_a_mean_over_users():
+    batch = batch_of([[1], [3]], corpus_size=10, index_recall=[1.0, 0.75])
+    other = batch_of([[1]], corpus_size=10, index_recall=[0.5])
+    assert compute("index_recall", batch, other)["index_recall"] == 0.75
+
+
 @pytest.mark.parametrize("base", ["coverage", "novelty"])
 def test_a_list_shorter_than_k_is_unknown_unless_the_corpus_is_as_short(base):
     changes = {"top_ids": [[0, 1]], "top_self_information": [[1.0, 1.0]]}
@@ -156,7 +162,9 @@ def test_names_round_trip(name):
     "name", ["ndcg", "ndcg@0", "auc@5", "popularity/mrr", "ndcg@10 "]
 )
 def test_an_unknown_name_lists_what_is_allowed(name):
-    with pytest.raises(ValueError, match=r"Unknown metric '.*': use mrr, hit_rate@k"):
+    with pytest.raises(
+        ValueError, match=r"Unknown metric '.*': use mrr, index_recall, hit_rate@k"
+    ):
         metric_named(name)
 
 
