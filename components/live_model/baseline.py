@@ -8,7 +8,7 @@ import os
 from typing import Final
 
 from components import storage
-from components.serving_directory import Push, latest_version, missing_file, read_push
+from components.serving_directory import Push, live_version, missing_file, read_push
 from trainer.model_identity import model_id
 
 # Beside a copy of a version: which one it is.
@@ -54,7 +54,7 @@ def find_baseline(serving_dir: str, candidate: str, copies: str) -> Baseline:
     Raises:
       UserError: The serving directory cannot be read.
     """
-    version = latest_version(serving_dir)
+    version = live_version(serving_dir)
     if version is None:
         return Baseline()
     folder = os.path.join(serving_dir, version)

@@ -16,7 +16,7 @@ from components.pusher.push_model import (
 from components.serving_directory import (
     STATISTICS_FILE,
     Push,
-    latest_version,
+    live_version,
     missing_file,
     read_push,
 )
@@ -66,7 +66,7 @@ def approve(
             served = read_push(os.path.join(serving_dir, known.version)) or push
             done = (serving_dir, known.version, served)
             record_push(*done, action="approve", reason=reason)
-            return Approval(known.version, False, latest_version(serving_dir))
+            return Approval(known.version, False, live_version(serving_dir))
         if known.was_taken_away:
             objection = (
                 f"this model was pushed to {serving_dir} before, as version "
@@ -89,7 +89,7 @@ def approve(
         push = describe(folder, statistics, serving_dir, identity, run_id)
         done = (folder, serving_dir, push)
         version = push_described(*done, action="approve", reason=reason)
-        return Approval(version, True, latest_version(serving_dir))
+        return Approval(version, True, live_version(serving_dir))
 
 
 def _waiting(folder: str) -> Push:

@@ -24,7 +24,7 @@ from components.pusher.push_model import (
     push_described,
     record_push,
 )
-from components.serving_directory import latest_version, read_push
+from components.serving_directory import live_version, read_push
 from components.serving_directory.lock import PUSH_WAIT_SECONDS, locked
 from trainer.errors import UserError
 from trainer.model_identity import model_id
@@ -126,7 +126,7 @@ class Executor(stock.Executor):
         version = known.version
         if is_wanted_again:
             # What is live already need not become so.
-            version = version if version == latest_version(serving_dir) else None
+            version = version if version == live_version(serving_dir) else None
         elif known.was_taken_away:
             _LOG.warning(
                 "Not pushed: this model was pushed to %s before and then removed. "

@@ -19,7 +19,7 @@ from components.serving_directory import (
     audit,
     complete_versions,
     drift_reference,
-    latest_version,
+    live_version,
     read_ledger,
     read_push,
     write_ledger,
@@ -80,7 +80,7 @@ def changed_live_model(serving_dir: str, version: str, identity: str) -> str:
     Returns:
       Both, in words; empty if the same model is live.
     """
-    live = latest_version(serving_dir)
+    live = live_version(serving_dir)
     if (model_id(os.path.join(serving_dir, live)) if live else "") == identity:
         return ""
     then = f"version {version}" if version else "nothing"
@@ -104,7 +104,7 @@ def describe(
       What was stored: it says what the model is going to replace.
     """
     reference = drift_reference(serving_dir, statistics)
-    live = latest_version(serving_dir)
+    live = live_version(serving_dir)
     push = Push(
         model_id=identity,
         replaced=live,
@@ -176,6 +176,6 @@ def record_push(
             os.path.join(serving_dir, LEDGER),
             error,
         )
-    live = latest_version(serving_dir)
+    live = live_version(serving_dir)
     moved = ([version], push.replaced, live, reason, push.run_id, push.model_id)
     audit.record_once(serving_dir, audit.Move(action, *moved))

@@ -7,6 +7,8 @@ serving/<version>/                    a SavedModel, as TensorFlow Serving reads 
   assets.extra/reference_statistics.pb    those that they were compared with
 serving/.withdrawn-<version>/         a version that somebody took back; can be restored
 serving/.pushed/<model id>.json       the version under which the model was pushed last
+serving/.labels.json                  which versions are `stable` and `canary`
+serving/models.config                 the same for TensorFlow Serving
 serving/.audit.jsonl                  who changed what is served, when and why
 serving/.lock                         held while versions change
 ```
@@ -15,11 +17,12 @@ A version that was removed or withdrawn stays in `.pushed`: that was on purpose.
 TensorFlow Serving ignores names that are not numbers. Nothing here imports TensorFlow
 for a folder of this machine, since the command line reads it too.
 
-What changes a serving directory is imported by its own module: `lock`, `audit`,
-`withdrawal`.
+What is live is decided by `live_version` alone. What changes a serving directory is
+imported by its own module: `lock`, `audit`, `promotion`, `withdrawal`.
 """
 
 from components.serving_directory.completeness import missing_file
+from components.serving_directory.labels import live_version
 from components.serving_directory.layout import (
     LARGEST_VERSION,
     LEDGER,
@@ -39,7 +42,6 @@ from components.serving_directory.pushes import (
 from components.serving_directory.reference import Reference, drift_reference
 from components.serving_directory.versions import (
     complete_versions,
-    latest_version,
     recorded_version,
     versions,
     withdrawn_versions,
@@ -58,7 +60,7 @@ __all__ = [
     "Reference",
     "complete_versions",
     "drift_reference",
-    "latest_version",
+    "live_version",
     "missing_file",
     "read_ledger",
     "read_push",

@@ -6,9 +6,9 @@ import dataclasses
 import os
 
 from components import storage
+from components.serving_directory.labels import live_version
 from components.serving_directory.layout import REFERENCE_FILE, STATISTICS_FILE
 from components.serving_directory.pushes import read_push
-from components.serving_directory.versions import latest_version
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,7 @@ def drift_reference(serving_dir: str, statistics: bytes) -> Reference | None:
     Raises:
       UserError: The directory cannot be read.
     """
-    version = latest_version(serving_dir)
+    version = live_version(serving_dir)
     if version is None:
         return None
     folder = os.path.join(serving_dir, version)

@@ -1,4 +1,4 @@
-"""Which versions there are, which of them are complete, and which is live."""
+"""Which versions there are, and which of them are complete."""
 
 from __future__ import annotations
 
@@ -59,39 +59,45 @@ def complete_versions(serving_dir: str) -> list[str]:
     ]
 
 
-def latest_version(serving_dir: str) -> str | None:
-    """Returns the version that a TensorFlow Serving of `serving_dir` would serve.
+def newest_complete(serving_dir: str) -> str | None:
+    """Returns the highest version that is complete; None if there is none.
 
     A newer version that is not complete is being copied, or damaged, so it is skipped.
-    If that is all there is, it must be Pusher's own, whose copy was interrupted.
-
-    Args:
-      serving_dir: Directory whose numeric subdirectories are versions.
-
-    Returns:
-      Name of the highest version that is complete; None if there is no version.
 
     Raises:
-      UserError: The directory cannot be read, or versions that are damaged or that
-        another program copies are all that there is.
+      UserError: The directory cannot be read.
     """
-    missing = ""
     for name in reversed(versions(serving_dir)):
         folder = os.path.join(serving_dir, name)
         file = missing_file(folder)
         if file is None:
             return name
         _LOG.warning("Version %s is not complete: no %s.", folder, file)
+    return None
+
+
+def check_damage(serving_dir: str) -> None:
+    """Fails if there are versions, but none that is complete.
+
+    Unless they must be Pusher's own, whose copy to an object store was interrupted.
+
+    Raises:
+      UserError: Versions that are damaged or that another program copies are all that
+        there is.
+    """
+    for name in reversed(versions(serving_dir)):
+        folder = os.path.join(serving_dir, name)
+        file = missing_file(folder)
+        if file is None:
+            return
         is_cut_off = storage.size(os.path.join(folder, file)) > 0
         if is_cut_off or read_push(folder) is None:
-            missing = missing or f"{folder} has no complete {file}"
-    if missing:
-        raise UserError(
-            f"No version in {serving_dir} is complete: {missing}",
-            "Wait until it has been copied, or remove it if it is damaged; without any "
-            "version, the run is the first.",
-        )
-    return None
+            raise UserError(
+                f"No version in {serving_dir} is complete: {folder} has no complete "
+                f"{file}",
+                "Wait until it has been copied, or remove it if it is damaged; without "
+                "any version, the run is the first.",
+            )
 
 
 def recorded_version(serving_dir: str, model_id: str) -> str | None:

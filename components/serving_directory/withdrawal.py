@@ -15,6 +15,7 @@ from components import storage
 from components.serving_directory import audit
 from components.serving_directory.completeness import missing_file
 from components.serving_directory.folders import move_folder, remove_stored
+from components.serving_directory.labels import live_version
 from components.serving_directory.layout import WITHDRAWN_PREFIX
 from components.serving_directory.lock import locked
 from components.serving_directory.pushes import (
@@ -25,7 +26,6 @@ from components.serving_directory.pushes import (
 )
 from components.serving_directory.versions import (
     complete_versions,
-    latest_version,
     versions,
     withdrawn_versions,
 )
@@ -65,7 +65,7 @@ def roll_back(serving_dir: str, to: str | None = None, *, reason: str = "") -> C
     """
     _check_exists(serving_dir)
     with locked(serving_dir, "a rollback"):
-        live = latest_version(serving_dir)
+        live = live_version(serving_dir)
         target = _previous(serving_dir, live) if to is None else to
         served = versions(serving_dir)
         is_withdrawn = target not in served
@@ -99,7 +99,7 @@ def restore(serving_dir: str, version: str, *, reason: str = "") -> Change:
     """
     _check_exists(serving_dir)
     with locked(serving_dir, "a restoration"):
-        live = latest_version(serving_dir)
+        live = live_version(serving_dir)
         if version in versions(serving_dir):
             raise UserError(
                 f"Version {version} is in {serving_dir}: it is not withdrawn",

@@ -10,7 +10,7 @@ from components import storage
 from components.live_model.baseline import Baseline
 from components.serving_directory import (
     complete_versions,
-    latest_version,
+    live_version,
     read_push,
 )
 from trainer.base_model import (
@@ -47,7 +47,7 @@ def find_base(serving_dir: str, data: Data, copies: str) -> Baseline:
     Raises:
       UserError: The serving directory cannot be read.
     """
-    live = latest_version(serving_dir)
+    live = live_version(serving_dir)
     if live is None:
         return Baseline(note="nothing is live")
     passed_over = ""

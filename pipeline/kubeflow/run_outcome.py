@@ -19,7 +19,7 @@ from components.movielens_example_gen.data_summary import (
 from components.movielens_example_gen.inputs.span_folders import span_name
 from components.pusher import AWAITING_APPROVAL, PUSHED_VERSION
 from components.servability_check import REASONS
-from components.serving_directory import latest_version
+from components.serving_directory import live_version
 from pipeline.kubeflow import run_day
 from pipeline.kubeflow.executor_input import Json
 from pipeline.kubeflow.exit_step import EXIT_STEP, NotifySettings
@@ -195,6 +195,6 @@ def _live(serving_dir: str) -> str | None:
     if "://" in serving_dir:
         return None  # it takes TensorFlow to ask
     try:
-        return latest_version(serving_dir)
+        return live_version(serving_dir)
     except UserError:
         return None

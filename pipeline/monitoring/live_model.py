@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import Final
 
-from components.serving_directory import latest_version, read_push
+from components.serving_directory import live_version, read_push
 
 # Versions that Pusher names are Unix times; smaller numbers were given by a person.
 _FIRST_TIME: Final = 1_000_000_000  # in the year 2001
@@ -33,7 +33,7 @@ def read_live(serving_dir: str) -> LiveVersion | None:
     Raises:
       UserError: The directory cannot be read.
     """
-    version = latest_version(serving_dir)
+    version = live_version(serving_dir)
     if version is None:
         return None
     push = read_push(os.path.join(serving_dir, version))

@@ -44,7 +44,7 @@ from components import storage
 from components.metrics import uncertainty
 from components.metrics.base import FloatArray
 from components.metrics.paired import MeanEstimate, PairedSums
-from components.serving_directory import STATISTICS_FILE, latest_version
+from components.serving_directory import STATISTICS_FILE, live_version
 from pipeline.retraining.config import RetrainConfig
 from trainer import features
 
@@ -125,7 +125,7 @@ def reasons_to_retrain(
     Raises:
       UserError: A file is missing or has a bad row, or the live model is damaged.
     """
-    version = latest_version(serving_dir)
+    version = live_version(serving_dir)
     if version is None:
         return Decision((Check(Trigger.NO_MODEL, True, "nothing is served yet"),))
     if trained is None:

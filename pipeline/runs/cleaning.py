@@ -20,7 +20,7 @@ from components.serving_directory import (
     REMOVING_PREFIX,
     WITHDRAWN_PREFIX,
     audit,
-    latest_version,
+    live_version,
     withdrawn_versions,
 )
 from components.serving_directory.lock import PUSH_WAIT_SECONDS, locked
@@ -201,7 +201,7 @@ def _remove_versions(workspace: Workspace, what: Plan) -> list[OSError]:
         paths = [path for path in planned if path in old]
         if not paths:
             return []
-        live = latest_version(serving_dir)
+        live = live_version(serving_dir)
         names = [path.name.removeprefix(WITHDRAWN_PREFIX) for path in paths]
         audit.record(serving_dir, audit.Move("remove", names, live, live))
         for path in paths:

@@ -15,7 +15,7 @@ import pytest
 from components.evaluator.model_faults import run_fault, signature_fault
 from components.live_model.baseline import find_baseline
 from components.pusher.push_version import push_version
-from components.serving_directory import latest_version
+from components.serving_directory import live_version
 from components.serving_directory.withdrawal import roll_back
 from tests.fixtures.broken_models import save_without_evaluate
 from tests.fixtures.example_rows import eval_row, to_example
@@ -78,7 +78,7 @@ def test_a_damaged_version_is_passed_over_and_replaced(
     DAMAGED[case](serving / "9")
     assert baseline(serving, tmp_path) == "8"
     version = Path(push_version(str(tmp_path / "candidate"), str(serving))).name
-    assert int(version) > 9 and latest_version(str(serving)) == version
+    assert int(version) > 9 and live_version(str(serving)) == version
 
 
 @pytest.mark.parametrize("case", list(DAMAGED)[2:])
@@ -141,7 +141,7 @@ def test_a_clock_that_goes_back_keeps_versions_in_order(
     assert baseline(serving, tmp_path) == "4000000000"
     monkeypatch.setattr(time, "time", lambda: 1.0)
     version = Path(push_version(str(tmp_path / "candidate"), str(serving))).name
-    assert version == latest_version(str(serving)) == "4000000001"
+    assert version == live_version(str(serving)) == "4000000001"
     # Nor is the number of a version taken that was withdrawn.
     roll_back(str(serving), "9")
     again = Path(push_version(str(tmp_path / "candidate"), str(serving))).name

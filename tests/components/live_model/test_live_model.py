@@ -17,7 +17,7 @@ from components.live_driver import LIVE
 from components.live_model.baseline import find_baseline
 from components.live_model.component import Executor, LiveModel
 from components.pusher.push_version import push_version
-from components.serving_directory import PUSH_FILE, latest_version
+from components.serving_directory import PUSH_FILE, live_version
 from pipeline.config import EvalConfig
 from tests.fixtures.served_versions import make_model
 from trainer.errors import UserError
@@ -50,7 +50,7 @@ class World:
     def push(self, content: str) -> Path:
         """Pushes a candidate as Pusher does."""
         model = self.candidate(content) / "Format-Serving"
-        live = latest_version(str(self.serving))
+        live = live_version(str(self.serving))
         push = dict.fromkeys(("compared_with", "replaced", "replaced_model_id"))
         push |= {"pushed_at": "", "run_id": "", "model_id": model_id(str(model))}
         if live:

@@ -16,7 +16,7 @@ from components.serving_directory import (
     STATISTICS_FILE,
     audit,
     complete_versions,
-    latest_version,
+    live_version,
     read_ledger,
 )
 from components.serving_directory.withdrawal import roll_back
@@ -53,7 +53,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_what_was_evaluated_is_pushed_byte_for_byte(model: Path, serving: Path) -> None:
     before = contents(model)
     done = approve(str(model), str(serving), reason="looked at")
-    assert done.is_new and done.live == done.version == latest_version(str(serving))
+    assert done.is_new and done.live == done.version == live_version(str(serving))
     pushed = contents(serving / done.version)
     push = json.loads(pushed.pop(PUSH_FILE))
     before.pop(PUSH_FILE)
@@ -142,6 +142,6 @@ def test_a_model_that_was_rolled_back_is_not_approved_again_by_mistake(
     roll_back(str(serving))
     with pytest.raises(UserError, match=rf"as version {first}, and taken away"):
         approve(str(model), str(serving))
-    assert latest_version(str(serving)) == "8"
+    assert live_version(str(serving)) == "8"
     again = approve(str(model), str(serving), force=True)
     assert again.is_new and int(again.version) > int(first)

@@ -29,7 +29,7 @@ from components.serving_directory import (
     REFERENCE_FILE,
     STATISTICS_FILE,
     complete_versions,
-    latest_version,
+    live_version,
 )
 from components.serving_directory.withdrawal import roll_back
 from tests.fixtures.example_rows import sound_rows, write_examples
@@ -111,7 +111,7 @@ def _push(
 
 def _live(serving: str) -> tuple[str, str]:
     """Version and identity of the live model; empty for none."""
-    version = latest_version(serving)
+    version = live_version(serving)
     return (version, model_id(os.path.join(serving, version))) if version else ("", "")
 
 
@@ -223,18 +223,18 @@ def test_a_model_that_was_taken_away_is_pushed_again_only_on_request(
     refused = _push(tmp_path / "c", blessing)
     assert refused.get_int_custom_property("pushed") == 0
     assert "two-tower run --push-again" in caplog.text
-    assert latest_version(str(serving)) == first
+    assert live_version(str(serving)) == first
     third = _version(_push(tmp_path / "d", blessing, again="run d"))
-    assert latest_version(str(serving)) == third
+    assert live_version(str(serving)) == third
     # A model that is served, but not live, is pushed anew on request.
     assert _version(_push(tmp_path / "e", other)) == first
     fourth = _version(_push(tmp_path / "f", other, again="run f"))
-    assert latest_version(str(serving)) == fourth
+    assert live_version(str(serving)) == fourth
     # And where nothing is served at all.
     for version in (first, third, fourth):
         shutil.rmtree(serving / version)
     fifth = _version(_push(tmp_path / "g", other, again="run g"))
-    assert latest_version(str(serving)) == fifth
+    assert live_version(str(serving)) == fifth
 
 
 def test_with_manual_approval_the_model_is_left_and_pushed_later(
@@ -245,7 +245,7 @@ def test_with_manual_approval_the_model_is_left_and_pushed_later(
     left = _push(tmp_path / "b", blessing, approval="manual")
     assert left.get_int_custom_property("pushed") == 0
     assert left.get_int_custom_property(AWAITING_APPROVAL) == 1
-    assert latest_version(serving) == first
+    assert live_version(serving) == first
     done = approve(left.uri, serving)
     assert _contents(tmp_path / "serving" / done.version) == _contents(Path(left.uri))
     # An unchanged run finds it served, and needs no second approval.
@@ -268,7 +268,7 @@ def test_a_model_is_not_pushed_over_another_than_it_was_compared_with(
         with pytest.raises(UserError, match=f"version {second} was live .* {first} is"):
             _push(tmp_path / name, blessing, approval=approval, compared_with=found)
     assert complete_versions(str(serving)) == [first]
-    assert _version(_push(tmp_path / "d", blessing)) == latest_version(str(serving))
+    assert _version(_push(tmp_path / "d", blessing)) == live_version(str(serving))
 
 
 def test_a_version_that_was_replaced_in_place_is_not_the_model_any_more(
@@ -289,7 +289,7 @@ def test_a_record_that_cannot_be_read_ends_the_step_before_the_push(
     (serving / ".pushed").write_text("no folder")
     with pytest.raises(UserError, match=r"\.pushed.*cannot be read: Not a directory"):
         _push(tmp_path / "a", blessing, again=again)
-    assert latest_version(str(serving)) is None
+    assert live_version(str(serving)) is None
 
 
 def test_a_record_that_cannot_be_written_does_not_fail_a_push_that_is_visible(
@@ -306,7 +306,7 @@ def test_a_record_that_cannot_be_written_does_not_fail_a_push_that_is_visible(
     monkeypatch.setattr("components.storage.write_bytes", fail)
     pushed = _push(tmp_path / "a", blessing)
     assert pushed.get_int_custom_property("pushed") == 1
-    assert _version(pushed) == latest_version(str(tmp_path / "serving"))
+    assert _version(pushed) == live_version(str(tmp_path / "serving"))
     assert "is served, but" in caplog.text and "No space left" in caplog.text
 
 
@@ -397,7 +397,7 @@ def test_in_an_object_store_the_model_file_comes_last(tmp_path: Path) -> None:
     assert (written[-1], written[0]) == tuple(names)
     second = push_version(str(model), "ram://pushed")
     assert int(second.rpartition("/")[2]) == int(first.rpartition("/")[2]) + 1
-    assert latest_version("ram://pushed") == second.rpartition("/")[2]
+    assert live_version("ram://pushed") == second.rpartition("/")[2]
 
 
 PUSH_AND_STOP = """
@@ -424,7 +424,7 @@ def test_what_a_killed_push_leaves_is_removed_but_not_what_one_is_writing(
         assert (staging / "saved_model.pb").exists()
         process.kill()
         process.wait()
-    assert latest_version(str(serving)) is None
+    assert live_version(str(serving)) is None
     (serving / ".pushing-link").symlink_to(model)
     assert abandoned(str(serving), remove=False) == [str(staging)]
     assert abandoned(str(serving), remove=True) == [str(staging)]

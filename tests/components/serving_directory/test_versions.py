@@ -22,7 +22,7 @@ from components.serving_directory import (
     Reference,
     complete_versions,
     drift_reference,
-    latest_version,
+    live_version,
     missing_file,
     read_push,
 )
@@ -37,14 +37,14 @@ def test_the_latest_version_is_the_highest_number_not_the_last_name(
 ) -> None:
     for name in ("9", "10", "2"):
         make_model(tmp_path / name)
-    assert latest_version(str(tmp_path)) == "10"
+    assert live_version(str(tmp_path)) == "10"
     assert complete_versions(str(tmp_path)) == ["2", "9", "10"]
 
 
 @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()])
 def test_without_a_folder_or_a_version_nothing_is_live(tmp_path, make) -> None:
     make(tmp_path / "serving")
-    assert latest_version(str(tmp_path / "serving")) is None
+    assert live_version(str(tmp_path / "serving")) is None
 
 
 def test_what_a_server_ignores_is_no_version(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_what_a_server_ignores_is_no_version(tmp_path: Path) -> None:
 def test_a_version_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "serving").mkdir()
     (tmp_path / "serving" / "3").symlink_to(make_model(tmp_path / "elsewhere"))
-    assert latest_version(str(tmp_path / "serving")) == "3"
+    assert live_version(str(tmp_path / "serving")) == "3"
 
 
 FILES = (
@@ -149,7 +149,7 @@ def test_many_variables_are_all_counted(tmp_path: Path) -> None:
 def test_a_model_without_variables_is_complete_without_them(tmp_path: Path) -> None:
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "saved_model.pb").write_bytes(graph("constants"))
-    assert latest_version(str(tmp_path)) == "1"
+    assert live_version(str(tmp_path)) == "1"
     # But a copy that has not come to its variables yet is none.
     (tmp_path / "1" / "saved_model.pb").write_bytes(graph("save/restore_all"))
     assert missing_file(str(tmp_path / "1")) == "variables/variables.index"
@@ -164,9 +164,9 @@ def test_in_whatever_order_a_version_is_copied_it_counts_when_it_is_whole(
     make_model(serving / "1")
     (serving / "2" / "variables").mkdir(parents=True)
     for number, name in enumerate(order):
-        assert latest_version(str(serving)) == "1", order[:number]
+        assert live_version(str(serving)) == "1", order[:number]
         shutil.copy(whole / name, serving / "2" / name)
-    assert latest_version(str(serving)) == "2"
+    assert live_version(str(serving)) == "2"
     shutil.rmtree(serving)
 
 
@@ -176,7 +176,7 @@ def test_versions_of_which_none_is_complete_are_an_error_that_names_the_newest(
     for name in ("6", "7"):
         (tmp_path / name).mkdir()
     with pytest.raises(UserError, match=r"/7 has no complete saved_model\.pb"):
-        latest_version(str(tmp_path))
+        live_version(str(tmp_path))
 
 
 def test_a_push_to_a_store_that_was_interrupted_is_no_error(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_push_to_a_store_that_was_interrupted_is_no_error(tmp_path: Path) -> N
     fields = ("model_id", "replaced", "replaced_model_id", "compared_with")
     text = ", ".join(f'"{name}": "x"' for name in (*fields, "pushed_at", "run_id"))
     push.write_text(f"{{{text}}}")
-    assert latest_version(str(tmp_path)) is None
+    assert live_version(str(tmp_path)) is None
 
 
 def test_a_version_of_our_own_that_is_cut_off_is_damaged(tmp_path: Path) -> None:
@@ -195,9 +195,9 @@ def test_a_version_of_our_own_that_is_cut_off_is_damaged(tmp_path: Path) -> None
     path = tmp_path / "7" / "saved_model.pb"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(UserError, match=r"no complete saved_model\.pb.* damaged"):
-        latest_version(str(tmp_path))
+        live_version(str(tmp_path))
     make_model(tmp_path / "6")
-    assert latest_version(str(tmp_path)) == "6"
+    assert live_version(str(tmp_path)) == "6"
 
 
 def _a_file(path: Path) -> None:
@@ -231,25 +231,25 @@ def test_only_what_is_not_there_counts_as_not_there(tmp_path, make, cause) -> No
     path = tmp_path / "below" / "serving"
     make(path)
     with pytest.raises(UserError, match=re.escape(cause)) as raised:
-        latest_version(str(path))
+        live_version(str(path))
     assert str(path) in str(raised.value) and "\n" not in str(raised.value)
 
 
 def test_an_object_store_is_read_alike(tmp_path: Path) -> None:
     """TensorFlow's own store in memory stands for gs://: it renames no folders."""
     root = "ram://serving-directory"
-    assert latest_version(root) is None
+    assert live_version(root) is None
     copy_folder(str(make_model(tmp_path / "model")), f"{root}/5")
-    assert latest_version(root) == "5"
+    assert live_version(root) == "5"
     with tf.io.gfile.GFile("ram://a-file", "w") as file:
         file.write("x")
     with pytest.raises(UserError, match="cannot be read"):
-        latest_version("ram://a-file")
+        live_version("ram://a-file")
 
 
 def test_a_store_that_cannot_be_opened_is_an_error() -> None:
     with pytest.raises(UserError, match="unknown://bucket/serving cannot be read"):
-        latest_version("unknown://bucket/serving")
+        live_version("unknown://bucket/serving")
 
 
 def _serve(

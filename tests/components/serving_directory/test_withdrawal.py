@@ -20,7 +20,7 @@ from components.serving_directory import (
     Push,
     audit,
     complete_versions,
-    latest_version,
+    live_version,
     read_ledger,
     withdrawn_versions,
     write_ledger,
@@ -80,7 +80,7 @@ def test_the_live_version_is_withdrawn_last(
     seen: list[str | None] = []
 
     def rename(source: Any, target: Any, real: Any = os.rename) -> None:
-        seen.append(latest_version(str(serving)))
+        seen.append(live_version(str(serving)))
         if len(seen) == 2:
             raise KeyboardInterrupt
         real(source, target)
@@ -89,9 +89,9 @@ def test_the_live_version_is_withdrawn_last(
         patch.setattr(os, "rename", rename)
         with pytest.raises(KeyboardInterrupt):
             roll_back(str(serving), "8")
-    assert seen == ["10", "10"] and latest_version(str(serving)) == "10"
+    assert seen == ["10", "10"] and live_version(str(serving)) == "10"
     assert roll_back(str(serving), "8").withdrawn == ("10",)
-    assert latest_version(str(serving)) == "8"
+    assert live_version(str(serving)) == "8"
     assert withdrawn_versions(str(serving)) == ["9", "10"]
 
 
@@ -154,7 +154,7 @@ def test_a_push_that_goes_on_is_not_disturbed(serving: Path) -> None:
     with locked(str(serving), "a push"):
         with pytest.raises(UserError, match=r"being changed by a push \(process \d+"):
             roll_back(str(serving))
-    assert latest_version(str(serving)) == "10"
+    assert live_version(str(serving)) == "10"
 
 
 def test_a_push_waits_until_a_rollback_has_ended(serving: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_link_is_withdrawn_and_restored_as_a_link(
     roll_back(str(serving))
     assert (tmp_path / "elsewhere" / "saved_model.pb").exists()
     restore(str(serving), "11")
-    assert latest_version(str(serving)) == "11"
+    assert live_version(str(serving)) == "11"
 
 
 def test_a_copy_under_the_number_of_a_withdrawn_version_is_withdrawn_too(

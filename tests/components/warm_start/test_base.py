@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from components.pusher.push_version import push_version
-from components.serving_directory import PUSH_FILE, latest_version
+from components.serving_directory import PUSH_FILE, live_version
 from components.warm_start.base import COPY_FOLDER, find_base
 from tests.fixtures.served_versions import make_model
 from trainer.base_model import DATA_FINGERPRINT, LAST_TIMESTAMP, WEIGHTS, Data, Start
@@ -36,7 +36,7 @@ class World:
     def push(self, name: str, day: int) -> str:
         """Pushes a model that was trained on the data up to a day, as Pusher does."""
         model = make_model(self.root / name, name)
-        live = latest_version(str(self.serving))
+        live = live_version(str(self.serving))
         push = dict.fromkeys(("compared_with", "replaced", "replaced_model_id"))
         push |= {"pushed_at": "", "run_id": "", "model_id": model_id(str(model))}
         if live:
