@@ -1,0 +1,420 @@
+// Joins the parts: what somebody does changes the state, and the page follows it.
+
+let state = readState(location.hash);
+let served = null; // description of the live version
+let stored = []; // the user's timeline
+let storedOf = null; // whose it is
+let retries = 0;
+const movies = new Map(); // by id, as far as seen
+const opener = { element: null }; // where the focus was before the card opened
+
+const history_ = new HistoryList({
+  open: (movie) => change({ movie: movie.id }),
+  rate: (index, rating) =>
+    change({ added: state.added.map((event, i) => (i === index ? { ...event, rating } : event)) }),
+  remove: (index) => change({ added: state.added.filter((_, i) => i !== index) }),
+});
+
+const userBox = new Combobox(find("user"), find("user-list"), {
+  search: async (query) => (await asked("users", { query }))?.users ?? null,
+  show: (id) => isolated(id),
+  choose: (id) => change({ user: id }),
+  nothing: "No user has this in the id.",
+});
+
+new Combobox(find("movie"), find("movie-list"), {
+  search: async (query) => {
+    const answer = await asked("movies", { query });
+    return answer && answer.movies.map(remember);
+  },
+  show: (movie) => [
+    isolated(movie.title),
+    el("span", { className: "small" }, `${isInHistory(movie.id) ? "watched · " : ""}${factsOf(movie)}`),
+  ],
+  choose: (movie) => {
+    find("movie").value = "";
+    add(movie);
+  },
+  nothing: "No title has these words.",
+});
+
+// State -----------------------------------------------------------------------------
+
+function change(changes, { replace = false } = {}) {
+  state = { ...state, ...changes };
+  const address = writeState(state);
+  if (address !== location.hash) history[replace ? "replaceState" : "pushState"](null, "", address);
+  follow(changes);
+}
+
+// Makes the page show the state; `changes` are the parts that differ, or all.
+function follow(changes) {
+  showControls();
+  showCard();
+  if (Object.keys(changes).some((name) => name !== "movie")) refresh();
+}
+
+function add(movie) {
+  remember(movie);
+  const others = state.added.filter(({ id }) => id !== movie.id);
+  change({ added: [...others, { id: movie.id, rating: served?.liked ?? 4 }] });
+  announce(`${movie.title} added to what was watched`);
+}
+
+const isInHistory = (id) =>
+  state.added.some((event) => event.id === id) || stored.some(({ movie }) => movie.id === id);
+
+function remember(movie) {
+  movies.set(movie.id, movie);
+  return movie;
+}
+
+const known = (id) => movies.get(id) ?? { id, title: `Movie ${id}`, genres: [], is_known: true };
+
+const factsOf = ({ genres, num_ratings }) =>
+  [genres.join(" · "), counted(num_ratings, "rating")].filter(Boolean).join(" · ");
+
+// Asking -----------------------------------------------------------------------------
+
+// Asks, shows what went wrong, and returns null then.
+async function asked(name, body) {
+  try {
+    const answer = await ask(name, body);
+    if (answer) allIsWell();
+    return answer;
+  } catch (fault) {
+    showFault(fault);
+    return null;
+  }
+}
+
+const retryLater = later(5000, () => start());
+
+function showFault(fault) {
+  const isTemporary = [0, 501, 503].includes(fault.status);
+  find("fault-text").textContent =
+    fault.message + (isTemporary ? " This page asks again every few seconds." : "");
+  find("fault").hidden = false;
+  if (isTemporary) retryLater();
+}
+
+function allIsWell() {
+  find("fault").hidden = true;
+  retryLater.cancel();
+}
+
+async function start() {
+  const description = await asked("versions");
+  if (!description) return;
+  const [live] = description.versions;
+  find("served").replaceChildren(
+    isolated(live.dataset),
+    live.missing.length
+      ? `: version ${live.version}`
+      : `: ${counted(live.movies, "movie")}, ${counted(live.users, "user")} with a history`,
+  );
+  if (live.missing.length) {
+    find("answers").replaceChildren(
+      el(
+        "div",
+        { className: "nothing" },
+        el("p", {}, `Version ${live.version} was exported by an earlier release, which lacks what this page needs: ${live.missing.join(", ")}.`),
+        el("p", {}, "Push a new model: ", el("code", {}, "two-tower run"), ". The page then goes on by itself."),
+      ),
+    );
+    find("answers").ariaBusy = "false";
+    retryLater();
+    return;
+  }
+  served = live;
+  offerFilters();
+  follow(state);
+}
+
+async function refresh() {
+  if (!served) return;
+  const answers = find("answers");
+  answers.ariaBusy = "true";
+  const wanted = state;
+  await Promise.all([fetchStored(wanted), fetchTitles(wanted), fetchAnswers(wanted)]);
+}
+
+async function fetchStored({ user }) {
+  if (user === storedOf) return;
+  forget("timeline");
+  if (user) {
+    const answer = await asked("timeline", { user_id: user });
+    if (!answer) return;
+    stored = answer.events;
+    for (const { movie } of stored) remember(movie);
+  } else {
+    stored = [];
+  }
+  storedOf = user;
+  history_.showsAll = false;
+  showHistory();
+}
+
+async function fetchTitles({ added, movie }) {
+  const ids = [...added.map(({ id }) => id), movie].filter((id) => id && !movies.has(id));
+  if (!ids.length) return;
+  const answer = await asked("lookup", { movie_ids: ids });
+  answer?.movies.forEach(remember);
+  if (answer) showHistory();
+}
+
+async function fetchAnswers(wanted) {
+  const answer = await asked("recommend", {
+    user_id: wanted.user,
+    events: wanted.added.map(({ id, rating }) => ({
+      movie_id: id,
+      rating: onScale(rating, served.scale, served.liked),
+    })),
+    genres: wanted.genres,
+    first_year: wanted.first,
+    last_year: wanted.last,
+    include_seen: wanted.seen,
+    k: Math.min(wanted.k, served.max_k),
+  });
+  if (!answer) return;
+  for (const { movies: found } of answer.answers) {
+    for (const { movie, reasons } of found) [movie, ...reasons.map((r) => r.movie)].forEach(remember);
+  }
+  showAnswers(answer.answers, wanted);
+  if (answer.answers[0].version !== served.version) start(); // it was replaced meanwhile
+}
+
+// Showing ----------------------------------------------------------------------------
+
+function showControls() {
+  if (document.activeElement !== find("user") || find("user-list").hidden) find("user").value = state.user;
+  find("no-user").disabled = !state.user;
+  for (const box of find("genres").querySelectorAll("input")) {
+    box.checked = state.genres.includes(box.value);
+  }
+  for (const [id, value] of [["first-year", state.first], ["last-year", state.last], ["k", state.k]]) {
+    const input = find(id);
+    if (document.activeElement !== input) input.value = value || "";
+  }
+  find("include-seen").checked = state.seen;
+  find("filters-summary").textContent = filtersInWords();
+  showHistory();
+}
+
+function showHistory() {
+  if (!served) return;
+  const { scale, liked } = served;
+  const added = state.added.map(({ id, rating }) => ({
+    movie: known(id),
+    rating: onScale(rating, scale, liked),
+  }));
+  history_.render({ added, stored: state.user === storedOf ? stored : [], user: state.user, scale });
+}
+
+function filtersInWords() {
+  const years =
+    state.first || state.last
+      ? `${state.first || "earliest"} to ${state.last || "latest"}`
+      : "";
+  const words = [state.genres.join(", "), years, state.seen ? "with watched movies" : ""];
+  return words.filter(Boolean).join("; ") || "none";
+}
+
+function showAnswers(answers, wanted) {
+  const actions = { open: (movie) => change({ movie: movie.id }), add };
+  renderAnswers(answers, served.scale, actions, () => nothingLeft(wanted));
+  find("answers").ariaBusy = "false";
+  find("summary").replaceChildren(...summaryOf(answers, wanted));
+}
+
+function summaryOf(answers, { user, added, k }) {
+  const [live, canary] = answers;
+  const count = live.movies.length;
+  const whom = user ? ["user ", isolated(user)] : [added.length ? "this history" : "somebody new"];
+  const parts = [`${counted(count, "movie")} for `, ...whom, "."];
+  if (!user && !added.length) parts.push(" The model knows nothing of them yet.");
+  if (count < Math.min(k, served.max_k) && count) parts.push(" No more are left.");
+  if (k > served.max_k) parts.push(` This version recommends at most ${served.max_k}.`);
+  if (canary) parts.push(" ", comparison(answers));
+  return parts;
+}
+
+function nothingLeft({ genres, first, last, seen }) {
+  const isFiltered = genres.length > 0 || first > 0 || last > 0;
+  const reset = el("button", { type: "button", onclick: resetFilters }, "Reset filters");
+  const include = el(
+    "button",
+    { type: "button", onclick: () => change({ seen: true }) },
+    "Include watched movies",
+  );
+  return el(
+    "div",
+    { className: "nothing" },
+    el(
+      "p",
+      {},
+      isFiltered
+        ? `No movie is left: none matches the filters${seen ? "" : " and is not watched yet"}.`
+        : "No movie is left: all are watched.",
+    ),
+    el("div", { className: "buttons" }, isFiltered && reset, !seen && include),
+  );
+}
+
+// The card of a movie ------------------------------------------------------------------
+
+async function showCard() {
+  const card = find("card");
+  const id = state.movie;
+  if (!id) {
+    if (card.open) card.close();
+    forget("similar");
+    return;
+  }
+  if (card.dataset.movie === id && card.open) {
+    showCardActions(known(id));
+    return;
+  }
+  card.dataset.movie = id;
+  fillCard(known(id));
+  find("similar").replaceChildren();
+  find("similar-note").textContent = "Looking for them …";
+  if (!card.open) {
+    opener.element = document.activeElement;
+    card.showModal();
+  }
+  find("card-title").focus();
+  card.scrollTop = 0;
+  try {
+    const answer = await ask("similar", { movie_id: id });
+    if (!answer) return;
+    fillCard(remember(answer.movie));
+    find("similar-note").textContent = answer.similar.length ? "" : "The model knows none.";
+    find("similar").replaceChildren(...answer.similar.map(similarRow));
+  } catch (fault) {
+    find("similar-note").textContent = fault.message;
+  }
+}
+
+function similarRow({ movie }, index) {
+  remember(movie);
+  return el(
+    "li",
+    {},
+    el("span", { className: "rank" }, String(index + 1)),
+    el(
+      "div",
+      {},
+      titleButton(movie, ({ id }) => change({ movie: id }), `similar:${movie.id}`),
+      el("span", { className: "small" }, factsOf(movie)),
+    ),
+  );
+}
+
+function fillCard(movie) {
+  find("card-title").replaceChildren(isolated(movie.title));
+  find("card-facts").textContent = movie.num_ratings === undefined ? "" : factsOf(movie);
+  showCardActions(movie);
+}
+
+function showCardActions(movie) {
+  const actions = find("card-actions");
+  if (isInHistory(movie.id)) {
+    actions.replaceChildren(el("span", { className: "tag watched" }, "watched"));
+    return;
+  }
+  const addAndClose = () => {
+    state = { ...state, movie: "" };
+    add(movie);
+  };
+  actions.replaceChildren(
+    el("button", { type: "button", onclick: addAndClose }, "Add to what was watched"),
+  );
+}
+
+// Controls ---------------------------------------------------------------------------
+
+function offerFilters() {
+  const boxes = served.genres.map((genre) =>
+    el(
+      "label",
+      {},
+      el("input", { type: "checkbox", value: genre, key: `genre:${genre}`, onchange: chooseGenres }),
+      isolated(genre),
+    ),
+  );
+  replaceChildren(find("genres"), boxes);
+  const [first, last] = served.years;
+  for (const [id, placeholder] of [["first-year", first], ["last-year", last]]) {
+    Object.assign(find(id), { placeholder, min: first, max: last });
+  }
+  find("k").max = served.max_k;
+}
+
+function chooseGenres() {
+  const chosen = [...find("genres").querySelectorAll(":checked")].map((box) => box.value);
+  change({ genres: chosen });
+}
+
+const resetFilters = () => {
+  const { genres, first, last, seen } = NOTHING;
+  change({ genres, first, last, seen });
+};
+
+const readNumbers = later(300, () => {
+  const number = (id) => {
+    const value = Number.parseInt(find(id).value, 10);
+    return value > 0 && value <= 9999 ? value : 0;
+  };
+  change(
+    {
+      first: number("first-year"),
+      last: number("last-year"),
+      k: Math.min(number("k") || NOTHING.k, served?.max_k ?? NOTHING.k),
+    },
+    { replace: true },
+  );
+});
+
+for (const id of ["first-year", "last-year", "k"]) {
+  find(id).addEventListener("input", readNumbers);
+  find(id).addEventListener("blur", showControls);
+}
+find("include-seen").addEventListener("change", (event) => change({ seen: event.target.checked }));
+find("reset-filters").addEventListener("click", resetFilters);
+find("clear-added").addEventListener("click", () => {
+  change({ added: [] });
+  find("movie").focus();
+});
+find("no-user").addEventListener("click", () => {
+  change({ user: "" });
+  find("user").focus();
+});
+find("random-user").addEventListener("click", async () => {
+  const answer = await asked("random-user");
+  if (answer?.user_id != null) change({ user: answer.user_id });
+});
+find("user").addEventListener("focus", (event) => event.target.select());
+find("skip").addEventListener("click", () => find("answers-heading").focus());
+find("retry").addEventListener("click", () => start());
+find("close-card").addEventListener("click", () => find("card").close());
+find("card").addEventListener("click", (event) => {
+  if (event.target === event.currentTarget) event.currentTarget.close(); // beside the card
+});
+find("card").addEventListener("close", () => {
+  delete find("card").dataset.movie;
+  if (state.movie) change({ movie: "" });
+  const { element } = opener;
+  (element?.isConnected ? element : find("answers-heading")).focus();
+});
+addEventListener("popstate", () => {
+  const before = state;
+  state = readState(location.hash);
+  const changed = Object.keys(state).filter(
+    (name) => JSON.stringify(state[name]) !== JSON.stringify(before[name]),
+  );
+  follow(Object.fromEntries(changed.map((name) => [name, state[name]])));
+});
+
+find("filters").open = matchMedia("(min-width: 761px)").matches;
+start();
