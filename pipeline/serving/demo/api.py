@@ -66,14 +66,11 @@ class Api:
         return {"user_id": self._live()[1].users.any()}
 
     def timeline(self, asked: questions.Timeline) -> dict[str, Any]:
-        """Returns what a stored user has watched, oldest event first."""
+        """Returns what a user has watched, oldest event first, if that is stored."""
         loaded, known = self._live()
-        if not answers.knows(loaded, asked.user_id):
-            raise HTTPException(
-                404,
-                f"Version {loaded.version} knows no user “{printable(asked.user_id)}”.",
-            )
-        return {"events": answers.timeline(loaded, known, asked.user_id)}
+        knows_user = answers.knows(loaded, asked.user_id)
+        events = answers.timeline(loaded, known, asked.user_id) if knows_user else []
+        return {"knows_user": knows_user, "events": events}
 
     def movies(self, asked: questions.Search) -> dict[str, Any]:
         """Finds movies by title."""
@@ -164,10 +161,9 @@ def _endpoint(
     async def endpoint(request: Request) -> Response:
         try:
             asked = body.model_validate_json(await _read(request))
+            return _json(await run_in_threadpool(answer, asked))
         except ValidationError as error:
             return _json({"error": _first_fault(error)}, 400)
-        try:
-            return _json(await run_in_threadpool(answer, asked))
         except HTTPException as error:
             return _json({"error": error.detail}, error.status_code)
         except RequestError as error:

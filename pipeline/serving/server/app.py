@@ -23,13 +23,14 @@ _MAX_WAITING: Final = 512
 
 
 def create_app(
-    versions: ModelVersions, predictor: Predictor | None = None
+    versions: ModelVersions, predictor: Predictor | None = None, demo: bool = False
 ) -> Starlette:
     """Returns the application.
 
     Args:
       versions: The versions of the model, at least one of them loaded.
       predictor: Answers; by default one of its own.
+      demo: Whether to offer the demo page, which shows what users have watched.
     """
     predictor = predictor or Predictor(versions, Batcher(_WORKERS, _MAX_WAITING))
     routes: list[BaseRoute] = [
@@ -39,6 +40,10 @@ def create_app(
         Route("/healthz", _alive),
         Route("/readyz", _Ready(versions).handle),
     ]
+    if demo:
+        from pipeline.serving.demo import routes as demo_routes
+
+        routes += demo_routes(versions)
     app = Starlette(
         routes=routes,
         exception_handlers={

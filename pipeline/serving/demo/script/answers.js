@@ -101,6 +101,7 @@ function comparison([live, canary]) {
   const kept = after.filter((id) => before.includes(id));
   const moved = kept.filter((id) => before.indexOf(id) !== after.indexOf(id)).length;
   const entered = after.length - kept.length;
+  if (before.join("\n") === after.join("\n")) return "The canary recommends the same.";
   const gone = before.length - kept.length;
   return (
     `The canary keeps ${kept.length} of ${counted(before.length, "movie")}` +

@@ -15,10 +15,10 @@ class HistoryList {
     });
   }
 
-  // shown: { added: [{ movie, rating }], stored: [{ movie, rating, at }], user, scale }
+  // shown: { added: [{ movie, rating }], stored: [{ movie, rating, at }], scale }
   render(shown) {
     this.shown = shown;
-    const { added, stored, user, scale } = shown;
+    const { added, stored, scale } = shown;
     const newest = [...stored].reverse();
     const rows = [
       ...added.map((event, index) => this.#added(event, index, scale)).reverse(),
@@ -29,13 +29,13 @@ class HistoryList {
     replaceChildren(this.list, rows, find("movie"));
     this.list.hidden = rows.length === 0;
     find("clear-added").hidden = added.length === 0;
-    find("history-note").replaceChildren(...this.#note(added, stored, user));
+    find("history-note").replaceChildren(...this.#note(added, stored));
     this.more.hidden = stored.length <= SHOWN_AT_FIRST;
     this.more.textContent = this.showsAll ? "Show fewer" : `Show all ${stored.length}`;
   }
 
-  #note(added, stored, user) {
-    if (user && stored.length) {
+  #note(added, stored) {
+    if (stored.length) {
       const newer = added.length ? `, and ${added.length} added here` : "";
       return [`${counted(stored.length, "newest event")} that the model stores${newer}.`];
     }

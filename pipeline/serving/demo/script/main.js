@@ -2,9 +2,10 @@
 
 let state = readState(location.hash);
 let served = null; // description of the live version
+let skipped = 0; // a canary that lacks what the page needs
 let stored = []; // the user's timeline
 let storedOf = null; // whose it is
-let retries = 0;
+const faults = new Map(); // question -> what is wrong with it
 const movies = new Map(); // by id, as far as seen
 const opener = { element: null }; // where the focus was before the card opened
 
@@ -80,33 +81,35 @@ const factsOf = ({ genres, num_ratings }) =>
 async function asked(name, body) {
   try {
     const answer = await ask(name, body);
-    if (answer) allIsWell();
+    if (answer && faults.delete(name)) showFaults();
     return answer;
   } catch (fault) {
-    showFault(fault);
+    faults.set(name, fault);
+    showFaults();
     return null;
   }
 }
 
 const retryLater = later(5000, () => start());
 
-function showFault(fault) {
+function showFaults() {
+  const [fault] = faults.values();
+  find("fault").hidden = !fault;
+  if (!fault) return;
   const isTemporary = [0, 501, 503].includes(fault.status);
   find("fault-text").textContent =
     fault.message + (isTemporary ? " This page asks again every few seconds." : "");
-  find("fault").hidden = false;
   if (isTemporary) retryLater();
-}
-
-function allIsWell() {
-  find("fault").hidden = true;
-  retryLater.cancel();
 }
 
 async function start() {
   const description = await asked("versions");
   if (!description) return;
-  const [live] = description.versions;
+  faults.clear();
+  showFaults();
+  const [live, canary] = description.versions;
+  skipped = canary?.missing.length ? canary.version : 0;
+  document.body.classList.toggle("unusable", live.missing.length > 0);
   find("served").replaceChildren(
     isolated(live.dataset),
     live.missing.length
@@ -118,8 +121,19 @@ async function start() {
       el(
         "div",
         { className: "nothing" },
-        el("p", {}, `Version ${live.version} was exported by an earlier release, which lacks what this page needs: ${live.missing.join(", ")}.`),
-        el("p", {}, "Push a new model: ", el("code", {}, "two-tower run"), ". The page then goes on by itself."),
+        el(
+          "p",
+          {},
+          `Version ${live.version} was exported by an earlier release, which lacks what ` +
+            `this page needs: ${live.missing.join(", ")}.`,
+        ),
+        el(
+          "p",
+          {},
+          "Push a new model: ",
+          el("code", {}, "two-tower run"),
+          ". The page then goes on by itself.",
+        ),
       ),
     );
     find("answers").ariaBusy = "false";
@@ -142,14 +156,10 @@ async function refresh() {
 async function fetchStored({ user }) {
   if (user === storedOf) return;
   forget("timeline");
-  if (user) {
-    const answer = await asked("timeline", { user_id: user });
-    if (!answer) return;
-    stored = answer.events;
-    for (const { movie } of stored) remember(movie);
-  } else {
-    stored = [];
-  }
+  const answer = user && (await asked("timeline", { user_id: user }));
+  if (answer === null) return;
+  stored = answer ? answer.events : [];
+  for (const { movie } of stored) remember(movie);
   storedOf = user;
   history_.showsAll = false;
   showHistory();
@@ -208,7 +218,7 @@ function showHistory() {
     movie: known(id),
     rating: onScale(rating, scale, liked),
   }));
-  history_.render({ added, stored: state.user === storedOf ? stored : [], user: state.user, scale });
+  history_.render({ added, stored: state.user === storedOf ? stored : [], scale });
 }
 
 function filtersInWords() {
@@ -230,12 +240,16 @@ function showAnswers(answers, wanted) {
 function summaryOf(answers, { user, added, k }) {
   const [live, canary] = answers;
   const count = live.movies.length;
-  const whom = user ? ["user ", isolated(user)] : [added.length ? "this history" : "somebody new"];
+  const isKnown = user && live.knows_user;
+  const whom = isKnown ? ["user ", isolated(user)] : [added.length ? "this history" : "somebody new"];
   const parts = [`${counted(count, "movie")} for `, ...whom, "."];
-  if (!user && !added.length) parts.push(" The model knows nothing of them yet.");
+  if (user && !isKnown) parts.push(" This version knows no user ", isolated(user), ".");
+  if (!isKnown && !added.length) parts.push(" The model knows nothing of them yet.");
   if (count < Math.min(k, served.max_k) && count) parts.push(" No more are left.");
   if (k > served.max_k) parts.push(` This version recommends at most ${served.max_k}.`);
   if (canary) parts.push(" ", comparison(answers));
+  if (canary && isKnown && !canary.knows_user) parts.push(" It does not know this user.");
+  if (skipped) parts.push(` The canary, version ${skipped}, is too old for this page.`);
   return parts;
 }
 
