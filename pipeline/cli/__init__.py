@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "rehearse": "Replay real ratings in time, and compare ways of retraining.",
     "tune": "Search for better hyperparameters, on the train split alone.",
     "recommend": "Ask the newest pushed model what a user should watch next.",
+    "serve": "Serve the pushed model on this machine, over HTTP and gRPC.",
     "runs": "List the runs of a workspace.",
     "history": "Show quality and cost of all runs over time, with what became worse.",
     "report": "Show why a model was or was not blessed, and the path of its report.",

@@ -10,6 +10,7 @@ workspace/
   runs/<run_id>/       run.log, events.jsonl, summary.json, config.yaml, record.json
   runs/latest          -> the newest run
   retrainings.jsonl    outcome of each retraining
+  server.json          where a model server of this workspace listens
 ```
 """
 
@@ -40,7 +41,7 @@ FORMAT: Final = 1
 _MARKER: Final = "workspace.json"
 _NAMES: Final = frozenset(
     {_MARKER, LOCK_FILE, "metadata.sqlite", "artifacts", "serving", "data", "runs"}
-    | {"retrainings.jsonl", "rehearsals"}
+    | {"retrainings.jsonl", "rehearsals", "server.json"}
     # of a file system that is mounted there
     | {"lost+found"}
 )

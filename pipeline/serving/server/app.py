@@ -5,21 +5,21 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from pipeline.serving.server.batching import Batcher, Overloaded
+from pipeline.serving.server.batching import Overloaded
 from pipeline.serving.server.errors import RequestError
+from pipeline.serving.server.metrics import Metrics
 from pipeline.serving.server.models import ModelVersions
 from pipeline.serving.server.predictor import Predictor
 from pipeline.serving.server.rest import JsonResponse, RestApi
 
 _LOG: Final = logging.getLogger(__name__)
-_WORKERS: Final = 2
-_MAX_WAITING: Final = 512
 
 
 def create_app(
@@ -32,13 +32,14 @@ def create_app(
       predictor: Answers; by default one of its own.
       demo: Whether to offer the demo page, which shows what users have watched.
     """
-    predictor = predictor or Predictor(versions, Batcher(_WORKERS, _MAX_WAITING))
+    predictor = predictor or Predictor(versions)
     routes: list[BaseRoute] = [
         Route(
             "/v1/models/{path:path}", RestApi(predictor).handle, methods=["GET", "POST"]
         ),
         Route("/healthz", _alive),
         Route("/readyz", _Ready(versions).handle),
+        Route("/monitoring/prometheus/metrics", _Scrape(predictor.metrics).handle),
     ]
     if demo:
         from pipeline.serving.demo import routes as demo_routes
@@ -68,6 +69,14 @@ class _Ready:
         if self._versions.loaded():
             return PlainTextResponse("ok\n")
         return PlainTextResponse("no version is loaded\n", 503)
+
+
+class _Scrape:
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def handle(self, request: Request) -> Response:
+        return Response(self._metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

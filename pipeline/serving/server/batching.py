@@ -21,7 +21,7 @@ from pipeline.serving.server.errors import RequestError, Status
 from pipeline.serving.server.loaded import Array, LoadedVersion
 
 _MAX_ROWS: Final = 32  # of a batch of several requests
-_RETRY_AFTER_S: Final = 1
+_RETRY_AFTER: Final = 1  # seconds
 
 Outputs = dict[str, Array]
 
@@ -33,7 +33,7 @@ class Overloaded(RequestError):
       retry_after: Seconds after which to ask again.
     """
 
-    retry_after = _RETRY_AFTER_S
+    retry_after = _RETRY_AFTER
 
     def __init__(self, limit: int) -> None:
         message = f"{limit} requests are waiting, which is the limit; ask again later"

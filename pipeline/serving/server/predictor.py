@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import datetime
+import logging
+import secrets
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
-from pipeline.serving.server.batching import Batcher
+from pipeline.serving.server.batching import Batcher, Outputs
 from pipeline.serving.server.errors import RequestError, not_found
+from pipeline.serving.server.impressions import (
+    Answer,
+    ImpressionLog,
+    is_recommendation,
+)
 from pipeline.serving.server.loaded import Array, LoadedVersion
+from pipeline.serving.server.metrics import Metrics
 from pipeline.serving.server.models import ModelVersions
 from trainer import features as f
 
-CANARY = "canary"
+CANARY: Final = "canary"
+_WORKERS: Final = 2
+_MAX_WAITING: Final = 512
+_LOG: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,16 +47,29 @@ class Predictor:
 
     Args:
       versions: The versions.
-      batcher: Runs TensorFlow.
       canary_percent: Share of the users whose requests, if they name no version, go to
         the version labelled `canary`.
+      log_impressions: Folder for what was recommended; None to keep nothing.
+      max_waiting: Most requests that wait for TensorFlow; more are refused.
+
+    Attributes:
+      versions: The versions.
+      batcher: Runs TensorFlow.
+      metrics: Counts requests.
     """
 
     def __init__(
-        self, versions: ModelVersions, batcher: Batcher, canary_percent: float = 0
+        self,
+        versions: ModelVersions,
+        *,
+        canary_percent: float = 0,
+        log_impressions: Path | None = None,
+        max_waiting: int = _MAX_WAITING,
     ) -> None:
         self.versions = versions
-        self.batcher = batcher
+        self.batcher = Batcher(_WORKERS, max_waiting)
+        self._impressions = ImpressionLog(log_impressions) if log_impressions else None
+        self.metrics = Metrics(versions, self.batcher, self._impressions)
         self._canary_percent = canary_percent
 
     def find(self, target: Target) -> LoadedVersion:
@@ -55,33 +82,57 @@ class Predictor:
             raise not_found(f"Servable not found for request: Latest({target.name})")
         return self.versions.get(target.version)
 
-    def choose(self, target: Target, inputs: Mapping[str, Array]) -> LoadedVersion:
-        """Returns the version that answers a request; all rows go to one version.
+    async def predict(
+        self,
+        target: Target,
+        signature: str,
+        inputs: Mapping[str, Array],
+        request_id: str,
+    ) -> tuple[LoadedVersion, Outputs]:
+        """Runs a signature; all rows of a request go to one version.
+
+        Returns:
+          The version that answered, and its answer.
 
         Raises:
-          RequestError: It is not loaded.
+          RequestError: The version is not loaded, has no such signature, refuses the
+            inputs or fails.
         """
-        found = self.find(target)
-        if target.version is None and self._canary_percent and f.USER_ID in inputs:
-            users = inputs[f.USER_ID].ravel()
+        version = self._choose(target, inputs)
+        outputs = await self.batcher.call(version, signature, inputs)
+        if self._impressions and is_recommendation(inputs, outputs):
+            now = datetime.datetime.now(datetime.timezone.utc)
+            label = target.version if isinstance(target.version, str) else ""
+            label = label or next(iter(version.labels), "")
+            self._impressions.add(
+                Answer(
+                    now, request_id, version.version, label, signature, inputs, outputs
+                )
+            )
+        return version, outputs
+
+    def close(self) -> None:
+        """Waits for running calls, and writes the impressions that are left."""
+        self.batcher.close()
+        if self._impressions:
+            self._impressions.close()
+
+    def _choose(self, target: Target, inputs: Mapping[str, Array]) -> LoadedVersion:
+        users = inputs.get(f.USER_ID)
+        if target.version is None and self._canary_percent and users is not None:
             if len(users) and is_of_canary(users[0], self._canary_percent):
                 try:
                     return self.versions.get(CANARY)
                 except RequestError:
                     pass  # there is none now
-        return found
-
-    async def predict(
-        self, version: LoadedVersion, signature: str, inputs: Mapping[str, Array]
-    ) -> dict[str, Array]:
-        """Runs a signature.
-
-        Raises:
-          RequestError: The version has no such signature, refuses the inputs or fails.
-        """
-        return await self.batcher.call(version, signature, inputs)
+        return self.find(target)
 
 
 def is_of_canary(user_id: bytes, percent: float) -> bool:
     """Whether a user is one of those who get the canary: always the same users."""
     return zlib.crc32(user_id) % 10_000 < percent * 100
+
+
+def new_request_id() -> str:
+    """Returns an id for a request that came without one."""
+    return secrets.token_hex(16)

@@ -13,7 +13,11 @@ from starlette.responses import Response
 from pipeline.serving.server import json_tensors, status
 from pipeline.serving.server.errors import RequestError, Status, invalid
 from pipeline.serving.server.json_tensors import JsonRequest
-from pipeline.serving.server.predictor import Predictor, Target
+from pipeline.serving.server.predictor import (
+    Predictor,
+    Target,
+    new_request_id,
+)
 
 MAX_BODY: Final = 16 << 20  # bytes
 # Parsing more than this takes long enough to do it beside the event loop.
@@ -24,6 +28,9 @@ _PATH: Final = re.compile(
     r"(?P<method>:[a-z]+|/metadata)?",
     re.ASCII,
 )
+_REQUEST_ID: Final = "X-Request-ID"
+_VERSION: Final = "X-Model-Version"
+_LONGEST_ID: Final = 200  # characters
 _LARGEST_VERSION: Final = 2**63 - 1
 
 
@@ -97,16 +104,22 @@ class RestApi:
         return JsonResponse(status.status_json(self._predictor, target))
 
     async def _predict(self, target: Target, request: Request) -> Response:
-        self._predictor.find(target)  # before a large body is read
-        body = await read_body(request)
-        is_small = len(body) <= _SMALL
-        parsed = await _beside(is_small, JsonRequest.parse, body)
-        spec = self._predictor.find(target).signature(parsed.signature_name)
-        inputs = await _beside(is_small, parsed.arrays, spec)
-        version = self._predictor.choose(target, inputs)
-        outputs = await self._predictor.predict(version, parsed.signature_name, inputs)
-        content = await _beside(is_small, _render, outputs, parsed.by_row)
-        headers = {"X-Model-Version": str(version.version)}
+        predictor = self._predictor
+        with predictor.metrics.measured("rest") as measured:
+            predictor.find(target)  # before a large body is read
+            body = await read_body(request)
+            is_small = len(body) <= _SMALL
+            parsed = await _beside(is_small, JsonRequest.parse, body)
+            spec = predictor.find(target).signature(parsed.signature_name)
+            measured.signature = parsed.signature_name
+            inputs = await _beside(is_small, parsed.arrays, spec)
+            request_id = request.headers.get(_REQUEST_ID, "")[:_LONGEST_ID]
+            request_id = request_id or new_request_id()
+            version, outputs = await predictor.predict(
+                target, parsed.signature_name, inputs, request_id
+            )
+            content = await _beside(is_small, _render, outputs, parsed.by_row)
+        headers = {_VERSION: str(version.version), _REQUEST_ID: request_id}
         return Response(content, media_type="application/json", headers=headers)
 
 

@@ -1,0 +1,172 @@
+"""`--log-impressions`: keeps what was recommended to whom, beside the requests.
+
+A request only appends its arrays to a list. A thread turns them into rows and writes a
+file from time to time. What cannot be written is kept and tried again, up to a limit;
+beyond it the oldest rows are lost and counted. No request waits or fails.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy.typing as npt
+
+from components.feedback.impressions import Impression, file_path, write
+from trainer import features as f
+
+_LOG: Final = logging.getLogger(__name__)
+ROWS_PER_FILE: Final = 10_000
+_SECONDS_PER_FILE: Final = 10.0
+_MOST_ROWS: Final = 200_000  # that are kept in memory
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answered request.
+
+    Attributes:
+      at: When it was answered.
+      request_id: Identifies it.
+      version: That answered.
+      label: By which the version was asked for or live; may be empty.
+      signature: Name of the signature.
+      inputs: Of the signature.
+      outputs: Of the signature.
+    """
+
+    at: datetime.datetime
+    request_id: str
+    version: int
+    label: str
+    signature: str
+    inputs: Arrays
+    outputs: Arrays
+
+    def impressions(self) -> Iterator[Impression]:
+        """Yields one for each user."""
+        users, k = self.inputs[f.USER_ID], self.inputs["k"]
+        movies, scores = self.outputs["movie_ids"], self.outputs["scores"]
+        for row, user in enumerate(users.tolist()):
+            found = [
+                (movie.decode(errors="replace"), float(score))
+                for movie, score in zip(movies[row], scores[row], strict=True)
+                if movie
+            ]
+            yield Impression(
+                at=self.at,
+                request_id=self.request_id,
+                version=self.version,
+                label=self.label,
+                signature=self.signature,
+                user_id=user.decode(errors="replace"),
+                k=int(k[row]),
+                movie_ids=[movie for movie, _ in found],
+                scores=[score for _, score in found],
+            )
+
+
+def is_recommendation(inputs: Arrays, outputs: Arrays) -> bool:
+    """Whether a request recommended movies to users."""
+    return {f.USER_ID, "k"} <= inputs.keys() and {"movie_ids", "scores"} <= (
+        outputs.keys()
+    )
+
+
+class ImpressionLog:
+    """Writes impressions to files in a folder.
+
+    Args:
+      folder: Of all impressions; see `components.feedback.impressions`.
+
+    Attributes:
+      written: Number of rows that were written.
+      lost: Number of rows that were not.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.written = 0
+        self.lost = 0
+        self._folder = folder
+        self._number = 0
+        self._answers: list[Answer] = []
+        self._rows = 0  # of `_answers`
+        self._unwritten: list[Impression] = []
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(
+            target=self._write_on, name="impressions", daemon=True
+        )
+        self._thread.start()
+
+    def add(self, answer: Answer) -> None:
+        """Keeps an answer to be written."""
+        with self._lock:
+            if self._rows > _MOST_ROWS:
+                self.lost += len(answer.inputs[f.USER_ID])
+                return
+            self._answers.append(answer)
+            self._rows += len(answer.inputs[f.USER_ID])
+            is_full = self._rows >= ROWS_PER_FILE
+        if is_full:
+            self._wake.set()
+
+    def close(self) -> None:
+        """Writes what is left; what cannot be written is lost."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join()
+        self.lost += len(self._unwritten)
+
+    def flush(self) -> None:
+        """Writes what there is."""
+        with self._lock:
+            answers, self._answers, self._rows = self._answers, [], 0
+        rows = self._unwritten
+        for answer in answers:
+            rows.extend(answer.impressions())
+        while rows:
+            block = rows[:ROWS_PER_FILE]
+            try:
+                self._number += 1
+                path = file_path(self._folder, block[0].at, os.getpid(), self._number)
+                write(path, block)
+            except OSError as error:
+                excess = max(len(rows) - _MOST_ROWS, 0)
+                del rows[:excess]
+                self.lost += excess
+                _LOG.error(
+                    "Impressions cannot be written to %s: %s. %d wait, %d are lost.",
+                    *(self._folder, error.strerror or error, len(rows), self.lost),
+                )
+                return
+            del rows[:ROWS_PER_FILE]
+            self.written += len(block)
+
+    def _write_on(self) -> None:
+        while not self._closing:
+            self._wake.wait(_SECONDS_PER_FILE)
+            self._wake.clear()
+            try:
+                self.flush()
+            except Exception:
+                _LOG.exception("Impressions cannot be written.")
+                self.lost += len(self._unwritten)
+                self._unwritten.clear()
+        self._finish()
+
+    def _finish(self) -> None:
+        """Writes what came after the last file."""
+        try:
+            self.flush()
+        except Exception:
+            _LOG.exception("Impressions cannot be written.")
