@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from typing import Final
 
 from trainer.text import printable_lines
@@ -14,11 +15,34 @@ _LOGGERS: Final = {
     "components": logging.WARNING,
     "uvicorn": logging.WARNING,
 }
+_REPEATING: Final = ("components.", "pipeline.serving.server.wanted")
+_REPEAT_SECONDS: Final = 600
 
 
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return printable_lines(super().format(record))
+
+
+class _Changes(logging.Filter):
+    """Leaves out what was logged about the serving directory in the last minutes.
+
+    It is read every second, and a fault of it is logged each time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith(_REPEATING):
+            return True
+        text, now = record.getMessage(), time.monotonic()
+        self._last = {k: t for k, t in self._last.items() if now - t < _REPEAT_SECONDS}
+        if text in self._last:
+            return False
+        self._last[text] = now
+        return True
 
 
 def start() -> None:
@@ -27,6 +51,7 @@ def start() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.addFilter(_Changes())
     for name, level in _LOGGERS.items():
         logger = logging.getLogger(name)
         logger.setLevel(level)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from components.serving_directory.labels import CANARY
 from pipeline.serving.server.errors import invalid, not_found
 from pipeline.serving.server.loaded import LoadedVersion
 from pipeline.serving.server.wanted import Wanted, fingerprint, wanted_versions
@@ -119,7 +120,7 @@ class ModelVersions:
         labels = {name: n for name, n in wanted.labels.items() if n in served}
         for name, number in wanted.labels.items():
             # What stands in for a version that cannot be loaded has its label.
-            if number not in served and name != "canary":
+            if number not in served and name != CANARY:
                 labels[name] = live
         self._switch(_State({n: loaded[n] for n in served}, labels, live))
 

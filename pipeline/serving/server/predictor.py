@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from components.serving_directory.labels import CANARY
 from pipeline.serving.server.batching import Batcher, Outputs
 from pipeline.serving.server.errors import RequestError, not_found
 from pipeline.serving.server.impressions import (
@@ -23,7 +24,6 @@ from pipeline.serving.server.metrics import Metrics
 from pipeline.serving.server.models import ModelVersions
 from trainer import features as f
 
-CANARY: Final = "canary"
 _WORKERS: Final = 2
 _MAX_WAITING: Final = 512
 _LOG: Final = logging.getLogger(__name__)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from components import serving_directory
+from components.serving_directory import labels
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,10 +41,20 @@ def wanted_versions(serving_dir: str) -> Wanted:
     Raises:
       UserError: It cannot be read.
     """
+    labelled = labels.read(serving_dir)
+    for fault in labelled.faults:
+        _LOG.warning("%s", fault)
     names = serving_directory.complete_versions(serving_dir)
     folders = {int(name): os.path.join(serving_dir, name) for name in names}
-    newest_first = sorted(folders, reverse=True)
-    return Wanted(folders, {}, newest_first, None)
+    named = {labels.STABLE: labelled.stable, labels.CANARY: labelled.canary}
+    # A version may have been withdrawn between the two readings.
+    numbers = {
+        label: int(name) for label, name in named.items() if name in names and name
+    }
+    live = numbers.get(labels.STABLE, max(folders, default=0))
+    candidates = sorted((n for n in folders if n <= live), reverse=True)
+    canary = numbers.get(labels.CANARY)
+    return Wanted(folders, numbers if labelled.exist else {}, candidates, canary)
 
 
 def fingerprint(folder: str) -> tuple[tuple[str, int, int], ...]:
