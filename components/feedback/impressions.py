@@ -41,7 +41,7 @@ SCHEMA: Final = pa.schema(
 )
 _SUFFIX: Final = ".parquet"
 _DATE_PREFIX: Final = "date="
-_ROWS_PER_BATCH: Final = 16_384
+_ROWS_PER_BATCH: Final = 4096
 
 
 class Impression(NamedTuple):
@@ -147,7 +147,7 @@ def find_files(folder: str) -> list[str]:
 
 
 def read(paths: Sequence[str], counts: ReadCounts) -> Iterator[pa.RecordBatch]:
-    """Yields the rows of files, in batches of at most 16,384.
+    """Yields the rows of files, in batches of at most 4,096.
 
     A damaged file is left out as a whole: it is read twice, first to find damage. One
     batch is held in memory, or one file of an object store.

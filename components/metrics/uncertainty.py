@@ -34,7 +34,7 @@ def normal_interval(
 
 
 def fraction_interval(
-    mean: float, error: float, count: int, quantile: float
+    mean: float, error: float, count: float, quantile: float
 ) -> Interval:
     """Returns Wilson's score interval of a mean of values from 0 to 1.
 
@@ -44,7 +44,7 @@ def fraction_interval(
     Args:
       mean: The mean.
       error: Its standard error.
-      count: Number of values.
+      count: Number of values, or of independent values that say as much.
       quantile: See `two_sided`.
 
     Returns:

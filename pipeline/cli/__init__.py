@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "tune": "Search for better hyperparameters, on the train split alone.",
     "recommend": "Ask the newest pushed model what a user should watch next.",
     "serve": "Serve the pushed model on this machine, over HTTP and gRPC.",
+    "feedback": "Show how served recommendations did, by later ratings.",
     "runs": "List the runs of a workspace.",
     "history": "Show quality and cost of all runs over time, with what became worse.",
     "report": "Show why a model was or was not blessed, and the path of its report.",

@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass
 
 from components.data_gate.config import DataGateConfig
 from components.evaluator.config import EvalConfig as EvaluatorConfig
+from components.feedback.config import FeedbackConfig
 from components.movielens_example_gen.config import ExampleGenConfig
 from components.pusher.config import ApprovalConfig
 from components.servability_check.config import ServingConfig
@@ -31,6 +32,7 @@ from trainer.tuning.config import TuneConfig
 __all__ = [
     "DataConfig",
     "EvalConfig",
+    "FeedbackConfig",
     "KubeflowConfig",
     "ModelConfig",
     "MonitoringConfig",
@@ -67,6 +69,7 @@ class PipelineConfig:
     tune: TuneConfig = Field(default_factory=TuneConfig)
     eval: EvalConfig = Field(default_factory=EvalConfig)
     serving: ServingConfig = Field(default_factory=ServingConfig)
+    feedback: FeedbackConfig = Field(default_factory=FeedbackConfig)
     kubeflow: KubeflowConfig = Field(default_factory=KubeflowConfig)
     retrain: RetrainConfig = Field(default_factory=RetrainConfig)
     notify: NotifyConfig = Field(default_factory=NotifyConfig)
@@ -119,6 +122,8 @@ class PipelineConfig:
         content = dataclasses.asdict(self)
         for section in ("kubeflow", "retrain", "notify", "monitoring"):
             del content[section]
+        if self.feedback.impressions is None:
+            del content["feedback"]
         if not self.tune.enabled:
             del content["tune"]
         return content
