@@ -208,6 +208,7 @@ def _steps(
         push_destination=serving_dir,
         push_again=push_again,
         approval=config.eval,
+        rollout=config.serving,
     )
 
     report_gen = ReportGen(

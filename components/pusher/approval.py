@@ -8,10 +8,11 @@ import os
 from components import storage
 from components.pusher.push_model import (
     changed_live_model,
+    complete_push,
     describe,
     find_model,
+    kept_rollout,
     push_described,
-    record_push,
 )
 from components.serving_directory import (
     STATISTICS_FILE,
@@ -21,6 +22,7 @@ from components.serving_directory import (
     read_push,
 )
 from components.serving_directory.lock import PUSH_WAIT_SECONDS, locked
+from components.serving_directory.withdrawal import finish
 from trainer.errors import UserError
 from trainer.model_identity import model_id
 
@@ -59,13 +61,14 @@ def approve(
       UserError: It was not left for approval, is not complete, changed since, or
         `force` is needed.
     """
-    push = _waiting(folder)
+    push, rollout = _waiting(folder), kept_rollout(folder)
     with locked(serving_dir, "an approval", PUSH_WAIT_SECONDS):
+        finish(serving_dir)
         known = find_model(serving_dir, push.model_id)
         if known.version is not None:
             served = read_push(os.path.join(serving_dir, known.version)) or push
-            done = (serving_dir, known.version, served)
-            record_push(*done, action="approve", reason=reason)
+            done = (serving_dir, known.version, served, rollout, known.recorded)
+            complete_push(*done, action="approve", reason=reason)
             return Approval(known.version, False, live_version(serving_dir))
         if known.was_taken_away:
             objection = (
@@ -87,8 +90,9 @@ def approve(
         statistics = storage.read(os.path.join(folder, STATISTICS_FILE)) or b""
         identity, run_id = push.model_id, push.run_id
         push = describe(folder, statistics, serving_dir, identity, run_id)
-        done = (folder, serving_dir, push)
-        version = push_described(*done, action="approve", reason=reason)
+        version = push_described(
+            folder, serving_dir, push, rollout, action="approve", reason=reason
+        )
         return Approval(version, True, live_version(serving_dir))
 
 

@@ -7,8 +7,9 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.proto import pusher_pb2
 from tfx.types import component_spec, standard_artifacts, standard_component_specs
 
-from components.pusher.config import ApprovalConfig
-from components.pusher.executor import APPROVAL, PUSH_AGAIN, Executor
+from components.parameters import to_parameter
+from components.pusher.config import ApprovalConfig, RolloutConfig
+from components.pusher.executor import APPROVAL, PUSH_AGAIN, ROLLOUT, Executor
 
 
 class RetrievalPusherSpec(standard_component_specs.PusherSpec):
@@ -25,6 +26,7 @@ class RetrievalPusherSpec(standard_component_specs.PusherSpec):
         **standard_component_specs.PusherSpec.PARAMETERS,
         PUSH_AGAIN: component_spec.ExecutionParameter(type=str, optional=True),
         APPROVAL: component_spec.ExecutionParameter(type=str, optional=True),
+        ROLLOUT: component_spec.ExecutionParameter(type=str, optional=True),
     }
 
 
@@ -47,6 +49,7 @@ class RetrievalPusher(base_component.BaseComponent):
         push_destination: str,
         push_again: str = "",
         approval: ApprovalConfig | None = None,
+        rollout: RolloutConfig | None = None,
     ) -> None:
         """Makes the node `Pusher`.
 
@@ -61,6 +64,7 @@ class RetrievalPusher(base_component.BaseComponent):
           push_again: Empty to push no model that was pushed before; else a value that
             no run had yet, so that the step is not cached.
           approval: Who decides that the model goes live; by default nobody needs to.
+          rollout: How the version goes live; by default at once.
         """
         destination = pusher_pb2.PushDestination(
             filesystem=pusher_pb2.PushDestination.Filesystem(
@@ -71,6 +75,9 @@ class RetrievalPusher(base_component.BaseComponent):
         given = {PUSH_AGAIN: push_again} if push_again else {}
         if approval and approval.approval != ApprovalConfig.approval:
             given[APPROVAL] = approval.approval
+        how = to_parameter(RolloutConfig, rollout or RolloutConfig())
+        if how != to_parameter(RolloutConfig, RolloutConfig()):
+            given[ROLLOUT] = how
         super().__init__(
             spec=RetrievalPusherSpec(
                 model_blessing=model_blessing,

@@ -16,16 +16,21 @@ from tfx.utils import io_utils, proto_utils
 from components.data_gate.inputs import serialized_statistics
 from components.live_model import MODEL_ID as LIVE_MODEL_ID
 from components.live_model import VERSION as LIVE_VERSION
-from components.pusher import AWAITING_APPROVAL, MODEL_ID
+from components.parameters import from_parameter
+from components.pusher import AWAITING_APPROVAL, LABEL, MODEL_ID
+from components.pusher.config import RolloutConfig
 from components.pusher.push_model import (
     changed_live_model,
+    complete_push,
     describe,
     find_model,
+    keep_rollout,
     push_described,
-    record_push,
 )
 from components.serving_directory import live_version, read_push
+from components.serving_directory.labels import read as read_labels
 from components.serving_directory.lock import PUSH_WAIT_SECONDS, locked
+from components.serving_directory.withdrawal import finish
 from trainer.errors import UserError
 from trainer.model_identity import model_id
 
@@ -34,6 +39,8 @@ from trainer.model_identity import model_id
 PUSH_AGAIN: Final = "push_again"
 # Execution property: `ApprovalConfig.approval`; absent if automatic.
 APPROVAL: Final = "approval"
+# Execution property: JSON of a `RolloutConfig`; absent if all of it is default.
+ROLLOUT: Final = "rollout"
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -70,7 +77,7 @@ class Executor(stock.Executor):
           output_dict: `pushed_model`: a copy of the model, with TFX's properties
             `pushed`, `pushed_destination` and `pushed_version`, and `model_id`.
           exec_properties: `push_destination`: JSON of a `PushDestination`;
-            `push_again`; `approval`.
+            `push_again`; `approval`; `rollout`.
 
         Raises:
           UserError: The serving directory cannot be read or written, or another model
@@ -92,18 +99,23 @@ class Executor(stock.Executor):
         pushed.set_string_custom_property(MODEL_ID, model_id(model))
         [statistics] = input_dict["statistics"]
         [live] = input_dict["live_model"]
+        rollout = from_parameter(RolloutConfig, exec_properties.get(ROLLOUT) or "{}")
         with locked(serving_dir, "a push", PUSH_WAIT_SECONDS):
+            finish(serving_dir)
             version = self._push(
                 pushed,
                 live,
                 serving_dir,
                 serialized_statistics(statistics),
+                rollout,
                 is_wanted_again=bool(exec_properties.get(PUSH_AGAIN)),
                 is_manual=exec_properties.get(APPROVAL) == "manual",
             )
         if version is None:
             self._MarkNotPushed(pushed)
         else:
+            labels = read_labels(serving_dir).of(version)
+            pushed.set_string_custom_property(LABEL, labels[0] if labels else "")
             self._MarkPushed(
                 pushed,
                 pushed_destination=os.path.join(serving_dir, version),
@@ -116,6 +128,7 @@ class Executor(stock.Executor):
         live: types.Artifact,
         serving_dir: str,
         statistics: bytes,
+        rollout: RolloutConfig,
         *,
         is_wanted_again: bool,
         is_manual: bool,
@@ -138,16 +151,17 @@ class Executor(stock.Executor):
             _LOG.info("The model is served already, as version %s.", version)
             push = read_push(os.path.join(serving_dir, version))
             if push is not None:
-                record_push(serving_dir, version, push)
+                complete_push(serving_dir, version, push, rollout, known.recorded)
             return version
         _check_live_model(serving_dir, live)
         run_id = (self._context and self._context.pipeline_run_id) or ""
         push = describe(pushed.uri, statistics, serving_dir, identity, run_id)
         if is_manual:
+            keep_rollout(pushed.uri, rollout)
             pushed.set_int_custom_property(AWAITING_APPROVAL, 1)
             _LOG.warning("Not pushed: the model waits for `two-tower approve`.")
             return None
-        return push_described(pushed.uri, serving_dir, push)
+        return push_described(pushed.uri, serving_dir, push, rollout)
 
 
 def _check_live_model(serving_dir: str, compared: types.Artifact) -> None:

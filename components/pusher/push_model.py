@@ -7,8 +7,11 @@ import datetime
 import json
 import logging
 import os
+from typing import Final
 
 from components import storage
+from components.parameters import from_parameter, to_parameter
+from components.pusher.config import RolloutConfig
 from components.pusher.push_version import push_version
 from components.serving_directory import (
     LEDGER,
@@ -24,9 +27,16 @@ from components.serving_directory import (
     read_push,
     write_ledger,
 )
+from components.serving_directory.label_file import Server
+from components.serving_directory.labels import CANARY
+from components.serving_directory.labels import read as read_labels
+from components.serving_directory.promotion import label_push
+from trainer.errors import UserError
 from trainer.model_identity import model_id
 
-_LOG = logging.getLogger(__name__)
+# Within a model that waits for approval: a `RolloutConfig`.
+_ROLLOUT_FILE: Final = "assets.extra/rollout.json"
+_LOG: Final = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +69,8 @@ def find_model(serving_dir: str, identity: str) -> Known:
     """
     # Whatever the outcome: a record that cannot be read cannot be written either.
     record = read_ledger(serving_dir, identity)
-    recorded = str((record or {}).get("version") or "") or None
+    found = str((record or {}).get("version"))
+    recorded = found if found.isdecimal() else None
     for version in reversed(complete_versions(serving_dir)):
         folder = os.path.join(serving_dir, version)
         push = read_push(folder)
@@ -125,16 +136,18 @@ def push_described(
     folder: str,
     serving_dir: str,
     push: Push,
+    rollout: RolloutConfig,
     *,
     action: audit.Action = "push",
     reason: str = "",
 ) -> str:
-    """Makes a described model a new version, and records it.
+    """Makes a described model a new version, labels it and records it.
 
     Args:
       folder: The model, with what `describe` stored.
       serving_dir: The versions; the caller holds their lock.
       push: From `describe`.
+      rollout: How it goes live.
       action: For the audit.
       reason: For the audit.
 
@@ -142,30 +155,89 @@ def push_described(
       The new version.
 
     Raises:
-      UserError: It cannot be written.
+      UserError: It, or its label, cannot be written.
     """
     version = os.path.basename(push_version(folder, serving_dir))
-    record_push(serving_dir, version, push, action=action, reason=reason)
+    _label(serving_dir, version, push, rollout)
+    _record(serving_dir, version, push, action, reason)
     return version
 
 
-def record_push(
+def complete_push(
     serving_dir: str,
     version: str,
     push: Push,
+    rollout: RolloutConfig,
+    recorded: str | None,
     *,
     action: audit.Action = "push",
     reason: str = "",
 ) -> None:
-    """Records a push, unless it is; the version is served, so it never fails.
+    """Labels and records a version, as far as the push that was killed did not.
 
     Args:
       serving_dir: The versions; the caller holds their lock.
       version: The version.
       push: What it says about itself.
+      rollout: How it goes live.
+      recorded: Version under which the model was pushed last, from `find_model`.
       action: For the audit.
       reason: For the audit.
+
+    Raises:
+      UserError: Its label cannot be written.
     """
+    labels = read_labels(serving_dir)
+    # The record comes last, and the labels may have been moved since.
+    is_unlabelled = not labels.exist or not labels.of(version)
+    is_unrecorded = not recorded or int(recorded) < int(version)
+    if is_unrecorded and is_unlabelled and labels.stable in (push.replaced, version):
+        _label(serving_dir, version, push, rollout)
+    _record(serving_dir, version, push, action, reason)
+
+
+def _label(serving_dir: str, version: str, push: Push, rollout: RolloutConfig) -> None:
+    label = label_push(
+        serving_dir,
+        version,
+        push.replaced,
+        as_canary=rollout.rollout == "canary",
+        server=Server(rollout.model_name, rollout.base_path or ""),
+    )
+    if label == CANARY:
+        _LOG.warning(
+            "Version %s is the canary, and version %s stays live. `two-tower promote` "
+            "changes that.",
+            *(version, push.replaced),
+        )
+
+
+def keep_rollout(folder: str, rollout: RolloutConfig) -> None:
+    """Stores with a model that waits for approval how it is to go live."""
+    content = to_parameter(RolloutConfig, rollout).encode()
+    storage.write(os.path.join(folder, _ROLLOUT_FILE), content)
+
+
+def kept_rollout(folder: str) -> RolloutConfig:
+    """Returns what `keep_rollout` stored; the default where there is nothing.
+
+    Raises:
+      UserError: It cannot be read, or is damaged.
+    """
+    path = os.path.join(folder, _ROLLOUT_FILE)
+    content = storage.read(path)
+    try:
+        return from_parameter(RolloutConfig, (content or b"{}").decode())
+    except ValueError as error:
+        raise UserError(
+            f"{path} is damaged", "Run the pipeline again with --no-cache."
+        ) from error
+
+
+def _record(
+    serving_dir: str, version: str, push: Push, action: audit.Action, reason: str
+) -> None:
+    """Records a push, unless it is; the version is served, so it never fails."""
     try:
         write_ledger(serving_dir, version, push)
     except Exception as error:
@@ -176,6 +248,7 @@ def record_push(
             os.path.join(serving_dir, LEDGER),
             error,
         )
-    live = live_version(serving_dir)
-    moved = ([version], push.replaced, live, reason, push.run_id, push.model_id)
-    audit.record_once(serving_dir, audit.Move(action, *moved))
+    labels = read_labels(serving_dir)
+    label = (labels.of(version) or ("",))[0]
+    moved = ([version], push.replaced, labels.stable, reason, push.run_id)
+    audit.record_once(serving_dir, audit.Move(action, *moved, push.model_id, label))

@@ -1,8 +1,8 @@
 """Who changed what is served, when and why: one JSON object a line.
 
-A rollback is recorded before it is carried out, so that none is missing after a kill; a
-push afterwards, when its version has a number. A line that cannot be written stops
-neither: a disk that is full must not keep a bad model in service.
+What a person does is recorded before it is carried out, so that none is missing after a
+kill; a push afterwards, when its version has a number. A line that cannot be written
+stops neither: a disk that is full must not keep a bad model in service.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ from components.serving_directory.layout import AUDIT_FILE
 from trainer.atomic_files import sync
 from trainer.errors import UserError
 
-Action = Literal["push", "approve", "rollback", "restore", "remove"]
-_BY_HAND: Final = ("rollback", "restore")
+Action = Literal[
+    "push", "approve", "promote", "pin", "unpin", "rollback", "restore", "remove"
+]
+# By which a person chooses what is live.
+BY_HAND: Final = ("promote", "pin", "rollback", "restore")
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -34,12 +37,14 @@ class Move:
 
     Attributes:
       action: What was done.
-      versions: The versions that were pushed, withdrawn, restored or removed.
+      versions: The versions that were pushed, labelled, withdrawn, restored or
+        removed.
       live_before: Version that was live before; None if there was none.
       live_after: Version that is live afterwards; None if there is none.
       reason: Why, in the words of whoever did it; may be empty.
       run_id: The run whose model it is; empty if that is not known.
       model_id: Identity of the model that is pushed; empty otherwise.
+      label: The label that a push gave; empty otherwise.
     """
 
     action: Action
@@ -49,6 +54,7 @@ class Move:
     reason: str = ""
     run_id: str = ""
     model_id: str = ""
+    label: str = ""
 
 
 def record(serving_dir: str, move: Move) -> None:
@@ -63,6 +69,7 @@ def record(serving_dir: str, move: Move) -> None:
         "reason": move.reason,
         "run_id": move.run_id,
         "model_id": move.model_id,
+        "label": move.label,
     }
     line = json.dumps(content).encode() + b"\n"
     path = os.path.join(serving_dir, AUDIT_FILE)
@@ -91,16 +98,26 @@ def read(serving_dir: str) -> list[dict[str, Any]]:
 
 
 def chosen_version(serving_dir: str) -> str | None:
-    """Returns the version that the last rollback or restoration made live.
+    """Returns the version that a person made live last.
 
     Raises:
       UserError: The file cannot be read.
     """
     for entry in reversed(read(serving_dir)):
-        if entry.get("action") in _BY_HAND:
+        if entry.get("action") in BY_HAND:
             version = entry.get("to")
             return version if isinstance(version, str) else None
     return None
+
+
+def was_live(serving_dir: str, version: str) -> bool:
+    """Returns whether a version was ever live, as far as that was recorded.
+
+    Raises:
+      UserError: The file cannot be read.
+    """
+    entries = read(serving_dir)
+    return any(version in (e.get("from"), e.get("to")) for e in entries)
 
 
 def record_once(serving_dir: str, move: Move) -> None:

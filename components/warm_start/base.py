@@ -30,10 +30,11 @@ COPY_FOLDER: Final = "Format-Serving"
 def find_base(serving_dir: str, data: Data, copies: str) -> Baseline:
     """Finds the newest version that was trained on older data than this run's.
 
-    That is usually the live model. A run that is repeated starts as it did before,
-    although its own model is live by now; two settings that are tried on the same data
-    start from the same model; and no run on older data starts from a model that has
-    seen newer. Versions that other code exported are passed over.
+    That is the live model or an older one, usually the live one. A run that is repeated
+    starts as it did before, although its own model is live by now; two settings that
+    are tried on the same data start from the same model; and no run on older data
+    starts from a model that has seen newer. Versions that other code exported are
+    passed over.
 
     Args:
       serving_dir: The versions.
@@ -52,6 +53,8 @@ def find_base(serving_dir: str, data: Data, copies: str) -> Baseline:
         return Baseline(note="nothing is live")
     passed_over = ""
     for version in reversed(complete_versions(serving_dir)):
+        if int(version) > int(live):  # a canary, or one that is live no more
+            continue
         folder = os.path.join(serving_dir, version)
         info = _json(os.path.join(folder, MODEL_INFO_FILE))
         if WEIGHTS not in info:

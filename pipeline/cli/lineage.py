@@ -28,6 +28,9 @@ _SHOWN: Final = (
 _DONE: Final = {
     "push": "pushed",
     "approve": "approved and pushed",
+    "promote": "promoted",
+    "pin": "pinned",
+    "unpin": "unpinned",
     "rollback": "withdrawn",
     "restore": "restored",
     "remove": "removed",
@@ -92,6 +95,8 @@ def lineage(version: str, as_json: bool, workspace: Path) -> None:
 def _describe(move: Mapping[str, Any]) -> str:
     """A line of the audit, in words."""
     done = _DONE.get(str(move.get("action")), str(move.get("action")))
+    if move.get("label") == "canary":
+        done += " as canary"
     when = str(move.get("at"))[:19].replace("T", " ")
     text = f"  {done} {when} UTC by {move.get('by')}"
     return f"{text}: {move['reason']}" if move.get("reason") else text

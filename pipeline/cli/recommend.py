@@ -48,7 +48,7 @@ def recommend(
     movie_ids = [part.strip() for part in (history or "").split(",") if part.strip()]
     if history is not None and not movie_ids:
         raise click.UsageError("--history names no movie.")
-    info = ModelInfo.read(Workspace.open(workspace).newest_model())
+    info = ModelInfo.read(Workspace.open(workspace).live_model())
     info.check_k(k)
     found = _ask(info, user, movie_ids, k)
     if as_json:

@@ -20,8 +20,8 @@ from components.data_gate.config import DataGateConfig
 from components.evaluator.config import EvalConfig as EvaluatorConfig
 from components.feedback.config import FeedbackConfig
 from components.movielens_example_gen.config import ExampleGenConfig
-from components.pusher.config import ApprovalConfig
-from components.servability_check.config import ServingConfig
+from components.pusher.config import ApprovalConfig, RolloutConfig
+from components.servability_check.config import ServingConfig as ServabilityConfig
 from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.monitoring.config import MonitoringConfig
 from pipeline.notifications.config import NotifyConfig
@@ -53,6 +53,11 @@ class DataConfig(DataGateConfig, ExampleGenConfig):
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
 class EvalConfig(EvaluatorConfig, ApprovalConfig):
     """What is measured, what decides the blessing, and who approves the push."""
+
+
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
+class ServingConfig(ServabilityConfig, RolloutConfig):
+    """What a served model must do, and how a pushed version goes live."""
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)

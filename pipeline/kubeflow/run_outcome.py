@@ -17,9 +17,10 @@ from components.movielens_example_gen.data_summary import (
     parse_summary,
 )
 from components.movielens_example_gen.inputs.span_folders import span_name
-from components.pusher import AWAITING_APPROVAL, PUSHED_VERSION
+from components.pusher import AWAITING_APPROVAL, LABEL, PUSHED_VERSION
 from components.servability_check import REASONS
 from components.serving_directory import live_version
+from components.serving_directory.labels import CANARY
 from pipeline.kubeflow import run_day
 from pipeline.kubeflow.executor_input import Json
 from pipeline.kubeflow.exit_step import EXIT_STEP, NotifySettings
@@ -58,6 +59,9 @@ def of_result(settings: NotifySettings, inputs: Json, run_id: str) -> Outcome:
         # The step knows no more than this; its log does.
         status = Status.NOTHING_TO_DO
         reasons.append("Pusher did not push the model: its log says why")
+    is_canary = pushed and properties.get(LABEL) == CANARY
+    if is_canary:
+        reasons.append(f"version {pushed} is the canary, beside the live model")
     spans = summary.get("spans", [0])
     return Outcome(
         status=status,
@@ -69,8 +73,9 @@ def of_result(settings: NotifySettings, inputs: Json, run_id: str) -> Outcome:
         run_id=run_id or None,
         trigger=_TRIGGER,
         reasons=reasons,
-        live_version=pushed or before,
+        live_version=before if is_canary else pushed or before,
         previous_version=before,
+        pushed_version=pushed or None,
         metrics={
             name: _numbers(evaluation[name])
             for name in ("candidate", "baseline", "popularity")

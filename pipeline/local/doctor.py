@@ -224,7 +224,7 @@ def check_workspace(root: Path) -> Iterator[Check]:
             "data", "warn", "not fetched", "Run `two-tower data fetch ml-100k`."
         )
     try:
-        model = ModelInfo.read(workspace.newest_model())
+        model = ModelInfo.read(workspace.live_model())
         yield Check("model", "ok", str(model.path))
     except UserError as error:
         yield Check("model", "warn", error.message, error.remedy)

@@ -34,7 +34,7 @@ def with_approvals(
     """
     return [
         dataclasses.replace(
-            outcome, status=Status.PUSHED, live_version=approved[outcome.run_id or ""]
+            outcome, status=Status.PUSHED, pushed_version=approved[outcome.run_id or ""]
         )
         if outcome.status is Status.AWAITING_APPROVAL and outcome.run_id in approved
         else outcome

@@ -46,6 +46,8 @@ class Outcome:
       failed_step: Id of the step that failed; None if none did.
       live_version: Version that is live at its end; None if there is none.
       previous_version: Version that was live before it; None if there was none.
+      pushed_version: Version that its model became, live or the canary; None if it
+        became none, and in records of earlier releases.
       warm_start: Version that training started from; None for a cold start.
       metrics: `candidate`, `baseline` and `popularity`, each metric -> value; None
         where there is none.
@@ -70,6 +72,7 @@ class Outcome:
     failed_step: str | None = None
     live_version: str | None = None
     previous_version: str | None = None
+    pushed_version: str | None = None
     warm_start: str | None = None
     metrics: Mapping[str, Mapping[str, float | None] | None] = dataclasses.field(
         default_factory=dict

@@ -180,7 +180,8 @@ class _Retraining:
         trained: int | None,
     ) -> Outcome:
         self._begin(None if span is None else spans.name(span))
-        pushed = [o.live_version for o in self._outcomes if o.status == Status.PUSHED]
+        done = [o for o in self._outcomes if o.status == Status.PUSHED]
+        pushed = [o.pushed_version or o.live_version for o in done]
         before = find_before(workspace, [version for version in pushed if version])
         self._before = before
         if span is not None:

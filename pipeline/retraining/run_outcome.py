@@ -12,6 +12,7 @@ from typing import Any
 from components.data_gate import DATA_REPORT_FILE, UNFIT
 from components.movielens_example_gen.data_summary import FINGERPRINT_PROPERTY
 from components.serving_directory import Push, read_push
+from components.serving_directory.labels import read as read_labels
 from pipeline.local.live_run import LiveRun
 from pipeline.retraining.outcome import Status
 from pipeline.runs.run_record import RunRecord
@@ -31,16 +32,13 @@ class Before:
       versions: Names of the complete versions, oldest first.
       reported: Versions of which an earlier outcome says that they were pushed.
       runs: Ids of the runs; None if it did not come so far.
+      live: The version that was live; None if there was none.
     """
 
     versions: tuple[str, ...] = ()
     reported: frozenset[str] = frozenset()
     runs: frozenset[str] | None = None
-
-    @property
-    def live(self) -> str | None:
-        """The version that was live; None if there was none."""
-        return self.versions[-1] if self.versions else None
+    live: str | None = None
 
 
 def fields_of_run(
@@ -57,9 +55,10 @@ def fields_of_run(
     status, reasons = judge(summary, run, files, before)
     failed = [step["id"] for step in summary.steps if step["state"] == "failed"]
     live = summary.live_model and Path(summary.live_model).name
+    pushed = summary.pushed_model and Path(summary.pushed_model).name
     previous = before.live
-    if status is Status.PUSHED and live in before.versions:
-        push = _push(live, files)  # by the run that was killed
+    if status is Status.PUSHED and pushed in before.versions:
+        push = _push(pushed, files)  # by the run that was killed
         previous = push.replaced if push else None
     return {
         "status": status,
@@ -68,6 +67,7 @@ def fields_of_run(
         "failed_step": failed[0] if failed else None,
         "live_version": live,
         "previous_version": previous,
+        "pushed_version": pushed if status is Status.PUSHED else None,
         "metrics": summary.metrics,
         "steps": summary.steps,
         "train_seconds": summary.train_seconds,
@@ -156,6 +156,7 @@ def find_before(workspace: Workspace, reported: Collection[str]) -> Before:
         tuple(path.name for path in workspace.versions()),
         frozenset(reported),
         frozenset(files.run_id for files in workspace.run_folders()),
+        read_labels(str(workspace.serving_dir)).stable,
     )
 
 

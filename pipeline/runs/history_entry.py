@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from components.serving_directory.audit import BY_HAND
 from pipeline.retraining.outcome import Outcome, Status
 from pipeline.runs.run_record import RunRecord
 from trainer.errors import UserError
 
 _RUN_ID_TIME: Final = "%Y%m%dT%H%M%S.%fZ"
-_BY_HAND: Final = ("rollback", "restore")
 _EVALUATOR: Final = "Evaluator"
 Metrics = Mapping[str, float | None]
 
@@ -28,7 +28,8 @@ class Entry:
       name: Id of the run; the start of a retraining that had none.
       started: UTC.
       outcome: A `Status`; of another run also `running`, `stopped` or `succeeded`; of
-        what a person did `rollback` or `restore`. An approved model counts as pushed.
+        what a person did `rollback`, `restore`, `promote` or `pin`. An approved
+        model counts as pushed.
       is_retraining: Whether `two-tower retrain` started it.
       span: The newest span that it read; None if not known.
       candidate, live, popularity: Metric -> value, for the same queries; empty if it
@@ -86,6 +87,7 @@ class Entry:
 def of_retraining(outcome: Outcome, run: Entry | None) -> Entry:
     """Returns the entry of a retraining, with what its run adds."""
     run = run or _entry_of(outcome.run_id, outcome.started)
+    pushed = outcome.pushed_version or outcome.live_version
     return dataclasses.replace(
         run,
         started=_time(outcome.started) or run.started,
@@ -99,7 +101,7 @@ def of_retraining(outcome: Outcome, run: Entry | None) -> Entry:
         if run.steps
         else _train_seconds(outcome.train_seconds, outcome.steps),
         wall_seconds=outcome.seconds,
-        version=outcome.live_version if outcome.status is Status.PUSHED else None,
+        version=pushed if outcome.status is Status.PUSHED else None,
         warm_start=outcome.warm_start or run.warm_start,
         steps=run.steps or _seconds(outcome.steps),
         reasons=outcome.reasons,
@@ -211,7 +213,7 @@ def of_changes(audit: Iterable[Mapping[str, Any]]) -> Iterator[Entry]:
     """Yields what people changed by hand of what is served."""
     for line in audit:
         started = _time(str(line.get("at")))
-        if line.get("action") in _BY_HAND and started is not None:
+        if line.get("action") in BY_HAND and started is not None:
             words = (line.get("by"), line.get("reason"))
             yield Entry(
                 f"{line['action']} {line['at']}",

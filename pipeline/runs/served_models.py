@@ -14,6 +14,7 @@ from components.serving_directory import (
     versions,
     withdrawn_versions,
 )
+from components.serving_directory.labels import read as read_labels
 from pipeline.runs.run_record import RunRecord
 
 
@@ -24,7 +25,7 @@ class Outcome:
     Attributes:
       version: The version under which it is served now; None if it is not.
       pushed: The version under which it was pushed; None if it was not.
-      is_live: Whether that is the newest complete version.
+      is_live: Whether that is the live version.
       awaits_approval: Whether it waits for `two-tower approve`, and was compared with
         what is live.
       is_withdrawn: Whether a rollback withdrew it, so that it can be restored.
@@ -43,7 +44,8 @@ class ServedModels:
     """The versions in a serving directory, as they are when this object is made.
 
     Attributes:
-      live: The newest complete version; None if there is none.
+      live: The version that is live; None if there is none.
+      canary: The version that is tried beside it; None if there is none.
       incomplete: Newer versions that are not complete -> a file that they lack.
     """
 
@@ -62,7 +64,8 @@ class ServedModels:
             if (file := missing_file(self.folder(name)))
         }
         self._withdrawn = withdrawn_versions(serving_dir)
-        self.live = self._versions[-1] if self._versions else None
+        labels = read_labels(serving_dir)
+        self.live, self.canary = labels.stable, labels.canary
         found = ((name, read_push(self.folder(name))) for name in self._versions)
         self._by_model = {push.model_id: name for name, push in found if push}
 
@@ -74,6 +77,8 @@ class ServedModels:
         """Returns what a version is now, in a few words."""
         if version == self.live:
             return "live"
+        if version == self.canary:
+            return "the canary"
         if version in self._versions:
             return "served, but not live"
         if version in self.incomplete:
@@ -128,4 +133,7 @@ class ServedModels:
             return "; nothing is live"
         if self.live == version:
             return ", which is live"
+        if version is not None and self.canary == version:
+            text = f", which is the canary; version {self.live} is live"
+            return f"{text}. `two-tower promote` makes it live"
         return f"; version {self.live} is live"

@@ -30,6 +30,7 @@ from typing import Any, Final
 
 from components.serving_directory import complete_versions, missing_file
 from components.serving_directory import versions as all_versions
+from components.serving_directory.labels import read as read_labels
 from pipeline.runs.paths import check_path
 from pipeline.runs.workspace_lock import LOCK_FILE, Report, locked
 from trainer.atomic_files import PART_PREFIX, write_json, write_link, write_text
@@ -157,27 +158,26 @@ class Workspace:
         """Fetched files, one folder an edition."""
         return self.root / "data"
 
-    def newest_model(self) -> Path:
-        """Folder of the newest pushed model.
+    def live_model(self) -> Path:
+        """Folder of the model that is live.
 
         Raises:
-          UserError: No model was pushed yet.
+          UserError: No model was pushed yet, or none is complete.
         """
-        versions = self.versions()
-        if not versions and (names := all_versions(str(self.serving_dir))):
+        live = read_labels(str(self.serving_dir)).stable
+        if live is not None:
+            return self.serving_dir / live
+        if names := all_versions(str(self.serving_dir)):
             folder = self.serving_dir / names[-1]
             raise UserError(
                 f"The newest model {folder} has no complete {missing_file(str(folder))}"
                 ", and there is no other",
                 "Wait until it has been copied, or remove it if it is damaged.",
             )
-        if not versions:
-            raise UserError(
-                f"No model was pushed to {self.serving_dir} yet",
-                "Run `two-tower run` first; if it was not blessed, its summary says "
-                "why.",
-            )
-        return versions[-1]
+        raise UserError(
+            f"No model was pushed to {self.serving_dir} yet",
+            "Run `two-tower run` first; if it was not blessed, its summary says why.",
+        )
 
     def versions(self) -> list[Path]:
         """Folders of the pushed models that are complete, oldest first.

@@ -73,7 +73,7 @@ def test_an_approval_that_is_repeated_pushes_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("components.pusher.push_model.record_push", killed)
+        patch.setattr("components.pusher.push_model._record", killed)
         with pytest.raises(KeyboardInterrupt):
             approve(str(model), str(serving))
     [_, version] = complete_versions(str(serving))

@@ -11,34 +11,39 @@ from pathlib import Path
 import pytest
 import tensorflow as tf  # noqa: F401 - before the fork
 
+from components.pusher.config import RolloutConfig
 from components.pusher.push_model import (
+    complete_push,
     describe,
     find_model,
     push_described,
-    record_push,
 )
 from components.pusher.push_version import abandoned
 from components.serving_directory import (
     audit,
     complete_versions,
+    labels,
     read_ledger,
     read_push,
     versions,
 )
+from components.serving_directory.withdrawal import finish
 from tests.fixtures.served_versions import make_model
 from trainer.model_identity import model_id
 
 
 def push(model: Path, serving: Path) -> str:
     """What Pusher does with a model that is blessed."""
-    identity = model_id(str(model))
-    version = find_model(str(serving), identity).version
+    identity, rollout = model_id(str(model)), RolloutConfig()
+    finish(str(serving))
+    known = find_model(str(serving), identity)
+    version = known.version
     if version is None:
         pushed = describe(str(model), b"statistics", str(serving), identity, "run")
-        return push_described(str(model), str(serving), pushed)
+        return push_described(str(model), str(serving), pushed, rollout)
     described = read_push(str(serving / version))
     assert described
-    record_push(str(serving), version, described)
+    complete_push(str(serving), version, described, rollout, known.recorded)
     return version
 
 
@@ -67,6 +72,9 @@ def push_killed_at(event: str, pattern: str, model: Path, serving: Path) -> None
         ("open", r"/\.pushing-\w+ ", False),  # its lock
         ("open", r"/\.pushing-\w+/saved_model\.pb ", False),  # flushed
         ("os.rename", r"/\.pushing-\w+ ", False),
+        ("open", r"/serving/\.part-", True),  # the labels
+        ("os.rename", r"/\.labels\.json$", True),
+        ("os.rename", r"/models\.config$", True),
         ("open", r"/\.pushed/\.part-", True),
         ("os.rename", r"/\.pushed/\w+\.json$", True),
         ("open", r"/\.audit\.jsonl a", True),
@@ -88,6 +96,8 @@ def test_a_killed_push_shows_all_or_nothing_and_is_completed_by_the_next(
 
     version = push(model, serving)
     assert complete_versions(str(serving)) == [*before, version]
+    assert labels.read(str(serving)) == labels.Labels(version, exist=True)
+    assert f"value: {version} }}" in (serving / "models.config").read_text()
     identity = model_id(str(model))
     assert (read_ledger(str(serving), identity) or {})["version"] == version
     pushes = [entry["versions"] for entry in audit.read(str(serving))]

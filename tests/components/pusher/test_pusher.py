@@ -42,6 +42,9 @@ from trainer.model_identity import model_id
 Statistics = statistics_pb2.DatasetFeatureStatisticsList
 
 
+_RECORDS = (".audit.jsonl", ".labels.json", ".lock", ".pushed")
+
+
 @pytest.fixture(scope="module")
 def blessing(tmp_path_factory: pytest.TempPathFactory) -> artifact.Artifact:
     """An infra blessing as ServabilityCheck leaves it."""
@@ -149,7 +152,7 @@ def test_two_pushes_within_a_second_are_two_complete_versions(
     assert before <= versions[0] < versions[1] <= time.time() + 1
     # Nothing but the versions and their record is left, so nothing half-written either.
     serving = tmp_path / "serving"
-    names = [".audit.jsonl", ".lock", ".pushed", *map(str, versions)]
+    names = [*_RECORDS, *map(str, versions), "models.config"]
     assert sorted(path.name for path in serving.iterdir()) == names
     for each, model in zip(pushed, models.values(), strict=True):
         path = Path(each.get_string_custom_property("pushed_destination"))
@@ -203,7 +206,7 @@ def test_a_model_that_is_served_is_not_pushed_twice(
     shutil.rmtree(tmp_path / "serving" / ".pushed")
     for name, again in (("b", ""), ("c", "run c")):
         assert _version(_push(tmp_path / name, blessing, again=again)) == first
-    names = [".audit.jsonl", ".lock", ".pushed", first]
+    names = [*_RECORDS, first, "models.config"]
     assert sorted(p.name for p in (tmp_path / "serving").iterdir()) == names
     # And the record is complete again.
     shutil.rmtree(tmp_path / "serving" / first)

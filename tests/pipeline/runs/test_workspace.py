@@ -147,12 +147,12 @@ def test_run_ids_sort_by_time_and_latest_is_the_newest(tmp_path: Path) -> None:
 def test_the_newest_model_is_that_of_the_highest_version(tmp_path: Path) -> None:
     workspace = Workspace.open(tmp_path / "ws", create=True)
     with pytest.raises(UserError, match="two-tower run"):
-        workspace.newest_model()
+        workspace.live_model()
     for version in ("9", "10", ".11-part", "12"):
         (workspace.serving_dir / version).mkdir(parents=True)
         if version != "12":  # a folder without a model is not taken for one
             (workspace.serving_dir / version / "saved_model.pb").write_bytes(graph("x"))
-    assert workspace.newest_model().name == "10"
+    assert workspace.live_model().name == "10"
 
 
 @pytest.mark.parametrize(
