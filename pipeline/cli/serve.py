@@ -146,7 +146,7 @@ def _versions(
     if serving_dir is not None:
         return ModelVersions.of_serving_dir(serving_dir, name), None
     opened = Workspace.open(workspace)
-    opened.newest_model()  # says what to do where there is none
+    opened.live_model()  # says what to do where there is none
     return ModelVersions.of_serving_dir(opened.serving_dir, name), opened.root
 
 
