@@ -227,6 +227,28 @@ class RequestLimits:
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
+class IndexConfig:
+    """How the exported model searches the movies.
+
+    Attributes:
+      index: `brute_force` scores every movie; `ivf` only those of the most promising
+        leaves, groups of similar movies; `auto` is `ivf` in a corpus of 200,000 movies
+        or more. The Evaluator measures what `ivf` misses: `eval.min_index_recall`.
+      index_leaves: Groups that k-means makes for `ivf`, of which the largest are cut
+        into several leaves; None for one for every 512 movies.
+      index_probes: Leaves that `ivf` searches for each query; more are slower and find
+        more.
+      index_int8: Whether `ivf` stores embeddings in 16 instead of 32 bits, of which it
+        reads 8 to choose among the movies of a leaf.
+    """
+
+    index: Literal["auto", "brute_force", "ivf"] = "auto"
+    index_leaves: PositiveInt | None = None
+    index_probes: PositiveInt = 32
+    index_int8: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
 class TrainerConfig:
     """Everything that the Trainer reads, so that no other key makes it train again.
 
@@ -239,6 +261,7 @@ class TrainerConfig:
       top_k: Cut-offs of the metrics; the exported model returns lists of the longest.
       exclude_seen: Whether the exported model's evaluation leaves out seen movies.
       limits: The largest request that the exported model answers.
+      index: How it searches the movies.
       code_hash: Fingerprint of the code: edited code resumes no interrupted training.
     """
 
@@ -250,6 +273,7 @@ class TrainerConfig:
     exclude_seen: bool
     rating_scale: Scale | None = None
     limits: RequestLimits = Field(default_factory=RequestLimits)
+    index: IndexConfig = Field(default_factory=IndexConfig)
     code_hash: str = ""
 
     def with_values(self, values: Mapping[str, Any]) -> TrainerConfig:

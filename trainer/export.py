@@ -31,7 +31,7 @@ from trainer.movielens import RatingScale
 from trainer.popularity import PopularityRanking
 from trainer.preprocessing import TransformGraph
 from trainer.query_encoder import QueryEncoder
-from trainer.retrieval_index import BruteForceIndex
+from trainer.retrieval_index import make_index
 from trainer.serving_contract import MODEL_INFO_FILE
 from trainer.serving_model import ServingModel
 from trainer.trained_events import TrainedEvents
@@ -88,7 +88,9 @@ def export_model(
     )
     catalogue = Catalogue(corpus)
     embeddings = embed_corpus(model, corpus.features, train, config)
-    index = BruteForceIndex(embeddings, catalogue.attributes)
+    index = make_index(
+        embeddings, catalogue.attributes, config.index, config.train.seed
+    )
     encoder = QueryEncoder(model, index.embeddings, config.window_length)
     transform = TransformGraph(tft_output)
     top_k = max(config.top_k)
@@ -125,6 +127,7 @@ def export_model(
         "max_history": config.window_length,
         "rating_scale": dataclasses.astuple(RatingScale.of(config.rating_scale)),
         "top_k": top_k,
+        "index": {"kind": index.kind, **index.parameters},
         "exclude_seen": config.exclude_seen,
         "limits": dataclasses.asdict(config.limits) | {"max_k": serving.max_k},
         "tensorflow_version": tf.__version__,

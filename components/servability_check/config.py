@@ -7,14 +7,15 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from trainer.config import FROZEN, RequestLimits
+from trainer.config import FROZEN, IndexConfig, RequestLimits
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
-class ServingConfig(RequestLimits):
+class ServingConfig(RequestLimits, IndexConfig):
     """Requirements on a model that is to be pushed.
 
-    It includes the largest request that the model answers, `RequestLimits`.
+    It includes the largest request that the model answers, `RequestLimits`, and how the
+    model searches, `IndexConfig`.
 
     Attributes:
       warmup_requests: Real requests stored with the model for TF Serving's warm-up.
@@ -29,4 +30,13 @@ class ServingConfig(RequestLimits):
         """Returns the part that the Trainer reads."""
         return RequestLimits(
             max_batch=self.max_batch, max_history=self.max_history, max_k=self.max_k
+        )
+
+    def search(self) -> IndexConfig:
+        """Returns the other part that the Trainer reads."""
+        return IndexConfig(
+            index=self.index,
+            index_leaves=self.index_leaves,
+            index_probes=self.index_probes,
+            index_int8=self.index_int8,
         )

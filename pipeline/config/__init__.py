@@ -120,6 +120,7 @@ class PipelineConfig:
             exclude_seen=self.eval.exclude_seen,
             rating_scale=self.data.rating_scale,
             limits=self.serving.limits(),
+            index=self.serving.search(),
         )
 
     def computed(self) -> dict[str, Any]:

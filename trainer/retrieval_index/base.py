@@ -56,6 +56,23 @@ class Attributes(NamedTuple):
     years: NDArray[np.int32]
 
 
+class Search(NamedTuple):
+    """The arguments of `RetrievalIndex.best`."""
+
+    query: tf.Tensor
+    excluded: tf.Tensor
+    width: tf.Tensor
+    filters: Filters | None
+
+    def of(self, rows: tf.Tensor) -> Search:
+        """Returns the search for some rows of the batch: int32 `[rows]`."""
+        filters = self.filters
+        if filters is not None:
+            filters = Filters(*(tf.gather(each, rows) for each in filters))
+        query, excluded = tf.gather(self.query, rows), tf.gather(self.excluded, rows)
+        return Search(query, excluded, self.width, filters)
+
+
 class RetrievalIndex(tf.Module, metaclass=abc.ABCMeta):
     """The embedded corpus.
 
@@ -65,16 +82,20 @@ class RetrievalIndex(tf.Module, metaclass=abc.ABCMeta):
     Attributes:
       num_movies: Size of the corpus.
       embeddings: The same as a variable.
+      kind: Name of the index in `serving.index`.
+      parameters: What shapes the index, for the description of the model.
       is_exact: Whether `best` always returns the movies of the highest scores.
       bytes_per_query: An estimate of what one row of `best` takes in memory, without
         the excluded movies.
     """
 
+    kind: str
     is_exact: bool
     bytes_per_query: int
 
     def __init__(self, embeddings: NDArray[np.float32]) -> None:
         super().__init__(name="index")
+        self.parameters: dict[str, int | bool] = {}
         self.num_movies = len(embeddings) - 1
         self.embeddings = tf.Variable(embeddings, trainable=False)
 

@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainer.ranking import candidate_mask
-from trainer.retrieval_index.base import Attributes, Filters, RetrievalIndex
+from trainer.retrieval_index.base import Attributes, Filters, RetrievalIndex, Search
 
-_BYTES_PER_MOVIE: Final = 40  # scores and masks of a query
+# Scores of one block of movies: 16 MiB.
+_BLOCK_SCORES: Final = 1 << 22
+# Scores of a group of which the best are searched only if its maximum is among the
+# best maxima. In a small corpus that takes longer than to sort all scores.
+_GROUP: Final = 128
+_MIN_GROUPED: Final = 1 << 15
+_MIN_BLOCK: Final = 1 << 15
+_BYTES_PER_SCORE: Final = 12  # with the mask and one copy
 
 
 class BruteForceIndex(RetrievalIndex):
-    """The embedded corpus, searched by one matrix product and a top-k.
+    """The embedded corpus, searched by matrix products and top-k.
+
+    Large batches are scored a block of movies at a time, so that there is never a score
+    matrix of all movies.
 
     Args:
       embeddings: float32 `[num_movies + 1, dim]`, the unknown movie last.
       attributes: What filters read of the movies.
     """
 
+    kind = "brute_force"
     is_exact = True
 
     def __init__(self, embeddings: NDArray[np.float32], attributes: Attributes) -> None:
         super().__init__(embeddings)
-        self.bytes_per_query = _BYTES_PER_MOVIE * self.num_movies
+        self._grouped = self.num_movies >= _MIN_GROUPED
         self._genres, self._years = map(tf.constant, attributes)
+        self.bytes_per_query = self.bytes_per_exact_query = _BYTES_PER_SCORE * min(
+            self.num_movies, _MIN_BLOCK
+        )
 
     def best(
         self,
@@ -37,10 +51,96 @@ class BruteForceIndex(RetrievalIndex):
         filters: Filters | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """See `RetrievalIndex.best`."""
-        scores = self.scores(query)
-        listed = candidate_mask(tf.shape(scores), excluded)
-        listed &= tf.math.is_finite(scores)
-        if filters is not None:
-            listed &= filters.expanded(2).allow(self._genres, self._years)
-        scores, index = tf.math.top_k(tf.where(listed, scores, -float("inf")), width)
+        return self.exact(Search(query, excluded, width, filters))
+
+    def exact(self, search: Search) -> tuple[tf.Tensor, tf.Tensor]:
+        """Does what `best` does, exactly in subclasses too."""
+        num_movies = self.num_movies
+        if num_movies <= _MIN_BLOCK:
+            return self._best_of(0, num_movies, search)
+        rows = tf.maximum(tf.shape(search.query)[0], 1)
+        block = tf.clip_by_value(_BLOCK_SCORES // rows, _MIN_BLOCK, num_movies)
+        return tf.cond(
+            block >= num_movies,
+            lambda: self._best_of(0, num_movies, search),
+            lambda: self._in_blocks(block, search),
+        )
+
+    def _in_blocks(
+        self, block: tf.Tensor, search: Search
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Joins the best movies of one block of the corpus after the other."""
+        shape = [tf.shape(search.query)[0], search.width]
+
+        def add(start: tf.Tensor, scores: tf.Tensor, index: tf.Tensor) -> Any:
+            end = tf.minimum(start + block, self.num_movies)
+            found = self._best_of(start, end, search)
+            # Of equal scores the first is taken, which is that of the lower row.
+            joined = tf.concat([scores, found[0]], axis=1)
+            scores, place = tf.math.top_k(joined, search.width)
+            index = tf.concat([index, found[1]], axis=1)
+            return end, scores, tf.gather(index, place, batch_dims=1)
+
+        none = tf.fill(shape, -float("inf")), tf.zeros(shape, tf.int32)
+        unknown = tf.TensorShape([None, None])
+        _, scores, index = tf.while_loop(
+            lambda start, *_: start < self.num_movies,
+            add,
+            (tf.constant(0), *none),
+            shape_invariants=(tf.TensorShape([]), unknown, unknown),
+            parallel_iterations=1,
+        )
         return scores, index
+
+    def _best_of(
+        self, start: tf.Tensor | int, end: tf.Tensor | int, search: Search
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the best of the movies from `start` to `end`, as `best` does."""
+        scores = self._scores_of(start, end, search.query)
+        listed = candidate_mask(tf.shape(scores), search.excluded - start)
+        listed &= tf.math.is_finite(scores)
+        if search.filters is not None:
+            genres, years = self._genres[start:end], self._years[start:end]
+            listed &= search.filters.expanded(2).allow(genres, years)
+        scores = tf.where(listed, scores, -float("inf"))
+        if isinstance(start, int):  # the whole corpus, which has `width` movies
+            return _top_k(scores, search.width, grouped=self._grouped)
+        found = tf.minimum(search.width, tf.shape(scores)[1])
+        best, index = _top_k(scores, found, grouped=self._grouped)
+        missing = [[0, 0], [0, search.width - found]]
+        best = tf.pad(best, missing, constant_values=-float("inf"))
+        return best, tf.pad(index, missing) + start
+
+    def _scores_of(
+        self, start: tf.Tensor | int, end: tf.Tensor | int, query: tf.Tensor
+    ) -> tf.Tensor:
+        """Scores the movies from `start` to `end`: `[batch, end - start]`."""
+        if isinstance(start, int):
+            return self.scores(query)
+        # A part of the rows is no copy.
+        return tf.matmul(query, self.embeddings[start:end], transpose_b=True)
+
+
+def _top_k(
+    scores: tf.Tensor, k: tf.Tensor, *, grouped: bool
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """`tf.math.top_k` of `[batch, n]`, which is slow for many columns.
+
+    The k best scores are in the k groups of the largest maxima.
+    """
+    if not grouped:
+        return tf.math.top_k(scores, k)
+    columns = tf.shape(scores)[1]
+    padding = [[0, 0], [0, -columns % _GROUP]]
+    padded = tf.pad(scores, padding, constant_values=-float("inf"))
+    num_groups = tf.shape(padded)[1] // _GROUP
+    batch = tf.shape(scores)[0]
+    groups = tf.reshape(padded, [batch, num_groups, _GROUP])
+    chosen = tf.minimum(k, num_groups)
+    _, group = tf.math.top_k(tf.reduce_max(groups, axis=2), chosen)
+    # In order of the rows, so that of equal scores the lower row comes first.
+    group = tf.sort(group, axis=1)
+    found = tf.gather(groups, group, batch_dims=1)
+    best, place = tf.math.top_k(tf.reshape(found, [batch, chosen * _GROUP]), k)
+    index = tf.gather(group, place // _GROUP, batch_dims=1) * _GROUP + place % _GROUP
+    return best, tf.minimum(index, columns - 1)  # not in the padding
