@@ -238,14 +238,11 @@ class IndexConfig:
         into several leaves; None for one for every 512 movies.
       index_probes: Leaves that `ivf` searches for each query; more are slower and find
         more.
-      index_int8: Whether `ivf` stores embeddings in 16 instead of 32 bits, of which it
-        reads 8 to choose among the movies of a leaf.
     """
 
     index: Literal["auto", "brute_force", "ivf"] = "auto"
     index_leaves: PositiveInt | None = None
     index_probes: PositiveInt = 32
-    index_int8: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
