@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Final
+from typing import Any
 
 from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.components.trainer.component import Trainer
@@ -45,6 +45,7 @@ from components.servability_check.component import ServabilityCheck
 from components.servability_check.config import ServingConfig
 from components.tuner.component import SearchTuner
 from components.warm_start.component import WarmStart
+from pipeline.beam_args import BEAM_ARGS
 from pipeline.config import PipelineConfig
 from pipeline.fingerprints import code_fingerprints
 from trainer.config import to_json
@@ -56,17 +57,6 @@ from trainer.features import (
     TRAIN_SPLIT,
 )
 from trainer.tuning.config import TunerConfig
-
-BEAM_ARGS: Final = [
-    # The short name fails on Beam 2.59 and makes newer ones download a runner.
-    "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
-    # Without a container image TFX packs itself into an sdist for every Beam step, 2
-    # seconds each, for workers on other machines. This runner has none and ignores it.
-    "--sdk_container_image=none",
-    # The default of newer versions. That of Beam 2.59, dill, is written in Python and
-    # takes a tenth of the CPU time from the imports to the end of Transform.
-    "--pickle_library=cloudpickle",
-]
 
 
 def create_pipeline(
