@@ -36,6 +36,8 @@ GROUPS = {
         "tests/pipeline/cli/test_feedback.py",
         "tests/pipeline/cli/test_history.py",
         "tests/pipeline/cli/test_recommend.py",
+        "tests/pipeline/serving/batch/test_batch.py",
+        "tests/pipeline/serving/batch/test_shadow.py",
     ),
     # It reads the first local run and runs none, so it may run beside those.
     "cluster": ("tests/pipeline/kubeflow/test_chain.py",),

@@ -21,7 +21,8 @@ from pipeline.cli.tables import echo
 
 _INTERRUPT_EXIT: Final = 130  # 128 + SIGINT, as shells do
 
-# Name -> line in `two-tower --help`. `pipeline/cli/<name>.py` defines `<name>`.
+# Name -> line in `two-tower --help`. `pipeline/cli/<name>.py` defines `<name>`, both
+# with `_` for `-`.
 COMMANDS: Final = {
     "run": "Train, evaluate and push a model; unchanged steps are cached.",
     "retrain": "Retrain on a new span; made to be started by a clock.",
@@ -30,6 +31,7 @@ COMMANDS: Final = {
     "recommend": "Ask the newest pushed model what a user should watch next.",
     "serve": "Serve the pushed model on this machine, over HTTP and gRPC.",
     "feedback": "Show how served recommendations did, by later ratings.",
+    "batch-recommend": "Recommend to all users, to Parquet; compare with a candidate.",
     "runs": "List the runs of a workspace.",
     "history": "Show quality and cost of all runs over time, with what became worse.",
     "report": "Show why a model was or was not blessed, and the path of its report.",
@@ -58,8 +60,9 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"{__name__}.{cmd_name}")
-        return cast(click.Command, getattr(module, cmd_name))
+        name = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"{__name__}.{name}")
+        return cast(click.Command, getattr(module, name))
 
     def format_commands(
         self, ctx: click.Context, formatter: click.HelpFormatter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from trainer.serving_contract import (
     RECOMMEND,
     SERVING_DEFAULT,
     STORED_USERS,
+    USER_VOCABULARY,
     Signature,
 )
 
@@ -71,11 +73,14 @@ class AnsweringModel:
         Raises:
           UserError: The model does not list them.
         """
+        vocabulary = Path(self.model.path) / "assets" / USER_VOCABULARY
+        if not self.has(STORED_USERS) and vocabulary.is_file():
+            return vocabulary.read_text(encoding="utf-8").split("\n")[:-1]
         if not self.has(STORED_USERS):
             raise UserError(
                 f"The model {self.model.name} does not list its users: an earlier "
                 "release exported it",
-                "Name them with --users FILE, or push a new model with `two-tower run`.",
+                "Give --users FILE, or push a new model with `two-tower run`.",
             )
         ids = STORED_USERS.call(self._loaded)[f.USER_ID]
         return [user_id.decode() for user_id in ids.tolist()]
@@ -101,7 +106,16 @@ class AnsweringModel:
         return CATALOGUE.call(self._loaded) if self.has(CATALOGUE) else None
 
     def answers(self, users: Sequence[str], job: Job) -> Answers:
+        """Recommends to users, and says which of them are known: see `recommend`."""
+        found = self.recommend(users, job)
+        known = KNOWN_USER.call(self._loaded, user_id=list(users))["known"]
+        return Answers(found["movie_ids"], found["scores"], known)
+
+    def recommend(self, users: Sequence[str], job: Job) -> dict[str, NDArray[Any]]:
         """Recommends to users, at most `serving.max_batch` of them.
+
+        Returns:
+          The outputs of the signature.
 
         Raises:
           UserError: The model has no filters.
@@ -117,9 +131,7 @@ class AnsweringModel:
                     "Push a new model with `two-tower run`, or give no filter.",
                 )
             asked |= self._filter_inputs(len(users), job)
-        found = signature.call(self._loaded, **asked)
-        known = KNOWN_USER.call(self._loaded, user_id=list(users))["known"]
-        return Answers(found["movie_ids"], found["scores"], known)
+        return signature.call(self._loaded, **asked)
 
     def _filter_inputs(self, rows: int, job: Job) -> dict[str, Any]:
         """Returns the inputs of `RECOMMEND` that all users share, and no events."""

@@ -108,6 +108,11 @@ class BatchFolder:
             if shard_name(shard, job) not in here or not self._is_whole(shard, job)
         ]
 
+    def num_written(self, job: Job) -> int:
+        """Returns how many shards have their name."""
+        here = set(storage.names(self.path) or ())
+        return sum(shard_name(shard, job) in here for shard in range(job.num_shards))
+
     def _is_whole(self, shard: int, job: Job) -> bool:
         try:
             with self._opened(shard_name(shard, job)) as file:

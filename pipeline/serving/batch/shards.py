@@ -53,12 +53,13 @@ ANSWERED: Final = Counter()
 def loaded(models: Sequence[Model]) -> _Models:
     """Loads models once a process."""
     models = tuple(models)
-    return _SHARED.acquire(  # type: ignore[no-any-return]
+    found: _Models = _SHARED.acquire(
         lambda: _Models(models), tag=",".join(model.path for model in models)
     )
+    return found
 
 
-class WriteShard(beam.DoFn):  # type: ignore[misc]
+class WriteShard(beam.DoFn):
     """Asks the models for the users of a shard and writes their answers.
 
     Args:
@@ -129,6 +130,12 @@ def write_shards(
             | "Spread" >> beam.Reshuffle()
             | "Recommend" >> beam.ParDo(WriteShard(job, folder, batch_size))
         )
+
+
+def read_seconds(table: pa.Table) -> list[float]:
+    """Returns how long each model took to answer the users of a shard."""
+    seconds: list[float] = json.loads((table.schema.metadata or {})[SECONDS_KEY])
+    return seconds
 
 
 def _table(users: Sequence[str], answers: Sequence[Answers], job: Job) -> pa.Table:

@@ -67,7 +67,8 @@ def read_ids(path: Path) -> IdFile:
         content = path.read_bytes()
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be read: {error.strerror}", "Name a file with one id a line."
+            f"{path} cannot be read: {error.strerror}",
+            "Name a file with one id a line.",
         ) from error
     found: dict[str, int] = {}
     count = 0
