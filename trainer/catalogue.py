@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from trainer import features as f
 from trainer.input_pipeline import Corpus
 from trainer.movielens import GENRES
 from trainer.preprocessing import FIRST_YEAR
@@ -37,8 +38,22 @@ class Catalogue(tf.Module):
             tf.concat([texts, [""]], axis=0)
             for texts in (corpus.movie_ids, corpus.titles, corpus.genres)
         )
-        self._num_ratings = tf.constant(corpus.num_ratings, tf.float32)
+        self._num_ratings = tf.constant(corpus.num_ratings, tf.int64)
         self.attributes = Attributes(_genre_bits(corpus), _years(corpus))
+
+    def columns(self) -> dict[str, tf.Tensor]:
+        """Returns what the model knows of each movie: see `CATALOGUE` of the contract."""
+        return {
+            f.MOVIE_ID: self._movie_ids[:-1],
+            f.TITLE: self._titles[:-1],
+            f.GENRES: self._genres[:-1],
+            f.YEAR: tf.constant(self.attributes.years),
+            f.NUM_RATINGS: self._num_ratings,
+        }
+
+    def ids(self, index: tf.Tensor | tf.RaggedTensor) -> tf.Tensor | tf.RaggedTensor:
+        """Returns the ids of corpus rows, "" for the unknown movie."""
+        return tf.gather(self._movie_ids, index)
 
     def describe(
         self, scores: tf.Tensor, index: tf.Tensor, k: tf.Tensor
@@ -76,7 +91,8 @@ class Catalogue(tf.Module):
         Returns:
           float32 `[batch, k]`, 0 at padding.
         """
-        share = (self._num_ratings + 1) / tf.reduce_sum(self._num_ratings + 1)
+        num_ratings = tf.cast(self._num_ratings + 1, tf.float32)
+        share = num_ratings / tf.reduce_sum(num_ratings)
         bits = -tf.math.log(share) / tf.math.log(2.0)
         found = tf.not_equal(top_ids, PADDING)
         return tf.where(found, tf.gather(bits, tf.maximum(top_ids, 0)), 0.0)

@@ -217,12 +217,14 @@ class RequestLimits:
     Attributes:
       max_batch: Rows of a request, each with the id of a user or a movie.
       max_history: Events of a timeline that comes with a request.
+      max_filters: Movies that a row may exclude, and genres that it may name.
       max_k: Movies that a row may ask for. What is not recommended to a user is mostly
         what they have seen, so that an answer of the whole corpus shows their history.
     """
 
     max_batch: RequestSize = 1024
     max_history: RequestSize = 10_000
+    max_filters: RequestSize = 1000
     max_k: RequestSize = 100
 
 

@@ -5,133 +5,159 @@ Each refusal is an `InvalidArgumentError` that names the input, its value and th
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import tensorflow as tf
 
 from trainer import features as f
 from trainer.config import RequestLimits
-from trainer.user_store import EventLists
+from trainer.serving_contract import FIRST_YEAR, LAST_YEAR, Signature
+
+# Dimension -> what it counts, and the field of `RequestLimits` that bounds it.
+_BOUNDS: Final = {
+    "B": ("rows", "max_batch"),
+    "L": ("events in a row", "max_history"),
+    "X": ("movies in a row", "max_filters"),
+    "G": ("names in a row", "max_filters"),
+}
 
 
 class RequestChecks:
     """The checks of the served model's inputs.
 
-    Each method returns its inputs in a form that is computed after the checks only.
-
     Args:
       limits: The largest request.
       num_movies: Size of the corpus.
+
+    Attributes:
+      max_k: Most movies that a row may ask for.
     """
 
     def __init__(self, limits: RequestLimits, num_movies: int) -> None:
         self._limits = limits
         self.max_k = min(limits.max_k, num_movies)
 
-    def ids(self, name: str, ids: tf.Tensor) -> tf.Tensor:
-        """Checks the number of ids: string `[batch]`.
+    def __call__(
+        self, signature: Signature, inputs: Mapping[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        """Checks a request.
 
         Args:
-          name: The input's name.
-          ids: Its value.
+          signature: What is called.
+          inputs: Its inputs by name.
+
+        Returns:
+          The same, to be computed after the checks only.
         """
-        ids = _of_rank(1, name, ids)
-        rows, limit = tf.size(ids), self._limits.max_batch
-        return _after(
-            [_at_most(f"{name} has too many rows: serving.max_batch is", limit, rows)],
-            ids,
+        shapes = {name: tensor.dims for name, tensor in signature.inputs.items()}
+        inputs = {
+            name: _of_rank(len(shapes[name]), name, tensor)
+            for name, tensor in inputs.items()
+        }
+        inputs = after(self._shapes(shapes, inputs), inputs)
+        return after(self._values(inputs), inputs)
+
+    def length(self, name: str, dim: str, size: tf.Tensor) -> tf.Operation:
+        """Checks the size of a dimension.
+
+        Args:
+          name: The input.
+          dim: Name of the dimension in the contract.
+          size: Integer scalar.
+        """
+        what, key = _BOUNDS[dim]
+        return refuse_unless(
+            size <= getattr(self._limits, key),
+            f"{name} has too many {what}: serving.{key} is",
+            getattr(self._limits, key),
+            "but the request has",
+            size,
         )
 
-    def k(self, k: tf.Tensor, user_id: tf.Tensor) -> tf.Tensor:
-        """Checks the numbers of movies asked for.
+    def _shapes(
+        self, shapes: Mapping[str, tuple[str, ...]], inputs: Mapping[str, tf.Tensor]
+    ) -> list[tf.Operation]:
+        """Checks the size of each dimension, and that inputs belong together."""
+        first: dict[tuple[str, ...], str] = {}  # the first input of each shape
+        checks = []
+        for name, tensor in inputs.items():
+            dims, shape = shapes[name], tf.shape(tensor)
+            if dims in first and len(dims) > 1:
+                like = first[dims]
+                checks.append(
+                    refuse_unless(
+                        tf.reduce_all(tf.shape(inputs[like]) == shape),
+                        f"{like} and {name} must have the same shape but have",
+                        tf.shape(inputs[like]),
+                        shape,
+                    )
+                )
+                continue
+            if first:
+                like = next(iter(first.values()))
+                checks.append(
+                    refuse_unless(
+                        tf.equal(shape[0], tf.shape(inputs[like])[0]),
+                        f"{name} and {like} must have the same number of rows but have",
+                        shape[0],
+                        tf.shape(inputs[like])[0],
+                    )
+                )
+            if dims not in first:
+                checks.append(self.length(name, dims[-1], shape[-1]))
+            first.setdefault(dims, name)
+        return checks
 
-        Args:
-          k: int32 `[batch]`.
-          user_id: string `[batch]`.
-        """
-        k = _of_rank(1, "k", k)
+    def _values(self, inputs: Mapping[str, tf.Tensor]) -> list[tf.Operation]:
+        checks = []
+        if "k" in inputs:
+            checks.append(self._k(inputs["k"]))
+        if f.RATINGS in inputs:
+            checks.append(_ratings(inputs[f.MOVIE_IDS], inputs[f.RATINGS]))
+        if FIRST_YEAR in inputs:
+            checks += _years(inputs[FIRST_YEAR], inputs[LAST_YEAR])
+        return checks
+
+    def _k(self, k: tf.Tensor) -> tf.Operation:
         least, most = tf.reduce_min(k), tf.reduce_max(k)
-        in_range = _assert(
+        return refuse_unless(
             (least >= 1) & (most <= self.max_k),
             "k must be from 1 to",
             self.max_k,
             "(the smaller of the corpus size and serving.max_k) but is",
             tf.where(least < 1, least, most),
         )
-        return _after([_same_rows("k", k, user_id), in_range], k)
 
-    def events(
-        self,
-        movie_ids: tf.Tensor,
-        ratings: tf.Tensor,
-        timestamps: tf.Tensor,
-        user_id: tf.Tensor,
-    ) -> list[tf.Tensor]:
-        """Checks the shapes and ratings of timelines.
 
-        Args:
-          movie_ids: string `[batch, L]`.
-          ratings: float32 `[batch, L]`.
-          timestamps: int64 `[batch, L]`.
-          user_id: string `[batch]`.
+def _ratings(movie_ids: tf.Tensor, ratings: tf.Tensor) -> tf.Operation:
+    # What stands in place of an event is not read.
+    is_number = tf.math.is_finite(ratings) | tf.equal(movie_ids, "")
+    return refuse_unless(
+        tf.reduce_all(is_number),
+        f"{f.RATINGS} must be finite numbers but the first that is none is",
+        tf.boolean_mask(ratings, ~is_number)[:1],
+    )
 
-        Returns:
-          `movie_ids`, `ratings` and `timestamps`.
-        """
-        movie_ids = _of_rank(2, f.MOVIE_IDS, movie_ids)
-        ratings = _of_rank(2, f.RATINGS, ratings)
-        timestamps = _of_rank(2, f.TIMESTAMPS, timestamps)
-        limit, length = self._limits.max_history, tf.shape(movie_ids)[1]
-        shapes = [
-            _same_rows(f.MOVIE_IDS, movie_ids, user_id),
-            *(
-                _assert(
-                    tf.reduce_all(tf.shape(movie_ids) == tf.shape(column)),
-                    f"{f.MOVIE_IDS} and {name} must have the same shape but have",
-                    tf.shape(movie_ids),
-                    tf.shape(column),
-                )
-                for name, column in ((f.RATINGS, ratings), (f.TIMESTAMPS, timestamps))
-            ),
-            _at_most(
-                f"{f.MOVIE_IDS} has too many events in a row: serving.max_history is",
-                limit,
-                length,
-            ),
-        ]
-        movie_ids, ratings, timestamps = _after(shapes, movie_ids, ratings, timestamps)
-        # What stands in place of an event is not read.
-        is_number = tf.math.is_finite(ratings) | tf.equal(movie_ids, "")
-        finite = _assert(
-            tf.reduce_all(is_number),
-            f"{f.RATINGS} must be finite numbers but the first that is none is",
-            tf.boolean_mask(ratings, ~is_number)[:1],
+
+def _years(first: tf.Tensor, last: tf.Tensor) -> list[tf.Operation]:
+    is_range = (first <= last) | tf.equal(last, 0)
+    in_order = refuse_unless(
+        tf.reduce_all(is_range),
+        f"{FIRST_YEAR} must not be after {LAST_YEAR} but the first such years are",
+        tf.boolean_mask(first, ~is_range)[:1],
+        tf.boolean_mask(last, ~is_range)[:1],
+    )
+    not_negative = [
+        refuse_unless(
+            tf.reduce_all(years >= 0),
+            f"{name} must be a year, or 0 for no bound, but the first that is neither "
+            "is",
+            tf.boolean_mask(years, years < 0)[:1],
         )
-        return _after([finite], movie_ids, ratings, timestamps)
-
-
-def in_order(
-    movie_ids: tf.Tensor, ratings: tf.Tensor, timestamps: tf.Tensor
-) -> EventLists:
-    """Makes timelines of a request's events: by time, as those of the training data.
-
-    Events of the same second keep their order. Events without a movie id are left out.
-
-    Args:
-      movie_ids: string `[batch, L]`.
-      ratings: float32 `[batch, L]`.
-      timestamps: int64 `[batch, L]`.
-
-    Returns:
-      The timelines, with movie *ids* for movies.
-    """
-    order = tf.argsort(timestamps, stable=True)
-    columns = [
-        tf.gather(column, order, batch_dims=1)
-        for column in (movie_ids, ratings, timestamps)
+        for name, years in ((FIRST_YEAR, first), (LAST_YEAR, last))
     ]
-    is_event = columns[0] != ""
-    return EventLists(*(tf.ragged.boolean_mask(c, is_event) for c in columns))
+    return [*not_negative, in_order]
 
 
 def _of_rank(rank: int, name: str, tensor: tf.Tensor) -> tf.Tensor:
@@ -144,28 +170,22 @@ def _of_rank(rank: int, name: str, tensor: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(tensor, [None] * rank, name=f"shape_of_{name}")
 
 
-def _same_rows(name: str, tensor: tf.Tensor, user_id: tf.Tensor) -> tf.Operation:
-    return _assert(
-        tf.equal(tf.shape(tensor)[0], tf.size(user_id)),
-        f"{name} and {f.USER_ID} must have the same number of rows but have",
-        tf.shape(tensor)[0],
-        tf.size(user_id),
-    )
+def refuse_unless(condition: tf.Tensor, *message: Any) -> tf.Operation:
+    """Returns the operation that fails with a message.
 
-
-def _at_most(what: str, limit: int, value: tf.Tensor) -> tf.Operation:
-    return _assert(value <= limit, what, limit, "but the request has", value)
-
-
-def _assert(condition: tf.Tensor, *message: Any) -> tf.Operation:
+    Args:
+      condition: bool scalar.
+      *message: Texts, numbers and tensors.
+    """
     # `tf.debugging.Assert` adds a conditional, which costs more time than the message.
     return tf.raw_ops.Assert(
         condition=condition, data=[tf.convert_to_tensor(m) for m in message]
     )
 
 
-def _after(checks: list[tf.Operation], *tensors: tf.Tensor) -> Any:
-    """Returns the tensors, or the only one, once the checks have passed."""
+def after(
+    checks: list[tf.Operation], inputs: Mapping[str, tf.Tensor]
+) -> dict[str, tf.Tensor]:
+    """Returns the inputs, which are computed once the checks have passed."""
     with tf.control_dependencies(checks):
-        passed = [tf.identity(tensor) for tensor in tensors]
-    return passed if len(passed) > 1 else passed[0]
+        return {name: tf.identity(tensor) for name, tensor in inputs.items()}

@@ -32,12 +32,16 @@ class TensorType:
 
     Attributes:
       dtype: TensorFlow's name of it.
-      dims: Name of each dimension, for the documentation; none for a scalar. The size
-        of every dimension is only known when the signature is called.
+      dims: Name of each dimension; none for a scalar. The size of every dimension is
+        only known when the signature is called. Inputs of one request have the same
+        size in dimensions of the same name.
+      absent: Of an input: the value that means nothing; None where every row must have
+        another. In lists it is also what a server pads rows of other lengths with.
     """
 
     dtype: str
     dims: tuple[str, ...] = ()
+    absent: str | int | float | bool | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,8 @@ class Signature:
 
         Args:
           model: A SavedModel from `tf.saved_model.load`.
-          **inputs: Python values, arrays or tensors by name of the input.
+          **inputs: Python values, arrays or tensors by name of the input. Inputs that
+            have a value for "nothing" may be left out.
 
         Returns:
           NumPy arrays by name of the output.
@@ -96,6 +101,16 @@ class Signature:
             name: tf.constant(value, self.inputs[name].dtype)
             for name, value in inputs.items()
         }
+        shapes = [tensor.shape for tensor in tensors.values() if tensor.shape.rank]
+        rows = shapes[0][0] if shapes else 1
+        tensors |= {
+            name: tf.fill(
+                [rows, *[0] * (len(tensor.dims) - 1)],
+                tf.constant(tensor.absent, tensor.dtype),
+            )
+            for name, tensor in self.inputs.items()
+            if name not in tensors and tensor.absent is not None
+        }
         outputs = self.function(model)(**tensors)
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
@@ -103,6 +118,15 @@ class Signature:
 # Score where a row of an answer has no movie: JSON has no infinity. It is the lowest
 # float32, below every real score.
 NO_SCORE: Final = -3.4028234663852886e38
+
+# Names of inputs that no feature has.
+EXCLUDED: Final = "exclude_movie_ids"
+FIRST_YEAR: Final = "first_year"
+LAST_YEAR: Final = "last_year"
+INCLUDE_SEEN: Final = "include_seen"
+# Movies that a serialized example asks for if it has no `k`, or as many as the model
+# recommends if that is less.
+DEFAULT_K: Final = 10
 
 # Dimensions: B batch, k the most movies that a row asks for, L events of the longest
 # timeline, X most movies that a row excludes, G most genres that a row names, d
@@ -117,16 +141,22 @@ _RECOMMENDED: Final = {
     "scores": TensorType("float32", ("B", "k")),
 }
 _EVENTS: Final = {
-    f.MOVIE_IDS: TensorType("string", ("B", "L")),
-    f.RATINGS: TensorType("float32", ("B", "L")),
-    f.TIMESTAMPS: TensorType("int64", ("B", "L")),
+    f.MOVIE_IDS: TensorType("string", ("B", "L"), ""),
+    f.RATINGS: TensorType("float32", ("B", "L"), 0.0),
+    f.TIMESTAMPS: TensorType("int64", ("B", "L"), 0),
 }
 # What may be recommended: "" is no movie and no genre, 0 no year.
 _FILTERS: Final = {
-    "exclude_movie_ids": TensorType("string", ("B", "X")),
-    "genres": TensorType("string", ("B", "G")),
-    "first_year": TensorType("int32", ("B",)),
-    "last_year": TensorType("int32", ("B",)),
+    EXCLUDED: TensorType("string", ("B", "X"), ""),
+    f.GENRES: TensorType("string", ("B", "G"), ""),
+    FIRST_YEAR: TensorType("int32", ("B",), 0),
+    LAST_YEAR: TensorType("int32", ("B",), 0),
+}
+# Who asks, where the edition has it.
+_ATTRIBUTES: Final = {
+    f.AGE: TensorType("int64", ("B",), -1),
+    f.GENDER: TensorType("string", ("B",), ""),
+    f.OCCUPATION: TensorType("string", ("B",), ""),
 }
 _EMBEDDED: Final = {"embedding": TensorType("float32", ("B", "d"))}
 _KNOWN: Final = {"known": TensorType("bool", ("B",))}
@@ -136,13 +166,7 @@ SERVING_DEFAULT: Final = Signature(
 )
 RECOMMEND_FROM_HISTORY: Final = Signature(
     "recommend_from_history",
-    {
-        f.USER_ID: _IDS,
-        f.MOVIE_IDS: TensorType("string", ("B", "L")),
-        f.RATINGS: TensorType("float32", ("B", "L")),
-        f.TIMESTAMPS: TensorType("int64", ("B", "L")),
-        "k": _K,
-    },
+    {f.USER_ID: _IDS, **_EVENTS, **_ATTRIBUTES, **_FILTERS, "k": _K},
     _RECOMMENDED,
 )
 # Like `serving_default`, but with events that are newer than the stored timeline, and
@@ -153,13 +177,13 @@ RECOMMEND: Final = Signature(
         f.USER_ID: _IDS,
         **_EVENTS,
         **_FILTERS,
-        "include_seen": TensorType("bool", ("B",)),
+        INCLUDE_SEEN: TensorType("bool", ("B",), False),
         "k": _K,
     },
     _RECOMMENDED,
 )
 # The same from serialized `tf.train.Example` messages, whose features are called like
-# the inputs of `RECOMMEND`. All but the user id may be absent.
+# the inputs of `RECOMMEND`. All but the user id may be absent; `k` is then `DEFAULT_K`.
 RECOMMEND_EXAMPLES: Final = Signature(
     "recommend_examples", {"examples": _IDS}, _RECOMMENDED
 )
@@ -204,11 +228,14 @@ STORED_USERS: Final = Signature(
 )
 # Oldest event first; "", 0 and 0 behind the newest one.
 STORED_TIMELINES: Final = Signature("stored_timelines", {f.USER_ID: _IDS}, _EVENTS)
-# What a server offers. `EVALUATE` is not among them, because it shows who has rated
-# what: it is a function of the SavedModel, for programs that have the files.
+# What a server offers. `EVALUATE` and the functions above are not among them, because
+# they show who has rated what: they are for programs that have the files.
 SIGNATURES: Final = (
     SERVING_DEFAULT,
+    RECOMMEND,
     RECOMMEND_FROM_HISTORY,
+    RECOMMEND_EXAMPLES,
+    SIMILAR_MOVIES,
     QUERY_EMBEDDING,
     CANDIDATE_EMBEDDING,
     KNOWN_USER,

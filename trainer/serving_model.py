@@ -7,11 +7,12 @@ corpus and the users' timelines. Loading it needs neither Keras nor this package
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import tensorflow as tf
 
 from trainer import features as f
+from trainer import request_examples
 from trainer import serving_contract as contract
 from trainer.blocks import in_blocks, rows_per_block
 from trainer.catalogue import Catalogue
@@ -20,16 +21,43 @@ from trainer.held_out_ranking import HeldOutRanking
 from trainer.preprocessing import TransformGraph
 from trainer.query_encoder import QueryEncoder
 from trainer.ranking import PADDING
-from trainer.request_checks import RequestChecks, in_order
-from trainer.retrieval_index import RetrievalIndex
+from trainer.request_checks import RequestChecks
+from trainer.request_events import Events
+from trainer.request_filters import filters_of
+from trainer.retrieval_index import Filters, RetrievalIndex
+from trainer.similar_movies import SimilarMovies
 from trainer.user_store import EventLists, TimelineLookup
 
-# What an event of the request takes.
+# What an event of the request takes, and each comparison with a stored one.
 _BYTES_PER_EVENT: Final = 64
+_BYTES_PER_COMPARISON: Final = 4
+
+Inputs = dict[str, tf.Tensor]
+Outputs = dict[str, tf.Tensor]
+
+
+class Asked(NamedTuple):
+    """What some rows of a request ask.
+
+    Attributes:
+      user_index: int32 `[rows]`, vocabulary indices.
+      attributes: int32 `[rows, attributes]`.
+      timelines: Events of each user.
+      excluded: int32 `[rows, excluded]`, corpus rows or `PADDING`.
+      filters: What may be recommended; None for everything.
+    """
+
+    user_index: tf.Tensor
+    attributes: tf.Tensor
+    timelines: EventLists
+    excluded: tf.Tensor
+    filters: Filters | None = None
 
 
 class ServingModel(tf.Module):
     """The functions behind the signatures of `trainer.serving_contract`.
+
+    Each takes the inputs of its signature by name and returns the outputs.
 
     Args:
       encoder: Embeds queries.
@@ -43,7 +71,10 @@ class ServingModel(tf.Module):
     Attributes:
       max_k: Most movies that a row of a request may ask for.
       evaluate: `trainer.serving_contract.EVALUATE`, which a server cannot call: it is
-        part of the SavedModel, but has no signature.
+        part of the SavedModel, but has no signature. So are the next ones.
+      catalogue: `trainer.serving_contract.CATALOGUE`.
+      stored_users: `trainer.serving_contract.STORED_USERS`.
+      stored_timelines: `trainer.serving_contract.STORED_TIMELINES`.
     """
 
     def __init__(
@@ -60,151 +91,235 @@ class ServingModel(tf.Module):
         super().__init__(name="two_tower")
         self._encoder = encoder
         self._index, self._catalogue = index, catalogue
+        self._similar = SimilarMovies(index)
         self._store = store
         self._transform = transform
         self._held_out_ranking = held_out_ranking
         self._checks = RequestChecks(limits, index.num_movies)
         self.max_k = self._checks.max_k
-        self.evaluate = _traced(contract.EVALUATE, held_out_ranking.__call__)
+        self.evaluate = _traced(
+            contract.EVALUATE, lambda inputs: held_out_ranking(inputs["examples"])
+        )
+        self.catalogue = _traced(contract.CATALOGUE, lambda _: catalogue.columns())
+        self.stored_users = _traced(
+            contract.STORED_USERS, lambda _: {f.USER_ID: store.user_ids()}
+        )
+        self.stored_timelines = _traced(
+            contract.STORED_TIMELINES, self._stored_timelines
+        )
 
     def signatures(self) -> dict[str, Any]:
         """Returns the concrete functions of all signatures by name."""
-        functions = (
-            (contract.SERVING_DEFAULT, self.recommend),
+        functions: tuple[tuple[contract.Signature, Callable[[Inputs], Outputs]], ...] = (
+            (contract.SERVING_DEFAULT, self.serving_default),
+            (contract.RECOMMEND, self.recommend),
             (contract.RECOMMEND_FROM_HISTORY, self.recommend_from_history),
+            (contract.RECOMMEND_EXAMPLES, self.recommend_examples),
+            (contract.SIMILAR_MOVIES, self.similar_movies),
             (contract.QUERY_EMBEDDING, self.query_embedding),
             (contract.CANDIDATE_EMBEDDING, self.candidate_embedding),
             (contract.KNOWN_USER, self.known_user),
             (contract.KNOWN_MOVIE, self.known_movie),
         )
         return {
-            signature.name: _traced(signature, function).get_concrete_function()
+            signature.name: _traced(
+                signature, self._checked(signature, function)
+            ).get_concrete_function(*signature.input_specs())
             for signature, function in functions
         }
 
-    def recommend(self, user_id: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+    def serving_default(self, inputs: Inputs) -> Outputs:
         """Recommends to users by their stored timelines.
 
         All unknown users are the same user, who has watched nothing.
-
-        Args:
-          user_id: string `[batch]`.
-          k: int32 `[batch]`, from 1 to `serving.max_k` and the size of the corpus.
-
-        Returns:
-          See `Catalogue.describe`.
         """
-        user_id = self._checks.ids(f.USER_ID, user_id)
-        k = self._checks.k(k, user_id)
-        row = self._store.row(user_id)
+        row = self._store.row(inputs[f.USER_ID])
 
-        def stored(rows: slice) -> tuple[tf.Tensor, EventLists, tf.RaggedTensor]:
+        def stored(rows: slice) -> Asked:
             some = row[rows]
-            return some, self._store.timelines(some), self._store.seen(some)
+            return Asked(
+                *self._user(some),
+                self._store.timelines(some),
+                self._store.seen(some).to_tensor(PADDING),
+            )
 
-        return self._recommend(k, stored)
+        return self._recommend(inputs["k"], stored)
 
-    def recommend_from_history(
-        self,
-        user_id: tf.Tensor,
-        movie_ids: tf.Tensor,
-        ratings: tf.Tensor,
-        timestamps: tf.Tensor,
-        k: tf.Tensor,
-    ) -> dict[str, tf.Tensor]:
+    def recommend(self, inputs: Inputs) -> Outputs:
+        """Recommends by the stored timelines and the events of the request after them.
+
+        Neither what a user has seen by the store nor the movies of the request are
+        recommended, unless `include_seen`; the excluded ones never are.
+        """
+        row = self._store.row(inputs[f.USER_ID])
+        filters = filters_of(inputs)
+
+        def continued(rows: slice) -> Asked:
+            some = row[rows]
+            events, excluded = self._movies(inputs, rows)
+            seen = self._store.seen(some).to_tensor(PADDING)
+            seen = tf.concat([seen, events.movies], axis=1)
+            again = inputs[contract.INCLUDE_SEEN][rows, tf.newaxis]
+            return Asked(
+                *self._user(some),
+                events.after(self._store.timelines(some)),
+                tf.concat([tf.where(again, PADDING, seen), excluded], axis=1),
+                Filters(*(each[rows] for each in filters)),
+            )
+
+        comparisons = _BYTES_PER_COMPARISON * self._store.max_events
+        return self._recommend(
+            inputs["k"], continued, self._bytes_per_row(inputs, comparisons)
+        )
+
+    def recommend_from_history(self, inputs: Inputs) -> Outputs:
         """Recommends by timelines of the request, which replace the stored ones.
 
         Their movies are not recommended. What the store says that a user has seen does
         not count: with many requests its absence would reveal the user's whole history.
-
-        Args:
-          user_id: string `[batch]`, "" for nobody in particular.
-          movie_ids: string `[batch, L]`, in any order, "" where there is no event.
-          ratings: float32 `[batch, L]`, stars.
-          timestamps: int64 `[batch, L]`, seconds since the epoch, UTC.
-          k: int32 `[batch]`, see `recommend`.
-
-        Returns:
-          See `Catalogue.describe`.
         """
-        user_id = self._checks.ids(f.USER_ID, user_id)
-        k = self._checks.k(k, user_id)
-        events = self._checks.events(movie_ids, ratings, timestamps, user_id)
-        row = self._store.row(user_id)
+        row = self._store.row(inputs[f.USER_ID])
+        filters = filters_of(inputs)
+        attributes = self._transform(
+            {name: inputs[name] for name in (f.AGE, f.GENDER, f.OCCUPATION)}
+        )[f.USER_ATTRIBUTE_INDICES]
 
-        def given(rows: slice) -> tuple[tf.Tensor, EventLists, tf.RaggedTensor]:
-            ordered = in_order(*(column[rows] for column in events))
-            raw = {f.USER_ID: user_id[rows], f.MOVIE_IDS: ordered.movies}
-            movies = tf.cast(self._transform(raw)[f.MOVIE_INDICES], tf.int32)
-            return row[rows], ordered._replace(movies=movies), movies
+        def given(rows: slice) -> Asked:
+            user_index, stored = self._user(row[rows])
+            of_request = tf.cast(attributes[rows], stored.dtype)
+            events, excluded = self._movies(inputs, rows)
+            return Asked(
+                user_index,
+                tf.where(of_request > 0, of_request, stored),
+                events.in_order(),
+                tf.concat([events.movies, excluded], axis=1),
+                Filters(*(each[rows] for each in filters)),
+            )
 
-        return self._recommend(k, given, num_events=tf.shape(movie_ids)[1])
+        return self._recommend(inputs["k"], given, self._bytes_per_row(inputs))
 
-    def query_embedding(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
+    def recommend_examples(self, inputs: Inputs) -> Outputs:
+        """Recommends like `recommend`, to one user for each serialized example."""
+        parsed = request_examples.parse(inputs["examples"], self._checks)
+        return self._checked(contract.RECOMMEND, self.recommend)(parsed)
+
+    def similar_movies(self, inputs: Inputs) -> Outputs:
+        """Returns the movies that the model embeds like each movie."""
+        movie, k = self._movie_index(inputs[f.MOVIE_ID]), inputs["k"]
+        return self._best(
+            k,
+            lambda rows, width: self._similar(movie[rows], width),
+            self._similar.bytes_per_movie,
+        )
+
+    def query_embedding(self, inputs: Inputs) -> Outputs:
         """Embeds users by their stored timelines."""
-        row = self._store.row(self._checks.ids(f.USER_ID, user_id))
+        row = self._store.row(inputs[f.USER_ID])
         (embedding,) = in_blocks(
-            lambda rows: [self._query(row[rows], self._store.timelines(row[rows]))],
+            lambda rows: [
+                self._encoder(
+                    *self._user(row[rows]), self._store.timelines(row[rows])
+                )
+            ],
             tf.size(row),
             rows_per_block(self._encoder.bytes_per_query),
             [(tf.float32, self._index.embeddings.shape[1])],
         )
         return {"embedding": embedding}
 
-    def candidate_embedding(self, movie_id: tf.Tensor) -> dict[str, tf.Tensor]:
+    def candidate_embedding(self, inputs: Inputs) -> Outputs:
         """Embeds movies; the score is the dot product with `query_embedding`."""
-        index = self._movie_index(self._checks.ids(f.MOVIE_ID, movie_id))
+        index = self._movie_index(inputs[f.MOVIE_ID])
         return {"embedding": self._index.embeddings_of(index)}
 
-    def known_user(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
+    def known_user(self, inputs: Inputs) -> Outputs:
         """Returns which users have a stored timeline."""
-        user_id = self._checks.ids(f.USER_ID, user_id)
-        return {"known": self._store.row(user_id) < self._store.num_users}
+        return {"known": self._store.row(inputs[f.USER_ID]) < self._store.num_users}
 
-    def known_movie(self, movie_id: tf.Tensor) -> dict[str, tf.Tensor]:
+    def known_movie(self, inputs: Inputs) -> Outputs:
         """Returns which movies are in the corpus."""
-        index = self._movie_index(self._checks.ids(f.MOVIE_ID, movie_id))
+        index = self._movie_index(inputs[f.MOVIE_ID])
         return {"known": index < self._index.num_movies}
 
-    def _movie_index(self, movie_id: tf.Tensor) -> tf.Tensor:
-        return self._transform({f.MOVIE_ID: movie_id})[f.MOVIE_INDEX]
+    def _stored_timelines(self, inputs: Inputs) -> Outputs:
+        user_id = tf.ensure_shape(inputs[f.USER_ID], [None])
+        movies, ratings, timestamps = self._store.timelines(self._store.row(user_id))
+        return {
+            f.MOVIE_IDS: self._catalogue.ids(movies).to_tensor(""),
+            f.RATINGS: ratings.to_tensor(),
+            f.TIMESTAMPS: timestamps.to_tensor(),
+        }
 
-    def _query(self, row: tf.Tensor, timelines: EventLists) -> tf.Tensor:
-        """Embeds stored users with the given timelines: `[batch, dim]`."""
-        return self._encoder(
-            tf.gather(self._store.user_index, row),
-            tf.gather(self._store.attribute_indices, row),
-            timelines,
+    def _checked(
+        self, signature: contract.Signature, function: Callable[[Inputs], Outputs]
+    ) -> Callable[[Inputs], Outputs]:
+        return lambda inputs: function(self._checks(signature, inputs))
+
+    def _movie_index(self, movie_id: tf.Tensor) -> tf.Tensor:
+        """Returns int32 of the same shape, `num_movies` for unknown movies."""
+        index = self._transform({f.MOVIE_ID: tf.reshape(movie_id, [-1])})[f.MOVIE_INDEX]
+        return tf.reshape(tf.cast(index, tf.int32), tf.shape(movie_id))
+
+    def _movies(self, inputs: Inputs, rows: slice) -> tuple[Events, tf.Tensor]:
+        """Returns the events of some rows, in any order, and the excluded movies."""
+        names = (f.MOVIE_IDS, contract.EXCLUDED)
+        ids = tf.concat([inputs[name][rows] for name in names], axis=1)
+        movies = tf.where(tf.equal(ids, ""), PADDING, self._movie_index(ids))
+        length = tf.shape(inputs[f.MOVIE_IDS])[1]
+        columns = (inputs[name][rows] for name in (f.RATINGS, f.TIMESTAMPS))
+        return Events(movies[:, :length], *columns), movies[:, length:]
+
+    def _user(self, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns vocabulary indices and attributes of rows of the store."""
+        store = self._store
+        return tf.gather(store.user_index, row), tf.gather(store.attribute_indices, row)
+
+    def _bytes_per_row(self, inputs: Inputs, per_event: int = 0) -> tf.Tensor:
+        """Returns what the lists of a row take in memory: int64 scalar."""
+        events, excluded = (
+            tf.shape(inputs[name], tf.int64)[1]
+            for name in (f.MOVIE_IDS, contract.EXCLUDED)
         )
+        return _BYTES_PER_EVENT * (events + excluded) + per_event * events
 
     def _recommend(
         self,
         k: tf.Tensor,
-        timelines: Callable[[slice], tuple[tf.Tensor, EventLists, tf.RaggedTensor]],
-        num_events: tf.Tensor | int = 0,
-    ) -> dict[str, tf.Tensor]:
+        asked: Callable[[slice], Asked],
+        bytes_per_row: tf.Tensor | int = 0,
+    ) -> Outputs:
         """Recommends, a block of rows at a time.
 
         Args:
           k: int32 `[batch]`.
-          timelines: Returns for some rows the stored users, their timelines, and the
-            movies not to recommend.
-          num_events: Events of a row of the request.
+          asked: Returns what some rows ask.
+          bytes_per_row: What the lists of a row take in memory.
+        """
+
+        def best(rows: slice, width: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            user_index, attributes, timelines, excluded, filters = asked(rows)
+            query = self._encoder(user_index, attributes, timelines)
+            return self._index.best(query, excluded, width, filters)
+
+        fixed = self._encoder.bytes_per_query + self._index.bytes_per_query
+        return self._best(k, best, fixed + bytes_per_row)
+
+    def _best(
+        self,
+        k: tf.Tensor,
+        best: Callable[[slice, tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+        bytes_per_row: tf.Tensor | int,
+    ) -> Outputs:
+        """Describes the best movies of all rows, see `Catalogue.describe`.
+
+        Args:
+          k: int32 `[batch]`.
+          best: Returns scores and corpus rows, `[rows, width]`, for some rows.
+          bytes_per_row: What a row takes in memory.
         """
         width = tf.maximum(tf.reduce_max(k), 0)  # an empty batch has no maximum
-
-        def best(rows: slice) -> tuple[tf.Tensor, tf.Tensor]:
-            row, events, seen = timelines(rows)
-            query = self._query(row, events)
-            return self._index.best(query, seen.to_tensor(PADDING), width)
-
-        bytes_per_row = (
-            self._encoder.bytes_per_query
-            + self._index.bytes_per_query
-            + _BYTES_PER_EVENT * num_events
-        )
         scores, index = in_blocks(
-            best,
+            lambda rows: best(rows, width),
             tf.size(k),
             rows_per_block(bytes_per_row),
             [(tf.float32, width), (tf.int32, width)],
@@ -212,14 +327,22 @@ class ServingModel(tf.Module):
         return self._catalogue.describe(scores, index, k)
 
 
-def _traced(signature: contract.Signature, function: Callable[..., Any]) -> Any:
-    """Returns the function, traced once for the types of its signature.
+def _traced(
+    signature: contract.Signature, function: Callable[[Inputs], Outputs]
+) -> Any:
+    """Returns a function of tensors, traced once for the types of the signature.
 
     It is traced without AutoGraph, which nothing here needs: it would rewrite the
     source of Keras and TFT for each signature, for 15 seconds in all.
+
+    Args:
+      signature: Names the inputs.
+      function: Maps them to the outputs.
     """
-    traced = tf.function(
-        function, input_signature=signature.input_specs(), autograph=False
-    )
-    traced.get_concrete_function()
+
+    def of_tensors(*tensors: tf.Tensor) -> Outputs:
+        return function(dict(zip(signature.inputs, tensors, strict=True)))
+
+    traced = tf.function(of_tensors, autograph=False)
+    traced.get_concrete_function(*signature.input_specs())
     return traced

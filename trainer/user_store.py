@@ -167,11 +167,17 @@ class TimelineLookup(tf.Module):
 
     Args:
       store: The users and their timelines.
+
+    Attributes:
+      num_users: Users with a stored timeline.
+      max_events: Events of the longest one.
     """
 
     def __init__(self, store: UserStore) -> None:
         super().__init__(name="timelines")
         self.num_users = len(store.user_ids)
+        # Of the longest timeline.
+        self.max_events = int(store.movies.lengths.max(initial=0))
         self._row = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(
                 tf.constant(store.user_ids), tf.range(self.num_users, dtype=tf.int64)
@@ -188,6 +194,11 @@ class TimelineLookup(tf.Module):
         self._splits = tf.Variable(store.movies.splits, trainable=False)
         self._seen = tf.Variable(store.seen.values, trainable=False)
         self._seen_splits = tf.Variable(store.seen.splits, trainable=False)
+
+    def user_ids(self) -> tf.Tensor:
+        """Returns the ids of all users, sorted: string `[users]`."""
+        ids, rows = self._row.export()
+        return tf.gather(ids, tf.argsort(rows))
 
     def row(self, user_id: tf.Tensor) -> tf.Tensor:
         """Returns the row of each user, `num_users` if unknown: int64 `[batch]`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated
 
 from pydantic import Field
@@ -29,7 +30,10 @@ class ServingConfig(RequestLimits, IndexConfig):
     def limits(self) -> RequestLimits:
         """Returns the part that the Trainer reads."""
         return RequestLimits(
-            max_batch=self.max_batch, max_history=self.max_history, max_k=self.max_k
+            **{
+                field.name: getattr(self, field.name)
+                for field in dataclasses.fields(RequestLimits)
+            }
         )
 
     def search(self) -> IndexConfig:
