@@ -42,7 +42,7 @@ class Catalogue(tf.Module):
         self.attributes = Attributes(_genre_bits(corpus), _years(corpus))
 
     def columns(self) -> dict[str, tf.Tensor]:
-        """Returns what the model knows of each movie: see `CATALOGUE` of the contract."""
+        """Returns all movies: see `trainer.serving_contract.CATALOGUE`."""
         return {
             f.MOVIE_ID: self._movie_ids[:-1],
             f.TITLE: self._titles[:-1],

@@ -17,36 +17,67 @@ class Events(NamedTuple):
       movies: int32 `[batch, L]`, vocabulary indices, `PADDING` where there is no event.
       ratings: float32 `[batch, L]`, stars.
       timestamps: int64 `[batch, L]`, seconds since the epoch, UTC.
+      keys: int64 `[batch, L]`, a number for each movie, also for each unknown one.
     """
 
     movies: tf.Tensor
     ratings: tf.Tensor
     timestamps: tf.Tensor
+    keys: tf.Tensor
 
-    def in_order(self) -> EventLists:
-        """Returns them by time; events of the same second keep their order."""
-        order = tf.argsort(self.timestamps, stable=True)
-        columns = [tf.gather(column, order, batch_dims=1) for column in self]
-        is_event = tf.not_equal(columns[0], PADDING)
-        return EventLists(*(tf.ragged.boolean_mask(c, is_event) for c in columns))
-
-    def after(self, stored: EventLists) -> EventLists:
-        """Returns stored timelines with these events, by time.
-
-        Of the same second, the stored events come first. What is stored already, the
-        same movie at the same time, is left out: callers need not know when the model
-        was exported.
+    @classmethod
+    def of_request(
+        cls,
+        movie_ids: tf.Tensor,
+        movies: tf.Tensor,
+        ratings: tf.Tensor,
+        timestamps: tf.Tensor,
+        num_movies: int,
+    ) -> Events:
+        """Returns the events of a request.
 
         Args:
-          stored: Timelines of the same users.
+          movie_ids: string `[batch, L]`.
+          movies: int32 `[batch, L]`, see the attributes; `num_movies` for unknown ids.
+          ratings: float32 `[batch, L]`.
+          timestamps: int64 `[batch, L]`.
+          num_movies: Size of the corpus.
         """
-        old = Events(*(column.to_tensor(PADDING) for column in stored))
-        is_stored = tf.equal(self.movies[:, :, tf.newaxis], old.movies[:, tf.newaxis])
-        is_stored &= tf.equal(
-            self.timestamps[:, :, tf.newaxis], old.timestamps[:, tf.newaxis]
+        hashes = tf.strings.to_hash_bucket_fast(movie_ids, tf.int64.max - num_movies)
+        keys = tf.cast(movies, tf.int64)
+        keys = tf.where(keys < num_movies, keys, num_movies + hashes)
+        return cls(movies, ratings, timestamps, keys)
+
+    @classmethod
+    def stored(cls, timelines: EventLists) -> Events:
+        """Returns the events of stored timelines."""
+        movies, ratings, timestamps = (
+            column.to_tensor(PADDING) for column in timelines
         )
-        new = self._replace(
-            movies=tf.where(tf.reduce_any(is_stored, axis=2), PADDING, self.movies)
+        return cls(movies, ratings, timestamps, tf.cast(movies, tf.int64))
+
+    def followed_by(self, others: Events) -> Events:
+        """Returns these events and others of the same users, which are newer data."""
+        pairs = zip(self, others, strict=True)
+        return Events(*(tf.concat(pair, axis=1) for pair in pairs))
+
+    def timelines(self) -> EventLists:
+        """Returns the events by time, as those of the training data.
+
+        Events of the same second keep their order. Of several events of one movie the
+        latest counts, as in
+        `components.movielens_example_gen.timelines.drop_duplicates`. So what is stored
+        already may come again, and the copies of a request's first value do not count
+        with which TensorFlow Serving pads shorter lists.
+        """
+        order = tf.argsort(self.timestamps, stable=True)
+        *columns, keys = (tf.gather(column, order, batch_dims=1) for column in self)
+        by_key = tf.argsort(keys, stable=True)
+        in_groups = tf.gather(keys, by_key, batch_dims=1)
+        is_last = tf.not_equal(in_groups[:, :-1], in_groups[:, 1:])
+        is_last = tf.pad(is_last, [[0, 0], [0, 1]], constant_values=True)
+        is_last = tf.gather(
+            is_last[:, : tf.shape(keys)[1]], tf.argsort(by_key), batch_dims=1
         )
-        pairs = zip(old, new, strict=True)
-        return Events(*(tf.concat(pair, axis=1) for pair in pairs)).in_order()
+        is_event = is_last & tf.not_equal(columns[0], PADDING)
+        return EventLists(*(tf.ragged.boolean_mask(c, is_event) for c in columns))

@@ -32,7 +32,7 @@ def parse(examples: tf.Tensor, checks: RequestChecks) -> dict[str, tf.Tensor]:
             for name, tensor in RECOMMEND.inputs.items()
         },
     )
-    parsed = after(_lists(parsed, checks), parsed)
+    parsed = after([*_lists(parsed, checks), _flag(parsed[INCLUDE_SEEN])], parsed)
     return {
         name: _input(name, tensor, parsed[name])
         for name, tensor in RECOMMEND.inputs.items()
@@ -72,6 +72,15 @@ def _lists(parsed: dict[str, Any], checks: RequestChecks) -> list[tf.Operation]:
             )
         )
     return refusals
+
+
+def _flag(values: tf.Tensor) -> tf.Operation:
+    is_flag = (values >= 0) & (values <= 1)
+    return refuse_unless(
+        tf.reduce_all(is_flag),
+        f"{INCLUDE_SEEN} must be 0 or 1 but the first that is neither is",
+        tf.boolean_mask(values, ~is_flag)[:1],
+    )
 
 
 def _input(name: str, tensor: TensorType, values: Any) -> tf.Tensor:

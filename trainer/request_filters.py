@@ -24,9 +24,7 @@ def filters_of(inputs: Mapping[str, tf.Tensor]) -> Filters:
     Args:
       inputs: `genres`, string `[batch, G]`, "" for none; `first_year` and `last_year`.
     """
-    return Filters(
-        _genre_bits(inputs[f.GENRES]), inputs[FIRST_YEAR], inputs[LAST_YEAR]
-    )
+    return Filters(_genre_bits(inputs[f.GENRES]), inputs[FIRST_YEAR], inputs[LAST_YEAR])
 
 
 def _genre_bits(names: tf.Tensor) -> tf.Tensor:

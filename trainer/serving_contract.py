@@ -81,19 +81,15 @@ class Signature:
         (function,) = getattr(model, self.name).concrete_functions
         return function
 
-    def call(self, model: Any, **inputs: Any) -> dict[str, Any]:
-        """Calls the signature.
+    def tensors(self, **inputs: Any) -> dict[str, Any]:
+        """Returns a tensor for each input.
 
         Args:
-          model: A SavedModel from `tf.saved_model.load`.
           **inputs: Python values, arrays or tensors by name of the input. Inputs that
             have a value for "nothing" may be left out.
 
-        Returns:
-          NumPy arrays by name of the output.
-
         Raises:
-          KeyError: The model has no such signature, or that no such input.
+          KeyError: There is no such input.
         """
         import tensorflow as tf
 
@@ -103,7 +99,7 @@ class Signature:
         }
         shapes = [tensor.shape for tensor in tensors.values() if tensor.shape.rank]
         rows = shapes[0][0] if shapes else 1
-        tensors |= {
+        return tensors | {
             name: tf.fill(
                 [rows, *[0] * (len(tensor.dims) - 1)],
                 tf.constant(tensor.absent, tensor.dtype),
@@ -111,7 +107,25 @@ class Signature:
             for name, tensor in self.inputs.items()
             if name not in tensors and tensor.absent is not None
         }
-        outputs = self.function(model)(**tensors)
+
+    def call(self, model: Any, **inputs: Any) -> dict[str, Any]:
+        """Calls the signature.
+
+        Args:
+          model: A SavedModel from `tf.saved_model.load`.
+          **inputs: See `tensors`. A model of an earlier release may lack those that are
+            left out.
+
+        Returns:
+          NumPy arrays by name of the output.
+
+        Raises:
+          KeyError: The model has no such signature, or that no such input.
+        """
+        function = self.function(model)
+        known = inputs.keys() | function.structured_input_signature[1]
+        tensors = self.tensors(**inputs)
+        outputs = function(**{name: tensors[name] for name in tensors.keys() & known})
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
 

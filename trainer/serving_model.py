@@ -28,9 +28,8 @@ from trainer.retrieval_index import Filters, RetrievalIndex
 from trainer.similar_movies import SimilarMovies
 from trainer.user_store import EventLists, TimelineLookup
 
-# What an event of the request takes, and each comparison with a stored one.
-_BYTES_PER_EVENT: Final = 64
-_BYTES_PER_COMPARISON: Final = 4
+# What an event or an excluded movie of the request takes in memory.
+_BYTES_PER_EVENT: Final = 192
 
 Inputs = dict[str, tf.Tensor]
 Outputs = dict[str, tf.Tensor]
@@ -97,20 +96,22 @@ class ServingModel(tf.Module):
         self._held_out_ranking = held_out_ranking
         self._checks = RequestChecks(limits, index.num_movies)
         self.max_k = self._checks.max_k
-        self.evaluate = _traced(
+        self.evaluate = traced(
             contract.EVALUATE, lambda inputs: held_out_ranking(inputs["examples"])
         )
-        self.catalogue = _traced(contract.CATALOGUE, lambda _: catalogue.columns())
-        self.stored_users = _traced(
+        self.catalogue = traced(contract.CATALOGUE, lambda _: catalogue.columns())
+        self.stored_users = traced(
             contract.STORED_USERS, lambda _: {f.USER_ID: store.user_ids()}
         )
-        self.stored_timelines = _traced(
+        self.stored_timelines = traced(
             contract.STORED_TIMELINES, self._stored_timelines
         )
 
     def signatures(self) -> dict[str, Any]:
         """Returns the concrete functions of all signatures by name."""
-        functions: tuple[tuple[contract.Signature, Callable[[Inputs], Outputs]], ...] = (
+        functions: tuple[
+            tuple[contract.Signature, Callable[[Inputs], Outputs]], ...
+        ] = (
             (contract.SERVING_DEFAULT, self.serving_default),
             (contract.RECOMMEND, self.recommend),
             (contract.RECOMMEND_FROM_HISTORY, self.recommend_from_history),
@@ -122,7 +123,7 @@ class ServingModel(tf.Module):
             (contract.KNOWN_MOVIE, self.known_movie),
         )
         return {
-            signature.name: _traced(
+            signature.name: traced(
                 signature, self._checked(signature, function)
             ).get_concrete_function(*signature.input_specs())
             for signature, function in functions
@@ -162,15 +163,14 @@ class ServingModel(tf.Module):
             again = inputs[contract.INCLUDE_SEEN][rows, tf.newaxis]
             return Asked(
                 *self._user(some),
-                events.after(self._store.timelines(some)),
+                Events.stored(self._store.timelines(some))
+                .followed_by(events)
+                .timelines(),
                 tf.concat([tf.where(again, PADDING, seen), excluded], axis=1),
                 Filters(*(each[rows] for each in filters)),
             )
 
-        comparisons = _BYTES_PER_COMPARISON * self._store.max_events
-        return self._recommend(
-            inputs["k"], continued, self._bytes_per_row(inputs, comparisons)
-        )
+        return self._recommend(inputs["k"], continued, _bytes_per_row(inputs))
 
     def recommend_from_history(self, inputs: Inputs) -> Outputs:
         """Recommends by timelines of the request, which replace the stored ones.
@@ -191,12 +191,12 @@ class ServingModel(tf.Module):
             return Asked(
                 user_index,
                 tf.where(of_request > 0, of_request, stored),
-                events.in_order(),
+                events.timelines(),
                 tf.concat([events.movies, excluded], axis=1),
                 Filters(*(each[rows] for each in filters)),
             )
 
-        return self._recommend(inputs["k"], given, self._bytes_per_row(inputs))
+        return self._recommend(inputs["k"], given, _bytes_per_row(inputs))
 
     def recommend_examples(self, inputs: Inputs) -> Outputs:
         """Recommends like `recommend`, to one user for each serialized example."""
@@ -217,9 +217,7 @@ class ServingModel(tf.Module):
         row = self._store.row(inputs[f.USER_ID])
         (embedding,) = in_blocks(
             lambda rows: [
-                self._encoder(
-                    *self._user(row[rows]), self._store.timelines(row[rows])
-                )
+                self._encoder(*self._user(row[rows]), self._store.timelines(row[rows]))
             ],
             tf.size(row),
             rows_per_block(self._encoder.bytes_per_query),
@@ -262,25 +260,22 @@ class ServingModel(tf.Module):
 
     def _movies(self, inputs: Inputs, rows: slice) -> tuple[Events, tf.Tensor]:
         """Returns the events of some rows, in any order, and the excluded movies."""
-        names = (f.MOVIE_IDS, contract.EXCLUDED)
-        ids = tf.concat([inputs[name][rows] for name in names], axis=1)
+        movie_ids, excluded, ratings, timestamps = (
+            inputs[name][rows]
+            for name in (f.MOVIE_IDS, contract.EXCLUDED, f.RATINGS, f.TIMESTAMPS)
+        )
+        ids, length = tf.concat([movie_ids, excluded], axis=1), tf.shape(movie_ids)[1]
         movies = tf.where(tf.equal(ids, ""), PADDING, self._movie_index(ids))
-        length = tf.shape(inputs[f.MOVIE_IDS])[1]
-        columns = (inputs[name][rows] for name in (f.RATINGS, f.TIMESTAMPS))
-        return Events(movies[:, :length], *columns), movies[:, length:]
+        events = Events.of_request(
+            *(movie_ids, movies[:, :length], ratings, timestamps),
+            self._index.num_movies,
+        )
+        return events, movies[:, length:]
 
     def _user(self, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns vocabulary indices and attributes of rows of the store."""
         store = self._store
         return tf.gather(store.user_index, row), tf.gather(store.attribute_indices, row)
-
-    def _bytes_per_row(self, inputs: Inputs, per_event: int = 0) -> tf.Tensor:
-        """Returns what the lists of a row take in memory: int64 scalar."""
-        events, excluded = (
-            tf.shape(inputs[name], tf.int64)[1]
-            for name in (f.MOVIE_IDS, contract.EXCLUDED)
-        )
-        return _BYTES_PER_EVENT * (events + excluded) + per_event * events
 
     def _recommend(
         self,
@@ -327,9 +322,13 @@ class ServingModel(tf.Module):
         return self._catalogue.describe(scores, index, k)
 
 
-def _traced(
-    signature: contract.Signature, function: Callable[[Inputs], Outputs]
-) -> Any:
+def _bytes_per_row(inputs: Inputs) -> tf.Tensor:
+    """Returns what the lists of a row take in memory: int64 scalar."""
+    lists = (inputs[name] for name in (f.MOVIE_IDS, contract.EXCLUDED))
+    return _BYTES_PER_EVENT * sum(tf.shape(each, tf.int64)[1] for each in lists)
+
+
+def traced(signature: contract.Signature, function: Callable[[Inputs], Outputs]) -> Any:
     """Returns a function of tensors, traced once for the types of the signature.
 
     It is traced without AutoGraph, which nothing here needs: it would rewrite the

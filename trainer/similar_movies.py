@@ -51,7 +51,9 @@ class SimilarMovies(tf.Module):
           Where no more are left, the row ends in minus infinity.
         """
         inverse = self._inverse_norms.read_value()
-        direction = self._index.embeddings_of(movie) * tf.gather(inverse, movie)[:, None]
+        direction = (
+            self._index.embeddings_of(movie) * tf.gather(inverse, movie)[:, None]
+        )
         query = tf.pad(direction[:, :-1], [[0, 0], [0, 1]])
         cosines = self._index.scores(query) * inverse[: self._index.num_movies]
         listed = candidate_mask(tf.shape(cosines), movie[:, tf.newaxis])

@@ -170,14 +170,11 @@ class TimelineLookup(tf.Module):
 
     Attributes:
       num_users: Users with a stored timeline.
-      max_events: Events of the longest one.
     """
 
     def __init__(self, store: UserStore) -> None:
         super().__init__(name="timelines")
         self.num_users = len(store.user_ids)
-        # Of the longest timeline.
-        self.max_events = int(store.movies.lengths.max(initial=0))
         self._row = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(
                 tf.constant(store.user_ids), tf.range(self.num_users, dtype=tf.int64)

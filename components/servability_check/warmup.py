@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Final
 
@@ -33,16 +34,16 @@ def write_warmup(model_path: str, queries: Sequence[Query], k: int) -> None:
     logs = []
     for index, query in enumerate(queries):
         signature = (SERVING_DEFAULT, RECOMMEND_FROM_HISTORY)[index % 2]
+        # The other inputs are called like the fields of a query.
+        names = signature.inputs.keys() & dataclasses.asdict(query)
+        inputs = {name: [getattr(query, name)] for name in names} | {"k": [k]}
         request = predict_pb2.PredictRequest(
             model_spec=model_pb2.ModelSpec(
                 name=_MODEL_NAME, signature_name=signature.name
             ),
             inputs={
-                # The other inputs are called like the fields of a query.
-                name: tf.make_tensor_proto(
-                    [k if name == "k" else getattr(query, name)], tensor.dtype
-                )
-                for name, tensor in signature.inputs.items()
+                name: tf.make_tensor_proto(tensor)
+                for name, tensor in signature.tensors(**inputs).items()
             },
         )
         log = prediction_log_pb2.PredictLog(request=request)

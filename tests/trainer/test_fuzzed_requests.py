@@ -24,7 +24,12 @@ from tests.fixtures.exported_model import (
     USERS,
     eval_examples,
 )
-from trainer.serving_contract import NO_SCORE, SIGNATURES, Signature
+from trainer.serving_contract import (
+    NO_SCORE,
+    RECOMMEND_FROM_HISTORY,
+    SIGNATURES,
+    Signature,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.fuzz]
 
@@ -223,6 +228,21 @@ def _histories(draw: st.DrawFn) -> tuple[dict[str, Any], list[set[bytes]] | None
     return inputs, seen
 
 
+def _complete(
+    inputs: dict[str, Any], rows: int, signature: Signature = RECOMMEND_FROM_HISTORY
+) -> dict[str, Any]:
+    """Adds the inputs that a request leaves out."""
+    return inputs | {
+        name: {
+            "dtype": tensor.dtype,
+            "fill": "" if tensor.dtype == "string" else tensor.absent,
+            "shape": [rows, *[0] * (len(tensor.dims) - 1)],
+        }
+        for name, tensor in signature.inputs.items()
+        if name not in inputs
+    }
+
+
 @given(data=st.data())
 def test_recommend_from_history(server: Server, data: st.DataObject) -> None:
     inputs, seen = data.draw(_histories())
@@ -231,7 +251,7 @@ def test_recommend_from_history(server: Server, data: st.DataObject) -> None:
     users = data.draw(st.lists(_USER_IDS, min_size=rows, max_size=rows))
     k = data.draw(_k_of(rows))
     inputs |= {"user_id": ids(users), "k": _ints(k)}
-    answer = server.ask("recommend_from_history", inputs)
+    answer = server.ask("recommend_from_history", _complete(inputs, rows))
     if seen is None or len(seen) != rows or not _k_is_sound(k, rows):
         _assert_refused(answer, "k must be", "same number of rows", "shape", "ratings")
     else:
@@ -247,7 +267,7 @@ def test_a_long_history(server: Server, length: int) -> None:
         for name, dtype, value in (*columns, ("timestamps", "int64", 1))
     }
     inputs |= {"user_id": ids([b""]), "k": _ints([5])}
-    answer = server.ask("recommend_from_history", inputs)
+    answer = server.ask("recommend_from_history", _complete(inputs, 1))
     if length > LIMITS.max_history:
         _assert_refused(answer, "movie_ids has too many events")
     else:
@@ -284,6 +304,7 @@ _WRONG: Final = {
     "int32": {"dtype": "float32", "fill": 1.0},
     "int64": {"dtype": "string", "fill": b"1".hex()},
     "float32": {"dtype": "int64", "fill": 4},
+    "bool": {"dtype": "int32", "fill": 1},
 }
 
 
@@ -293,7 +314,7 @@ _WRONG: Final = {
 def test_other_types_and_ranks(
     server: Server, signature: Signature, data: st.DataObject
 ) -> None:
-    fills = {"string": b"1".hex(), "int32": 1, "int64": 1, "float32": 4.0}
+    fills = {"string": b"".hex(), "int32": 1, "int64": 1, "float32": 4.0, "bool": True}
     wrong = data.draw(st.sampled_from(sorted(signature.inputs)))
     inputs: dict[str, Any] = {}
     for name, tensor in signature.inputs.items():

@@ -22,14 +22,11 @@ from trainer.serving_contract import (
 
 def _described(tensors: Mapping[str, TensorType]) -> str:
     """Types as in docs/serving.md; a type that several names share is written once."""
-    names: dict[TensorType, list[str]] = {}
+    names: dict[str, list[str]] = {}
     for name, tensor in tensors.items():
-        names.setdefault(tensor, []).append(f"`{name}`")
-    return "; ".join(
-        f"{', '.join(names)} {tensor.dtype}"
-        + (f" [{', '.join(tensor.dims)}]" if tensor.dims else "")
-        for tensor, names in names.items()
-    )
+        dims = f" [{', '.join(tensor.dims)}]" if tensor.dims else ""
+        names.setdefault(f"{tensor.dtype}{dims}", []).append(f"`{name}`")
+    return "; ".join(f"{', '.join(names)} {kind}" for kind, names in names.items())
 
 
 def test_the_documented_table_is_the_contract() -> None:
@@ -66,18 +63,25 @@ def test_input_specs_leave_every_dimension_open() -> None:
     assert k == tf.TensorSpec([None], tf.int32, "k")
 
 
-def test_a_call_converts_python_values_to_the_types_of_the_contract() -> None:
-    class Model:
-        signatures = {RECOMMEND_FROM_HISTORY.name: lambda **inputs: inputs}
-
-    arrays = RECOMMEND_FROM_HISTORY.call(
-        Model(), user_id=[""], movie_ids=[[]], ratings=[[4]], timestamps=[[5]], k=[10]
+def test_python_values_become_the_types_of_the_contract() -> None:
+    tensors = RECOMMEND_FROM_HISTORY.tensors(
+        user_id=[""], movie_ids=[[]], ratings=[[4]], timestamps=[[5]], k=[10]
     )
-    types = {name: (array.dtype, array.ndim) for name, array in arrays.items()}
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+    types = {name: (array.dtype, array.shape) for name, array in arrays.items()}
     assert types == {
-        "user_id": (np.dtype(object), 1),
-        "movie_ids": (np.dtype(object), 2),
-        "ratings": (np.dtype(np.float32), 2),
-        "timestamps": (np.dtype(np.int64), 2),
-        "k": (np.dtype(np.int32), 1),
+        "user_id": (np.dtype(object), (1,)),
+        "movie_ids": (np.dtype(object), (1, 0)),
+        "ratings": (np.dtype(np.float32), (1, 1)),
+        "timestamps": (np.dtype(np.int64), (1, 1)),
+        # What was left out.
+        "age": (np.dtype(np.int64), (1,)),
+        "gender": (np.dtype(object), (1,)),
+        "occupation": (np.dtype(object), (1,)),
+        "exclude_movie_ids": (np.dtype(object), (1, 0)),
+        "genres": (np.dtype(object), (1, 0)),
+        "first_year": (np.dtype(np.int32), (1,)),
+        "last_year": (np.dtype(np.int32), (1,)),
+        "k": (np.dtype(np.int32), (1,)),
     }
+    assert arrays["age"] == [-1]

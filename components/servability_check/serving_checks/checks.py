@@ -232,7 +232,19 @@ def _call(model: Any, signature_name: str, **inputs: Any) -> Answer:
     """Calls a signature, whose types were checked before, on plain values."""
     signature = model.signatures[signature_name]
     _, specs = signature.structured_input_signature
+    rows = len(next(iter(inputs.values())))
     tensors = {name: tf.constant(inputs[name], specs[name].dtype) for name in inputs}
+    tensors |= {
+        # No event, no filter, and an unknown age.
+        name: tf.fill(
+            [rows, *[0] * (spec.shape.rank - 1)],
+            tf.constant("" if spec.dtype == tf.string else -(name == "age"), spec.dtype)
+            if spec.dtype != tf.bool
+            else tf.constant(False),
+        )
+        for name, spec in specs.items()
+        if name not in inputs
+    }
     return {name: tensor.numpy() for name, tensor in signature(**tensors).items()}
 
 
