@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from trainer import features as f
 from trainer.input_pipeline import Corpus
-from trainer.movielens import GENRES
-from trainer.preprocessing import FIRST_YEAR
+from trainer.movielens import GENRES, title_year
 from trainer.ranking import PADDING
 from trainer.retrieval_index import Attributes
 from trainer.serving_contract import NO_SCORE
@@ -105,6 +104,6 @@ def _genre_bits(corpus: Corpus) -> NDArray[np.int32]:
 
 
 def _years(corpus: Corpus) -> NDArray[np.int32]:
-    """int32 `[num_movies]`, 0 where unknown; `FIRST_YEAR` for older movies, too."""
-    index = corpus.features.year_index[: len(corpus.movie_ids)]
-    return np.where(index > 0, index - 1 + FIRST_YEAR, 0).astype(np.int32)
+    """int32 `[num_movies]`, 0 where unknown; the candidate tower's has less range."""
+    titles = (title.decode(errors="replace") for title in corpus.titles.tolist())
+    return np.array([title_year(title) or 0 for title in titles], np.int32)

@@ -11,6 +11,7 @@ Sources: the READMEs at https://files.grouplens.org/datasets/movielens/ (ML-25M,
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -54,6 +55,15 @@ AGE_BOUNDS: Final = (18, 25, 35, 45, 50, 56)
 # In RE2's syntax: what Transform removes from a title before it makes words of it.
 TITLE_YEAR: Final = r"\(\d{4}\)\s*$"
 NO_WORD: Final = r"[^\pL\pN]+"
+# "(1995)" or a series' first year, "(2006-2007)" or "(2006–)", at the title's end.
+_YEAR: Final = re.compile(r"\(([0-9]{4})(?:[-\u2013][0-9]{0,4})?\)\s*$")
+
+
+def title_year(title: str) -> int | None:
+    """Returns the year at the end of a title; None if there is none."""
+    year = _YEAR.search(title)
+    return int(year.group(1)) if year else None
+
 
 _MOST_RATINGS: Final = 1000  # that a scale may have
 _TOLERANCE: Final = 1e-3  # of a step: a float32 of 3.7 is no multiple of 0.1

@@ -86,7 +86,7 @@ def _exclude_seen(path: str) -> bool | None:
     try:
         with tf.io.gfile.GFile(f"{path}/{MODEL_INFO_FILE}", "r") as file:
             return bool(json.load(file)["exclude_seen"])
-    except (tf.errors.OpError, ValueError, LookupError, TypeError):
+    except (tf.errors.OpError, ValueError, LookupError, TypeError, RecursionError):
         return None
 
 

@@ -92,7 +92,10 @@ class ModelInfo:
                 # Older models have stars.
                 rating_scale=RatingScale.of(content.get("rating_scale")),
             )
-        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+        except (
+            *(OSError, ValueError, KeyError, TypeError, OverflowError),
+            RecursionError,  # lists in lists in lists
+        ) as error:
             raise UserError(
                 f"The model {path} has no readable {MODEL_INFO_FILE}",
                 "Push a new model with `two-tower run --no-cache`.",

@@ -16,7 +16,12 @@ from components.movielens_example_gen.readers.bad_rows import BadRows
 from components.movielens_example_gen.readers.rating_rows import Fault, id_fault
 from components.movielens_example_gen.tables import Movie, User
 from trainer.errors import UserError
-from trainer.movielens import GENDERS, ML_1M_OCCUPATIONS, ML_100K_GENRES
+from trainer.movielens import (
+    GENDERS,
+    ML_1M_OCCUPATIONS,
+    ML_100K_GENRES,
+    title_year,
+)
 from trainer.text import printable
 
 # A code of ML-1M or an age.
@@ -24,8 +29,6 @@ _SMALL_NUMBER: Final = re.compile(r"[0-9]{1,3}")
 _NO_GENRES: Final = ("", "unknown", "(no genres listed)")
 _MOVIE_FIELDS: Final = 3
 _USER_FIELDS: Final = 5
-# "(1995)" or a series' first year, "(2006-2007)" or "(2006–)", at the title's end.
-_YEAR: Final = re.compile(r"\(([0-9]{4})(?:[-\u2013][0-9]{0,4})?\)\s*$")
 
 
 def read_movies(
@@ -76,8 +79,7 @@ def _movie(fields: Sequence[str], family: Family) -> Movie:
         genres = printable(fields[2]).strip().split("|")
     title = printable(fields[1]).strip()
     kept = tuple(g.strip() for g in genres if g.strip() not in _NO_GENRES)
-    year = _YEAR.search(title)
-    return Movie(title, kept, int(year.group(1)) if year else None)
+    return Movie(title, kept, title_year(title))
 
 
 def _wrong_number(found: int, expected: int, hint: str = "") -> Fault:

@@ -159,7 +159,11 @@ def test_a_model_of_an_earlier_release_is_named_as_such(tmp_path: Path) -> None:
         ModelInfo.read(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"dataset": "a"'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"dataset": "a"', "[" * 100_000],
+    ids=lambda text: text[:9],
+)
 def test_a_model_without_its_description_is_refused(tmp_path: Path, text: str) -> None:
     write_info(tmp_path, text)
     with pytest.raises(UserError, match="model_info"):
