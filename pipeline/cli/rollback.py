@@ -43,9 +43,11 @@ def rollback(
     """Go back to an older version of the served model.
 
     All newer versions are withdrawn: renamed to `.withdrawn-VERSION`, which TensorFlow
-    Serving does not see. The switch is one rename. The next run compares its candidate
-    with the version that is live then, and a run without a change does not push a
-    withdrawn model again. `.audit.jsonl` in the serving directory says who did what.
+    Serving does not see. The label `stable` moves first, and takes a pin along; a
+    canary among the newer versions is withdrawn, too. The next run compares its
+    candidate with the version that is live then, and a run without a change does not
+    push a withdrawn model again. `.audit.jsonl` in the serving directory says who did
+    what.
 
     A script should name the version with --to, so that it can be repeated.
 
@@ -54,6 +56,7 @@ def rollback(
       two-tower rollback --reason "CTR fell"       to the version before the live one
       two-tower rollback --to 1795583486
       two-tower rollback --restore 1795623576      the rollback was a mistake
+      two-tower rollback --to LIVE                 takes back the canary alone
     """
     from components.serving_directory import withdrawal
 
@@ -73,6 +76,8 @@ def rollback(
         change = withdrawal.restore(serving_dir, restore, reason=reason)
     else:
         change = withdrawal.roll_back(serving_dir, to, reason=reason)
+    if change.fault:
+        echo(f"Warning: {change.fault}", err=True)
     if is_of_workspace:
         from pipeline.monitoring.publisher import publish_again
 

@@ -33,6 +33,8 @@ _OUTCOMES: Final = {
     "stopped": "popularity",
     "rollback": "baseline",
     "restore": "baseline",
+    "promote": "baseline",
+    "pin": "baseline",
     "unknown": "muted",
 }
 
