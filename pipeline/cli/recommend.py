@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import io
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -17,7 +19,17 @@ from pipeline.cli.console import PlainConsole
 from pipeline.cli.options import json_option, workspace_option
 from pipeline.cli.tables import echo, print_json, print_table
 from pipeline.runs.workspace import Workspace
-from pipeline.serving.client import ModelInfo, PushedModel, Recommendation
+from pipeline.serving.client import (
+    Model,
+    ModelInfo,
+    PushedModel,
+    Recommendation,
+    Wishes,
+)
+from pipeline.serving.rest_client import ServedModel
+from pipeline.serving.running_server import DEFAULT_MODEL_NAME, find
+
+_Answer = tuple[str, list[Recommendation]]
 
 
 @click.command()
@@ -28,16 +40,47 @@ from pipeline.serving.client import ModelInfo, PushedModel, Recommendation
     help="Movies that somebody unknown has watched, oldest first.",
 )
 @click.option("-k", type=int, default=10, show_default=True, help="Number of movies.")
+@click.option(
+    "--genre",
+    "genres",
+    metavar="GENRE",
+    multiple=True,
+    help="Only movies of this genre; several are alternatives.",
+)
+@click.option(
+    "--from-year", type=click.IntRange(1), help="Only movies since this year."
+)
+@click.option("--to-year", type=click.IntRange(1), help="Only movies until this year.")
+@click.option("--exclude", metavar="ID,ID,...", help="Movies not to recommend.")
+@click.option(
+    "--server",
+    metavar="URL",
+    help="Ask this model server.  [default: the `two-tower serve` of the workspace, if "
+    "it runs]",
+)
 @json_option
 @workspace_option
 def recommend(
-    user: str | None, history: str | None, k: int, as_json: bool, workspace: Path
+    *,
+    user: str | None,
+    history: str | None,
+    k: int,
+    genres: tuple[str, ...],
+    from_year: int | None,
+    to_year: int | None,
+    exclude: str | None,
+    server: str | None,
+    as_json: bool,
+    workspace: Path,
 ) -> None:
     """Ask the newest pushed model what a user should watch next.
+
+    A server that runs is asked, which takes a second; else the model is loaded.
 
     \b
     Examples:
       two-tower recommend --user 42
+      two-tower recommend --user 42 --genre Comedy --from-year 1990
       two-tower recommend --user 42 -k 50 --json | jq '.recommendations[].title'
       two-tower recommend --history 50,172,181     for somebody the model never saw
 
@@ -45,28 +88,54 @@ def recommend(
     """
     if (user is None) == (history is None):
         raise click.UsageError("Give either --user or --history.")
-    movie_ids = [part.strip() for part in (history or "").split(",") if part.strip()]
+    movie_ids = _ids(history)
     if history is not None and not movie_ids:
         raise click.UsageError("--history names no movie.")
-    info = ModelInfo.read(Workspace.open(workspace).live_model())
-    info.check_k(k)
-    found = _ask(info, user, movie_ids, k)
+    if from_year and to_year and from_year > to_year:
+        raise click.UsageError(f"--from-year {from_year} is after --to-year {to_year}.")
+    wishes = Wishes(genres, from_year or 0, to_year or 0, tuple(_ids(exclude)))
+    ask = functools.partial(_ask, user, movie_ids, k, wishes)
+    if server is not None:
+        name, found = ask(ServedModel(server, DEFAULT_MODEL_NAME))
+    else:
+        name, found = _ask_workspace(Workspace.open(workspace), k, ask)
     if as_json:
         content = {
-            "model": str(info.path),
+            "model": name,
             "user": user,
             "history": movie_ids or None,
             "recommendations": [dataclasses.asdict(movie) for movie in found],
         }
         print_json(content)
     else:
-        _print_table(info, found, k)
+        _print_table(name, found, k)
+
+
+def _ids(text: str | None) -> list[str]:
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
 def _ask(
-    info: ModelInfo, user: str | None, movie_ids: list[str], k: int
-) -> list[Recommendation]:
-    """Loads the model and asks it, with a spinner on the terminal meanwhile."""
+    user: str | None, movie_ids: list[str], k: int, wishes: Wishes, model: Model
+) -> tuple[str, list[Recommendation]]:
+    """Returns the name of a model, and its answer."""
+    if user is not None:
+        found = model.for_user(user, k, wishes)
+    else:
+        found = model.for_history(movie_ids, k, wishes)
+    return model.name, found
+
+
+def _ask_workspace(
+    workspace: Workspace, k: int, ask: Callable[[Model], _Answer]
+) -> _Answer:
+    """Asks the server of a workspace, or loads its model, with a spinner meanwhile."""
+    info = ModelInfo.read(workspace.live_model())
+    info.check_k(k)
+    if running := find(workspace.root):
+        served = ServedModel(running.url, running.model, info)
+        if served.is_there():
+            return ask(served)
     spinner = Spinner("dots", "starting TensorFlow and loading the model ...")
     # Libraries print to `sys.stderr`, too.
     log = click.get_current_context().obj or io.StringIO()
@@ -81,13 +150,10 @@ def _ask(
         ),
         contextlib.redirect_stderr(log),
     ):
-        model = PushedModel(info)
-        if user is not None:
-            return model.for_user(user, k)
-        return model.for_history(movie_ids, k)
+        return ask(PushedModel(info))
 
 
-def _print_table(info: ModelInfo, found: list[Recommendation], k: int) -> None:
+def _print_table(name: str, found: list[Recommendation], k: int) -> None:
     print_table(
         ("rank>", "movie>", "title", "genres", "score>"),
         [
@@ -103,4 +169,4 @@ def _print_table(info: ModelInfo, found: list[Recommendation], k: int) -> None:
     )
     if len(found) < k:
         echo(f"Only {len(found)} movies are left that were not watched.")
-    echo(f"Model: {info.path}", dim=True)
+    echo(f"Model: {name}", dim=True)

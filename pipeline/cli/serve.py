@@ -12,7 +12,7 @@ import click
 from pipeline.cli.options import workspace_option
 from pipeline.cli.tables import echo
 from pipeline.runs.workspace import Workspace
-from pipeline.serving.running_server import RunningServer, announced
+from pipeline.serving.running_server import DEFAULT_MODEL_NAME, RunningServer, announced
 from trainer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +65,9 @@ def _port_or_off(ctx: click.Context, param: click.Parameter, value: str) -> int 
     show_default=True,
     help="Port of gRPC.",
 )
-@click.option("--model-name", default="two-tower", show_default=True, metavar="NAME")
+@click.option(
+    "--model-name", default=DEFAULT_MODEL_NAME, show_default=True, metavar="NAME"
+)
 @click.option(
     "--canary-percent",
     type=click.FloatRange(0, 100),

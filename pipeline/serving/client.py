@@ -1,7 +1,8 @@
-"""Client of a pushed model that needs TensorFlow alone: no TFX and no Keras."""
+"""Asks a pushed model: the files of one, with TensorFlow alone, or a model server."""
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import json
 import time
@@ -17,11 +18,14 @@ from trainer.serving_contract import (
     KNOWN_MOVIE,
     KNOWN_USER,
     MODEL_INFO_FILE,
+    RECOMMEND,
     RECOMMEND_FROM_HISTORY,
     SERVING_DEFAULT,
+    Signature,
 )
 from trainer.text import escaped
 
+_MAX_BATCH: Final = 1024  # where the model's own limit is not known
 _SHOWN: Final = 10  # ids in a message
 
 
@@ -114,8 +118,168 @@ class ModelInfo:
             )
 
 
-class PushedModel:
-    """A loaded SavedModel.
+@dataclass(frozen=True)
+class Wishes:
+    """What may be recommended.
+
+    Attributes:
+      genres: A movie has at least one of them; empty for any.
+      first_year: Earliest year of a movie; 0 for any.
+      last_year: Latest year; 0 for any.
+      exclude: Movies that are not recommended.
+      include_seen: Whether what the user has rated may be recommended, too.
+    """
+
+    genres: tuple[str, ...] = ()
+    first_year: int = 0
+    last_year: int = 0
+    exclude: tuple[str, ...] = ()
+    include_seen: bool = False
+
+    def inputs(self) -> dict[str, Any]:
+        """Returns the inputs of a signature for one row, those that wish something."""
+        found: dict[str, Any] = {
+            "genres": [list(self.genres)] if self.genres else None,
+            "first_year": [self.first_year] if self.first_year else None,
+            "last_year": [self.last_year] if self.last_year else None,
+            "exclude_movie_ids": [list(self.exclude)] if self.exclude else None,
+            "include_seen": [True] if self.include_seen else None,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+NO_WISHES: Final = Wishes()
+
+
+class Model(abc.ABC):
+    """A model to ask, wherever it is.
+
+    Args:
+      info: Description of the model; None where it is not known.
+    """
+
+    def __init__(self, info: ModelInfo | None) -> None:
+        self._info = info
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """Says which model it is, and where."""
+
+    @abc.abstractmethod
+    def call(self, signature: Signature, **inputs: Any) -> dict[str, list[Any]]:
+        """Calls a signature with one row.
+
+        Args:
+          signature: The signature.
+          **inputs: Lists by name of the input.
+
+        Returns:
+          Lists by name of the output.
+
+        Raises:
+          UserError: A server refuses the request, or does not answer.
+          Exception: The model does not answer as documented.
+        """
+
+    def for_user(
+        self, user_id: str, k: int, wishes: Wishes = NO_WISHES
+    ) -> list[Recommendation]:
+        """Recommends to a user whom the model knows.
+
+        Raises:
+          UsageError: The model does not know the user, or `k` is out of range.
+          UserError: The model does not answer as documented.
+        """
+        self._check_k(k)
+        with _explained(f"The model {self.name} does not answer"):
+            return self._for_user(user_id, k, wishes)
+
+    def _for_user(self, user_id: str, k: int, wishes: Wishes) -> list[Recommendation]:
+        if not self.call(KNOWN_USER, user_id=[user_id])["known"][0]:
+            whom = ""
+            if self._info:
+                whom = f" ({self._info.num_users:,} users of {self._info.dataset})"
+            raise UsageError(
+                f"The model knows no user {user_id!r}{whom}",
+                "Give another id, or what the person watched: --history 50,172,181.",
+            )
+        if wishes == NO_WISHES:
+            return _ranked(self.call(SERVING_DEFAULT, user_id=[user_id], k=[k]))
+        inputs = wishes.inputs()
+        return _ranked(self.call(RECOMMEND, user_id=[user_id], k=[k], **inputs))
+
+    def for_history(
+        self, movie_ids: Sequence[str], k: int, wishes: Wishes = NO_WISHES
+    ) -> list[Recommendation]:
+        """Recommends to somebody whom the model has never seen.
+
+        Args:
+          movie_ids: What was watched, oldest first.
+          k: Number of movies.
+          wishes: What may be recommended; what was watched may not.
+
+        Raises:
+          UsageError: A movie is not in the corpus, there are too many, or `k` is out of
+            range.
+          UserError: The model does not answer as documented.
+        """
+        self._check_k(k)
+        info = self._info
+        if info and len(movie_ids) > info.max_history:
+            raise UsageError(
+                f"--history names {len(movie_ids):,} movies, but the model takes at "
+                f"most {info.max_history:,}",
+                "Give the newest; serving.max_history sets it for new models.",
+            )
+        with _explained(f"The model {self.name} does not answer"):
+            return self._for_history(movie_ids, k, wishes)
+
+    def _for_history(
+        self, movie_ids: Sequence[str], k: int, wishes: Wishes
+    ) -> list[Recommendation]:
+        info = self._info
+        if unknown := self._unknown(movie_ids):
+            shown = ", ".join(map(escaped, unknown[:_SHOWN]))
+            more = f" and {len(unknown) - _SHOWN:,} more"
+            raise UsageError(
+                f"--history names unknown movies: {shown}"
+                f"{more if len(unknown) > _SHOWN else ''}",
+                f"Give movie ids of {info.dataset if info else 'the data'}, separated "
+                "by commas.",
+            )
+        now = int(time.time())
+        scale = info.rating_scale if info else RatingScale.of(None)
+        found = self.call(
+            RECOMMEND_FROM_HISTORY,
+            user_id=[""],
+            movie_ids=[list(movie_ids)],
+            # As if all of them were liked.
+            ratings=[[scale.liked] * len(movie_ids)],
+            # One second apart, in order.
+            timestamps=[list(range(now - len(movie_ids), now))],
+            k=[k],
+            **wishes.inputs(),
+        )
+        return _ranked(found)
+
+    def _unknown(self, movie_ids: Sequence[str]) -> list[str]:
+        """The movies that are not in the corpus, each once."""
+        asked = list(dict.fromkeys(movie_ids))
+        size = self._info.max_batch if self._info else _MAX_BATCH
+        known: list[bool] = []
+        for start in range(0, len(asked), size):
+            block = asked[start : start + size]
+            known += self.call(KNOWN_MOVIE, movie_id=block)["known"]
+        return [m for m, is_known in zip(asked, known, strict=True) if not is_known]
+
+    def _check_k(self, k: int) -> None:
+        if self._info:
+            self._info.check_k(k)
+
+
+class PushedModel(Model):
+    """A SavedModel, loaded into this process.
 
     Example:
       >>> model = PushedModel(ModelInfo.read(Path("workspace/serving/1795623576")))
@@ -131,84 +295,22 @@ class PushedModel:
 
     def __init__(self, info: ModelInfo) -> None:
         """Imports TensorFlow and loads the model, which takes some seconds."""
+        super().__init__(info)
         tf = import_tensorflow()
-        self._info = info
+        self._path = info.path
         with _explained(f"TensorFlow cannot load the model {info.path}"):
             self._model = tf.saved_model.load(str(info.path))
 
-    def for_user(self, user_id: str, k: int) -> list[Recommendation]:
-        """Recommends to a user whom the model knows.
+    @property
+    def name(self) -> str:
+        """The folder."""
+        return str(self._path)
 
-        Raises:
-          UsageError: The model does not know the user, or `k` is out of range.
-          UserError: The model does not answer as documented.
-        """
-        self._info.check_k(k)
-        with self._explained():
-            user = [_bytes(user_id)]
-            is_known = KNOWN_USER.call(self._model, user_id=user)["known"][0]
-            if is_known:
-                return _ranked(SERVING_DEFAULT.call(self._model, user_id=user, k=[k]))
-            raise UsageError(
-                f"The model knows no user {user_id!r} ({self._info.num_users:,} users "
-                f"of {self._info.dataset})",
-                "Give another id, or what the person watched: --history 50,172,181.",
-            )
-
-    def for_history(self, movie_ids: Sequence[str], k: int) -> list[Recommendation]:
-        """Recommends to somebody whom the model has never seen.
-
-        Args:
-          movie_ids: What was watched, oldest first.
-          k: Number of movies.
-
-        Raises:
-          UsageError: A movie is not in the corpus, there are too many, or `k` is out of
-            range.
-          UserError: The model does not answer as documented.
-        """
-        self._info.check_k(k)
-        if len(movie_ids) > self._info.max_history:
-            raise UsageError(
-                f"--history names {len(movie_ids):,} movies, but the model takes at "
-                f"most {self._info.max_history:,}",
-                "Give the newest; serving.max_history sets it for new models.",
-            )
-        now = int(time.time())
-        with self._explained():
-            if unknown := self._unknown(movie_ids):
-                shown = ", ".join(map(escaped, unknown[:_SHOWN]))
-                more = f" and {len(unknown) - _SHOWN:,} more"
-                raise UsageError(
-                    f"--history names unknown movies: {shown}"
-                    f"{more if len(unknown) > _SHOWN else ''}",
-                    f"Give movie ids of {self._info.dataset}, separated by commas.",
-                )
-            return _ranked(
-                RECOMMEND_FROM_HISTORY.call(
-                    self._model,
-                    user_id=[""],
-                    movie_ids=[list(map(_bytes, movie_ids))],
-                    # As if all of them were liked.
-                    ratings=[[self._info.rating_scale.liked] * len(movie_ids)],
-                    # One second apart, in order.
-                    timestamps=[list(range(now - len(movie_ids), now))],
-                    k=[k],
-                )
-            )
-
-    def _unknown(self, movie_ids: Sequence[str]) -> list[str]:
-        """The movies that are not in the corpus, each once."""
-        asked = list(dict.fromkeys(movie_ids))
-        known: list[bool] = []
-        for start in range(0, len(asked), self._info.max_batch):
-            block = asked[start : start + self._info.max_batch]
-            ids = list(map(_bytes, block))
-            known += list(KNOWN_MOVIE.call(self._model, movie_id=ids)["known"])
-        return [m for m, is_known in zip(asked, known, strict=True) if not is_known]
-
-    def _explained(self) -> contextlib.AbstractContextManager[None]:
-        return _explained(f"The model {self._info.path} does not answer")
+    def call(self, signature: Signature, **inputs: Any) -> dict[str, list[Any]]:
+        """Calls a signature; see the base class."""
+        values = {name: _with_bytes(value) for name, value in inputs.items()}
+        outputs = signature.call(self._model, **values)
+        return {name: _with_texts(array.tolist()) for name, array in outputs.items()}
 
 
 @contextlib.contextmanager
@@ -229,21 +331,27 @@ def _explained(what: str) -> Iterator[None]:
         ) from error
 
 
-def _bytes(text: str) -> bytes:
-    """The bytes of an id, also of one that was typed and is no UTF-8."""
-    return text.encode(errors="surrogateescape")
+def _with_bytes(value: Any) -> Any:
+    """Encodes the texts of nested lists, also ids that were typed and are no UTF-8."""
+    if isinstance(value, list):
+        return [_with_bytes(item) for item in value]
+    return value.encode(errors="surrogateescape") if isinstance(value, str) else value
 
 
-def _ranked(outputs: dict[str, Any]) -> list[Recommendation]:
+def _with_texts(value: Any) -> Any:
+    """Decodes the texts of nested lists."""
+    if isinstance(value, list):
+        return [_with_texts(item) for item in value]
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _ranked(outputs: dict[str, list[Any]]) -> list[Recommendation]:
     """Returns the only row of a batch without its padding."""
-    texts = [
-        [text.decode(errors="replace") for text in outputs[name][0]]
-        for name in ("movie_ids", "titles", "genres")
-    ]
+    rows = (outputs[name][0] for name in ("movie_ids", "titles", "genres", "scores"))
     return [
         Recommendation(rank, movie_id, title, genres, float(score))
         for rank, (movie_id, title, genres, score) in enumerate(
-            zip(*texts, outputs["scores"][0], strict=True), start=1
+            zip(*rows, strict=True), start=1
         )
         if movie_id
     ]

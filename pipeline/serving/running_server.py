@@ -16,6 +16,7 @@ from typing import Final
 
 from trainer.atomic_files import write_json
 
+DEFAULT_MODEL_NAME: Final = "two-tower"
 _FILE: Final = "server.json"
 
 
