@@ -81,6 +81,11 @@ def _port_or_off(ctx: click.Context, param: click.Parameter, value: str) -> int 
     type=click.Path(path_type=Path, file_okay=False),
     help="Keep what is recommended to whom, for `two-tower feedback`.",
 )
+@click.option(
+    "--demo",
+    is_flag=True,
+    help="Offer the demo page at /demo; it shows what every user has watched.",
+)
 @workspace_option
 def serve(
     *,
@@ -92,6 +97,7 @@ def serve(
     model_name: str,
     canary_percent: float,
     log_impressions: Path | None,
+    demo: bool,
     workspace: Path,
 ) -> None:
     """Serve the pushed model on this machine, as TensorFlow Serving does.
@@ -105,7 +111,7 @@ def serve(
 
     \b
     Examples:
-      two-tower serve
+      two-tower serve --demo
       two-tower serve --canary-percent 10 --log-impressions impressions
       curl -d '{"instances": [{"user_id": "42", "k": 10}]}' \\
         localhost:8501/v1/models/two-tower:predict
@@ -117,6 +123,7 @@ def serve(
             f"--model-name is {model_name!r}", "Give a name without / and :."
         )
     from pipeline.serving.server import logs
+    from pipeline.serving.server.app import create_app
     from pipeline.serving.server.predictor import Predictor
     from pipeline.serving.server.process import bind
     from pipeline.serving.server.process import serve as serve_until_stopped
@@ -132,8 +139,11 @@ def serve(
         versions, canary_percent=canary_percent, log_impressions=log_impressions
     )
     server = RunningServer(listeners.url, model_name, os.getpid())
+    app = create_app(versions, predictor, demo)
     with announced(root, server):
-        serve_until_stopped(predictor, listeners, lambda: _say(versions, listeners))
+        serve_until_stopped(
+            app, predictor, listeners, lambda: _say(versions, listeners, demo)
+        )
     echo("Stopped.", err=True)
 
 
@@ -152,9 +162,11 @@ def _versions(
     return ModelVersions.of_serving_dir(opened.serving_dir, name), opened.root
 
 
-def _say(versions: ModelVersions, listeners: Listeners) -> None:
+def _say(versions: ModelVersions, listeners: Listeners, demo: bool) -> None:
     echo(f"Serving {versions.get().folder}")
     echo(f"REST:  {listeners.url}/v1/models/{versions.name}:predict")
+    if demo:
+        echo(f"Demo:  {listeners.url}/demo/")
     if listeners.grpc:
         echo(f"gRPC:  {listeners.grpc}")
     sys.stdout.flush()

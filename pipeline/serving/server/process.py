@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
-from pipeline.serving.server.app import create_app
 from trainer.errors import UserError
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
     from pipeline.serving.server.predictor import Predictor
 
 _DRAIN_SECONDS: Final = 20
@@ -60,7 +61,10 @@ def bind(host: str, port: int, grpc_port: int | None) -> Listeners:
 
 
 def serve(
-    predictor: Predictor, listeners: Listeners, on_ready: Callable[[], None]
+    app: Starlette,
+    predictor: Predictor,
+    listeners: Listeners,
+    on_ready: Callable[[], None],
 ) -> None:
     """Answers requests until the process gets SIGTERM or SIGINT.
 
@@ -68,6 +72,7 @@ def serve(
     are refused, and impressions that are left are written.
 
     Args:
+      app: The application.
       predictor: Answers; its versions are loaded.
       listeners: From `bind`.
       on_ready: Is called once requests are accepted.
@@ -81,17 +86,20 @@ def serve(
     gc.collect()
     gc.freeze()  # what was imported is no garbage
     try:
-        asyncio.run(_serve(predictor, listeners, on_ready))
+        asyncio.run(_serve(app, predictor, listeners, on_ready))
     finally:
         predictor.versions.stop()
         predictor.close()
 
 
 async def _serve(
-    predictor: Predictor, listeners: Listeners, on_ready: Callable[[], None]
+    app: Starlette,
+    predictor: Predictor,
+    listeners: Listeners,
+    on_ready: Callable[[], None],
 ) -> None:
     config = uvicorn.Config(
-        create_app(predictor.versions, predictor),
+        app,
         loop="asyncio",
         http="httptools",
         ws="none",
