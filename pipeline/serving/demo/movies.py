@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer import features as f
+from trainer.movielens import CHILDRENS, GENRES
 from trainer.serving_contract import CATALOGUE, STORED_USERS
 from trainer.text import printable
 
@@ -47,7 +48,9 @@ class Movies:
     def __init__(self, movies: Iterable[Movie]) -> None:
         self._by_id = {movie.id: movie for movie in movies}
         self._searched = [(_folded(m.title), m) for m in self._by_id.values()]
-        self.genres = sorted({g for m in self._by_id.values() for g in m.genres})
+        listed = {genre for m in self._by_id.values() for genre in m.genres}
+        # Others, such as "unknown", are no genres that a model filters by.
+        self.genres = sorted(listed & {*GENRES, CHILDRENS})
         years = [movie.year for movie in self._by_id.values() if movie.year]
         self.first_year, self.last_year = min(years, default=0), max(years, default=0)
 

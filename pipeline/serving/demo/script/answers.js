@@ -1,7 +1,8 @@
 // Recommendations of what is live, and beside them those of the canary.
 
 // actions: { open(movie), add(movie) }
-function renderAnswers(answers, scale, actions, otherwise) {
+// hasHistory: whether movies of it could be close; otherwise: makes what an empty list shows.
+function renderAnswers(answers, { scale, hasHistory, actions, otherwise }) {
   const [live, canary] = answers.map((answer) =>
     answer.movies.map(({ movie }) => movie.id),
   );
@@ -9,31 +10,41 @@ function renderAnswers(answers, scale, actions, otherwise) {
     const mark = canary && (index === 0 ? goneFrom(canary) : changedFrom(live));
     const headingId = `answer-${index}`;
     const rows = answer.movies.map((found, place) =>
-      row(found, place, mark ? mark(found.movie.id, place) : null, scale, actions, index),
+      row(found, place, index, {
+        mark: mark ? mark(found.movie.id, place) : null,
+        why: hasHistory ? reasonsOf(found.reasons, scale) : null,
+        actions,
+      }),
     );
     return el(
       "article",
       { className: "answer", "aria-labelledby": headingId },
-      heading(answer, index, headingId),
+      el(
+        "div",
+        { className: "title-row" },
+        heading(answer, index, headingId),
+        el("span", { className: "latency" }, `answered in ${duration(answer.milliseconds)}`),
+      ),
       rows.length ? el("ol", { "aria-labelledby": headingId }, rows) : otherwise(),
     );
   });
   replaceChildren(find("answers"), columns, find("answers-heading"));
 }
 
-function heading({ version, labels, milliseconds }, index, id) {
+const duration = (milliseconds) =>
+  `${milliseconds < 10 ? milliseconds.toFixed(1) : Math.round(milliseconds)} ms`;
+
+function heading({ version, labels }, index, id) {
   const names = labels.length ? labels : [index === 0 ? "live" : "canary"];
-  const took = milliseconds < 10 ? milliseconds.toFixed(1) : Math.round(milliseconds);
   return el(
     "h3",
     { id },
     `Version ${version} `,
     names.map((name) => el("span", { className: "tag label" }, name)),
-    el("span", { className: "latency" }, `answered in ${took} ms`),
   );
 }
 
-function row({ movie, score, is_watched, reasons }, place, mark, scale, actions, column) {
+function row({ movie, score, is_watched }, place, column, { mark, why, actions }) {
   return el(
     "li",
     {},
@@ -55,7 +66,7 @@ function row({ movie, score, is_watched, reasons }, place, mark, scale, actions,
         " · ",
         el("span", { className: "whole" }, `score ${score.toFixed(2)}`),
       ),
-      reasonsOf(reasons, scale),
+      why,
     ),
     !is_watched &&
       el(
@@ -72,7 +83,9 @@ function row({ movie, score, is_watched, reasons }, place, mark, scale, actions,
 }
 
 function reasonsOf(reasons, scale) {
-  if (!reasons.length) return null;
+  if (!reasons.length) {
+    return el("div", { className: "reasons muted" }, "Close to none of the watched movies");
+  }
   return el(
     "div",
     { className: "reasons" },

@@ -1,6 +1,6 @@
 // What somebody has watched: what was added here, then the stored timeline, newest first.
 
-const SHOWN_AT_FIRST = 12;
+const SHOWN_AT_FIRST = matchMedia("(min-width: 761px)").matches ? 12 : 4;
 
 class HistoryList {
   // actions: { open(movie), rate(index, rating), remove(index) }
@@ -39,7 +39,7 @@ class HistoryList {
       const newer = added.length ? `, and ${added.length} added here` : "";
       return [`${counted(stored.length, "newest event")} that the model stores${newer}.`];
     }
-    if (added.length) return ["The model remembers none of this."];
+    if (added.length) return ["Added here: the address of this page holds them, and nothing else does."];
     return ["Nothing yet. Pick a user, or add movies by title or from the recommendations."];
   }
 

@@ -180,7 +180,7 @@ async function fetchAnswers(wanted) {
       movie_id: id,
       rating: onScale(rating, served.scale, served.liked),
     })),
-    genres: wanted.genres,
+    genres: wanted.genres.filter((genre) => served.genres.includes(genre)),
     first_year: wanted.first,
     last_year: wanted.last,
     include_seen: wanted.seen,
@@ -232,7 +232,13 @@ function filtersInWords() {
 
 function showAnswers(answers, wanted) {
   const actions = { open: (movie) => change({ movie: movie.id }), add };
-  renderAnswers(answers, served.scale, actions, () => nothingLeft(wanted));
+  const hasHistory = answers[0].knows_user || wanted.added.length > 0;
+  renderAnswers(answers, {
+    scale: served.scale,
+    hasHistory,
+    actions,
+    otherwise: () => nothingLeft(wanted, hasHistory),
+  });
   find("answers").ariaBusy = "false";
   find("summary").replaceChildren(...summaryOf(answers, wanted));
 }
@@ -247,13 +253,14 @@ function summaryOf(answers, { user, added, k }) {
   if (!isKnown && !added.length) parts.push(" The model knows nothing of them yet.");
   if (count < Math.min(k, served.max_k) && count) parts.push(" No more are left.");
   if (k > served.max_k) parts.push(` This version recommends at most ${served.max_k}.`);
-  if (canary) parts.push(" ", comparison(answers));
+  if (canary && (count || canary.movies.length)) parts.push(" ", comparison(answers));
   if (canary && isKnown && !canary.knows_user) parts.push(" It does not know this user.");
   if (skipped) parts.push(` The canary, version ${skipped}, is too old for this page.`);
   return parts;
 }
 
-function nothingLeft({ genres, first, last, seen }) {
+function nothingLeft({ genres, first, last, seen }, hasHistory) {
+  const hidesWatched = hasHistory && !seen;
   const isFiltered = genres.length > 0 || first > 0 || last > 0;
   const reset = el("button", { type: "button", onclick: resetFilters }, "Reset filters");
   const include = el(
@@ -268,10 +275,10 @@ function nothingLeft({ genres, first, last, seen }) {
       "p",
       {},
       isFiltered
-        ? `No movie is left: none matches the filters${seen ? "" : " and is not watched yet"}.`
+        ? `No movie is left: none matches the filters${hidesWatched ? " and is not watched yet" : ""}.`
         : "No movie is left: all are watched.",
     ),
-    el("div", { className: "buttons" }, isFiltered && reset, !seen && include),
+    el("div", { className: "buttons" }, isFiltered && reset, hidesWatched && include),
   );
 }
 
