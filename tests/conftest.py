@@ -38,6 +38,8 @@ GROUPS = {
         "tests/pipeline/cli/test_recommend.py",
         "tests/pipeline/serving/batch/test_batch.py",
         "tests/pipeline/serving/batch/test_shadow.py",
+        "tests/pipeline/serving/demo/test_api.py",
+        "tests/pipeline/serving/demo/test_in_browser.py",
     ),
     # It reads the first local run and runs none, so it may run beside those.
     "cluster": ("tests/pipeline/kubeflow/test_chain.py",),
