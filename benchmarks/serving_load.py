@@ -202,13 +202,23 @@ def measure(model: Path, folder: Path, seconds: float) -> dict[str, Any]:
     serving = folder / "serving"
     serving.mkdir()
     push(model, serving, 1)
-    users = (model / "assets" / "user_id").read_text().split()
     server = Server(serving, folder / "server.log")
+    try:
+        found = loads(server, model, serving, seconds)
+    finally:
+        exit_code = server.stop()
+    log = (folder / "server.log").read_text().splitlines()
+    return found | {"exit_code": exit_code, "server_log": log}
+
+
+def loads(server: Server, model: Path, serving: Path, seconds: float) -> dict[str, Any]:
+    """Loads a server that runs, first steadily, then across changes of the version."""
+    users = (model / "assets" / "user_id").read_text().split()
     found: dict[str, Any] = {"start_seconds": round(server.start_seconds, 1)}
     run_load(server.port, users, 8, 3)  # not counted
     found["rss_mib_before"] = round(server.rss_mib())
     found["steady"] = {
-        str(connections): run_load(server.port, users, connections, 10).row()
+        str(connections): run_load(server.port, users, connections, 8).row()
         for connections in (1, 4, 16, 64)
     }
     events = [
@@ -226,10 +236,8 @@ def measure(model: Path, folder: Path, seconds: float) -> dict[str, Any]:
     }
     time.sleep(3)
     found["rss_mib_after"] = round(server.rss_mib())
-    batches = re.search(r"two_tower_server_batches_total (\S+)", server.metrics())
+    batches = re.search(r"(?m)^two_tower_server_batches_total (\S+)", server.metrics())
     found["tensorflow_calls"] = int(float(batches[1])) if batches else 0
-    found["exit_code"] = server.stop()
-    found["server_log"] = (folder / "server.log").read_text().splitlines()
     return found
 
 
@@ -286,6 +294,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--output", type=Path, help="page; figures go beside it")
     arguments = parser.parse_args()
+    load_before = os.getloadavg()[0]
     models = (arguments.workspace / "serving").glob("[0-9]*")
     model = max(models, key=lambda path: int(path.name))
     with tempfile.TemporaryDirectory() as folder:
@@ -293,7 +302,7 @@ def main() -> None:
         found["server_log"] = [line.replace(folder, "") for line in found["server_log"]]
     found["machine"] = (
         f"{os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"load average before {os.getloadavg()[2]:.1f}"
+        f"load average before {load_before:.1f}"
     )
     text = page(found)
     if arguments.output:

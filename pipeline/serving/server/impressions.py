@@ -20,7 +20,9 @@ import numpy.typing as npt
 
 from components.feedback.impressions import Impression, file_path, write
 from trainer import features as f
+from trainer.serving_contract import DEFAULT_K, RECOMMEND_EXAMPLES
 
+_EXAMPLES: Final = next(iter(RECOMMEND_EXAMPLES.inputs))
 _LOG: Final = logging.getLogger(__name__)
 ROWS_PER_FILE: Final = 10_000
 _SECONDS_PER_FILE: Final = 10.0
@@ -51,11 +53,15 @@ class Answer:
     inputs: Arrays
     outputs: Arrays
 
+    @property
+    def rows(self) -> int:
+        """Number of users."""
+        return len(self.outputs["movie_ids"])
+
     def impressions(self) -> Iterator[Impression]:
         """Yields one for each user."""
-        users, k = self.inputs[f.USER_ID], self.inputs["k"]
         movies, scores = self.outputs["movie_ids"], self.outputs["scores"]
-        for row, user in enumerate(users.tolist()):
+        for row, (user, k) in enumerate(_who_asked(self.inputs)):
             found = [
                 (movie.decode(errors="replace"), float(score))
                 for movie, score in zip(movies[row], scores[row], strict=True)
@@ -68,7 +74,7 @@ class Answer:
                 label=self.label,
                 signature=self.signature,
                 user_id=user.decode(errors="replace"),
-                k=int(k[row]),
+                k=k,
                 movie_ids=[movie for movie, _ in found],
                 scores=[score for _, score in found],
             )
@@ -76,9 +82,21 @@ class Answer:
 
 def is_recommendation(inputs: Arrays, outputs: Arrays) -> bool:
     """Whether a request recommended movies to users."""
-    return {f.USER_ID, "k"} <= inputs.keys() and {"movie_ids", "scores"} <= (
-        outputs.keys()
-    )
+    asks = {f.USER_ID, "k"} <= inputs.keys() or inputs.keys() == {_EXAMPLES}
+    return asks and {"movie_ids", "scores"} <= outputs.keys()
+
+
+def _who_asked(inputs: Arrays) -> Iterator[tuple[bytes, int]]:
+    """Yields user and number of movies of each row."""
+    if _EXAMPLES not in inputs:
+        yield from zip(inputs[f.USER_ID].tolist(), inputs["k"].tolist(), strict=True)
+        return
+    from tensorflow.core.example import example_pb2
+
+    for serialized in inputs[_EXAMPLES].tolist():
+        feature = example_pb2.Example.FromString(serialized).features.feature
+        k = feature["k"].int64_list.value
+        yield feature[f.USER_ID].bytes_list.value[0], k[0] if k else DEFAULT_K
 
 
 class ImpressionLog:
@@ -112,10 +130,10 @@ class ImpressionLog:
         """Keeps an answer to be written."""
         with self._lock:
             if self._rows > _MOST_ROWS:
-                self.lost += len(answer.inputs[f.USER_ID])
+                self.lost += answer.rows
                 return
             self._answers.append(answer)
-            self._rows += len(answer.inputs[f.USER_ID])
+            self._rows += answer.rows
             is_full = self._rows >= ROWS_PER_FILE
         if is_full:
             self._wake.set()

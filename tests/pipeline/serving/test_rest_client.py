@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.serving.client import Wishes
 from pipeline.serving.rest_client import ServedModel
 from pipeline.serving.running_server import RunningServer, announced, find
 from trainer.errors import UsageError, UserError
@@ -85,6 +86,27 @@ def test_a_user_is_asked_for_with_the_version_that_answered(
     assert handler.asked[-1] == {
         "signature_name": "serving_default",
         "inputs": {"user_id": ["42"], "k": [2]},
+    }
+
+
+def test_what_is_not_wished_for_is_sent_as_nothing(
+    server: tuple[str, type[Handler]],
+) -> None:
+    url, handler = server
+    wishes = Wishes(genres=("Comedy",), first_year=1990)
+    ServedModel(url, "two-tower").for_user("\udcff", 2, wishes)
+    assert handler.asked[-1]["signature_name"] == "recommend"
+    assert handler.asked[-1]["inputs"] == {
+        "user_id": [{"b64": "/w=="}],
+        "movie_ids": [[]],
+        "ratings": [[]],
+        "timestamps": [[]],
+        "exclude_movie_ids": [[]],
+        "genres": [["Comedy"]],
+        "first_year": [1990],
+        "last_year": [0],
+        "include_seen": [False],
+        "k": [2],
     }
 
 
