@@ -8,7 +8,8 @@ serving/<version>/                    a SavedModel, as TensorFlow Serving reads 
 serving/.withdrawn-<version>/         a version that somebody took back; can be restored
 serving/.pushed/<model id>.json       the version under which the model was pushed last
 serving/.labels.json                  which versions are `stable` and `canary`
-serving/models.config                 the same for TensorFlow Serving
+serving/models.config                 the same for TensorFlow Serving; so are
+                                      models.stable.config and models.canary.config
 serving/.audit.jsonl                  who changed what is served, when and why
 serving/.lock                         held while versions change
 ```

@@ -1,7 +1,12 @@
-"""`models.config`: what TensorFlow Serving serves, derived from the labels.
+"""What TensorFlow Serving serves, derived from the labels: for `--model_config_file`.
 
-It is a `ModelServerConfig` in the text format of Protocol Buffers, written without
-TensorFlow, for `--model_config_file`. Its policy is `all` and not `specific` with the
+`models.config` serves all versions, with labels, to callers that name a label.
+`models.stable.config` and `models.canary.config` serve one version each, the second
+the stable one where there is no canary: for a server of each label, whose callers name
+none.
+
+They are `ModelServerConfig` in the text format of Protocol Buffers, written without
+TensorFlow. The policy of `models.config` is `all` and not `specific` with the
 labelled versions: TensorFlow Serving checks the labels of a new configuration *before*
 it loads what that adds, and refuses it if a label moves to a version that is not
 loaded, at every poll again. So `specific` would keep the old version for ever. With
@@ -22,27 +27,34 @@ from components.serving_directory.label_file import (
     write_file,
 )
 from components.serving_directory.labels import CANARY, STABLE, Labels, read
-from components.serving_directory.layout import LABELS_FILE, MODELS_CONFIG
+from components.serving_directory.layout import (
+    CANARY_CONFIG,
+    LABELS_FILE,
+    MODELS_CONFIG,
+    STABLE_CONFIG,
+)
 
 _PRINTABLE: Final = range(0x20, 0x7F)
 
 
 def refresh(serving_dir: str) -> None:
-    """Writes `models.config` anew if the labels say something else.
+    """Writes the configurations anew if the labels say something else.
 
     Args:
       serving_dir: The serving directory; the caller holds its lock.
 
     Raises:
-      UserError: The directory cannot be read, or the file not be written.
+      UserError: The directory cannot be read, or a file not be written.
     """
     stored = read_file(serving_dir)
     if stored is None:
         return
-    path = os.path.join(serving_dir, MODELS_CONFIG)
-    content = config_text(serving_dir, read(serving_dir), stored.server).encode()
-    if storage.read(path) != content:
-        write(path, content)
+    labels = read(serving_dir)
+    for name in (MODELS_CONFIG, STABLE_CONFIG, CANARY_CONFIG):
+        path = os.path.join(serving_dir, name)
+        content = config_text(serving_dir, labels, stored.server, name).encode()
+        if storage.read(path) != content:
+            write(path, content)
 
 
 def write_labels(
@@ -80,15 +92,23 @@ def write_labels(
     refresh(serving_dir)
 
 
-def config_text(serving_dir: str, labels: Labels, server: Server) -> str:
-    """Returns the configuration for TensorFlow Serving.
+def config_text(
+    serving_dir: str, labels: Labels, server: Server, name: str = MODELS_CONFIG
+) -> str:
+    """Returns a configuration for TensorFlow Serving.
 
     Args:
       serving_dir: The serving directory.
       labels: Those that hold.
       server: Name of the model, and path of the directory as the server sees it.
+      name: The file: `MODELS_CONFIG`, or that of one label.
     """
     own = os.path.abspath(serving_dir) if storage.is_local(serving_dir) else serving_dir
+    if name == MODELS_CONFIG:
+        versions = _all_versions(labels)
+    else:
+        canary = labels.canary if name == CANARY_CONFIG else None
+        versions = _one_version(canary or labels.stable)
     lines = [
         f"# Derived from {LABELS_FILE} at each change: edits are lost.",
         "model_config_list {",
@@ -96,13 +116,24 @@ def config_text(serving_dir: str, labels: Labels, server: Server) -> str:
         f"    name: {_quoted(server.name)}",
         f"    base_path: {_quoted(server.base_path or own)}",
         '    model_platform: "tensorflow"',
-        "    model_version_policy { all {} }",
+        *versions,
     ]
-    for label, version in ((STABLE, labels.stable), (CANARY, labels.canary)):
-        if version is not None:
-            pair = f"key: {_quoted(label)} value: {int(version)}"
-            lines.append(f"    version_labels {{ {pair} }}")
     return "\n".join([*lines, "  }", "}", ""])
+
+
+def _all_versions(labels: Labels) -> list[str]:
+    named = ((STABLE, labels.stable), (CANARY, labels.canary))
+    pairs = [
+        f"    version_labels {{ key: {_quoted(label)} value: {int(version)} }}"
+        for label, version in named
+        if version is not None
+    ]
+    return ["    model_version_policy { all {} }", *pairs]
+
+
+def _one_version(version: str | None) -> list[str]:
+    versions = "" if version is None else f"versions: {int(version)}"
+    return [f"    model_version_policy {{ specific {{ {versions} }} }}"]
 
 
 def _quoted(text: str) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -63,7 +64,13 @@ class Change:
     fault: str = ""
 
 
-def roll_back(serving_dir: str, to: str | None = None, *, reason: str = "") -> Change:
+def roll_back(
+    serving_dir: str,
+    to: str | None = None,
+    *,
+    reason: str = "",
+    wait_seconds: float = 0,
+) -> Change:
     """Makes another version live, and withdraws all that are newer.
 
     A pin moves with the label: it keeps pushes from moving it, not people.
@@ -73,6 +80,8 @@ def roll_back(serving_dir: str, to: str | None = None, *, reason: str = "") -> C
       to: The version; one that was withdrawn is restored. None for the complete one
         before the live one, or to end a rollback that was killed.
       reason: Why, for the audit.
+      wait_seconds: How long to leave the withdrawn versions where they are once the
+        labels have moved, for servers that poll their configuration.
 
     Raises:
       UserError: There is no such version, it is not complete, there is none to go back
@@ -99,6 +108,7 @@ def roll_back(serving_dir: str, to: str | None = None, *, reason: str = "") -> C
         if is_withdrawn:
             move_folder(_withdrawn(serving_dir, target), _served(serving_dir, target))
         _label_rollback(serving_dir, target, newer)
+        time.sleep(wait_seconds)
         for name in newer:
             _withdraw(serving_dir, name)
         fault = _label_rollback(serving_dir, target, ())

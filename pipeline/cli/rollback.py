@@ -28,6 +28,15 @@ if TYPE_CHECKING:
     help="Put this version back, which an earlier rollback withdrew.",
 )
 @click.option("--reason", default="", help="Why, for the audit.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, 600),
+    default=0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to leave withdrawn versions in place once the labels have moved, so "
+    "that servers that poll models.config have left them.",
+)
 @serving_dir_option
 @json_option
 @workspace_option
@@ -36,6 +45,7 @@ def rollback(
     to: str | None,
     restore: str | None,
     reason: str,
+    wait: float,
     serving_dir: str | None,
     as_json: bool,
     workspace: Path,
@@ -75,7 +85,7 @@ def rollback(
     if restore is not None:
         change = withdrawal.restore(serving_dir, restore, reason=reason)
     else:
-        change = withdrawal.roll_back(serving_dir, to, reason=reason)
+        change = withdrawal.roll_back(serving_dir, to, reason=reason, wait_seconds=wait)
     if change.fault:
         echo(f"Warning: {change.fault}", err=True)
     if is_of_workspace:

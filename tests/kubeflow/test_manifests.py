@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,12 @@ import yaml
 from kubernetes.client import models
 from packaging.version import Version
 
+from components.serving_directory.layout import (
+    CANARY_CONFIG,
+    MODELS_CONFIG,
+    STABLE_CONFIG,
+)
+from pipeline.config import ServingConfig
 from pipeline.kubeflow.config import KubeflowConfig
 
 FOLDER = Path(__file__).resolve().parents[2] / "kubeflow" / "manifests"
@@ -54,15 +62,88 @@ def problems(value: Any, kind: str, path: str) -> Iterator[str]:
             yield from problems(item, model.openapi_types[names[key]], f"{path}.{key}")
 
 
-@pytest.mark.parametrize("resource", resources(), ids=lambda item: str(item["kind"]))
+@pytest.mark.parametrize(
+    "resource",
+    [item for item in resources() if item["kind"] != "InferenceService"],
+    ids=lambda item: str(item["kind"]),
+)
 def test_every_field_is_known_to_kubernetes(resource: dict[str, Any]) -> None:
-    kind = f"V1{resource['kind']}"
-    assert list(problems(resource, kind, resource["kind"])) == []
+    version = resource["apiVersion"].rpartition("/")[2].upper()
+    assert list(problems(resource, version + resource["kind"], resource["kind"])) == []
+
+
+# Fields of `serving.kserve.io/v1beta1` beside those of a pod and of a container.
+PREDICTOR = {
+    *("minReplicas", "maxReplicas", "timeout", "canaryTrafficPercent", "scaleTarget"),
+    *("scaleMetric", "model", "batcher", "logger", "containerConcurrency"),
+}
+MODEL = {"modelFormat", "runtime", "runtimeVersion", "protocolVersion", "storageUri"}
+
+
+def predictor(resource: dict[str, Any]) -> dict[str, Any]:
+    """The predictor, whose fields are those that KServe knows."""
+    assert resource["apiVersion"] == "serving.kserve.io/v1beta1"
+    assert set(resource["spec"]) == {"predictor"}
+    found: dict[str, Any] = resource["spec"]["predictor"]
+    pod = {key: value for key, value in found.items() if key not in PREDICTOR}
+    assert list(problems(pod, "V1PodSpec", "predictor")) == []
+    container = {k: v for k, v in found["model"].items() if k not in MODEL}
+    assert list(problems(container, "V1Container", "model")) == []
+    assert set(found["model"]["modelFormat"]) <= {"name", "version"}
+    return found
+
+
+def test_kserve_serves_the_label_stable_from_the_volume() -> None:
+    found = predictor(only("InferenceService"))
+    folder = CONFIG.serving_dir.removeprefix(f"{VOLUME.path}/")
+    assert found["model"]["storageUri"] == f"pvc://{VOLUME.claim}/{folder}"
+    assert f"--model_config_file=/mnt/models/{STABLE_CONFIG}" in found["model"]["args"]
+    assert found["model"]["securityContext"]["allowPrivilegeEscalation"] is False
+    server = only("Deployment")["spec"]["template"]["spec"]["containers"][0]
+    assert server["image"].endswith(f":{found['model']['runtimeVersion']}")
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_the_overlays_are_built_by_kustomize() -> None:
+    """`kubectl kustomize` needs no cluster."""
+
+    def build(name: str) -> list[dict[str, Any]]:
+        command = ["kubectl", "kustomize", str(FOLDER / name)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return list(yaml.safe_load_all(done.stdout))
+
+    for name in ("overlays/standalone", "overlays/team"):
+        found = {item["kind"]: item for item in build(name)}
+        (config,) = (
+            volume["configMap"]["name"]
+            for volume in found["Deployment"]["spec"]["template"]["spec"]["volumes"]
+            if "configMap" in volume
+        )
+        assert found["ConfigMap"]["metadata"]["name"] == config
+        assert set(found["ConfigMap"]["data"]) == {
+            *("batching.config", "monitoring.config")
+        }
+    [canary] = build("kserve-canary")
+    shares = predictor(canary)
+    assert shares["canaryTrafficPercent"] == 10
+    assert f"--model_config_file=/mnt/models/{CANARY_CONFIG}" in shares["model"]["args"]
+
+
+def test_the_batch_sizes_grow_to_the_largest_batch() -> None:
+    text = (FOLDER / "base" / "server" / "batching.config").read_text()
+    sizes = [
+        int(size) for size in re.findall(r"^allowed_batch_sizes: (\d+)$", text, re.M)
+    ]
+    [largest] = re.findall(r"^max_batch_size { value: (\d+) }$", text, re.M)
+    assert sizes == sorted(set(sizes)) and sizes[-1] == int(largest)
+    assert sizes[-1] <= ServingConfig().max_batch
+    assert "\npad_variable_length_inputs: true\n" in text
 
 
 def test_unknown_fields_and_wrong_types_are_found() -> None:
     deployment = only("Deployment")
-    deployment["spec"]["replica"] = deployment["spec"].pop("replicas")
+    deployment["spec"]["replica"] = 2
     deployment["spec"]["template"]["spec"]["containers"][0]["image"] = 1
     assert list(problems(deployment, "V1Deployment", "d")) == [
         "d.spec.template.spec.containers[0].image is 1, not a str",
@@ -79,10 +160,13 @@ def test_overlays_name_files_that_exist() -> None:
 def test_claim_and_paths_are_those_of_the_configuration() -> None:
     assert only("PersistentVolumeClaim")["metadata"]["name"] == VOLUME.claim
     pod = only("Deployment")["spec"]["template"]["spec"]
-    (volume,) = pod["volumes"]
+    volume = pod["volumes"][0]
     assert volume["persistentVolumeClaim"]["claimName"] == VOLUME.claim
     (server,) = pod["containers"]
-    assert f"--model_base_path={CONFIG.serving_dir}" in server["args"]
+    config = f"{CONFIG.serving_dir}/{MODELS_CONFIG}"
+    assert f"--model_config_file={config}" in server["args"]
+    (first,) = pod["initContainers"]
+    assert config in first["command"][-1] and first["image"] == server["image"]
 
 
 def test_roles_grant_no_more_than_needed() -> None:
@@ -131,7 +215,8 @@ def test_every_container_is_admitted_by_the_profile_restricted(
     assert context["capabilities"] == {"drop": ["ALL"]}
     assert context["readOnlyRootFilesystem"]
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
-    assert all({"name", "persistentVolumeClaim"} == set(v) for v in pod["volumes"])
+    kinds = {kind for volume in pod["volumes"] for kind in volume} - {"name"}
+    assert kinds <= {"persistentVolumeClaim", "configMap"}
     assert not pod["automountServiceAccountToken"]
 
 
@@ -151,6 +236,20 @@ def test_namespaces_enforce_the_profile_restricted() -> None:
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
+def test_the_server_is_scaled_probed_and_kept() -> None:
+    deployment = only("Deployment")
+    scaler = only("HorizontalPodAutoscaler")["spec"]
+    assert scaler["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    assert "replicas" not in deployment["spec"], "each `kubectl apply` would reset it"
+    budget = only("PodDisruptionBudget")["spec"]
+    assert budget["minAvailable"] < scaler["minReplicas"] <= scaler["maxReplicas"]
+    (server,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert "--enable_grpc_healthcheck_service=true" in server["args"]
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert server[probe]["grpc"]["port"] == 8500
+    assert "--allow_version_labels_for_unavailable_models=true" in server["args"]
+
+
 def test_the_server_is_not_older_than_the_tensorflow_that_exports() -> None:
     (server,) = only("Deployment")["spec"]["template"]["spec"]["containers"]
     version = Version(re.search(r":([\d.]+)", server["image"])[1])  # type: ignore[index]
@@ -162,23 +261,25 @@ def test_the_server_is_not_older_than_the_tensorflow_that_exports() -> None:
 def test_the_server_answers_named_callers_by_grpc_only() -> None:
     """CVE-2025-0649: one nested JSON stops a server."""
     (server,) = only("Deployment")["spec"]["template"]["spec"]["containers"]
-    assert not [argument for argument in server["args"] if "rest_api" in argument]
-    assert [port["containerPort"] for port in server["ports"]] == [8500]
+    assert [port["name"] for port in server["ports"]] == ["grpc", "metrics"]
     assert [port["targetPort"] for port in only("Service")["spec"]["ports"]] == ["grpc"]
     policy = only("NetworkPolicy")["spec"]
     labels = only("Deployment")["spec"]["template"]["metadata"]["labels"]
     assert policy["podSelector"]["matchLabels"] == labels
     assert policy["policyTypes"] == ["Ingress", "Egress"] and policy["egress"] == []
-    (rule,) = policy["ingress"]
+    rule, metrics = policy["ingress"]
     (caller,) = rule["from"]
     assert caller["podSelector"]["matchLabels"]
     assert [port["port"] for port in rule["ports"]] == ["grpc"]
+    (scraper,) = metrics["from"]
+    assert scraper["namespaceSelector"]["matchLabels"]
+    assert [port["port"] for port in metrics["ports"]] == ["metrics"]
 
 
 def test_the_server_sees_the_pushed_models_and_no_ratings() -> None:
     (server,) = only("Deployment")["spec"]["template"]["spec"]["containers"]
-    (mount,) = server["volumeMounts"]
-    assert mount["readOnly"]
+    mount, config = server["volumeMounts"]
+    assert mount["readOnly"] and config["readOnly"]
     assert f"{VOLUME.path}/{mount['subPath']}" == mount["mountPath"]
     assert mount["mountPath"] == CONFIG.serving_dir
 

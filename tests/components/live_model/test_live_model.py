@@ -18,6 +18,7 @@ from components.live_model.baseline import find_baseline
 from components.live_model.component import Executor, LiveModel
 from components.pusher.push_version import push_version
 from components.serving_directory import PUSH_FILE, live_version
+from components.serving_directory.label_file import LabelFile, write_file
 from pipeline.config import EvalConfig
 from tests.fixtures.served_versions import make_model
 from trainer.errors import UserError
@@ -98,6 +99,18 @@ def test_the_copy_outlives_the_served_version(world: World) -> None:
     assert model.get_int_custom_property("exists") == 1
     assert model.get_string_custom_property("version") == "3"
     assert model.get_string_custom_property("source") == str(world.serving / "3")
+
+
+def test_a_candidate_is_compared_with_the_stable_version_also_as_the_canary(
+    world: World,
+) -> None:
+    live = world.push("first").name
+    key = world.key("candidate")
+    canary = world.push("candidate").name
+    write_file(str(world.serving), LabelFile(live, canary))
+    assert world.key("candidate") == key
+    write_file(str(world.serving), LabelFile(canary))
+    assert world.key("candidate") == key, "promoted, too"
 
 
 @pytest.mark.parametrize("before", [[], ["first"], ["first", "second"]])

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from components.pusher.approval import Approval, approve
-from components.pusher.push_model import describe
+from components.pusher.config import RolloutConfig
+from components.pusher.push_model import describe, keep_rollout
 from components.serving_directory import (
     PUSH_FILE,
     STATISTICS_FILE,
     audit,
     complete_versions,
+    labels,
     live_version,
     read_ledger,
 )
@@ -64,6 +66,15 @@ def test_what_was_evaluated_is_pushed_byte_for_byte(model: Path, serving: Path) 
     [line] = audit.read(str(serving))
     assert (line["action"], line["from"], line["to"]) == ("approve", "8", done.version)
     assert (line["reason"], line["run_id"]) == ("looked at", "run 1")
+
+
+def test_an_approved_model_becomes_the_canary_if_its_run_said_so(
+    model: Path, serving: Path
+) -> None:
+    keep_rollout(str(model), RolloutConfig(rollout="canary", model_name="movies"))
+    done = approve(str(model), str(serving))
+    assert (done.live, labels.read(str(serving)).canary) == ("8", done.version)
+    assert 'name: "movies"' in (serving / "models.config").read_text()
 
 
 def test_an_approval_that_is_repeated_pushes_nothing(

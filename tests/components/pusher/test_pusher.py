@@ -28,7 +28,9 @@ from components.serving_directory import (
     PUSH_FILE,
     REFERENCE_FILE,
     STATISTICS_FILE,
+    audit,
     complete_versions,
+    labels,
     live_version,
 )
 from components.serving_directory.withdrawal import roll_back
@@ -43,6 +45,7 @@ Statistics = statistics_pb2.DatasetFeatureStatisticsList
 
 
 _RECORDS = (".audit.jsonl", ".labels.json", ".lock", ".pushed")
+_CONFIGS = ("models.canary.config", "models.config", "models.stable.config")
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +71,7 @@ def _push(
     again: str = "",
     data: str = "",
     approval: str = "",
+    rollout: str = "",
     compared_with: tuple[str, str] | None = None,
 ) -> artifact.Artifact:
     """Runs the pusher's executor and returns the pushed model.
@@ -79,6 +83,7 @@ def _push(
       again: `push_again`.
       data: Makes the statistics others.
       approval: Of `ApprovalConfig`; empty for none, as automatic.
+      rollout: JSON of a `RolloutConfig`; empty for none.
       compared_with: Version and identity that LiveModel found; None for what is live
         now.
     """
@@ -107,6 +112,7 @@ def _push(
             "push_destination": json.dumps(destination),
             "push_again": again,
             **({"approval": approval} if approval else {}),
+            **({"rollout": rollout} if rollout else {}),
         },
     )
     return pushed
@@ -152,7 +158,7 @@ def test_two_pushes_within_a_second_are_two_complete_versions(
     assert before <= versions[0] < versions[1] <= time.time() + 1
     # Nothing but the versions and their record is left, so nothing half-written either.
     serving = tmp_path / "serving"
-    names = [*_RECORDS, *map(str, versions), "models.config"]
+    names = [*_RECORDS, *map(str, versions), *_CONFIGS]
     assert sorted(path.name for path in serving.iterdir()) == names
     for each, model in zip(pushed, models.values(), strict=True):
         path = Path(each.get_string_custom_property("pushed_destination"))
@@ -198,6 +204,21 @@ def test_the_same_data_is_compared_with_what_it_was_compared_with_before(
     assert (push["replaced"], push["compared_with"]) == (first, None)
 
 
+def test_a_canary_is_pushed_beside_the_live_version_and_only_once(
+    tmp_path: Path, blessing: artifact.Artifact, other: artifact.Artifact
+) -> None:
+    serving, how = str(tmp_path / "serving"), '{"rollout": "canary"}'
+    first = _version(_push(tmp_path / "a", blessing, rollout=how))
+    pushed = _push(tmp_path / "b", other, rollout=how)
+    canary = _version(pushed)
+    assert labels.read(serving) == labels.Labels(first, canary, exist=True)
+    assert pushed.get_string_custom_property("label") == "canary"
+    assert _version(_push(tmp_path / "c", other, rollout=how)) == canary
+    assert live_version(serving) == first
+    lines = [(line["label"], line["to"]) for line in audit.read(serving)]
+    assert lines == [("stable", first), ("canary", first)]
+
+
 def test_a_model_that_is_served_is_not_pushed_twice(
     tmp_path: Path, blessing: artifact.Artifact
 ) -> None:
@@ -206,7 +227,7 @@ def test_a_model_that_is_served_is_not_pushed_twice(
     shutil.rmtree(tmp_path / "serving" / ".pushed")
     for name, again in (("b", ""), ("c", "run c")):
         assert _version(_push(tmp_path / name, blessing, again=again)) == first
-    names = [*_RECORDS, first, "models.config"]
+    names = [*_RECORDS, first, *_CONFIGS]
     assert sorted(p.name for p in (tmp_path / "serving").iterdir()) == names
     # And the record is complete again.
     shutil.rmtree(tmp_path / "serving" / first)

@@ -61,15 +61,28 @@ def held(serving: Path | str) -> tuple[str | None, str | None, bool]:
     return found.stable, found.canary, found.pinned
 
 
-def served(serving: Path | str) -> dict[str, Any]:
-    """`models.config`, as TensorFlow Serving reads it."""
-    content = (Path(serving) / "models.config").read_text()
-    parsed = text_format.Parse(content, model_server_config_pb2.ModelServerConfig())
-    [config] = parsed.model_config_list.config
-    assert config.model_version_policy.WhichOneof("policy_choice") == "all"
+def parsed(serving: Path | str, name: str) -> Any:
+    """A configuration, as TensorFlow Serving reads it."""
+    content = (Path(serving) / name).read_text()
+    found = text_format.Parse(content, model_server_config_pb2.ModelServerConfig())
+    [config] = found.model_config_list.config
     assert (config.name, config.model_platform) == ("two-tower", "tensorflow")
     assert config.base_path == str(serving)
-    return dict(config.version_labels)
+    return config
+
+
+def served(serving: Path | str) -> dict[str, Any]:
+    """The labels of `models.config`, which are those of the other two as well."""
+    config = parsed(serving, "models.config")
+    assert config.model_version_policy.WhichOneof("policy_choice") == "all"
+    found = dict(config.version_labels)
+    one = {
+        label: parsed(serving, f"models.{label}.config").model_version_policy.specific
+        for label in ("stable", "canary")
+    }
+    assert list(one["stable"].versions) == [found["stable"]]
+    assert list(one["canary"].versions) == [found.get("canary", found["stable"])]
+    return found
 
 
 def test_without_labels_the_newest_version_is_live(serving: Path) -> None:
@@ -255,7 +268,8 @@ def test_a_promotion_that_is_killed_is_completed_by_the_next_command(
     push(serving, "11", as_canary=True)
     killed_at(event, pattern, lambda: promotion.promote(str(serving)))
     assert live_version(str(serving)) == ("11" if is_moved else "10")
-    assert served(serving) == {"stable": 10, "canary": 11}
+    before = {"stable": 10, "canary": 11}
+    assert dict(parsed(serving, "models.config").version_labels) == before
     promotion.promote(str(serving), "11")
     assert served(serving) == {"stable": 11}
 

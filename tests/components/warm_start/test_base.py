@@ -10,6 +10,7 @@ import pytest
 
 from components.pusher.push_version import push_version
 from components.serving_directory import PUSH_FILE, live_version
+from components.serving_directory.label_file import LabelFile, write_file
 from components.warm_start.base import COPY_FOLDER, find_base
 from tests.fixtures.served_versions import make_model
 from trainer.base_model import DATA_FINGERPRINT, LAST_TIMESTAMP, WEIGHTS, Data, Start
@@ -69,6 +70,12 @@ def test_new_data_starts_from_the_live_model_whatever_is_pushed_of_it(
     world.push("c", 2)
     assert world.base(2) == (monday, "")
     assert world.base(3)[0] > tuesday
+
+
+def test_training_starts_from_the_live_model_and_from_no_canary(world: World) -> None:
+    monday = world.push("a", 1)
+    write_file(str(world.serving), LabelFile(monday, world.push("b", 2)))
+    assert world.base(3) == (monday, "")
 
 
 def test_a_rerun_of_the_first_data_is_a_cold_start_again(world: World) -> None:
