@@ -42,23 +42,26 @@ new Combobox(find("movie"), find("movie-list"), {
 // State -----------------------------------------------------------------------------
 
 function change(changes, { replace = false } = {}) {
+  const before = state;
   state = { ...state, ...changes };
   const address = writeState(state);
   if (address !== location.hash) history[replace ? "replaceState" : "pushState"](null, "", address);
-  follow(changes);
+  follow(before);
 }
 
-// Makes the page show the state; `changes` are the parts that differ, or all.
-function follow(changes) {
+// Makes the page show the state, and asks anew if more than the card differs.
+function follow(before) {
   showControls();
   showCard();
-  if (Object.keys(changes).some((name) => name !== "movie")) refresh();
+  const isSame = (name) => JSON.stringify(state[name]) === JSON.stringify(before?.[name]);
+  if (!Object.keys(state).every((name) => name === "movie" || isSame(name))) refresh();
 }
 
+// Adds a movie to the history; its card closes.
 function add(movie) {
   remember(movie);
   const others = state.added.filter(({ id }) => id !== movie.id);
-  change({ added: [...others, { id: movie.id, rating: served?.liked ?? 4 }] });
+  change({ added: [...others, { id: movie.id, rating: served?.liked ?? 4 }], movie: "" });
   announce(`${movie.title} added to what was watched`);
 }
 
@@ -91,6 +94,7 @@ async function asked(name, body) {
 }
 
 const retryLater = later(5000, () => start());
+const startAnew = later(500, () => start());
 
 function showFaults() {
   const [fault] = faults.values();
@@ -136,19 +140,22 @@ async function start() {
         ),
       ),
     );
-    find("answers").ariaBusy = "false";
+    setBusy(false);
     retryLater();
     return;
   }
+  if (served?.version !== live.version) {
+    storedOf = null;
+    movies.clear();
+  }
   served = live;
   offerFilters();
-  follow(state);
+  follow(null);
 }
 
 async function refresh() {
   if (!served) return;
-  const answers = find("answers");
-  answers.ariaBusy = "true";
+  setBusy(true);
   const wanted = state;
   await Promise.all([fetchStored(wanted), fetchTitles(wanted), fetchAnswers(wanted)]);
 }
@@ -186,13 +193,21 @@ async function fetchAnswers(wanted) {
     include_seen: wanted.seen,
     k: Math.min(wanted.k, served.max_k),
   });
-  if (!answer) return;
+  if (!answer) {
+    if (faults.has("recommend")) {
+      setBusy(false);
+      find("summary").textContent = "This is the answer from before the last change.";
+    }
+    return;
+  }
   for (const { movies: found } of answer.answers) {
     for (const { movie, reasons } of found) [movie, ...reasons.map((r) => r.movie)].forEach(remember);
   }
   showAnswers(answer.answers, wanted);
-  if (answer.answers[0].version !== served.version) start(); // it was replaced meanwhile
+  if (answer.answers[0].version !== served.version) startAnew(); // it was replaced
 }
+
+const setBusy = (isBusy) => find("answers").setAttribute("aria-busy", String(isBusy));
 
 // Showing ----------------------------------------------------------------------------
 
@@ -239,7 +254,7 @@ function showAnswers(answers, wanted) {
     actions,
     otherwise: () => nothingLeft(wanted, hasHistory),
   });
-  find("answers").ariaBusy = "false";
+  setBusy(false);
   find("summary").replaceChildren(...summaryOf(answers, wanted));
 }
 
@@ -344,12 +359,8 @@ function showCardActions(movie) {
     actions.replaceChildren(el("span", { className: "tag watched" }, "watched"));
     return;
   }
-  const addAndClose = () => {
-    state = { ...state, movie: "" };
-    add(movie);
-  };
   actions.replaceChildren(
-    el("button", { type: "button", onclick: addAndClose }, "Add to what was watched"),
+    el("button", { type: "button", onclick: () => add(movie) }, "Add to what was watched"),
   );
 }
 
@@ -382,7 +393,7 @@ const resetFilters = () => {
   change({ genres, first, last, seen });
 };
 
-const readNumbers = later(300, () => {
+function readNumbers() {
   const number = (id) => {
     const value = Number.parseInt(find(id).value, 10);
     return value > 0 && value <= 9999 ? value : 0;
@@ -395,10 +406,16 @@ const readNumbers = later(300, () => {
     },
     { replace: true },
   );
-});
+}
+
+const readNumbersLater = later(300, readNumbers);
 
 for (const id of ["first-year", "last-year", "k"]) {
-  find(id).addEventListener("input", readNumbers);
+  find(id).addEventListener("input", readNumbersLater);
+  find(id).addEventListener("change", () => {
+    readNumbersLater.cancel();
+    readNumbers();
+  });
   find(id).addEventListener("blur", showControls);
 }
 find("include-seen").addEventListener("change", (event) => change({ seen: event.target.checked }));
@@ -431,10 +448,7 @@ find("card").addEventListener("close", () => {
 addEventListener("popstate", () => {
   const before = state;
   state = readState(location.hash);
-  const changed = Object.keys(state).filter(
-    (name) => JSON.stringify(state[name]) !== JSON.stringify(before[name]),
-  );
-  follow(Object.fromEntries(changed.map((name) => [name, state[name]])));
+  follow(before);
 });
 
 find("filters").open = matchMedia("(min-width: 761px)").matches;
