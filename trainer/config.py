@@ -240,11 +240,14 @@ class IndexConfig:
         into several leaves; None for one for every 512 movies.
       index_probes: Leaves that `ivf` searches for each query; more are slower and find
         more.
+      index_int8: Whether `ivf` stores embeddings in two 8-bit parts, which halves the
+        model: it searches by the coarse part and ranks what it finds by both.
     """
 
     index: Literal["auto", "brute_force", "ivf"] = "auto"
     index_leaves: PositiveInt | None = None
     index_probes: PositiveInt = 32
+    index_int8: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)

@@ -91,7 +91,7 @@ def export_model(
     index = make_index(
         embeddings, catalogue.attributes, config.index, config.train.seed
     )
-    encoder = QueryEncoder(model, index.embeddings, config.window_length)
+    encoder = QueryEncoder(model, index.embeddings_of, config.window_length)
     transform = TransformGraph(tft_output)
     top_k = max(config.top_k)
     held_out_ranking = HeldOutRanking(

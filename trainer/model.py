@@ -185,6 +185,16 @@ def embed_events(embeddings: tf.Tensor, rows: tf.Tensor, dim: int) -> tf.Tensor:
     Returns:
       `[batch, L, dim]`, zero where there is no event.
     """
-    is_event = tf.cast(rows >= 0, embeddings.dtype)[:, :, None]
     # Sliced after the lookup: a slice of the table would be a copy of it.
-    return tf.gather(embeddings, tf.maximum(rows, 0))[:, :, :dim] * is_event
+    return events_alone(tf.gather(embeddings, tf.maximum(rows, 0)), rows, dim)
+
+
+def events_alone(embedded: tf.Tensor, rows: tf.Tensor, dim: int) -> tf.Tensor:
+    """Returns what `embed_events` does, of embeddings that were looked up.
+
+    Args:
+      embedded: `[batch, L, width]`, anything where there is no event.
+      rows: int32 `[batch, L]`, -1 where there is no event.
+      dim: Width of a movie's embedding, without its time and bias.
+    """
+    return embedded[:, :, :dim] * tf.cast(rows >= 0, embedded.dtype)[:, :, None]

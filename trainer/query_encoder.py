@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import tensorflow as tf
 
-from trainer.model import TwoTowerModel, embed_events
+from trainer.model import TwoTowerModel, events_alone
 from trainer.ranking import PADDING
 from trainer.towers import Timelines
 from trainer.user_store import EventLists
@@ -19,7 +20,7 @@ class QueryEncoder(tf.Module):
 
     Args:
       model: The trained towers.
-      candidate_embeddings: float32 `[num_movies + 1, dim]`, the unknown movie last.
+      embeddings_of: Looks up embeddings of movies, `RetrievalIndex.embeddings_of`.
       max_history: Events of a timeline that are read, the newest ones.
 
     Attributes:
@@ -27,13 +28,16 @@ class QueryEncoder(tf.Module):
     """
 
     def __init__(
-        self, model: TwoTowerModel, candidate_embeddings: tf.Variable, max_history: int
+        self,
+        model: TwoTowerModel,
+        embeddings_of: Callable[[tf.Tensor], tf.Tensor],
+        max_history: int,
     ) -> None:
         super().__init__(name="query_encoder")
         self._tower = model.query_tower
         # SavedModel finds variables in attributes of a tf.Module, not in Keras objects.
         self._variables = [variable.value for variable in model.variables]
-        self._candidate_embeddings = candidate_embeddings
+        self._embeddings_of = embeddings_of
         self._embedding_dim = model.embedding_dim
         self._max_history = max_history
         # Embedded events, and what a history encoder makes of them.
@@ -57,10 +61,8 @@ class QueryEncoder(tf.Module):
             Timelines(
                 user_index,
                 attributes,
-                embed_events(
-                    # A lookup in the variable itself makes TensorFlow copy it at each
-                    # later read.
-                    self._candidate_embeddings.read_value(),
+                events_alone(
+                    self._embeddings_of(tf.maximum(movies, 0)),
                     movies,
                     self._embedding_dim,
                 ),

@@ -221,7 +221,7 @@ class ServingModel(tf.Module):
             ],
             tf.size(row),
             rows_per_block(self._encoder.bytes_per_query),
-            [(tf.float32, self._index.embeddings.shape[1])],
+            [(tf.float32, self._index.dim)],
         )
         return {"embedding": embedding}
 

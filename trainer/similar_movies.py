@@ -11,6 +11,7 @@ from trainer.ranking import candidate_mask
 from trainer.retrieval_index import RetrievalIndex
 
 _BYTES_PER_CANDIDATE: Final = 40  # scores and masks
+_CHUNK: Final = 1 << 16  # movies whose embeddings are read at once
 
 
 class SimilarMovies(tf.Module):
@@ -30,8 +31,13 @@ class SimilarMovies(tf.Module):
         super().__init__(name="similar_movies")
         self._index = index
         self.bytes_per_movie = _BYTES_PER_CANDIDATE * index.num_movies
-        without_bias = index.embeddings.numpy()[:, :-1]
-        norms = np.linalg.norm(without_bias, axis=1)
+        rows = np.arange(index.num_movies + 1, dtype=np.int32)
+        norms = np.concatenate(
+            [
+                np.linalg.norm(index.embeddings_of(some).numpy()[:, :-1], axis=1)
+                for some in np.array_split(rows, 1 + len(rows) // _CHUNK)
+            ]
+        )
         # A movie of length 0 is like no other. A variable, because constants of a graph
         # are limited to 2 GiB.
         inverse = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)

@@ -42,4 +42,5 @@ class ServingConfig(RequestLimits, IndexConfig):
             index=self.index,
             index_leaves=self.index_leaves,
             index_probes=self.index_probes,
+            index_int8=self.index_int8,
         )

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from trainer.config import IndexConfig
 from trainer.retrieval_index.base import Attributes, Filters, RetrievalIndex
 from trainer.retrieval_index.brute_force import BruteForceIndex
+from trainer.retrieval_index.fixed_point import FixedPointIvfIndex
 from trainer.retrieval_index.ivf import IvfIndex, IvfParameters
 
 __all__ = [
     "Attributes",
     "BruteForceIndex",
     "Filters",
+    "FixedPointIvfIndex",
     "IvfIndex",
     "IvfParameters",
     "RetrievalIndex",
@@ -45,4 +47,5 @@ def make_index(
     if config.index == "brute_force" or (config.index == "auto" and not is_large):
         return BruteForceIndex(embeddings, attributes)
     parameters = IvfParameters.of(num_movies, config.index_leaves, config.index_probes)
-    return IvfIndex(embeddings, attributes, parameters, seed)
+    index = FixedPointIvfIndex if config.index_int8 else IvfIndex
+    return index(embeddings, attributes, parameters, seed)

@@ -81,7 +81,7 @@ class RetrievalIndex(tf.Module, metaclass=abc.ABCMeta):
 
     Attributes:
       num_movies: Size of the corpus.
-      embeddings: The same as a variable.
+      dim: Width of an embedding.
       kind: Name of the index in `serving.index`.
       parameters: What shapes the index, for the description of the model.
       is_exact: Whether `best` always returns the movies of the highest scores.
@@ -97,18 +97,15 @@ class RetrievalIndex(tf.Module, metaclass=abc.ABCMeta):
         super().__init__(name="index")
         self.parameters: dict[str, int | bool] = {}
         self.num_movies = len(embeddings) - 1
-        self.embeddings = tf.Variable(embeddings, trainable=False)
+        self.dim = embeddings.shape[1]
 
+    @abc.abstractmethod
     def scores(self, query: tf.Tensor) -> tf.Tensor:
         """Returns exact dot products: `[batch, dim]` -> `[batch, num_movies]`."""
-        # The scores are sliced, because a slice of the embeddings would copy them all.
-        scores = tf.matmul(query, self.embeddings, transpose_b=True)
-        return scores[:, : self.num_movies]
 
+    @abc.abstractmethod
     def embeddings_of(self, index: tf.Tensor) -> tf.Tensor:
-        """Looks up embeddings: integer `[batch]` -> float32 `[batch, dim]`."""
-        # A lookup in the variable itself makes TensorFlow copy it at each later read.
-        return tf.gather(self.embeddings.read_value(), index)
+        """Looks up embeddings: integer `[...]` -> float32 `[..., dim]`."""
 
     @abc.abstractmethod
     def best(

@@ -37,11 +37,27 @@ class BruteForceIndex(RetrievalIndex):
 
     def __init__(self, embeddings: NDArray[np.float32], attributes: Attributes) -> None:
         super().__init__(embeddings)
+        self._largest_block = self.num_movies
         self._grouped = self.num_movies >= _MIN_GROUPED
+        self._keep(embeddings)
         self._genres, self._years = map(tf.constant, attributes)
         self.bytes_per_query = self.bytes_per_exact_query = _BYTES_PER_SCORE * min(
             self.num_movies, _MIN_BLOCK
         )
+
+    def _keep(self, embeddings: NDArray[np.float32]) -> None:
+        self.embeddings = tf.Variable(embeddings, trainable=False)
+
+    def scores(self, query: tf.Tensor) -> tf.Tensor:
+        """See `RetrievalIndex.scores`."""
+        # The scores are sliced, because a slice of the embeddings would copy them all.
+        scores = tf.matmul(query, self.embeddings, transpose_b=True)
+        return scores[:, : self.num_movies]
+
+    def embeddings_of(self, index: tf.Tensor) -> tf.Tensor:
+        """See `RetrievalIndex.embeddings_of`."""
+        # A lookup in the variable itself makes TensorFlow copy it at each later read.
+        return tf.gather(self.embeddings.read_value(), index)
 
     def best(
         self,
@@ -59,7 +75,7 @@ class BruteForceIndex(RetrievalIndex):
         if num_movies <= _MIN_BLOCK:
             return self._best_of(0, num_movies, search)
         rows = tf.maximum(tf.shape(search.query)[0], 1)
-        block = tf.clip_by_value(_BLOCK_SCORES // rows, _MIN_BLOCK, num_movies)
+        block = tf.clip_by_value(_BLOCK_SCORES // rows, _MIN_BLOCK, self._largest_block)
         return tf.cond(
             block >= num_movies,
             lambda: self._best_of(0, num_movies, search),

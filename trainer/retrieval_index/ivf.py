@@ -66,7 +66,9 @@ class IvfIndex(BruteForceIndex):
         super().__init__(embeddings, attributes)
         movies = embeddings[:-1]
         # A movie without a finite embedding is in a leaf, but never listed.
-        finite = np.where(np.isfinite(movies).all(axis=1)[:, np.newaxis], movies, 0)
+        is_finite = np.isfinite(movies).all(axis=1)
+        finite = movies if is_finite.all() else movies * 1
+        finite[~is_finite] = 0
         leaves = make_leaves(finite, parameters.cells, parameters.capacity, seed)
         self.num_leaves, self._capacity = len(leaves), max(map(len, leaves))
         self._probes = min(parameters.probes, self.num_leaves)
@@ -84,16 +86,15 @@ class IvfIndex(BruteForceIndex):
         self._rows, self._place = tf.Variable(slots), tf.Variable(place)
         self._directions, self._offsets = map(tf.constant, _centres(finite, leaves))
         self._sizes = tf.constant([len(rows) for rows in leaves], tf.int32)
-        self._store(movies, slots)
-        width = embeddings.shape[1]
+        self._keep_leaves(embeddings, slots)
         self.bytes_per_query = 4 * self.num_leaves + self._probes * self._capacity * (
-            4 * width + _BYTES_PER_SLOT
+            4 * self.dim + _BYTES_PER_SLOT
         )
 
-    def _store(self, movies: NDArray[np.float32], slots: NDArray[np.int32]) -> None:
-        """Stores the embeddings by leaf."""
-        padded = np.concatenate([movies, np.zeros_like(movies[:1])])
-        self._leaves = tf.Variable(padded[slots], trainable=False)
+    def _keep_leaves(
+        self, embeddings: NDArray[np.float32], slots: NDArray[np.int32]
+    ) -> None:
+        self._leaves = tf.Variable(embeddings[slots], trainable=False)
 
     def best(
         self,
@@ -114,12 +115,10 @@ class IvfIndex(BruteForceIndex):
         lacking = tf.reduce_sum(found, axis=1) < _ENOUGH * width
         found = tf.minimum(width, self._probes * self._capacity)
         best, place = self._top(scores, probed, query, found)
-        leaf = tf.gather(probed, place // self._capacity, batch_dims=1)
-        slot = leaf * self._capacity + place % self._capacity
-        index = tf.gather(tf.reshape(self._rows.read_value(), [-1]), slot)
         missing = [[0, 0], [0, width - found]]
         best = tf.pad(best, missing, constant_values=-float("inf"))
-        index = tf.minimum(tf.pad(index, missing), self.num_movies - 1)
+        index = tf.pad(self._rows_at(probed, place), missing)
+        index = tf.minimum(index, self.num_movies - 1)
         return tf.cond(
             tf.reduce_any(lacking),
             lambda: self._completed(best, index, lacking, search),
@@ -136,13 +135,16 @@ class IvfIndex(BruteForceIndex):
 
     def _scores_in(self, probed: tf.Tensor, query: tf.Tensor) -> tf.Tensor:
         """Scores the slots of the probed leaves: `[batch, probes * capacity]`."""
-        leaves = tf.gather(self._leaves.read_value(), probed)
         shape = [tf.shape(query)[0], self._probes * self._capacity]
-        leaves = tf.reshape(leaves, [*shape, query.shape[1]])
+        leaves = tf.reshape(self._gathered(probed), [*shape, self.dim])
         scores = tf.linalg.matvec(leaves, query)
         used = tf.gather(self._sizes, probed)[:, :, tf.newaxis]
         listed = tf.reshape(tf.range(self._capacity) < used, shape)
         return tf.where(listed, scores, -float("inf"))
+
+    def _gathered(self, probed: tf.Tensor) -> tf.Tensor:
+        """Looks up the leaves' embeddings: float32 `[batch, probes, capacity, dim]`."""
+        return tf.gather(self._leaves.read_value(), probed)
 
     def _without(
         self, scores: tf.Tensor, probed: tf.Tensor, excluded: tf.Tensor
@@ -174,6 +176,12 @@ class IvfIndex(BruteForceIndex):
 
         is_set = tf.reduce_any(tf.stack(filters) != 0)
         return tf.cond(is_set, allowed_only, lambda: scores)
+
+    def _rows_at(self, probed: tf.Tensor, column: tf.Tensor) -> tf.Tensor:
+        """Returns the corpus rows of some columns of `_scores_in`."""
+        leaf = tf.gather(probed, column // self._capacity, batch_dims=1)
+        slot = leaf * self._capacity + column % self._capacity
+        return tf.gather(tf.reshape(self._rows.read_value(), [-1]), slot)
 
     def _top(
         self, scores: tf.Tensor, probed: tf.Tensor, query: tf.Tensor, width: tf.Tensor
