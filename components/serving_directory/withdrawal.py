@@ -17,6 +17,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from components import storage
@@ -39,6 +40,7 @@ from components.serving_directory.versions import (
     versions,
     withdrawn_versions,
 )
+from trainer.atomic_files import PART_PREFIX
 from trainer.errors import UserError
 from trainer.model_identity import model_id
 
@@ -89,7 +91,11 @@ def roll_back(
     """
     check_exists(serving_dir)
     with locked(serving_dir, "a rollback"):
-        ended = finish(serving_dir)
+        ended = None
+        try:
+            ended = finish(serving_dir)
+        except UserError as error:  # a full disk keeps no bad model in service
+            _LOG.warning("%s", error)
         if ended and to in (None, ended.live):
             return ended
         live = live_version(serving_dir)
@@ -108,7 +114,7 @@ def roll_back(
         if is_withdrawn:
             move_folder(_withdrawn(serving_dir, target), _served(serving_dir, target))
         _label_rollback(serving_dir, target, newer)
-        time.sleep(wait_seconds)
+        time.sleep(wait_seconds if newer else 0)
         for name in newer:
             _withdraw(serving_dir, name)
         fault = _label_rollback(serving_dir, target, ())
@@ -130,6 +136,9 @@ def finish(serving_dir: str) -> Change | None:
     stored = read_file(serving_dir)
     if stored is None:
         return None
+    if storage.is_local(serving_dir):
+        for part in Path(serving_dir).glob(f"{PART_PREFIX}*"):
+            part.unlink(missing_ok=True)  # whoever wrote it had the lock
     served = versions(serving_dir)
     kept = (stored.stable, stored.canary)
     left = [n for n in stored.withdrawing if n in served and n not in kept]

@@ -271,7 +271,7 @@ def test_a_promotion_that_is_killed_is_completed_by_the_next_command(
     before = {"stable": 10, "canary": 11}
     assert dict(parsed(serving, "models.config").version_labels) == before
     promotion.promote(str(serving), "11")
-    assert served(serving) == {"stable": 11}
+    assert served(serving) == {"stable": 11} and not list(serving.glob(".part-*"))
 
 
 def test_a_rollback_that_is_killed_is_completed_and_goes_no_further(
@@ -337,6 +337,7 @@ def test_on_a_full_disk_a_promotion_is_refused_and_a_rollback_is_not(
         assert live_version(str(serving)) == "10"
         # Its number says all that the withdrawal needs; the ledger was written before.
         patch.setattr("components.serving_directory.withdrawal._remember", print)
+        (serving / "models.config").unlink()  # as if a push had failed to write it
         change = roll_back(str(serving))
     assert "labels do not say so" in change.fault and change.live == "9"
     assert live_version(str(serving)) == "9"
