@@ -84,6 +84,7 @@ def test_the_same_date_again_is_served_from_the_cache_without_a_mistaken_live_mo
     """A mistake is compared with while it is live, and forgotten when it is removed."""
     mistake = chain.workspace / "serving" / "9000000000"
     save_without_evaluate(str(mistake))
+    assert chain.two_tower("promote", mistake.name).exit_code == 0
     outcome = chain.run()
     assert outcome.exit_code == 1
     assert f"The live model {mistake} cannot be evaluated" in outcome.errors
@@ -125,7 +126,13 @@ def test_a_model_that_was_taken_away_is_pushed_again_only_on_request(
     assert chain.summary()["live_model"] == str(pushed)
     assert (pushed / "saved_model.pb").is_file()
     names = [path.name for path in (chain.workspace / "serving").iterdir()]
-    assert sorted(names) == [".audit.jsonl", ".lock", ".pushed", pushed.name]
+    records = [".audit.jsonl", ".labels.json", ".lock", ".pushed", pushed.name]
+    labels = ["models.canary.config", "models.config", "models.stable.config"]
+    assert sorted(names) == [*records, *labels]
+    [model] = json.loads(chain.two_tower("models", "--json").output)["models"]
+    assert (model["version"], model["state"]) == (pushed.name, "live")
+    assert model["blessed"] and model["metrics"]["ndcg@10"] > 0
+    assert model["run_id"] == chain.summary()["run_id"] and model["size"] > 0
     # An unchanged run knows that its model is served, under the other version.
     assert chain.run().exit_code == 0
     assert set(chain.states().values()) == {"cached"}

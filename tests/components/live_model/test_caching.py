@@ -20,6 +20,7 @@ from components.live_model.component import LiveModel
 from components.pusher import PUSHED, PUSHED_VERSION
 from components.pusher.component import RetrievalPusher
 from components.serving_directory import complete_versions
+from components.serving_directory.promotion import promote
 from components.serving_directory.withdrawal import restore, roll_back
 from pipeline.local import progress_runner
 from pipeline.runs.metadata_store import MetadataStoreReader
@@ -127,6 +128,7 @@ def test_what_is_live_decides_what_runs_again(runs: Runs) -> None:
     two = runs.versions[-1]
     # Somebody else's model is live, in two versions, is replaced in place, and goes.
     bad = make_model(runs.version("9000000000"), "bad")
+    promote(str(runs.workspace.serving_dir), bad.name)
     record = runs.run("second")
     assert live_version(record) == "9000000000"
     bad.rename(runs.version("9000000001"))
