@@ -66,18 +66,26 @@ class Events(NamedTuple):
 
         Events of the same second keep their order. Of several events of one movie the
         latest counts, as in
-        `components.movielens_example_gen.timelines.drop_duplicates`. So what is stored
-        already may come again, and the copies of a request's first value do not count
-        with which TensorFlow Serving pads shorter lists.
+        `components.movielens_example_gen.timelines.drop_duplicates`, and of the same
+        second the first. So what is stored already may come again, and the copies of a
+        request's first value do not count with which TensorFlow Serving pads shorter
+        lists.
         """
+        is_event = self._latest() & tf.not_equal(self.movies, PADDING)
         order = tf.argsort(self.timestamps, stable=True)
-        *columns, keys = (tf.gather(column, order, batch_dims=1) for column in self)
-        by_key = tf.argsort(keys, stable=True)
-        in_groups = tf.gather(keys, by_key, batch_dims=1)
-        is_last = tf.not_equal(in_groups[:, :-1], in_groups[:, 1:])
-        is_last = tf.pad(is_last, [[0, 0], [0, 1]], constant_values=True)
-        is_last = tf.gather(
-            is_last[:, : tf.shape(keys)[1]], tf.argsort(by_key), batch_dims=1
+        *columns, is_event = (
+            tf.gather(column, order, batch_dims=1)
+            for column in (self.movies, self.ratings, self.timestamps, is_event)
         )
-        is_event = is_last & tf.not_equal(columns[0], PADDING)
         return EventLists(*(tf.ragged.boolean_mask(c, is_event) for c in columns))
+
+    def _latest(self) -> tf.Tensor:
+        """Returns which events are the latest of their movies: bool `[batch, L]`."""
+        newest_first = tf.argsort(self.timestamps, direction="DESCENDING", stable=True)
+        keys = tf.gather(self.keys, newest_first, batch_dims=1)
+        by_key = tf.argsort(keys, stable=True)
+        keys = tf.gather(keys, by_key, batch_dims=1)
+        is_first = tf.not_equal(keys[:, 1:], keys[:, :-1])
+        is_first = tf.pad(is_first, [[0, 0], [1, 0]], constant_values=True)
+        position = tf.gather(newest_first, by_key, batch_dims=1)
+        return tf.gather(is_first, tf.argsort(position), batch_dims=1)
