@@ -33,6 +33,7 @@ from components.data_gate.config import DataGateConfig
 from components.data_gate.divergence import stats_options
 from components.evaluator.component import RetrievalEvaluator
 from components.example_validator.component import RetrievalExampleValidator
+from components.feedback import impressions
 from components.live_model.component import LiveModel
 from components.movielens_example_gen.component import MovieLensExampleGen
 from components.movielens_example_gen.inputs import spans
@@ -217,6 +218,9 @@ def _steps(
         infra_blessing=servability.outputs["blessing"],
         pushed_model=pusher.outputs["pushed_model"],
         config=json.dumps(config.computed(), sort_keys=True),
+        impressions_fingerprint=None
+        if config.feedback.impressions is None
+        else impressions.fingerprint(config.feedback.impressions),
     )
     nodes = [statistics_gen, schema_importer, validator, data_gate, transform, tuner]
     nodes += [

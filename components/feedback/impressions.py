@@ -10,6 +10,7 @@ when it is complete; it is never changed after that. See `SCHEMA` for its column
 from __future__ import annotations
 
 import datetime
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,6 +145,19 @@ def find_files(folder: str) -> list[str]:
             "a server writes them with --log-impressions.",
         )
     return paths
+
+
+def fingerprint(folder: str) -> str:
+    """Returns a digest of the names and sizes of all files, which never change.
+
+    It is empty if there is no such folder or no file yet, or that cannot be found out.
+    """
+    try:
+        paths = find_files(folder)
+        lines = [f"{path}\n{storage.size(path)}\n" for path in paths]
+    except UserError:
+        return ""
+    return hashlib.blake2b("".join(lines).encode(), digest_size=16).hexdigest()
 
 
 def read(paths: Sequence[str], counts: ReadCounts) -> Iterator[pa.RecordBatch]:

@@ -27,9 +27,10 @@ from components.movielens_example_gen.data_summary import (
     parse_summary,
 )
 from components.pusher import AWAITING_APPROVAL, PUSHED_VERSION
-from components.report_gen import BLESSED, REPORT_FILE
+from components.report_gen import BLESSED, FEEDBACK_FILE, REPORT_FILE
 from components.report_gen.facts import Facts
 from components.report_gen.samples import sample_users
+from components.report_gen.served import read_feedback
 from components.report_gen.step_times import RUN_PROPERTY, read_step_times
 from components.servability_check import REASONS
 from trainer.errors import UserError
@@ -76,6 +77,9 @@ class ReportGenSpec(types.ComponentSpec):
     PARAMETERS = {
         "config": component_spec.ExecutionParameter(type=str),
         "code_hashes": component_spec.ExecutionParameter(type=str),
+        "impressions_fingerprint": component_spec.ExecutionParameter(
+            type=str, optional=True
+        ),
     }
     INPUTS = {
         key: component_spec.ChannelParameter(type=kind, optional=key == "tuner_results")
@@ -101,6 +105,8 @@ class Executor(base_executor.BaseExecutor):
           output_dict: `run_report`.
           exec_properties: `config`: JSON of the whole configuration. `code_hashes`:
             JSON of node id -> fingerprint of the code that it ran with.
+            `impressions_fingerprint`, if impressions are looked at, is only part of the
+            cache key.
         """
         from components.report_gen import page  # matplotlib takes a second to import
 
@@ -117,6 +123,9 @@ class Executor(base_executor.BaseExecutor):
             facts = _collect_facts(inputs, exec_properties, run_id)
             path = os.path.join(report.uri, REPORT_FILE)
             io_utils.write_string_file(path, page.render(facts))
+            if facts.feedback is not None:
+                path = os.path.join(report.uri, FEEDBACK_FILE)
+                io_utils.write_string_file(path, json.dumps(facts.feedback, indent=2))
         except Exception as error:
             raise _report_error(error, inputs["pushed_model"]) from None
         report.set_int_custom_property(BLESSED, int(facts.evaluation["blessed"]))
@@ -139,6 +148,7 @@ class ReportGen(base_component.BaseComponent):
         *,
         config: str,
         code_hashes: str = "{}",
+        impressions_fingerprint: str | None = None,
         **inputs: types.BaseChannel | None,
     ) -> None:
         """Makes the node.
@@ -146,12 +156,15 @@ class ReportGen(base_component.BaseComponent):
         Args:
           config: JSON of the configuration, as shown on the page.
           code_hashes: JSON of node id -> fingerprint of its code, for the lineage.
+          impressions_fingerprint: Of the folder `feedback.impressions`, so that new
+            impressions make a new report; None if that is not set.
           **inputs: The channels that `ReportGenSpec.INPUTS` names.
         """
         spec = ReportGenSpec(
             **inputs,
             config=config,
             code_hashes=code_hashes,
+            impressions_fingerprint=impressions_fingerprint,
             run_report=types.Channel(type=RunReport),
         )
         super().__init__(spec=spec)
@@ -180,10 +193,11 @@ def _collect_facts(
     reasons = inputs["infra_blessing"].get_string_custom_property(REASONS)
     now = datetime.datetime.now(datetime.timezone.utc)
     training = _read_json(inputs["model_run"].uri, TRAIN_REPORT_FILE)
+    config = override(json.loads(parameters["config"]), training["tuned"])
     return Facts(
         run_id=run_id,
         made_at=now.strftime("%Y-%m-%d %H:%M UTC"),
-        config=override(json.loads(parameters["config"]), training["tuned"]),
+        config=config,
         data=parse_summary(examples.get_string_custom_property(SUMMARY_PROPERTY)),
         gate=_read_json(inputs["data_report"].uri, DATA_REPORT_FILE),
         training=training,
@@ -196,6 +210,7 @@ def _collect_facts(
         users=sample_users(examples, model_path, model_info["limits"]["max_k"]),
         steps=read_step_times(inputs.values(), run_id),
         lineage=_lineage(inputs, json.loads(parameters["code_hashes"])),
+        feedback=read_feedback(config.get("feedback", {}), examples),
     )
 
 

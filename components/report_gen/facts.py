@@ -78,6 +78,7 @@ class Facts:
       users: A few users with their recommendations.
       steps: Steps before this one; empty if no runner noted how long they took.
       lineage: What the model was made of: rows of name and URI or fingerprint.
+      feedback: `feedback.json`; None if `feedback.impressions` is not set.
     """
 
     run_id: str
@@ -95,3 +96,4 @@ class Facts:
     users: list[UserSample]
     steps: list[StepTime]
     lineage: list[tuple[str, str]]
+    feedback: dict[str, Any] | None = None

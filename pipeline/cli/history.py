@@ -145,6 +145,7 @@ def _print(shown: Sequence[Entry], worse: dict[str, list[Regression]]) -> None:
     )
     for line in _chart(shown):
         echo(line)
+    _print_served(shown)
     unpushed = [e for e in shown if e.reasons and e.outcome in _NOT_PUSHED]
     if unpushed:
         echo("\nReasons, the newest last:")
@@ -177,6 +178,27 @@ def _cells(entry: Entry, worse: Sequence[Regression], shows_minutes: bool) -> li
         entry.start or "-",
         ", ".join(mark.what for mark in worse),
     ]
+
+
+def _print_served(shown: Sequence[Entry]) -> None:
+    """Prints how served versions did, from the newest report that measured each."""
+    newest: dict[tuple[str, str], tuple[Entry, Any]] = {}
+    for entry in shown:
+        for group in entry.served:
+            newest[str(group["version"]), group["label"]] = (entry, group)
+    if not newest:
+        return
+    echo("\nServed recommendations, by later ratings (95 % intervals):")
+    for (version, label), (entry, group) in sorted(newest.items()):
+        values = [
+            "{} {value:.4f} ({low:.4f} to {high:.4f})".format(name, **metric)
+            for name, metric in group["metrics"].items()
+            if metric["value"] is not None
+        ]
+        found = ", ".join(values) or "no outcome yet"
+        lists = f"{group['with_outcome']:,} lists with an outcome"
+        named = f"version {version}{label and f' ({label})'}"
+        echo(f"  {named}: {found}; {lists}, run of {entry.label}")
 
 
 def _chart(shown: Sequence[Entry]) -> Iterable[str]:
@@ -246,6 +268,7 @@ def _as_json(entry: Entry, worse: Sequence[Regression]) -> dict[str, Any]:
         "start": entry.start,
         "warm_start": entry.warm_start,
         "reasons": list(entry.reasons),
+        "served": list(entry.served),
         "worse": [
             {"what": mark.what, "kind": mark.kind, "reason": mark.reason}
             for mark in worse

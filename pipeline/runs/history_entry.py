@@ -43,6 +43,7 @@ class Entry:
       warm_start: Version that training started from; None for a cold start.
       steps: Id of each step that ran to its end and was not cached -> seconds.
       reasons: Why it ended so, one line each.
+      served: How recommendations did that were served before: `served` of `Summary`.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Entry:
     warm_start: str | None = None
     steps: Mapping[str, float] = field(default_factory=dict)
     reasons: Sequence[str] = ()
+    served: Sequence[Mapping[str, Any]] = ()
 
     @property
     def start(self) -> str | None:
@@ -149,6 +151,7 @@ def of_summary(
         version=Path(pushed).name if pushed and "Pusher" in ran else None,
         warm_start=record.get("model_run", {}).get("base_version"),
         steps=ran,
+        served=summary.get("served") or (),
         reasons=[
             *([summary["error"]] if summary.get("error") else []),
             *(summary.get("reasons") or []),
@@ -206,6 +209,7 @@ def of_record(run: RunRecord) -> Entry:
         version=pushed,
         warm_start=run.training.get("base_version"),
         steps=ran,
+        served=run.feedback.get("groups", ()),
     )
 
 

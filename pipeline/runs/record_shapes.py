@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # typing's, for Python before 3.12
 
 from components.evaluator import SUMMARY_FILE
+from components.report_gen import FEEDBACK_FILE
 from trainer.train_report import TRAIN_REPORT_FILE
 from trainer.tuning.hyperparameters import SEARCH_FILE
 
@@ -57,6 +58,27 @@ class _Search(TypedDict, total=False):
     trials: list[_Trial]
 
 
+class _Estimate(TypedDict):
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class _Served(TypedDict):
+    __pydantic_config__ = _REST_IS_FREE  # type: ignore[misc]
+    version: int
+    label: str
+    with_outcome: int
+    metrics: dict[str, _Estimate]
+
+
+class _Feedback(TypedDict, total=False):
+    __pydantic_config__ = _REST_IS_FREE  # type: ignore[misc]
+    groups: list[_Served]
+    notes: list[str]
+    error: str
+
+
 class _StepTime(TypedDict, total=False):
     __pydantic_config__ = _REST_IS_FREE  # type: ignore[misc]
     id: str
@@ -75,6 +97,7 @@ class _Summary(TypedDict, total=False):
     pushed_model: str | None
     train_seconds: float | None
     wall_seconds: float | None
+    served: list[_Served] | None
 
 
 _SHAPES: Final = {
@@ -82,6 +105,7 @@ _SHAPES: Final = {
     SUMMARY_FILE: _Evaluation,
     TRAIN_REPORT_FILE: _Training,
     SEARCH_FILE: _Search,
+    FEEDBACK_FILE: _Feedback,
 }
 
 

@@ -21,7 +21,7 @@ from components.movielens_example_gen.data_summary import (
     parse_summary,
 )
 from components.pusher import AWAITING_APPROVAL, PUSHED_VERSION
-from components.report_gen import REPORT_FILE
+from components.report_gen import FEEDBACK_FILE, REPORT_FILE
 from components.servability_check import REASONS
 from pipeline.runs.workspace import RunFiles
 from trainer.errors import UserError
@@ -33,6 +33,7 @@ _JUDGED_BY: Final = {
     "evaluation": SUMMARY_FILE,
     "model_run": TRAIN_REPORT_FILE,
     "tuner_results": SEARCH_FILE,
+    "run_report": FEEDBACK_FILE,
 }
 
 
@@ -211,6 +212,11 @@ class RunRecord:
     def tuning(self) -> dict[str, Any]:
         """`search.json` of the Tuner; empty if there is none."""
         return self._json("tuner_results", SEARCH_FILE)
+
+    @property
+    def feedback(self) -> dict[str, Any]:
+        """`feedback.json` of ReportGen; empty if there is none."""
+        return self._json("run_report", FEEDBACK_FILE)
 
     @property
     def judged_by(self) -> dict[str, Any]:

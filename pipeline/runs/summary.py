@@ -40,6 +40,8 @@ class Summary:
       train_seconds: Time that the candidate's training took, even if it was cached.
       wall_seconds: Time from the start of the command to its end.
       peak_rss_mb: Peak resident memory of the subprocess and its children, in MiB.
+      served: How the recommendations of each version did that were served before, the
+        `groups` of `components.feedback.measure`; None if that was not measured.
     """
 
     run_id: str
@@ -60,6 +62,7 @@ class Summary:
     train_seconds: float | None
     wall_seconds: float
     peak_rss_mb: float
+    served: list[dict[str, Any]] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Content of the file; a metric that is not finite is null."""
@@ -119,6 +122,7 @@ def build(
         train_seconds=run.training.get("train_seconds"),
         wall_seconds=round(wall_seconds, 2),
         peak_rss_mb=round(peak_rss_mb, 1),
+        served=run.feedback.get("groups"),
     )
 
 

@@ -15,6 +15,7 @@ import pytest
 from pipeline.config import (
     DataConfig,
     EvalConfig,
+    FeedbackConfig,
     PipelineConfig,
     TrainConfig,
     TuneConfig,
@@ -193,6 +194,18 @@ def test_a_changed_setting_reaches_the_steps_that_read_it(
     before = parameters(nodes)
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"Trainer", "ReportGen"}  # the latter shows the configuration
+
+
+def test_impressions_change_the_report_alone(
+    nodes: dict[str, Any], tmp_path: Path
+) -> None:
+    config = PipelineConfig(feedback=FeedbackConfig(impressions=str(tmp_path)))
+    before, after = parameters(nodes), parameters(compiled(config))
+    assert {name for name in before if before[name] != after[name]} == {"ReportGen"}
+    assert "feedback" not in before["ReportGen"]
+    assert "impressions_fingerprint" not in before["ReportGen"]
+    off = PipelineConfig(feedback=FeedbackConfig(window_days=1))
+    assert parameters(compiled(off)) == before
 
 
 def test_who_approves_changes_no_step_before_the_push(nodes: dict[str, Any]) -> None:

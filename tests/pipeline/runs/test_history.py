@@ -330,3 +330,22 @@ def test_a_terminal_without_unicode_gets_a_chart_of_ascii(workspace: Workspace) 
     runner = CliRunner(charset="ascii")
     result = runner.invoke(main, ["history", "-w", str(workspace.root)])
     assert result.output.isascii() and "  popularity  __" in result.output
+
+
+def test_how_served_versions_did_is_shown_by_the_newest_run(
+    workspace: Workspace,
+) -> None:
+    def served(value: float | None) -> list[dict[str, Any]]:
+        estimate = {"value": value, "low": 0.1, "high": 0.9}
+        metrics = {"hit_rate@10": estimate}
+        group = {"version": 17, "label": "stable", "with_outcome": 12}
+        return [{**group, "metrics": metrics}]
+
+    write_run(workspace, 1, served=served(0.25))
+    write_run(workspace, 2, served=served(0.5))
+    write_run(workspace, 3)
+    shown = run_history(workspace).output
+    assert "version 17 (stable): hit_rate@10 0.5000 (0.1000 to 0.9000)" in shown
+    assert "0.2500" not in shown
+    entries = json.loads(run_history(workspace, "--json").output)["entries"]
+    assert [len(entry["served"]) for entry in entries] == [1, 1, 0]
