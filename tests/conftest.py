@@ -33,6 +33,7 @@ GROUPS = {
         "tests/test_end_to_end.py",
         "tests/test_served_model.py",
         "tests/test_tuning.py",
+        "tests/pipeline/cli/test_export_embeddings.py",
         "tests/pipeline/cli/test_feedback.py",
         "tests/pipeline/cli/test_history.py",
         "tests/pipeline/cli/test_recommend.py",

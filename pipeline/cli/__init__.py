@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "serve": "Serve the pushed model on this machine, over HTTP and gRPC.",
     "feedback": "Show how served recommendations did, by later ratings.",
     "batch-recommend": "Recommend to all users, to Parquet; compare with a candidate.",
+    "export-embeddings": "Export ids and embeddings to Parquet, for other indexes.",
     "runs": "List the runs of a workspace.",
     "history": "Show quality and cost of all runs over time, with what became worse.",
     "report": "Show why a model was or was not blessed, and the path of its report.",

@@ -99,6 +99,7 @@ def test_content_of_the_file(tmp_path: Path) -> None:
         "train_seconds": 9.5,
         "wall_seconds": 12.35,
         "peak_rss_mb": 800,
+        "served": None,
     }
 
 
