@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +19,6 @@ from trainer.serving_contract import (
     RECOMMEND,
     SERVING_DEFAULT,
     STORED_USERS,
-    USER_VOCABULARY,
     Signature,
 )
 
@@ -73,9 +71,6 @@ class AnsweringModel:
         Raises:
           UserError: The model does not list them.
         """
-        vocabulary = Path(self.model.path) / "assets" / USER_VOCABULARY
-        if not self.has(STORED_USERS) and vocabulary.is_file():
-            return vocabulary.read_text(encoding="utf-8").split("\n")[:-1]
         if not self.has(STORED_USERS):
             raise UserError(
                 f"The model {self.model.name} does not list its users: an earlier "

@@ -46,7 +46,7 @@ class BatchFolder:
           LockedError: Another command writes it.
           UserError: It cannot be made or written, or holds other files.
         """
-        self._refuse_other_content()
+        self.check()
         if not storage.is_local(self.path):
             yield
             return
@@ -175,7 +175,12 @@ class BatchFolder:
                 f"{self._file(name)} is damaged", "Remove the folder, and begin again."
             ) from error
 
-    def _refuse_other_content(self) -> None:
+    def check(self) -> None:
+        """Checks that the folder is new, empty or of a batch.
+
+        Raises:
+          UserError: It is not, or cannot be read.
+        """
         if storage.is_local(self.path) and os.path.isfile(self.path):
             raise UsageError(f"--out {self.path} is a file", "Give a folder.")
         names = storage.names(self.path) or []

@@ -95,8 +95,9 @@ def run(request: Request, out: str) -> dict[str, Any]:
     """
     request.check()
     folder = BatchFolder(out)
+    folder.check()
+    job, users = _prepare(request)
     with folder.locked():
-        job, users = _prepare(request)
         folder.begin(job)
         folder.write_users(users, job.shard_size)
         del users

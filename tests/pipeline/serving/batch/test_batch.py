@@ -25,7 +25,7 @@ from pipeline.serving.batch.session import Request, run
 from tests.conftest import Chain
 from tests.fixtures.command import environment
 from trainer.errors import UsageError, UserError
-from trainer.serving_contract import SERVING_DEFAULT
+from trainer.serving_contract import CATALOGUE, SERVING_DEFAULT
 
 pytestmark = pytest.mark.slow
 
@@ -70,6 +70,30 @@ def test_every_user_gets_what_serving_default_answers(
     scores = table["scores"].to_pylist()
     for row, (mine, theirs) in enumerate(zip(scores, expected["scores"], strict=True)):
         np.testing.assert_allclose(mine, theirs[: len(mine)], 1e-5, err_msg=users[row])
+
+
+def test_filters_hold_for_every_user(serving: str, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    live = choice.live_model(serving)
+    model = tf.saved_model.load(live.path)
+    columns = CATALOGUE.call(model)
+    movies = [movie.decode() for movie in columns["movie_id"]]
+    genres = dict(zip(movies, columns["genres"], strict=True))
+    comedies = [movie for movie in movies if b"Comedy" in genres[movie]]
+    (tmp_path / "excluded").write_text(f"{comedies[0]}\n")
+    asked = request(
+        serving,
+        k=61,
+        filters=Filters(genres=("Comedy",), include_seen=True),
+        exclude_file=tmp_path / "excluded",
+    )
+    run(asked, str(tmp_path / "out"))
+    for row in read(tmp_path / "out").to_pylist():
+        assert sorted(row["movie_ids"]) == sorted(comedies[1:])
+    (tmp_path / "excluded").write_text("1\nno movie\n")
+    with pytest.raises(UsageError, match=r"1 movies .*'no movie' \(line 2\)"):
+        run(asked, str(tmp_path / "refused"))
 
 
 # Kills the process when it is about to make the third shard visible.
@@ -144,7 +168,7 @@ def test_users_of_a_file_are_known_or_named_with_their_lines(
         UsageError, match=r"2 users .*'пользователь' \(line 3\), '映画 '"
     ):
         run(asked, str(tmp_path / "refused"))
-    assert not list((tmp_path / "refused").glob("[!.]*"))
+    assert not (tmp_path / "refused").exists()
 
     run(request(serving, users_file=file, k=3, unknown="skip"), str(tmp_path / "skip"))
     assert read(tmp_path / "skip")["user_id"].to_pylist() == ["7", "12"]
