@@ -11,7 +11,6 @@ from pipeline.cli.options import json_option, serving_dir_option, workspace_opti
 from pipeline.cli.tables import echo, print_json, print_table
 from pipeline.cli.work_line import work_line
 from pipeline.runs.workspace import Workspace
-from trainer.errors import UsageError
 
 if TYPE_CHECKING:
     from pipeline.serving.batch.job import Model
@@ -43,13 +42,17 @@ if TYPE_CHECKING:
     help="Users of the file whom the model does not know: refused with their lines, "
     "answered like new users, or left out.",
 )
-@click.option("--genres", metavar="NAME,NAME", help="Only movies with one of these.")
 @click.option(
-    "--first-year", type=click.IntRange(1), help="Only movies from this year."
+    "--genre",
+    "genres",
+    metavar="GENRE",
+    multiple=True,
+    help="Only movies of this genre; several are alternatives.",
 )
 @click.option(
-    "--last-year", type=click.IntRange(1), help="Only movies up to this year."
+    "--from-year", type=click.IntRange(1), help="Only movies since this year."
 )
+@click.option("--to-year", type=click.IntRange(1), help="Only movies until this year.")
 @click.option(
     "--exclude-file",
     type=click.Path(path_type=Path),
@@ -122,7 +125,7 @@ def batch_recommend(
     \b
     Examples:
       two-tower batch-recommend --out recommendations
-      two-tower batch-recommend --out children -k 20 --genres Children,Animation
+      two-tower batch-recommend --out children -k 20 --genre Children --to-year 1999
       two-tower batch-recommend --out some --users ids.txt --exclude-file withdrawn.txt
       two-tower batch-recommend --shadow                 the canary beside what is live
       two-tower batch-recommend --shadow 1795623576 --json
@@ -176,9 +179,9 @@ def _request(
     k: int,
     users: str,
     unknown: Unknown,
-    genres: str | None,
-    first_year: int | None,
-    last_year: int | None,
+    genres: tuple[str, ...],
+    from_year: int | None,
+    to_year: int | None,
     exclude_file: Path | None,
     include_seen: bool,
     shard_size: int,
@@ -189,16 +192,13 @@ def _request(
     from pipeline.serving.batch.job import Filters
     from pipeline.serving.batch.session import Request
 
-    names = tuple(sorted({n.strip() for n in (genres or "").split(",") if n.strip()}))
-    if genres is not None and not names:
-        raise UsageError("--genres names no genre", "Give for example Comedy,Drama.")
     request = Request(
         models,
         k=k,
         filters=Filters(
-            genres=names,
-            first_year=first_year or 0,
-            last_year=last_year or 0,
+            genres=tuple(sorted(set(genres))),
+            first_year=from_year or 0,
+            last_year=to_year or 0,
             include_seen=include_seen,
         ),
         exclude_file=exclude_file,

@@ -46,13 +46,13 @@ class Filters:
             if genre not in GENRES:
                 near = difflib.get_close_matches(genre.title(), GENRES, 1)
                 raise UsageError(
-                    f"--genres names {genre!r}, which is no genre"
+                    f"--genre {genre!r} is no genre"
                     + (f". Did you mean {near[0]}?" if near else ""),
                     f"Known: {', '.join(GENRES)}.",
                 )
         if 0 < self.last_year < self.first_year:
             raise UsageError(
-                f"--first-year {self.first_year} is after --last-year {self.last_year}",
+                f"--from-year {self.first_year} is after --to-year {self.last_year}",
                 "No movie can be recommended: give years in order.",
             )
 
