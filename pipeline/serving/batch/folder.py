@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,7 +25,24 @@ JOB_FILE: Final = "_job.json"
 USERS_FILE: Final = "_users.parquet"
 SUCCESS_FILE: Final = "_SUCCESS"
 JOB_KEY: Final = b"two_tower_job"
+FACTS_KEY: Final = b"two_tower_facts"
 _LONGEST_VALUE: Final = 60  # characters of a value in a message
+
+
+class ShardFacts(NamedTuple):
+    """What a shard says of itself.
+
+    Attributes:
+      movies: Recommended movies, all users together.
+      without_movies: Users for whom no movie is left.
+      unknown: Users without a stored timeline.
+      seconds: How long each model took to answer.
+    """
+
+    movies: int
+    without_movies: int
+    unknown: int
+    seconds: list[float]
 
 
 class BatchFolder:
@@ -122,9 +139,14 @@ class BatchFolder:
         digest = (metadata.metadata or {}).get(JOB_KEY, b"").decode()
         return digest == job.digest and metadata.num_rows == job.rows_of(shard)
 
-    def write_shard(self, shard: int, job: Job, table: pa.Table) -> None:
+    def write_shard(
+        self, shard: int, job: Job, table: pa.Table, facts: ShardFacts
+    ) -> None:
         """Writes a whole shard under its name."""
-        metadata = {**(table.schema.metadata or {}), JOB_KEY: job.digest.encode()}
+        metadata = {
+            JOB_KEY: job.digest.encode(),
+            FACTS_KEY: json.dumps(facts._asdict()).encode(),
+        }
         buffer = io.BytesIO()
         pq.write_table(table.replace_schema_metadata(metadata), buffer)
         storage.write(self._file(shard_name(shard, job)), buffer.getvalue())
@@ -134,6 +156,12 @@ class BatchFolder:
         for shard in range(job.num_shards):
             with self._opened(shard_name(shard, job)) as file:
                 yield file.read()
+
+    def facts(self, job: Job) -> Iterator[ShardFacts]:
+        """Yields what the shards say, without reading their rows."""
+        for shard in range(job.num_shards):
+            with self._opened(shard_name(shard, job)) as file:
+                yield ShardFacts(**json.loads(file.metadata.metadata[FACTS_KEY]))
 
     def success(self) -> Any:
         """Returns what `_SUCCESS` says; None if the batch is not complete."""

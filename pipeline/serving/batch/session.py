@@ -226,17 +226,12 @@ def _progress(job: Job, folder: BatchFolder, missing: Sequence[int]) -> Iterator
 
 
 def _counts(folder: BatchFolder, job: Job) -> dict[str, Any]:
-    """Counts what the shards hold."""
-    movies = unknown = without = 0
-    for table in folder.shards(job):
-        lengths = table["movie_ids"].combine_chunks().value_lengths().to_numpy()
-        movies += int(lengths.sum())
-        without += int((lengths == 0).sum())
-        unknown += table.num_rows - table["known"].to_numpy().sum()
+    """Adds up what the shards say."""
+    facts = list(folder.facts(job))
     return {
         "users": job.num_users,
-        "unknown_users": int(unknown),
-        "users_without_movies": without,
-        "movies": movies,
+        "unknown_users": sum(shard.unknown for shard in facts),
+        "users_without_movies": sum(shard.without_movies for shard in facts),
+        "movies": sum(shard.movies for shard in facts),
         "shards": job.num_shards,
     }

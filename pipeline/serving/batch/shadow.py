@@ -133,13 +133,14 @@ class _Totals:
 def _report(
     request: Request, folder: BatchFolder, result: dict[str, Any]
 ) -> dict[str, Any]:
-    from pipeline.serving.batch.shards import loaded, read_seconds
+    from pipeline.serving.batch.shards import loaded
 
     totals = _Totals(request.k)
     seconds = np.zeros(len(_ROLES))
-    for table in folder.shards(job_of(request)):
+    job = job_of(request)
+    for table, facts in zip(folder.shards(job), folder.facts(job), strict=True):
         totals.add(table)
-        seconds += read_seconds(table)
+        seconds += facts.seconds
     models = loaded(request.models).loaded
     catalogues = [_catalogue(model) for model in models]
     latency = _latency(models, folder.users_of(0)[:_REQUESTS], request)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -18,10 +17,9 @@ from numpy.typing import NDArray
 
 from pipeline.beam_args import BEAM_ARGS
 from pipeline.serving.batch.answering import AnsweringModel, Answers
-from pipeline.serving.batch.folder import BatchFolder
+from pipeline.serving.batch.folder import BatchFolder, ShardFacts
 from pipeline.serving.batch.job import Job, Model
 
-SECONDS_KEY: Final = b"two_tower_seconds"
 _PREFIXES: Final = ("", "candidate_")  # of the columns of each model
 # One for each process: all threads of a worker use the same loaded models.
 _SHARED: Final = Shared()
@@ -93,8 +91,7 @@ class WriteShard(beam.DoFn):
             batches.append(_table(batch, answers, self._job))
             ANSWERED.add(len(batch))
         table = pa.concat_tables(batches).combine_chunks()
-        metadata = {SECONDS_KEY: json.dumps(seconds).encode()}
-        folder.write_shard(element, self._job, table.replace_schema_metadata(metadata))
+        folder.write_shard(element, self._job, table, _facts(table, seconds))
         yield len(users)
 
 
@@ -132,10 +129,14 @@ def write_shards(
         )
 
 
-def read_seconds(table: pa.Table) -> list[float]:
-    """Returns how long each model took to answer the users of a shard."""
-    seconds: list[float] = json.loads((table.schema.metadata or {})[SECONDS_KEY])
-    return seconds
+def _facts(table: pa.Table, seconds: list[float]) -> ShardFacts:
+    lengths = table["movie_ids"].combine_chunks().value_lengths().to_numpy()
+    return ShardFacts(
+        movies=int(lengths.sum()),
+        without_movies=int((lengths == 0).sum()),
+        unknown=int((~np.array(table["known"])).sum()),
+        seconds=seconds,
+    )
 
 
 def _table(users: Sequence[str], answers: Sequence[Answers], job: Job) -> pa.Table:
