@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from components.serving_directory import complete_versions, versions
+from components.serving_directory import complete_versions, live_version, versions
 from pipeline.retraining.outcome_log import read_outcomes
 from pipeline.runs.leftovers import find_leftovers
 from pipeline.runs.metadata_store import MetadataStoreReader
@@ -84,7 +84,8 @@ def inspect(root: Path, temp: Path) -> State:
         faults += [f"version {name} is half written" for name in half]
     live = ""
     with _fault(faults, "live model"):
-        live = model_id(os.path.join(serving_dir, complete[-1])) if complete else ""
+        version = live_version(serving_dir)
+        live = model_id(os.path.join(serving_dir, version)) if version else ""
     leftovers: list[str] = []
     with _fault(faults, "leftovers"):
         leftovers = [str(p.relative_to(root)) for p in find_leftovers(workspace)]
