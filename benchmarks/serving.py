@@ -15,6 +15,7 @@ Each case is added to the results when it is done; what is there is not measured
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import resource
@@ -30,7 +31,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.config import IndexConfig
-from trainer.retrieval_index import Attributes, make_index
+from trainer.retrieval_index import Attributes, RetrievalIndex, make_index
 
 RESULTS: Final = Path(__file__).parent / "results" / "serving-index.json"
 K, BATCH, SEEN = 10, 32, 100
@@ -93,19 +94,23 @@ def save(version: Version, movies: np.ndarray, config: IndexConfig, path: str) -
         tf.TensorSpec([], tf.int32),
     ]
 
-    def recommend(users: tf.Tensor, seen: tf.Tensor, k: tf.Tensor) -> Any:
-        return index.best(embed(user_id=users)["embedding"], seen, k)
+    def asks(searched: RetrievalIndex) -> Any:
+        def recommend(users: tf.Tensor, seen: tf.Tensor, k: tf.Tensor) -> Any:
+            return searched.best(embed(user_id=users)["embedding"], seen, k)
+
+        return tf.function(recommend, input_signature=spec, autograph=False)
 
     module.ask = {}
     for probes in PROBES if index.kind == "ivf" else (0,):
-        index._probes = min(probes, index.parameters.get("leaves", 0))
-        traced = tf.function(recommend, input_signature=spec, autograph=False)
-        traced.get_concrete_function()
-        module.ask[str(probes)] = traced
+        # A function is traced again when it is saved: each has an index of its own,
+        # which shares the variables.
+        searched = copy.copy(index)
+        searched._probes = min(probes, index.parameters.get("leaves", 0))
+        module.ask[str(probes)] = asks(searched)
     tf.saved_model.save(module, path)
     size = sum(file.stat().st_size for file in Path(path).rglob("*") if file.is_file())
     return {
-        "parameters": index.parameters,
+        "parameters": dict(index.parameters),
         "build_seconds": round(seconds, 1),
         "size_mib": round(size / 2**20, 1),
     }
@@ -139,15 +144,15 @@ def measure(path: str, inputs: str) -> dict[str, Any]:
     data = np.load(inputs)
     users, best, seen = data["users"], data["best"], tf.constant(data["seen"])
     k = tf.constant(K)
-    single = [tf.constant(users[at : at + 1]) for at in range(256)]
-    batches = [tf.constant(users[at : at + BATCH]) for at in range(0, 256, BATCH)]
+    single = [tf.constant(users[at : at + 1]) for at in range(128)]
+    batches = [tf.constant(users[at : at + BATCH]) for at in range(0, 128, BATCH)]
     found: dict[str, Any] = {}
     for probes, ask in model.ask.items():
         rows = [ask(batch, seen, k)[1].numpy() for batch in batches]
         found[probes] = {
             "recall_at_10": recall(np.concatenate(rows), best),
-            **median_ms(lambda i, ask=ask: ask(single[i % 256], seen[:1], k)),
-            "batch_of_32": median_ms(lambda i, ask=ask: ask(batches[i % 8], seen, k)),
+            **median_ms(lambda i, ask=ask: ask(single[i % 128], seen[:1], k)),
+            "batch_of_32": median_ms(lambda i, ask=ask: ask(batches[i % 4], seen, k)),
         }
     return {"loaded_mib": round(_resident() - before), "by_probes": found}
 
@@ -173,10 +178,10 @@ def measure_faiss(movies: np.ndarray, queries: np.ndarray, best: np.ndarray) -> 
     for probes in PROBES:
         index.nprobe = probes
         found[str(probes)] = {
-            "recall_at_10": recall(index.search(queries[:256], K)[1], best),
-            **median_ms(lambda i: index.search(queries[i % 256][np.newaxis], K)),
+            "recall_at_10": recall(index.search(queries[:128], K)[1], best),
+            **median_ms(lambda i: index.search(queries[i % 128][np.newaxis], K)),
             "batch_of_32": median_ms(
-                lambda i: index.search(queries[32 * (i % 8) : 32 * (i % 8) + 32], K)
+                lambda i: index.search(queries[32 * (i % 4) : 32 * (i % 4) + 32], K)
             ),
         }
     return {"build_seconds": round(seconds, 1), "lists": lists, "by_probes": found}
@@ -185,10 +190,10 @@ def measure_faiss(movies: np.ndarray, queries: np.ndarray, best: np.ndarray) -> 
 def exact_best(movies: np.ndarray, queries: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Int `[queries, K]`: by NumPy, the seen movies of a batch's rows left out."""
     best = []
-    for row, query in enumerate(queries):
-        scores = movies[:-1] @ query
-        scores[seen[row % BATCH]] = -np.inf
-        best.append(np.argpartition(-scores, K)[:K])
+    for start in range(0, len(queries), BATCH):
+        scores = queries[start : start + BATCH] @ movies[:-1].T
+        np.put_along_axis(scores, seen[: len(scores)], -np.inf, axis=1)
+        best += list(np.argpartition(-scores, K, axis=1)[:, :K])
     return np.stack(best)
 
 
@@ -209,11 +214,11 @@ def main() -> None:
         if made[0] != size:
             movies = spread(version.embeddings, size)
             seen = np.random.default_rng(1).integers(0, size, (BATCH, SEEN))
-            best = exact_best(movies, version.queries[:256], seen)
+            best = exact_best(movies, version.queries[:128], seen)
             made = (size, (movies, seen.astype(np.int32), best))
         movies, seen, best = made[1]
         if kind == "faiss":
-            unseen = exact_best(movies, version.queries[:256], seen[:, :0])
+            unseen = exact_best(movies, version.queries[:128], seen[:, :0])
             case = measure_faiss(movies, version.queries, unseen)
         else:
             case = _measure_saved(version, movies, seen, best, kind)
@@ -236,7 +241,7 @@ def _measure_saved(
     )
     with tempfile.TemporaryDirectory() as folder:
         built = save(version, movies, config, f"{folder}/model")
-        np.savez(f"{folder}/in.npz", users=version.users[:256], best=best, seen=seen)
+        np.savez(f"{folder}/in.npz", users=version.users[:128], best=best, seen=seen)
         program = (
             "import json, sys; sys.path.insert(0, sys.argv[1]); import serving; "
             "print(json.dumps(serving.measure(*sys.argv[2:])))"

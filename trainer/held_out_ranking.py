@@ -79,7 +79,7 @@ class HeldOutRanking(tf.Module):
           `rank` and `popularity_rank`, see `trainer.ranking`; `trained_on`, 1 where the
           model was trained on the held-out event; `top_ids`, corpus rows;
           `top_self_information`, in bits; `corpus_size`; and `index_recall`, see
-          `_index_recall`. Types and shapes are in `trainer.serving_contract.EVALUATE`.
+          `index_recall`. Types and shapes are in `trainer.serving_contract.EVALUATE`.
         """
         raw = tf.io.parse_example(examples, self._raw_spec)
         row = self._transform(raw)
@@ -115,34 +115,44 @@ class HeldOutRanking(tf.Module):
             "top_ids": ranking.top_ids,
             "top_self_information": self._catalogue.self_information(ranking.top_ids),
             "corpus_size": tf.fill([tf.size(examples), 1], self._index.num_movies),
-            "index_recall": self._index_recall(query, seen, ranking.top_ids),
+            "index_recall": index_recall(
+                self._index,
+                query,
+                seen if self._exclude_seen else seen[:, :0],
+                ranking.top_ids,
+            ),
         }
 
-    def _index_recall(
-        self, query: tf.Tensor, seen: tf.Tensor, top_ids: tf.Tensor
-    ) -> tf.Tensor:
-        """Returns which share of the exact top list the index finds: `[batch, 1]`.
 
-        1 where the list is empty, and for every row of an index that is exact.
-        """
-        if self._index.is_exact:
-            return tf.ones([tf.shape(query)[0], 1])
-        width = min(self._top_k, self._index.num_movies)
-        excluded = seen if self._exclude_seen else tf.zeros_like(seen) + PADDING
+def index_recall(
+    index: RetrievalIndex, query: tf.Tensor, seen: tf.Tensor, top_ids: tf.Tensor
+) -> tf.Tensor:
+    """Returns which share of the exact top lists an index finds.
 
-        def found_in(rows: slice) -> list[tf.Tensor]:
-            scores, found = self._index.best(query[rows], excluded[rows], width)
-            found = tf.where(scores > -float("inf"), found, self._index.num_movies)
-            is_found = top_ids[rows][:, :, tf.newaxis] == found[:, tf.newaxis, :]
-            hits = tf.reduce_sum(tf.cast(is_found, tf.float32), [1, 2])
-            return [hits[:, tf.newaxis]]
+    Args:
+      index: The index.
+      query: float32 `[batch, dim]`.
+      seen: integer `[batch, seen]`, corpus rows that are no candidates, or `PADDING`.
+      top_ids: int32 `[batch, top_k]`, the exact lists, `PADDING` behind their ends.
 
-        (hits,) = in_blocks(
-            found_in,
-            tf.shape(query)[0],
-            rows_per_block(self._index.bytes_per_query),
-            [(tf.float32, 1)],
-        )
-        listed = tf.cast(top_ids != PADDING, tf.float32)
-        listed = tf.reduce_sum(listed, axis=1, keepdims=True)
-        return tf.where(listed > 0, hits / tf.maximum(listed, 1), 1.0)
+    Returns:
+      float32 `[batch, 1]`; 1 where the list is empty, and for every row of an index
+      that is exact.
+    """
+    if index.is_exact:
+        return tf.ones([tf.shape(query)[0], 1])
+    width = tf.minimum(tf.shape(top_ids)[1], index.num_movies)
+    excluded = tf.cast(seen, tf.int32)
+
+    def count(rows: slice) -> list[tf.Tensor]:
+        scores, found = index.best(query[rows], excluded[rows], width)
+        found = tf.where(scores > -float("inf"), found, index.num_movies)
+        is_found = top_ids[rows][:, :, tf.newaxis] == found[:, tf.newaxis, :]
+        hits = tf.reduce_sum(tf.cast(is_found, tf.float32), [1, 2])
+        return [hits[:, tf.newaxis]]
+
+    block = rows_per_block(index.bytes_per_query)
+    (hits,) = in_blocks(count, tf.shape(query)[0], block, [(tf.float32, 1)])
+    listed = tf.cast(top_ids != PADDING, tf.float32)
+    listed = tf.reduce_sum(listed, axis=1, keepdims=True)
+    return tf.where(listed > 0, hits / tf.maximum(listed, 1), 1.0)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.config import IndexConfig
+from trainer.held_out_ranking import index_recall
 from trainer.ranking import PADDING
 from trainer.retrieval_index import (
     Attributes,
@@ -222,6 +223,23 @@ def test_few_probes_find_most_of_the_best_movies() -> None:
         len(set(one) & set(other)) for one, other in zip(found, best, strict=True)
     ]
     assert sum(shared) > 0.8 * 500
+
+
+def test_recall_is_the_share_of_the_exact_list_that_is_found() -> None:
+    """Seen movies come as 64-bit integers from Transform; an empty list is found."""
+    query = tf.constant(np.random.default_rng(3).normal(size=(4, DIM)), tf.float32)
+    seen = np.full((4, NUM_MOVIES), PADDING, np.int64)
+    seen[:, :5] = range(5)
+    seen[3] = range(NUM_MOVIES)
+    scores, rows = EXACT.best(query, tf.cast(seen, tf.int32), tf.constant(10))
+    top_ids = tf.where(scores > -float("inf"), rows, PADDING)
+    every = INDEXES["all leaves"]
+    recall = index_recall(every, query, tf.constant(seen), top_ids)
+    assert recall.numpy().tolist() == [[1.0]] * 4
+    half = tf.concat([top_ids[:3, :5], [range(5)] * 3], axis=1)
+    recall = index_recall(every, query[:3], tf.constant(seen[:3]), half)
+    assert recall.numpy().tolist() == [[0.5]] * 3
+    assert index_recall(EXACT, query, seen, top_ids).numpy().tolist() == [[1.0]] * 4
 
 
 def test_auto_chooses_by_the_size_of_the_corpus(
