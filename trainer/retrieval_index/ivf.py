@@ -19,6 +19,9 @@ from trainer.retrieval_index.leaves import euclidean, make_leaves
 # in any leaf.
 _ENOUGH: Final = 20
 _LEAF_SIZE: Final = 256
+# Of the rows of a batch that are searched at once. Larger tensors than 32 MiB are new
+# memory in each call, which takes longer to provide than to fill.
+_BLOCK_BYTES: Final = 16 << 20
 _MOVIES_PER_CELL: Final = 512
 _BYTES_PER_SLOT: Final = 24  # of a probed leaf, beside the embedding
 
@@ -105,6 +108,25 @@ class IvfIndex(BruteForceIndex):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """See `RetrievalIndex.best`."""
         search = Search(query, excluded, width, filters)
+        batch = tf.shape(query)[0]
+        block = max(_BLOCK_BYTES // self.bytes_per_query, 1)
+
+        def in_small_blocks() -> list[tf.Tensor]:
+            return in_blocks(
+                lambda rows: self._in_leaves(search.of(tf.range(batch)[rows])),
+                batch,
+                tf.constant(block),
+                [(tf.float32, width), (tf.int32, width)],
+            )
+
+        best, index = tf.cond(
+            batch <= block, lambda: [*self._in_leaves(search)], in_small_blocks
+        )
+        return best, index
+
+    def _in_leaves(self, search: Search) -> tuple[tf.Tensor, tf.Tensor]:
+        """Does what `best` does, with all rows in memory at once."""
+        query, excluded, width, filters = search
         probed = self._probed(query)
         scores = self._scores_in(probed, query)
         scores = self._without(scores, probed, excluded)
