@@ -49,6 +49,7 @@ GROUPS = {
     "exported": (
         "tests/trainer/test_export.py",
         "tests/trainer/test_fuzzed_requests.py",
+        "tests/components/servability_check/",
     ),
 }
 # Small enough for seconds, large enough to learn the planted taste.
@@ -194,6 +195,14 @@ class Chain:
     def states(self) -> dict[str, str]:
         """Returns step -> state of the newest run."""
         return {step["id"]: step["state"] for step in self.summary()["steps"]}
+
+
+@pytest.fixture(scope="session")
+def small_export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The SavedModel of `tests.fixtures.exported_model`; only the group "exported"."""
+    from tests.fixtures.exported_model import export_small_model  # noqa: PLC0415
+
+    return export_small_model(tmp_path_factory.mktemp("exported"))
 
 
 @pytest.fixture(scope="session")

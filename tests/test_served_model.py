@@ -13,9 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 from tensorflow.core.protobuf import saved_model_pb2
+from tfx.types import artifact_utils, standard_artifacts
 
 from components.evaluator.model_faults import signature_fault
+from components.servability_check.component import check_in_process, requests_of
+from components.servability_check.config import ServingConfig
+from components.servability_check.queries import read_corpus, read_queries
 from tests.conftest import DAYS, Chain
+from trainer.features import SPLITS
 from trainer.serving_contract import NO_SCORE, SIGNATURES
 
 pytestmark = pytest.mark.slow
@@ -194,6 +199,24 @@ def test_only_those_who_have_the_files_can_evaluate(
     offered = {name for name in graph.signature_def if not name.startswith("__")}
     assert offered == {signature.name for signature in SIGNATURES}
     assert "evaluate" not in offered
+
+
+def test_elsewhere_every_signature_answers_what_was_evaluated(
+    chain: Chain, tmp_path: Path
+) -> None:
+    """A copy of the folder, in a process that has TensorFlow alone."""
+    (uri,) = (chain.workspace / "artifacts/MovieLensExampleGen/examples").iterdir()
+    examples = standard_artifacts.Examples()
+    examples.uri = str(uri)
+    examples.split_names = artifact_utils.encode_split_names([*SPLITS])
+    examples.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
+    requests = requests_of(
+        ServingConfig(), read_queries(examples, 32), read_corpus(examples)
+    )
+    shutil.copytree(pushed_model(chain), tmp_path / "7")
+    result = check_in_process(str(tmp_path / "7"), requests)
+    assert result["reasons"] == []
+    assert result["c_api"] in ("checked", "not checked: no C compiler was found")
 
 
 def test_a_movie_that_only_the_last_span_lists_is_served(

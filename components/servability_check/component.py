@@ -12,9 +12,11 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import tensorflow as tf
 from tfx.dsl.component.experimental.annotations import (
     InputArtifact,
     OutputArtifact,
@@ -27,9 +29,18 @@ from tfx.utils import io_utils, path_utils
 from components.parameters import from_parameter
 from components.servability_check import BLESSED, HAS_MODEL, REASONS
 from components.servability_check.config import ServingConfig
-from components.servability_check.queries import read_corpus, read_queries
+from components.servability_check.queries import Query, read_corpus, read_queries
 from components.servability_check.warmup import write_warmup
-from trainer.serving_contract import SIGNATURES
+from trainer import features
+from trainer.movielens import GENRES
+from trainer.serving_contract import (
+    CATALOGUE,
+    EVALUATE,
+    MODEL_INFO_FILE,
+    SIGNATURES,
+    STORED_TIMELINES,
+    STORED_USERS,
+)
 
 # Marker files of TFX's InfraValidator.
 _MARKERS: Final = {True: "INFRA_BLESSED", False: "INFRA_NOT_BLESSED"}
@@ -38,6 +49,9 @@ REPORT_FILE: Final = "servability.json"
 _NUM_QUERIES: Final = 32
 _USUAL_K: Final = 10
 _TIMEOUT_SECONDS: Final = 600
+_MEBIBYTE: Final = 1024 * 1024
+# The functions of a SavedModel that no server offers.
+_FUNCTIONS: Final = (EVALUATE, CATALOGUE, STORED_USERS, STORED_TIMELINES)
 _PACKAGE: Final = "components.servability_check.serving_checks"
 # `-I` keeps PYTHONPATH, the user's packages and the current folder out; the first
 # arguments are the package's folder and its name.
@@ -45,6 +59,9 @@ _START: Final = (
     "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); "
     "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 )
+
+# A server has no GPU, and what runs on one may not run on the CPU.
+_ENVIRONMENT: Final = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -72,28 +89,73 @@ def ServabilityCheck(
     model_path = path_utils.serving_model_path(model.uri)
     queries = read_queries(examples, max(_NUM_QUERIES, config.warmup_requests))
     corpus = read_corpus(examples)
-    max_k = min(config.max_k, len(corpus))
-    limits = dataclasses.asdict(config.limits()) | {"max_k": max_k}
-    result = _check_in_process(
-        model_path,
-        {
-            "signatures": [dataclasses.asdict(each) for each in SIGNATURES],
-            "users": [dataclasses.asdict(query) for query in queries],
-            "corpus": corpus,
-            "limits": limits,
-            "max_latency_ms": config.max_latency_ms,
-        },
-    )
+    requests = requests_of(config, queries, corpus, _has_exact_index(model_path))
+    max_k = requests["limits"]["max_k"]
+    result = check_in_process(model_path, requests)
+    result["size_mb"] = round(_size_mb(model_path), 3)
+    if config.max_size_mb is not None and result["size_mb"] > config.max_size_mb:
+        result["reasons"].append(
+            f"the model's files have {result['size_mb']:.1f} MiB, more than "
+            f"serving.max_size_mb={config.max_size_mb:g}"
+        )
     _mark(blessing, result)
     if not result["reasons"]:
         copy = path_utils.stamped_model_path(blessing.uri)
         io_utils.copy_dir(model_path, copy)
-        warmup = queries[: config.warmup_requests]
-        write_warmup(copy, warmup, min(_USUAL_K, max_k))
+        write_warmup(copy, queries, config.warmup_requests, min(_USUAL_K, max_k))
         blessing.set_int_custom_property(HAS_MODEL, 1)
 
 
-def _check_in_process(model_path: str, requests: dict[str, Any]) -> dict[str, Any]:
+def requests_of(
+    config: ServingConfig,
+    queries: Sequence[Query],
+    corpus: Mapping[str, list[Any]],
+    is_exact: bool = True,
+) -> dict[str, Any]:
+    """Returns the content of the requests file, see `serving_checks.requests`.
+
+    Args:
+      config: The limits.
+      queries: From `read_queries`.
+      corpus: From `read_corpus`.
+      is_exact: Whether the model's index searches all movies.
+    """
+    limits = dataclasses.asdict(config.limits())
+    limits["max_k"] = min(config.max_k, len(corpus[features.MOVIE_ID]))
+    return {
+        "types": {
+            each.name: dataclasses.asdict(each) for each in (*SIGNATURES, *_FUNCTIONS)
+        },
+        "signatures": [each.name for each in SIGNATURES],
+        "users": [dataclasses.asdict(query) for query in queries],
+        "corpus": corpus,
+        "genre_names": GENRES,
+        "is_exact": is_exact,
+        "limits": limits,
+        "max_latency_ms": config.max_latency_ms,
+    }
+
+
+def _has_exact_index(model_path: str) -> bool:
+    """Reads it from the model's description; a model without one counts as exact."""
+    try:
+        with tf.io.gfile.GFile(f"{model_path}/{MODEL_INFO_FILE}", "r") as file:
+            return bool(json.load(file)["index"]["kind"] == "brute_force")
+    except (tf.errors.OpError, ValueError, LookupError, TypeError):
+        return True
+
+
+def _size_mb(folder: str) -> float:
+    """Returns the size of all files below a folder, which may be in an object store."""
+    size = sum(
+        tf.io.gfile.stat(f"{path}/{name}").length
+        for path, _, names in tf.io.gfile.walk(folder)
+        for name in names
+    )
+    return float(size / _MEBIBYTE)
+
+
+def check_in_process(model_path: str, requests: dict[str, Any]) -> dict[str, Any]:
     """Runs `serving_checks` in a process that has TensorFlow but not this project.
 
     Returns:
@@ -111,7 +173,7 @@ def _check_in_process(model_path: str, requests: dict[str, Any]) -> dict[str, An
             process = subprocess.run(
                 [sys.executable, "-I", "-c", _START, *arguments],
                 cwd=folder,
-                env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
+                env=os.environ | _ENVIRONMENT,
                 capture_output=True,
                 text=True,
                 timeout=_TIMEOUT_SECONDS,

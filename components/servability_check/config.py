@@ -19,13 +19,17 @@ class ServingConfig(RequestLimits, IndexConfig):
     model searches, `IndexConfig`.
 
     Attributes:
-      warmup_requests: Real requests stored with the model for TF Serving's warm-up.
-      max_latency_ms: Median time of one `serving_default` call above which the model
-        is not servable; None for no limit.
+      warmup_requests: Real requests stored with the model for TF Serving's warm-up, of
+        each signature in turn.
+      max_latency_ms: Median time of a request for one user above which the model is not
+        servable, of each signature that recommends; None for no limit.
+      max_size_mb: Size of the model's files in MiB above which it is not servable; None
+        for no limit.
     """
 
     warmup_requests: Annotated[int, Field(ge=1, le=1000)] = 10
     max_latency_ms: Annotated[float, Field(gt=0)] | None = 100.0
+    max_size_mb: Annotated[float, Field(gt=0)] | None = None
 
     def limits(self) -> RequestLimits:
         """Returns the part that the Trainer reads."""

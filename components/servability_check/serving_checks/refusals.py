@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import tensorflow as tf
+
+from .calls import Client, Row
+from .requests import Requests
+
+# Dimension of a list -> the limit of its length.
+_LIMITS: Final = {"L": "max_history", "X": "max_filters", "G": "max_filters"}
+_EVENT: Final[dict[str, Any]] = {
+    "movie_ids": ["1"],
+    "ratings": [4.0],
+    "timestamps": [0],
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,79 +37,148 @@ class RefusedRequest:
     named: tuple[str, ...]
 
 
-def refused_requests(limits: dict[str, int]) -> Iterator[RefusedRequest]:
-    """Yields requests beyond the limits and requests that make no sense.
+def check_refusals(client: Client, requests: Requests) -> Iterator[str]:
+    """Sends requests that must be refused by an error that names value and limit."""
+    for request in refused_requests(client, requests):
+        try:
+            client.call(request.signature, **request.inputs)
+        except tf.errors.InvalidArgumentError as error:
+            if missing := [text for text in request.named if text not in str(error)]:
+                yield (
+                    f"the error of {request.signature} with {request.what} does not "
+                    f"name {', '.join(missing)}"
+                )
+        else:
+            yield f"{request.signature} accepts {request.what}"
 
-    Args:
-      limits: `max_batch`, `max_history` and `max_k` of the model.
-    """
-    most, rows = limits["max_k"], limits["max_batch"] + 1
+
+def refused_requests(client: Client, requests: Requests) -> Iterator[RefusedRequest]:
+    """Yields requests beyond the limits and requests that make no sense."""
+    for signature in requests.signatures:
+        inputs = client.types[signature]["inputs"]
+        yield from _of_any_signature(client, signature, inputs, requests.limits)
+        row = {"user_id": ""} | ({"k": 1} if "k" in inputs else {})
+        if "k" in inputs:
+            yield from _numbers_of_movies(client, signature, row, requests.limits)
+        if "movie_ids" in inputs:
+            yield from _events(client, signature, row)
+            yield from _filters(client, signature, row)
+    if "recommend_examples" in requests.signatures:
+        yield from _examples(client, requests.limits)
+
+
+def _of_any_signature(
+    client: Client,
+    signature: str,
+    inputs: Mapping[str, Mapping[str, Any]],
+    limits: Mapping[str, int],
+) -> Iterator[RefusedRequest]:
+    """Requests with too many rows or values, of other ranks, or with a row missing."""
+    first = next(iter(inputs))
+    key = "user_id" if signature == "recommend_examples" else first
+    sound = client.batch(signature, [{key: "", "k": 1}])
+    rows = limits["max_batch"] + 1
+    yield RefusedRequest(
+        signature,
+        f"{rows} rows",
+        {name: value * rows for name, value in sound.items()},
+        (first, str(rows), str(rows - 1)),
+    )
+    for name, tensor in inputs.items():
+        others = {key: value for key, value in sound.items() if key != name}
+        yield RefusedRequest(
+            signature,
+            f"{name} of rank {len(tensor['dims']) + 1}",
+            {**others, name: [sound[name]]},
+            (name,),
+        )
+        if name != first:
+            yield RefusedRequest(
+                signature,
+                f"2 rows of {name} and 1 of {first}",
+                {**others, name: sound[name] * 2},
+                (name, "[2", "[1"),
+            )
+        if limit := limits.get(_LIMITS.get(tensor["dims"][-1], "")):
+            # All lists of the dimension, which must have the same length.
+            long = {
+                key: [[other["absent"]] * (limit + 1)]
+                for key, other in inputs.items()
+                if other["dims"] == tensor["dims"]
+            }
+            yield RefusedRequest(
+                signature,
+                f"{limit + 1} values of {name}",
+                {**others, **long},
+                (next(iter(long)), str(limit + 1), str(limit)),
+            )
+
+
+def _numbers_of_movies(
+    client: Client, signature: str, row: Row, limits: Mapping[str, int]
+) -> Iterator[RefusedRequest]:
+    most = limits["max_k"]
+    first = next(iter(client.types[signature]["inputs"]))
     for k in (0, -1, most + 1):
-        inputs = {"user_id": [""], "k": [k]}
+        inputs = client.batch(signature, [{**row, first: "", "k": k}])
         named = ("k must be", str(k), str(most))
-        yield RefusedRequest("serving_default", f"k={k}", inputs, named)
-    inputs = {"user_id": [""], "k": [1, 1]}
-    yield RefusedRequest(
-        "serving_default",
-        "2 values of k for 1 row",
-        inputs,
-        ("k and user_id", "[2]", "[1]"),
-    )
-    # TensorFlow itself aborts the process where some lookups get another rank.
-    inputs = {"user_id": [["1"]], "k": [1]}
-    yield RefusedRequest(
-        "serving_default", "user ids of rank 2", inputs, ("user_id", "[1,1]")
-    )
-    for signature, name, others in (
-        ("serving_default", "user_id", {"k": [1] * rows}),
-        ("query_embedding", "user_id", {}),
-        ("candidate_embedding", "movie_id", {}),
-        ("known_user", "user_id", {}),
-        ("known_movie", "movie_id", {}),
-    ):
-        inputs = {name: [""] * rows, **others}
-        named = (name, str(rows), str(rows - 1))
-        yield RefusedRequest(signature, f"{rows} rows", inputs, named)
-    yield from _refused_histories(limits["max_history"])
+        yield RefusedRequest(signature, f"k={k}", inputs, named)
 
 
-def _refused_histories(max_history: int) -> Iterator[RefusedRequest]:
-    def request(what: str, named: tuple[str, ...], **changes: Any) -> RefusedRequest:
-        inputs = {
-            "user_id": [""],
-            "movie_ids": [["1"]],
-            "ratings": [[4.0]],
-            "timestamps": [[0]],
-            "k": [1],
-        }
-        return RefusedRequest(
-            "recommend_from_history", what, {**inputs, **changes}, named
+def _events(client: Client, signature: str, row: Row) -> Iterator[RefusedRequest]:
+    sound = client.batch(signature, [{**row, **_EVENT}])
+    for name in ("ratings", "timestamps"):
+        yield RefusedRequest(
+            signature,
+            f"more {name} than movies",
+            {**sound, name: [sound[name][0] * 2]},
+            (f"movie_ids and {name}", "[1 1]", "[1 2]"),
+        )
+    for rating in (float("nan"), float("inf")):
+        yield RefusedRequest(
+            signature,
+            f"a rating of {rating}",
+            {**sound, "ratings": [[rating]]},
+            ("ratings", str(rating)),
         )
 
-    yield request(
-        "more ratings than movies",
-        ("movie_ids and ratings", "[1 1]", "[1 2]"),
-        ratings=[[4.0, 4.0]],
-    )
-    yield request(
-        "more timestamps than movies",
-        ("movie_ids and timestamps", "[1 1]", "[2 1]"),
-        timestamps=[[0], [0]],
-    )
-    yield request(
-        "2 rows of users and 1 of movies",
-        ("movie_ids and user_id", "[1]", "[2]"),
-        user_id=["", ""],
-        k=[1, 1],
-    )
-    for rating in (float("nan"), float("inf")):
-        named = ("ratings", str(rating))
-        yield request(f"a rating of {rating}", named, ratings=[[rating]])
-    length = max_history + 1
-    yield request(
-        f"{length} events",
-        ("movie_ids", str(length), str(max_history)),
-        movie_ids=[["1"] * length],
-        ratings=[[4.0] * length],
-        timestamps=[[0] * length],
+
+def _filters(client: Client, signature: str, row: Row) -> Iterator[RefusedRequest]:
+    for what, filters, named in (
+        ("the genre Nonsense", {"genres": ["", "Nonsense"]}, ("genres", "Nonsense")),
+        (
+            "a first year after the last",
+            {"first_year": 1999, "last_year": 1998},
+            ("first_year", "1999", "1998"),
+        ),
+        ("the first year -5", {"first_year": -5}, ("first_year", "-5")),
+        ("the last year -5", {"last_year": -5}, ("last_year", "-5")),
+    ):
+        inputs = client.batch(signature, [{**row, **filters}])
+        yield RefusedRequest(signature, what, inputs, named)
+
+
+def _examples(client: Client, limits: Mapping[str, int]) -> Iterator[RefusedRequest]:
+    most, sound = limits["max_k"], {"user_id": "", "k": 1}
+    for what, row, named in (
+        ("no user", {"k": 1}, ("user_id",)),
+        (f"k={most + 1}", {**sound, "k": most + 1}, ("k must be", str(most))),
+        (
+            "more ratings than movies",
+            {**sound, **_EVENT, "ratings": [1.0, 2.0]},
+            ("movie_ids and ratings",),
+        ),
+        (
+            "a rating of nan",
+            {**sound, **_EVENT, "ratings": [float("nan")]},
+            ("ratings", "nan"),
+        ),
+        ("the genre Nonsense", {**sound, "genres": ["Nonsense"]}, ("Nonsense",)),
+    ):
+        inputs = {"examples": [client.example(row)]}
+        yield RefusedRequest(
+            "recommend_examples", f"an example with {what}", inputs, named
+        )
+    yield RefusedRequest(
+        "recommend_examples", "text that is no example", {"examples": [b"text"]}, ()
     )

@@ -59,7 +59,7 @@ def blessing(tmp_path_factory: pytest.TempPathFactory) -> artifact.Artifact:
     path = path_utils.stamped_model_path(blessing.uri)
     save_tiny_model(path)
     examples = write_examples(folder / "examples", sound_rows())
-    write_warmup(path, read_queries(examples, 3), k=5)
+    write_warmup(path, read_queries(examples, 3), count=1, k=5)
     return blessing
 
 
