@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.serving.tensorflow_alone import import_tensorflow
+from pipeline.serving.tensorflow_alone import import_tensorflow, reason
 from trainer.errors import UsageError, UserError
 from trainer.movielens import RatingScale
 from trainer.serving_contract import (
@@ -309,7 +309,11 @@ class PushedModel(Model):
     def call(self, signature: Signature, **inputs: Any) -> dict[str, list[Any]]:
         """Calls a signature; see the base class."""
         values = {name: _with_bytes(value) for name, value in inputs.items()}
-        outputs = signature.call(self._model, **values)
+        try:
+            outputs = signature.call(self._model, **values)
+        except import_tensorflow().errors.InvalidArgumentError as error:
+            message = f"The model {self._path} refuses: {reason(error)}"
+            raise UserError(message, "Ask for something else.") from error
         return {name: _with_texts(array.tolist()) for name, array in outputs.items()}
 
 
@@ -325,9 +329,9 @@ def _explained(what: str) -> Iterator[None]:
     except (UserError, MemoryError):
         raise
     except Exception as error:
-        cause = (str(error).strip().splitlines() or ["no error message"])[0]
         raise UserError(
-            f"{what}: {cause}", "Push a new model with `two-tower run --no-cache`."
+            f"{what}: {reason(error)}",
+            "Push a new model with `two-tower run --no-cache`.",
         ) from error
 
 

@@ -13,12 +13,23 @@ from typing import Any, Final
 _NOT_NEEDED: Final = ("keras", "tf_keras", "pandas", "IPython", "sklearn")
 
 
+_NOISE: Final = ("[[", "Detected at", "Graph execution error", "<stack traces")
+
+
 @functools.cache
 def import_tensorflow() -> Any:
     """Imports TensorFlow, which takes some seconds the first time."""
     with _absent(_NOT_NEEDED):
         import tensorflow as tf
     return tf
+
+
+def reason(error: Exception) -> str:
+    """Returns a message without TensorFlow's stack traces and list of graph nodes."""
+    text = str(getattr(error, "message", None) or error)
+    lines = [line.strip() for line in text.split("\n")]
+    lines = [line for line in lines if line and not line.startswith(_NOISE)]
+    return (lines or [type(error).__name__])[0]
 
 
 @contextlib.contextmanager

@@ -13,13 +13,12 @@ import numpy.typing as npt
 
 from pipeline.serving.client import ModelInfo
 from pipeline.serving.server.errors import RequestError, Status, invalid
-from pipeline.serving.tensorflow_alone import import_tensorflow
+from pipeline.serving.tensorflow_alone import import_tensorflow, reason
 
 _LOG: Final = logging.getLogger(__name__)
 _WARMUP_FILE: Final = "assets.extra/tf_serving_warmup_requests"
 _INIT_OP: Final = "__saved_model_init_op"
 
-_NOISE: Final = ("[[", "Detected at", "Graph execution error", "<stack traces")
 
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -121,9 +120,9 @@ class LoadedVersion:
             outputs = function(**tensors)
             return {name: tensor.numpy() for name, tensor in outputs.items()}
         except tf.errors.OpError as error:
-            raise RequestError(Status(error.error_code), _reason(error)) from error
+            raise RequestError(Status(error.error_code), reason(error)) from error
         except (TypeError, ValueError) as error:
-            raise invalid(_reason(error)) from error
+            raise invalid(reason(error)) from error
 
     def signature_defs(self) -> dict[str, Any]:
         """Returns `SignatureDef` by name of the signature."""
@@ -186,11 +185,3 @@ def _spec(function: Any) -> SignatureSpec:
         specs(function.structured_input_signature[1]),
         specs(function.structured_outputs),
     )
-
-
-def _reason(error: Exception) -> str:
-    """The message without TensorFlow's stack traces and list of graph nodes."""
-    text = str(getattr(error, "message", None) or error)
-    lines = [line.strip() for line in text.split("\n")]
-    lines = [line for line in lines if line and not line.startswith(_NOISE)]
-    return (lines or [type(error).__name__])[0]
