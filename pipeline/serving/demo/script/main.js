@@ -83,6 +83,10 @@ const factsOf = ({ genres, num_ratings }) =>
 // Asks, shows what went wrong, and returns null then.
 async function asked(name, body) {
   try {
+    if (body?.last_year && body.first_year > body.last_year) {
+      forget(name);
+      throw new ServerFault("The first year is after the last one.", 400);
+    }
     const answer = await ask(name, body);
     if (answer && faults.delete(name)) showFaults();
     return answer;
@@ -103,6 +107,7 @@ function showFaults() {
   const isTemporary = [0, 501, 503].includes(fault.status);
   find("fault-text").textContent =
     fault.message + (isTemporary ? " This page asks again every few seconds." : "");
+  find("retry").hidden = !isTemporary;
   if (isTemporary) retryLater();
 }
 
