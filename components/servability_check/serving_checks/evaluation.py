@@ -179,7 +179,7 @@ class _Comparison:
                 names = "the evaluation", _SIGNATURE
                 one, other = names if by_evaluation else names[::-1]
                 texts.append(f"{one} depends on {what} and {other} does not")
-        return "".join(f"; {text}" for text in (texts or equal)[:_SHOWN_CAUSES])
+        return "".join(f"; {text}" for text in [*equal, *texts][:_SHOWN_CAUSES])
 
     def _share_equal(
         self, ranked: Sequence[Ranked], answers: Sequence[Listed]

@@ -281,7 +281,7 @@ FAULTS: dict[str, tuple[Any, str, dict[str, Any], str]] = {
         checks.check_evaluation,
         FROM_HISTORY,
         {"inputs": replaced(ratings=4.0)},
-        "the evaluation depends on ratings and recommend_from_history does not",
+        "does not answer what the evaluation ranks",
     ),
     "no times": (
         checks.check_evaluation,
