@@ -50,6 +50,7 @@ GROUPS = {
         "tests/trainer/test_export.py",
         "tests/trainer/test_fuzzed_requests.py",
         "tests/components/servability_check/",
+        "tests/trainer/test_recommend.py",
     ),
 }
 # Small enough for seconds, large enough to learn the planted taste.

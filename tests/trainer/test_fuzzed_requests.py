@@ -20,12 +20,16 @@ from hypothesis import given, settings
 
 from tests.fixtures.exported_model import (
     LIMITS,
+    MOVIE_GENRES,
     MOVIE_IDS,
     USERS,
+    YEARS,
     eval_examples,
 )
+from trainer.movielens import GENRES
 from trainer.serving_contract import (
     NO_SCORE,
+    RECOMMEND,
     RECOMMEND_FROM_HISTORY,
     SIGNATURES,
     Signature,
@@ -257,6 +261,61 @@ def test_recommend_from_history(server: Server, data: st.DataObject) -> None:
     else:
         # What the model knows of a user makes no difference: nobody can ask for it.
         _assert_recommended(answer, k, seen)
+
+
+_YEARS: Final = st.sampled_from([0, 0, 1, 1980, 2**31 - 1]) | st.integers(-5, 5000)
+_GENRES: Final = st.sampled_from([b"Drama", b"War", b"Children's", b""]) | _TEXT_IDS
+
+
+@given(data=st.data())
+def test_recommend(server: Server, data: st.DataObject) -> None:
+    inputs, seen = data.draw(_histories())
+    rows, excluded, named = inputs["movie_ids"]["shape"][0], [], []
+    for name, each, found in (
+        ("exclude_movie_ids", _MOVIE_IDS, excluded),
+        ("genres", data.draw(st.just(st.just(b"")) | st.just(_GENRES)), named),
+    ):
+        width = data.draw(st.integers(0, 3))
+        row = st.lists(each, min_size=width, max_size=width)
+        found.extend(data.draw(st.lists(row, min_size=rows, max_size=rows)))
+        values = [value.hex() for drawn in found for value in drawn]
+        inputs[name] = {"dtype": "string", "values": values, "shape": [rows, width]}
+    users = data.draw(st.lists(_USER_IDS, min_size=rows, max_size=rows))
+    years = [data.draw(st.just((0, 0)) | st.tuples(_YEARS, _YEARS)) for _ in users]
+    k = data.draw(_k_of(rows))
+    inputs |= {"user_id": ids(users), "k": _ints(k)}
+    inputs["first_year"] = _ints([first for first, _ in years])
+    inputs["last_year"] = _ints([last for _, last in years])
+    answer = server.ask("recommend", _complete(inputs, rows, RECOMMEND))
+    names = {name.decode() for row in named for name in row}
+    if (
+        seen is None
+        or not _k_is_sound(k, rows)
+        or not names <= {*GENRES, "Children's", ""}
+        or any(min(pair) < 0 or pair[0] > (pair[1] or 2**31) for pair in years)
+    ):
+        faults = ("k must be", "same number of rows", "same shape", "must be finite")
+        _assert_refused(answer, *faults, "genres must be", "_year")
+    else:
+        hidden = [
+            watched | {*out} | _RATED.get(user, set()) | _filtered(row, *pair)
+            for watched, out, user, row, pair in zip(
+                seen, excluded, users, named, years, strict=True
+            )
+        ]
+        _assert_recommended(answer, k, hidden)
+
+
+def _filtered(genres: list[bytes], first: int, last: int) -> set[bytes]:
+    """The movies that do not pass."""
+    names = {name.decode() for name in genres if name}
+    return {
+        movie
+        for movie, year, of_movie in zip(MOVIE_IDS, YEARS, MOVIE_GENRES, strict=True)
+        if (names and not names & {*of_movie})
+        or (first and year < first)
+        or (last and not 0 < year <= last)
+    }
 
 
 @pytest.mark.parametrize("length", [LIMITS.max_history, 1_000_000])
