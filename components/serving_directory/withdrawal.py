@@ -228,7 +228,8 @@ def removable_versions(serving_dir: str, keep: int) -> list[str]:
     """Returns the names of the folders that retention may delete, oldest first.
 
     Kept are the newest versions, as many of those that were withdrawn, those with a
-    label, and the version that a person chose last.
+    label, and the version that a person chose last. Where the labels are damaged, any
+    version may have had one, so none is removed.
 
     Args:
       serving_dir: The serving directory.
@@ -237,6 +238,9 @@ def removable_versions(serving_dir: str, keep: int) -> list[str]:
     Raises:
       UserError: The directory cannot be read.
     """
+    stored = read_file(serving_dir)
+    if stored and stored.damage:
+        return []
     labels = read(serving_dir)
     kept = (audit.chosen_version(serving_dir), labels.stable, labels.canary)
     old = (name for name in complete_versions(serving_dir)[:-keep] if name not in kept)

@@ -234,6 +234,8 @@ def test_retention_never_removes_a_version_with_a_label(serving: Path) -> None:
     assert removable_versions(str(serving), 1) == ["9", "10", "11", "12"]
     promotion.promote(str(serving), "10")
     assert removable_versions(str(serving), 1) == ["8", "9", "11", "12"]
+    (serving / ".labels.json").write_text("{")
+    assert removable_versions(str(serving), 1) == [], "any version may have had one"
 
 
 def killed_at(event: str, pattern: str, change: Callable[[], object]) -> None:
