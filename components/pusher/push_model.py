@@ -30,7 +30,7 @@ from components.serving_directory import (
 from components.serving_directory.label_file import Server
 from components.serving_directory.labels import CANARY
 from components.serving_directory.labels import read as read_labels
-from components.serving_directory.promotion import label_push
+from components.serving_directory.promotion import label_live, label_push
 from trainer.errors import UserError
 from trainer.model_identity import model_id
 
@@ -157,6 +157,8 @@ def push_described(
     Raises:
       UserError: It, or its label, cannot be written.
     """
+    if rollout.rollout == "canary":
+        label_live(serving_dir, push.replaced, _server(rollout))
     version = os.path.basename(push_version(folder, serving_dir))
     _label(serving_dir, version, push, rollout)
     _record(serving_dir, version, push, action, reason)
@@ -202,7 +204,7 @@ def _label(serving_dir: str, version: str, push: Push, rollout: RolloutConfig) -
         version,
         push.replaced,
         as_canary=rollout.rollout == "canary",
-        server=Server(rollout.model_name, rollout.base_path or ""),
+        server=_server(rollout),
     )
     if label == CANARY:
         _LOG.warning(
@@ -210,6 +212,10 @@ def _label(serving_dir: str, version: str, push: Push, rollout: RolloutConfig) -
             "changes that.",
             *(version, push.replaced),
         )
+
+
+def _server(rollout: RolloutConfig) -> Server:
+    return Server(rollout.model_name, rollout.base_path or "")
 
 
 def keep_rollout(folder: str, rollout: RolloutConfig) -> None:

@@ -35,6 +35,24 @@ class Moved:
     after: Labels
 
 
+def label_live(serving_dir: str, live: str | None, server: Server) -> None:
+    """Labels what is live where there are no labels, before a canary is pushed.
+
+    Without labels the newest version is live: so would be the canary of a push that is
+    killed before it has written them.
+
+    Args:
+      serving_dir: The versions; the caller holds their lock.
+      live: The version that is live; None if there is none.
+      server: For the model server's configuration.
+
+    Raises:
+      UserError: The labels cannot be written.
+    """
+    if live is not None and read_file(serving_dir) is None:
+        write_labels(serving_dir, LabelFile(), live, None, server=server)
+
+
 def label_push(
     serving_dir: str,
     version: str,

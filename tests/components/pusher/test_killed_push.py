@@ -31,10 +31,12 @@ from components.serving_directory.withdrawal import finish
 from tests.fixtures.served_versions import make_model
 from trainer.model_identity import model_id
 
+_DIRECT = RolloutConfig()
 
-def push(model: Path, serving: Path) -> str:
+
+def push(model: Path, serving: Path, rollout: RolloutConfig = _DIRECT) -> str:
     """What Pusher does with a model that is blessed."""
-    identity, rollout = model_id(str(model)), RolloutConfig()
+    identity = model_id(str(model))
     finish(str(serving))
     known = find_model(str(serving), identity)
     version = known.version
@@ -47,7 +49,13 @@ def push(model: Path, serving: Path) -> str:
     return version
 
 
-def push_killed_at(event: str, pattern: str, model: Path, serving: Path) -> None:
+def push_killed_at(
+    event: str,
+    pattern: str,
+    model: Path,
+    serving: Path,
+    rollout: RolloutConfig = _DIRECT,
+) -> None:
     """Pushes in a process that is killed at an audit event of Python."""
     child = os.fork()
     if child:
@@ -60,7 +68,7 @@ def push_killed_at(event: str, pattern: str, model: Path, serving: Path) -> None
 
     sys.addaudithook(kill)
     try:
-        push(model, serving)
+        push(model, serving, rollout)
     finally:
         os._exit(0)
 
@@ -104,3 +112,15 @@ def test_a_killed_push_shows_all_or_nothing_and_is_completed_by_the_next(
     assert pushes == [before, [version]]
     abandoned(str(serving), remove=True)
     assert not list(serving.glob(".pushing-*"))
+
+
+def test_what_is_live_has_its_label_before_a_canary_can_be_seen(tmp_path: Path) -> None:
+    serving, canary = tmp_path / "serving", RolloutConfig(rollout="canary")
+    make_model(serving / "9", "pushed by an earlier release, which had no labels")
+    model = make_model(tmp_path / "candidate", "the candidate")
+
+    push_killed_at("os.rename", r"/\.pushing-\w+ ", model, serving, canary)
+    assert labels.read(str(serving)) == labels.Labels("9", exist=True)
+
+    version = push(model, serving, canary)
+    assert labels.read(str(serving)) == labels.Labels("9", version, exist=True)
