@@ -137,7 +137,7 @@ def test_the_batch_sizes_grow_to_the_largest_batch() -> None:
     ]
     [largest] = re.findall(r"^max_batch_size { value: (\d+) }$", text, re.M)
     assert sizes == sorted(set(sizes)) and sizes[-1] == int(largest)
-    assert sizes[-1] <= ServingConfig().max_batch
+    assert sizes[-1] == ServingConfig().max_batch, "what the model takes, and no more"
     assert "\npad_variable_length_inputs: true\n" in text
 
 
