@@ -240,14 +240,21 @@ class IndexConfig:
         into several leaves; None for one for every 512 movies.
       index_probes: Leaves that `ivf` searches for each query; more are slower and find
         more.
-      index_int8: Whether `ivf` stores embeddings in two 8-bit parts, which halves the
-        model: it searches by the coarse part and ranks what it finds by both.
+      index_int8: Whether `ivf` stores embeddings in two 8-bit parts, in less memory: it
+        searches by the coarse part and ranks what it finds by both.
     """
 
     index: Literal["auto", "brute_force", "ivf"] = "auto"
     index_leaves: PositiveInt | None = None
     index_probes: PositiveInt = 32
     index_int8: bool = False
+
+    @model_validator(mode="after")
+    def _check_index(self) -> IndexConfig:
+        for key in ("index_leaves", "index_int8"):
+            if self.index == "brute_force" and getattr(self, key):
+                raise ValueError(f"{key} is set, but index=brute_force does not use it")
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)

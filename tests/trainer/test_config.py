@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from components.servability_check.config import ServingConfig
 from tests.fixtures import small_model as small
-from trainer.config import TrainerConfig, from_json, to_json
+from trainer.config import IndexConfig, TrainerConfig, from_json, to_json
 from trainer.tuning.config import TuneConfig, TunerConfig
 
 
@@ -26,6 +28,14 @@ def test_a_configuration_survives_json(config: TrainerConfig | TunerConfig) -> N
     assert to_json(again) == content
     if isinstance(config, TrainerConfig):
         assert again == config
+
+
+@pytest.mark.parametrize("setting", [{"index_int8": True}, {"index_leaves": 9}])
+def test_a_setting_of_ivf_without_effect_is_refused(setting: dict[str, Any]) -> None:
+    assert IndexConfig(**setting)
+    for kind in (IndexConfig, ServingConfig):
+        with pytest.raises(ValidationError, match=f"{next(iter(setting))} is set, but"):
+            kind(index="brute_force", **setting)
 
 
 def test_json_with_an_unknown_key_is_refused() -> None:
