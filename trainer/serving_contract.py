@@ -36,7 +36,7 @@ class TensorType:
         only known when the signature is called. Inputs of one request have the same
         size in dimensions of the same name.
       absent: Of an input: the value that means nothing; None where every row must have
-        another. In lists it is also what a server pads rows of other lengths with.
+        another. In lists it is also what a caller pads rows of other lengths with.
     """
 
     dtype: str

@@ -98,7 +98,7 @@ class LiveModelSpec(component_spec.ComponentSpec):
 
 
 class LiveModel(base_component.BaseComponent):
-    """Copies the latest complete version out of the serving directory.
+    """Copies the live version out of the serving directory.
 
     If that is the candidate itself, pushed by an earlier run, it copies the version
     that the candidate replaced.

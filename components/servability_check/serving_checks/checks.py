@@ -62,7 +62,7 @@ def check_model(path: str, content: dict[str, Any]) -> dict[str, Any]:
     Returns:
       `reasons`: why the model is not servable, empty if it is. `load_seconds`,
       `median_latency_ms` of each signature that recommends, if the checks before it
-      passed, and `c_api`: "answers are the same", or why that was not checked.
+      passed, and `c_api`: "checked", or why it was not.
     """
     requests = Requests(content)
     start = time.perf_counter()
