@@ -14,6 +14,7 @@ from trainer.preprocessing import TransformGraph
 from trainer.query_encoder import QueryEncoder
 from trainer.ranking import PADDING, rank_in_blocks
 from trainer.retrieval_index import RetrievalIndex
+from trainer.serving_contract import DEFAULT_K
 from trainer.trained_events import TrainedEvents
 from trainer.user_store import EventLists
 
@@ -129,6 +130,10 @@ def index_recall(
 ) -> tf.Tensor:
     """Returns which share of the exact top lists an index finds.
 
+    It is the smaller of the shares of the first `DEFAULT_K` movies and of all: how many
+    movies are asked for decides which rows `ivf` searches exactly, so that with few
+    probes a long list is found, and a short one, as most callers ask for, is not.
+
     Args:
       index: The index.
       query: float32 `[batch, dim]`.
@@ -141,8 +146,16 @@ def index_recall(
     """
     if index.is_exact:
         return tf.ones([tf.shape(query)[0], 1])
-    width = tf.minimum(tf.shape(top_ids)[1], index.num_movies)
     excluded = tf.cast(seen, tf.int32)
+    first = _share_found(index, query, excluded, top_ids[:, :DEFAULT_K])
+    return tf.minimum(first, _share_found(index, query, excluded, top_ids))
+
+
+def _share_found(
+    index: RetrievalIndex, query: tf.Tensor, excluded: tf.Tensor, top_ids: tf.Tensor
+) -> tf.Tensor:
+    """float32 `[batch, 1]`: see `index_recall`."""
+    width = tf.minimum(tf.shape(top_ids)[1], index.num_movies)
 
     def count(rows: slice) -> list[tf.Tensor]:
         scores, found = index.best(query[rows], excluded[rows], width)

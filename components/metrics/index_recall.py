@@ -11,7 +11,8 @@ class IndexRecall(MeanMetric):
         index_recall(u) = |found(u) and best(u)| / |best(u)|
 
     where best(u) are the movies that exact search returns for the query, and found(u)
-    those that the index returns. The model itself measures it; it is 1 for an index
+    those that the index returns: of 10 movies, or of the longest list of the
+    evaluation, whichever is less. The model itself measures it; it is 1 for an index
     that searches all movies. It does not say how good the model is, but how much of
     what the other metrics measure is lost when it is served.
 

@@ -242,6 +242,26 @@ def test_recall_is_the_share_of_the_exact_list_that_is_found() -> None:
     assert index_recall(EXACT, query, seen, top_ids).numpy().tolist() == [[1.0]] * 4
 
 
+def test_recall_is_that_of_short_lists_where_long_ones_are_searched_exactly() -> None:
+    index, exact = (
+        _ivf(14, _embeddings(5000)),
+        BruteForceIndex(_embeddings(5000), _attributes(5000)),
+    )
+    query = tf.constant(np.random.default_rng(2).normal(size=(50, DIM)), tf.float32)
+    nothing = tf.fill([50, 1], PADDING)
+    best = exact.best(query, nothing, tf.constant(100))[1].numpy()
+    long, short = (
+        index.best(query, nothing, tf.constant(k))[1].numpy() for k in (100, 10)
+    )
+    assert long.tolist() == best.tolist()
+    shares = [
+        len(set(one) & set(other)) / 10
+        for one, other in zip(short, best[:, :10], strict=True)
+    ]
+    recall = index_recall(index, query, nothing, tf.constant(best)).numpy()[:, 0]
+    assert recall.tolist() == pytest.approx(shares) and recall.mean() < 1
+
+
 def test_auto_chooses_by_the_size_of_the_corpus(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
