@@ -183,10 +183,11 @@ class ServingModel(tf.Module):
         attributes = self._transform(
             {name: inputs[name] for name in (f.AGE, f.GENDER, f.OCCUPATION)}
         )[f.USER_ATTRIBUTE_INDICES]
+        attributes = self._store.known_attributes(tf.cast(attributes, tf.int32))
 
         def given(rows: slice) -> Asked:
             user_index, stored = self._user(row[rows])
-            of_request = tf.cast(attributes[rows], stored.dtype)
+            of_request = attributes[rows]
             events, excluded = self._movies(inputs, rows)
             return Asked(
                 user_index,

@@ -162,6 +162,17 @@ def _train_events(train: Columns) -> tuple[NDArray[Any], ...]:
     )
 
 
+def _attribute_values(attributes: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Returns which values of each attribute a user has: `[attributes, values]`.
+
+    There is one value more, which no user has.
+    """
+    of_users = attributes[:-1]
+    found = np.zeros((attributes.shape[1], of_users.max(initial=0) + 2), bool)
+    found[np.arange(attributes.shape[1]), of_users] = True
+    return found
+
+
 class TimelineLookup(tf.Module):
     """The user store as part of the served model.
 
@@ -184,6 +195,7 @@ class TimelineLookup(tf.Module):
         # Variables, because constants of a graph are limited to 2 GiB.
         self.user_index = tf.Variable(store.user_index, trainable=False)
         self.attribute_indices = tf.Variable(store.attribute_indices, trainable=False)
+        self._is_attribute = tf.constant(_attribute_values(store.attribute_indices))
         self._events = [
             tf.Variable(column, trainable=False)
             for column in (store.movies.values, store.ratings, store.timestamps)
@@ -200,6 +212,21 @@ class TimelineLookup(tf.Module):
     def row(self, user_id: tf.Tensor) -> tf.Tensor:
         """Returns the row of each user, `num_users` if unknown: int64 `[batch]`."""
         return self._row.lookup(user_id)
+
+    def known_attributes(self, indices: tf.Tensor) -> tf.Tensor:
+        """Returns attributes, 0 for those that no user of the data has.
+
+        Nothing was learned of them, while in data without an attribute every user has
+        helped to learn what 0 means.
+
+        Args:
+          indices: int32 `[batch, attributes]`, 0 where unknown.
+        """
+        attributes, values = self._is_attribute.shape
+        value = tf.minimum(indices, values - 1)  # of the last one there is no user
+        place = value + values * tf.range(attributes)
+        is_known = tf.gather(tf.reshape(self._is_attribute, [-1]), place)
+        return tf.where(is_known, indices, 0)
 
     def timelines(self, row: tf.Tensor) -> EventLists:
         """Returns the stored events of rows."""

@@ -283,6 +283,8 @@ def test_attributes_of_a_request_win_over_stored_ones(served: Served) -> None:
     assert scores(user, **others) != scores(user)
     # A value that no edition has is not given.
     assert scores(user, age=-7, gender="?", occupation="\0") == scores(user)
+    # Nor is one that no user has, of which the model has learned nothing.
+    assert scores(user, age=7, occupation="lawyer") == scores(user)
     assert scores(_NOBODY, **own) != scores(_NOBODY)
     mixed = scores(user, **{**own, f.AGE: others[f.AGE]})
     assert scores(user, age=others[f.AGE]) == mixed

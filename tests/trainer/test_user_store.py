@@ -107,3 +107,14 @@ def test_unknown_users_share_one_empty_timeline() -> None:
     assert timelines.ratings.to_list() == [[1, 2, 3, 4, 5], [], []]
     assert timelines.timestamps.to_list() == [[7] * 5, [], []]
     assert lookup.seen(rows).to_list() == [[1, 2, 3, 4, 5], [], []]
+
+
+def test_attributes_that_no_user_has_are_unknown() -> None:
+    store = store_of()
+    attributes = np.array([[4, 2, 0], [1, 0, 3], [0, 0, 0], [9, 9, 9]], np.int32)
+    lookup = TimelineLookup(store._replace(attribute_indices=attributes))
+    asked = tf.constant([[4, 2, 3], [3, 1, 2], [99, 9, 4], [0, 0, 0]])
+    known = lookup.known_attributes(asked).numpy().tolist()
+    assert known == [[4, 2, 3], [0, 0, 0], [0, 0, 0], [0, 0, 0]]
+    nobody = store._replace(attribute_indices=attributes[-1:])
+    assert not TimelineLookup(nobody).known_attributes(asked).numpy().any()
