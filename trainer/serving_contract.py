@@ -220,7 +220,8 @@ EVALUATE: Final = Signature(
         "top_ids": TensorType("int32", ("B", "K")),
         "top_self_information": TensorType("float32", ("B", "K")),
         "corpus_size": TensorType("int32", ("B", "1")),
-        # Share of the exact top K, seen movies left out, that the index returns.
+        # Share of the exact list that the index returns, seen movies left out: the
+        # smaller of those of the first `DEFAULT_K` movies and of all K.
         "index_recall": TensorType("float32", ("B", "1")),
     },
 )
