@@ -77,12 +77,29 @@ def is_blank(text: str) -> bool:
 class _LogFormatter(logging.Formatter):
     """Formats a record, with its traceback, as printable lines."""
 
-    def __init__(self, clean: Callable[[str], str]) -> None:
-        super().__init__(logging.BASIC_FORMAT)
+    def __init__(self, pattern: str, clean: Callable[[str], str]) -> None:
+        super().__init__(pattern)
         self._clean = clean
 
     def format(self, record: logging.LogRecord) -> str:
         return printable_lines(self._clean(super().format(record)))
+
+
+def printable_handler(
+    stream: TextIO | None = None,
+    pattern: str = logging.BASIC_FORMAT,
+    clean: Callable[[str], str] = str,
+) -> logging.Handler:
+    """Returns a handler that writes records as printable lines.
+
+    Args:
+      stream: Where to; by default standard error.
+      pattern: What a line has, as `logging.Formatter` takes it.
+      clean: Removes from the text of a record what must not be in a log.
+    """
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_LogFormatter(pattern, clean))
+    return handler
 
 
 def start_logging(
@@ -97,6 +114,5 @@ def start_logging(
       level: The least level that is logged.
       clean: Removes from the text of a record what must not be in a log.
     """
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(_LogFormatter(clean))
+    handler = printable_handler(stream, clean=clean)
     logging.basicConfig(level=level, handlers=[handler])

@@ -14,6 +14,7 @@ from rich.spinner import Spinner
 
 from pipeline.cli.console import PlainConsole
 from trainer.progress import LOGGER, work_text
+from trainer.text import printable_handler
 
 _LOG = logging.getLogger("trainer.work")  # a line now and then, for logs
 
@@ -46,7 +47,7 @@ def work_line(text: str) -> Iterator[None]:
     console = PlainConsole(file=sys.stderr)
     spinner = Spinner("dots", text)
     handler = _ToSpinner(spinner)
-    lines = logging.StreamHandler(sys.stderr)
+    lines = printable_handler(sys.stderr, "%(message)s")
     log = click.get_current_context().obj or io.StringIO()
     LOGGER.addHandler(handler)
     propagate = _LOG.propagate

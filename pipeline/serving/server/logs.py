@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Final
 
-from trainer.text import printable_lines
+from trainer.text import printable_handler
 
 _LOGGERS: Final = {
     "pipeline.serving": logging.INFO,
@@ -17,11 +17,6 @@ _LOGGERS: Final = {
 }
 _REPEATING: Final = ("components.", "pipeline.serving.server.wanted")
 _REPEAT_SECONDS: Final = 600
-
-
-class _Formatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return printable_lines(super().format(record))
 
 
 class _Changes(logging.Filter):
@@ -49,8 +44,8 @@ def start() -> None:
     """Starts the log; before TensorFlow is imported."""
     # TensorFlow would log every request that a model refuses.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s"))
+    pattern = "%(asctime)s %(levelname)s %(message)s"
+    handler = printable_handler(sys.stderr, pattern)
     handler.addFilter(_Changes())
     for name, level in _LOGGERS.items():
         logger = logging.getLogger(name)

@@ -25,6 +25,7 @@ import numpy as np
 
 class errors:
     class OpError(Exception): pass
+    class InvalidArgumentError(OpError): pass
 
 def log(what):
     os.write(2, f"WARNING: log messages before absl::InitializeLog: {what}\\n".encode())
@@ -32,21 +33,27 @@ def log(what):
     logging.getLogger("tensorflow").warning("logged: %s", what)
     warnings.warn(f"warned: {what}")
 
+class Shape(tuple):
+    rank = property(len)
+
 class Tensor:
-    def __init__(self, value): self.value = value
+    def __init__(self, value): self.value, self.shape = value, Shape(np.shape(value))
     def numpy(self): return self.value
 
-def constant(value, dtype): return value
+def constant(value, dtype): return Tensor(value)
 
 def known_user(user_id):
     log("known_user")
-    return {"known": Tensor(np.array([user_id == [b"1"]]))}
+    return {"known": Tensor(np.array([user_id.value == [b"1"]]))}
 
 def serving_default(user_id, k):
     log("serving_default")
     columns = {"movie_ids": b"7", "titles": b"Big [1953]", "genres": b"Drama"}
     answer = {name: Tensor(np.array([[value]])) for name, value in columns.items()}
     return answer | {"scores": Tensor(np.array([[1.5]]))}
+
+known_user.structured_input_signature = ((), {"user_id": None})
+serving_default.structured_input_signature = ((), {"user_id": None, "k": None})
 
 class Model:
     signatures = {"known_user": known_user, "serving_default": serving_default}
