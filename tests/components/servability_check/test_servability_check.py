@@ -16,9 +16,9 @@ from tfx.utils import path_utils
 
 from components.parameters import to_parameter
 from components.servability_check.component import ServabilityCheck, requests_of
+from components.servability_check.config import ServingConfig
 from components.servability_check.queries import read_corpus, read_queries
 from components.servability_check.serving_checks.checks import check_model
-from pipeline.config import ServingConfig
 from tests.fixtures.example_rows import write_examples
 from tests.fixtures.exported_model import LIMITS, small_rows
 from trainer.serving_contract import SIGNATURES
