@@ -67,6 +67,7 @@ def check_model(path: str, content: dict[str, Any]) -> dict[str, Any]:
     requests = Requests(content)
     start = time.perf_counter()
     try:
+        c_api = CApiClient(path, requests)  # it loads the model at the same time
         model = tf.saved_model.load(path)
     except Exception as error:
         return {"reasons": [f"the model cannot be loaded: {one_line(error)}"]}
@@ -75,7 +76,6 @@ def check_model(path: str, content: dict[str, Any]) -> dict[str, Any]:
     if found := list(check_signatures(model, requests)):
         return result | {"reasons": found}
     client = Client(model, requests.types)
-    c_api = CApiClient(path, requests)
 
     def check_c_api(client: Client, _: Requests) -> Iterator[str]:
         return c_api.faults(client)
