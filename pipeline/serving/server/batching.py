@@ -129,9 +129,10 @@ class Batcher:
         """Takes the oldest call and those that can run with it."""
         first = self._queue.popleft()
         batch, rows, others = [first], first.rows, []
-        while self._queue and rows < _MAX_ROWS:
+        limit = min(_MAX_ROWS, first.version.info.max_batch)
+        while self._queue and rows < limit:
             call = self._queue.popleft()
-            if _fit(first, call) and rows + call.rows <= _MAX_ROWS:
+            if _fit(first, call) and rows + call.rows <= limit:
                 batch.append(call)
                 rows += call.rows
             else:
@@ -143,11 +144,11 @@ class Batcher:
 def _shape(inputs: Mapping[str, Array]) -> tuple[int, Hashable]:
     """Returns the number of rows, and what must be the same for calls to fit.
 
-    The second is None where rows cannot be counted.
+    The second is None, which fits nothing, where there are no rows to count.
     """
     arrays = [inputs[name] for name in sorted(inputs)]
     sizes = {array.shape[0] if array.ndim else -1 for array in arrays}
-    if len(sizes) != 1 or -1 in sizes:
+    if len(sizes) != 1 or sizes & {-1, 0}:
         return 1, None
     return sizes.pop(), tuple(array.shape[1:] for array in arrays)
 

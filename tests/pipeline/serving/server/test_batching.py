@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import numpy as np
+import pytest
 
 from pipeline.serving.server.batching import Batcher
 from pipeline.serving.server.errors import RequestError
@@ -71,3 +73,24 @@ def test_other_signatures_and_shapes_are_not_joined(app: Any) -> None:
         (1, 2),
     ]
     assert batches == 4
+
+
+def test_a_request_without_rows_does_not_fail_the_others(app: Any) -> None:
+    requests = [
+        ("serving_default", inputs(users, [2] * len(users)))
+        for users in (["a"], ["b"], [], ["c"])
+    ]
+    found, _ = gather(app, requests)
+    widths = [answer["scores"].shape for answer in found if answer is not found[2]]
+    assert widths == [(1, 2)] * 3
+
+
+def test_a_batch_has_no_more_rows_than_the_model_takes(
+    app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = app.state.predictor.versions.get()
+    info = dataclasses.replace(version.info, max_batch=2)
+    monkeypatch.setattr(version, "info", info)
+    found, batches = gather(app, [("serving_default", inputs(["a"], [1]))] * 5)
+    assert [answer["scores"].shape for answer in found] == [(1, 1)] * 5
+    assert batches == 3  # 1, 2, 2
