@@ -253,6 +253,6 @@ def _type_error(name: str, value: Any, dtype: str) -> Exception:
 def _show(value: Any) -> str:
     try:
         text = orjson.dumps(value).decode()
-    except orjson.JSONEncodeError:
-        text = str(value)
+    except orjson.JSONEncodeError:  # nested too deeply, also for `str`
+        text = f"a {type(value).__name__}"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

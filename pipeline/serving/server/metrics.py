@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Iterable, Iterator
@@ -77,6 +78,9 @@ class Metrics:
             yield request
         except RequestError as error:
             code = str(error.http_status) if is_rest else error.status.name
+            raise
+        except asyncio.CancelledError:  # the client has gone
+            code = "499" if is_rest else "CANCELLED"
             raise
         except Exception:
             code = "500" if is_rest else "INTERNAL"

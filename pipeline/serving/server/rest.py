@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from pipeline.serving.server import json_tensors, status
@@ -48,17 +48,20 @@ async def read_body(request: Request) -> bytes:
     """Reads a body of at most `MAX_BODY` bytes.
 
     Raises:
-      RequestError: It is larger.
+      RequestError: It is larger, or the client has gone.
     """
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > MAX_BODY:
         raise _too_large()
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MAX_BODY:
-            raise _too_large()
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > MAX_BODY:
+                raise _too_large()
+            parts.append(part)
+    except ClientDisconnect as error:
+        raise RequestError(Status.CANCELLED, "The client has gone") from error
     return b"".join(parts)
 
 
@@ -73,9 +76,11 @@ def target_of(path: str) -> tuple[Target, str]:
         raise invalid(f"Malformed request: /v1/models/{path}")
     version: int | str | None = match["label"]
     if match["version"]:
-        version = int(match["version"])
-        if version > _LARGEST_VERSION:
-            raise invalid(f"Failed to convert version: {version} to numeric.")
+        digits = match["version"].lstrip("0") or "0"
+        # Python refuses to convert thousands of digits.
+        if len(digits) > len(str(_LARGEST_VERSION)) or int(digits) > _LARGEST_VERSION:
+            raise invalid(f"Failed to convert version: {digits} to numeric.")
+        version = int(digits)
     return Target(match["name"], version), match["method"] or ""
 
 

@@ -7,12 +7,16 @@ import base64
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
 from pipeline.serving.server.app import create_app
+from pipeline.serving.server.errors import RequestError
 from pipeline.serving.server.predictor import Predictor
+from pipeline.serving.server.rest import read_body
 from tests.fixtures.asgi import Answer, call, send
 
 MODEL = "/v1/models/two-tower"
+DEEP = b"[" * 1000 + b"]" * 1000
 ROW = {"user_id": "42", "k": 2}
 
 
@@ -89,6 +93,7 @@ def test_ids_in_any_script_reach_the_model(app: Any) -> None:
         ({"instances": [ROW | {"k": 10**30}]}, "not of expected type: int32"),
         ({"instances": [ROW | {"k": 0}]}, "k must be from 1 to"),
         ({"instances": [ROW | {"k": 6}]}, "k must be from 1 to"),
+        (b'{"signature_name": ' + DEEP + b', "instances": [1]}', "a list not"),
         ({"inputs": {"user_id": ["1", "2"], "k": [1]}}, "differ in rows"),
     ],
 )
@@ -126,6 +131,7 @@ def test_a_number_beyond_the_type_is_refused(app: Any) -> None:
         ("/v1/models/other", 404),
         (f"{MODEL}/versions/2", 404),
         (f"{MODEL}/versions/99999999999999999999", 400),
+        (f"{MODEL}/versions/{'9' * 5000}", 400),
         (f"{MODEL}/versions/x", 400),
         (f"{MODEL}/labels/stable", 400),  # as TensorFlow Serving answers
     ],
@@ -213,3 +219,13 @@ def test_more_requests_than_may_wait_are_refused_and_the_others_answered(
     assert all(answer.headers["retry-after"] == "1" for answer in refused)
     assert all(a.status == 200 for a in found if a not in refused)
     assert len(refused) < 20
+
+
+def test_a_client_that_goes_while_it_sends_is_no_fault_of_the_server(app: Any) -> None:
+    async def gone() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    request = Request({"type": "http", "headers": []}, gone)
+    with pytest.raises(RequestError, match="has gone") as error:
+        asyncio.run(read_body(request))
+    assert error.value.http_status == 499
