@@ -41,8 +41,8 @@ class Answer:
       version: That answered.
       label: By which the version was asked for or live; may be empty.
       signature: Name of the signature.
-      inputs: Of the signature.
-      outputs: Of the signature.
+      inputs: From `needed_inputs`.
+      outputs: From `needed_outputs`.
     """
 
     at: datetime.datetime
@@ -84,6 +84,16 @@ def is_recommendation(inputs: Arrays, outputs: Arrays) -> bool:
     """Whether a request recommended movies to users."""
     asks = {f.USER_ID, "k"} <= inputs.keys() or inputs.keys() == {_EXAMPLES}
     return asks and {"movie_ids", "scores"} <= outputs.keys()
+
+
+def needed_inputs(inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
+    """What an `Answer` needs of the inputs: no histories, which may be long."""
+    return {n: inputs[n] for n in (f.USER_ID, "k", _EXAMPLES) if n in inputs}
+
+
+def needed_outputs(outputs: Arrays) -> dict[str, npt.NDArray[Any]]:
+    """What an `Answer` needs of the outputs."""
+    return {name: outputs[name] for name in ("movie_ids", "scores")}
 
 
 def _who_asked(inputs: Arrays) -> Iterator[tuple[bytes, int]]:

@@ -19,6 +19,8 @@ from pipeline.serving.server.impressions import (
     Answer,
     ImpressionLog,
     is_recommendation,
+    needed_inputs,
+    needed_outputs,
 )
 from pipeline.serving.server.loaded import Array, LoadedVersion
 from pipeline.serving.server.metrics import Metrics
@@ -101,15 +103,17 @@ class Predictor:
           RequestError: The version is not loaded, has no such signature, refuses the
             inputs or fails.
         """
-        version = self._choose(target, inputs)
+        version = self._choose(target, inputs, request_id)
+        label = target.version if isinstance(target.version, str) else ""
+        label = label or next(iter(version.labels), "")  # it may move meanwhile
         outputs = await self.batcher.call(version, signature, inputs)
         if self._impressions and is_recommendation(inputs, outputs):
             now = datetime.datetime.now(datetime.timezone.utc)
-            label = target.version if isinstance(target.version, str) else ""
-            label = label or next(iter(version.labels), "")
             self._impressions.add(
                 Answer(
-                    now, request_id, version.version, label, signature, inputs, outputs
+                    *(now, request_id, version.version, label, signature),
+                    needed_inputs(inputs),
+                    needed_outputs(outputs),
                 )
             )
         return version, outputs
@@ -120,10 +124,14 @@ class Predictor:
         if self._impressions:
             self._impressions.close()
 
-    def _choose(self, target: Target, inputs: Mapping[str, Array]) -> LoadedVersion:
+    def _choose(
+        self, target: Target, inputs: Mapping[str, Array], request_id: str
+    ) -> LoadedVersion:
         users = inputs.get(f.USER_ID)
         if target.version is None and self._canary_percent and users is not None:
-            if len(users) and is_of_canary(users[0], self._canary_percent):
+            # Nobody known has no id: their requests are divided one by one.
+            who = users[0] if len(users) and users[0] else request_id.encode()
+            if is_of_canary(who, self._canary_percent):
                 try:
                     return self.versions.get(CANARY)
                 except RequestError:
@@ -131,9 +139,9 @@ class Predictor:
         return self.find(target)
 
 
-def is_of_canary(user_id: bytes, percent: float) -> bool:
+def is_of_canary(who: bytes, percent: float) -> bool:
     """Whether a user is one of those who get the canary: always the same users."""
-    return zlib.crc32(user_id) % 10_000 < percent * 100
+    return zlib.crc32(who) % 10_000 < percent * 100
 
 
 def new_request_id() -> str:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
 from components.feedback.impressions import SCHEMA, ReadCounts, find_files, read
+from components.serving_directory.label_file import LabelFile, write_file
 from pipeline.serving.server.app import create_app
-from pipeline.serving.server.impressions import ImpressionLog, _who_asked
-from pipeline.serving.server.predictor import Predictor, is_of_canary
+from pipeline.serving.server.impressions import (
+    ImpressionLog,
+    _who_asked,
+    needed_inputs,
+    needed_outputs,
+)
+from pipeline.serving.server.models import ModelVersions
+from pipeline.serving.server.predictor import Predictor, Target, is_of_canary
 from tests.fixtures.asgi import call
 
+Push = Callable[[int], Path]
 PREDICT = "/v1/models/two-tower:predict"
 
 
@@ -99,3 +109,27 @@ def test_the_share_of_the_canary_is_of_users_and_always_the_same() -> None:
     assert set(chosen) < {user for user in users if is_of_canary(user, 20)}
     assert not any(is_of_canary(user, 0) for user in users)
     assert all(is_of_canary(user, 100) for user in users)
+
+
+def test_people_without_an_id_are_divided_by_request(push: Push) -> None:
+    serving = push(1).parent
+    push(2)
+    write_file(str(serving), LabelFile(stable="1", canary="2"))
+    versions = ModelVersions.of_serving_dir(serving, "two-tower")
+    versions.refresh()
+    predictor = Predictor(versions, canary_percent=50)
+    nobody = {"user_id": np.array([b""], object)}
+    found = [
+        predictor._choose(Target("two-tower"), nobody, f"request {number}").version
+        for number in range(200)
+    ]
+    predictor.close()
+    assert found.count(2) == pytest.approx(100, abs=30)
+
+
+def test_histories_are_not_kept_for_the_log() -> None:
+    one = np.array([b"1"], object)
+    inputs = {"user_id": one, "k": one, "movie_ids": one, "ratings": one}
+    assert needed_inputs(inputs).keys() == {"user_id", "k"}
+    outputs = {"movie_ids": one, "scores": one, "titles": one}
+    assert needed_outputs(outputs).keys() == {"movie_ids", "scores"}
