@@ -125,7 +125,7 @@ def serve(
     from pipeline.serving.server import logs
     from pipeline.serving.server.app import create_app
     from pipeline.serving.server.predictor import Predictor
-    from pipeline.serving.server.process import bind
+    from pipeline.serving.server.process import bind, freeze_imports
     from pipeline.serving.server.process import serve as serve_until_stopped
 
     logs.start()
@@ -133,6 +133,7 @@ def serve(
     listeners = bind(host, port, grpc_port)
     if log_impressions is not None:
         log_impressions.mkdir(parents=True, exist_ok=True)
+    freeze_imports()
     versions.refresh()
     versions.start()
     predictor = Predictor(

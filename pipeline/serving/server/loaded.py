@@ -76,6 +76,7 @@ class LoadedVersion:
         self.labels: tuple[str, ...] = ()
         self.info = ModelInfo.read(folder)
         self.model = tf.saved_model.load(str(folder))
+        self._signature_defs = _signature_defs(folder)
         self._functions = dict(self.model.signatures)
         self.signatures = {
             name: _spec(function) for name, function in self._functions.items()
@@ -126,14 +127,7 @@ class LoadedVersion:
 
     def signature_defs(self) -> dict[str, Any]:
         """Returns `SignatureDef` by name of the signature."""
-        import_tensorflow()
-        from tensorflow.core.protobuf import saved_model_pb2
-
-        content = (self.folder / "saved_model.pb").read_bytes()
-        graph = saved_model_pb2.SavedModel.FromString(content).meta_graphs[0]
-        found = dict(graph.signature_def)
-        found.pop(_INIT_OP, None)
-        return found
+        return self._signature_defs
 
     def replay_warmup(self) -> None:
         """Asks what the model brings to be asked before it is served.
@@ -172,6 +166,21 @@ def check_names(spec: SignatureSpec, inputs: Mapping[str, Any]) -> None:
         f"input size does not match signature: {len(inputs)} and {len(spec.inputs)}. "
         f"Sent extra: {{{extra}}}. Missing but required: {{{missing}}}."
     )
+
+
+def _signature_defs(folder: Path) -> dict[str, Any]:
+    """Reads them while the folder is there: a rollback renames it."""
+    from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+
+    content = (folder / "saved_model.pb").read_bytes()
+    graph = saved_model_pb2.SavedModel.FromString(content).meta_graphs[0]
+    found = {}
+    for name, definition in graph.signature_def.items():
+        if name != _INIT_OP:
+            # A copy, which does not keep the graph in memory.
+            found[name] = meta_graph_pb2.SignatureDef()
+            found[name].CopyFrom(definition)
+    return found
 
 
 def _spec(function: Any) -> SignatureSpec:

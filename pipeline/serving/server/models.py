@@ -18,6 +18,7 @@ from trainer.errors import UserError
 
 _LOG: Final = logging.getLogger(__name__)
 _POLL_SECONDS: Final = 1.0
+_STOP_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,9 @@ class ModelVersions:
         """
         wanted = self._wanted()
         loaded = dict(self._state.loaded)
+        for gone in self._damaged.keys() - wanted.folders.keys():
+            del self._damaged[gone]
+            self.failures.pop(gone, None)
         live = self._first_loadable(wanted, loaded)
         if live is None:
             raise UserError(_nothing(wanted, self.failures), "See `two-tower models`.")
@@ -132,8 +136,14 @@ class ModelVersions:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread that follows the serving directory."""
+        """Ends the thread that follows the serving directory.
+
+        A version that is being loaded is waited for: Python would abort if it ended
+        while a thread is inside TensorFlow.
+        """
         self._stop.set()
+        if self._thread is not None:
+            self._thread.join(_STOP_SECONDS)
 
     def _follow(self) -> None:
         while not self._stop.wait(_POLL_SECONDS):

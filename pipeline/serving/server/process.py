@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
+from pipeline.serving.tensorflow_alone import import_tensorflow
 from trainer.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,6 +40,17 @@ class Listeners:
     http: socket.socket
     url: str
     grpc: str | None
+
+
+def freeze_imports() -> None:
+    """Imports TensorFlow, and spares the garbage collector all that was imported.
+
+    It must come before a model is loaded: a model is full of reference cycles, and one
+    that is frozen would stay in memory when another version has taken its place.
+    """
+    import_tensorflow()
+    gc.collect()
+    gc.freeze()
 
 
 def bind(host: str, port: int, grpc_port: int | None) -> Listeners:
@@ -87,13 +99,11 @@ def serve(
         signal.signal(number, lambda *_: None)
     # The event loop waits less for threads that run Python, as loading a version does.
     sys.setswitchinterval(_SWITCH_SECONDS)
-    gc.collect()
-    gc.freeze()  # what was imported is no garbage
     try:
         asyncio.run(_serve(app, predictor, listeners, on_ready))
     finally:
+        predictor.close()  # first, since impressions would be lost
         predictor.versions.stop()
-        predictor.close()
 
 
 async def _serve(

@@ -12,6 +12,7 @@ import pytest
 from components.serving_directory.label_file import LabelFile, write_file
 from pipeline.serving.server.errors import RequestError
 from pipeline.serving.server.models import ModelVersions
+from pipeline.serving.server.process import freeze_imports
 from trainer.errors import UserError
 
 Push = Callable[[int], Path]
@@ -119,3 +120,43 @@ def test_what_is_served_is_served_on_when_all_versions_are_gone(
     with pytest.raises(UserError, match="no complete version"):
         versions.refresh()
     assert versions.get().version == 1
+
+
+def test_a_damaged_version_that_is_gone_is_no_failure_any_more(
+    push: Push, serving: Path
+) -> None:
+    push(1)
+    damaged = push(2)
+    (damaged / "assets.extra" / "model_info.json").write_text("{}")
+    versions = ModelVersions.of_serving_dir(serving, "two-tower")
+    versions.refresh()
+    assert list(versions.failures) == [2]
+    damaged.rename(serving / ".withdrawn-2")
+    versions.refresh()
+    assert not versions.failures
+
+
+def test_the_first_version_is_dropped_although_imports_are_frozen(
+    push: Push, serving: Path
+) -> None:
+    freeze_imports()
+    try:
+        push(1)
+        versions = ModelVersions.of_serving_dir(serving, "two-tower")
+        versions.refresh()
+        gone = weakref.ref(versions.get().model)
+        push(2)
+        versions.refresh()
+        assert gone() is None
+    finally:
+        gc.unfreeze()
+
+
+def test_types_are_known_after_the_folder_was_withdrawn(
+    push: Push, serving: Path
+) -> None:
+    folder = push(1)
+    versions = ModelVersions.of_serving_dir(serving, "two-tower")
+    versions.refresh()
+    folder.rename(serving / ".withdrawn-1")
+    assert "serving_default" in versions.get().signature_defs()
