@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.serving.batch.job import Job, Model
+from pipeline.serving.batch.job import Filters, Job, Model
 from pipeline.serving.tensorflow_alone import import_tensorflow
 from trainer import features as f
 from trainer.errors import UserError
@@ -58,7 +59,6 @@ class AnsweringModel:
             cause = (str(error).strip().splitlines() or [repr(error)])[0]
             message = f"TensorFlow cannot load the model {model.path}: {cause}"
             raise UserError(message, _NEW_MODEL) from error
-        self._filters: dict[int, dict[str, Any]] = {}
 
     def has(self, signature: Signature) -> bool:
         """Whether the model has a signature, or a function of that name."""
@@ -125,28 +125,25 @@ class AnsweringModel:
                     "exported it",
                     "Push a new model with `two-tower run`, or give no filter.",
                 )
-            asked |= self._filter_inputs(len(users), job)
+            asked |= _filter_inputs(len(users), job.filters)
         return signature.call(self._loaded, **asked)
 
-    def _filter_inputs(self, rows: int, job: Job) -> dict[str, Any]:
-        """Returns the inputs of `RECOMMEND` that all users share, and no events."""
-        if rows not in self._filters:
-            tf = import_tensorflow()
-            filters = job.filters
 
-            def texts(values: Sequence[str]) -> Any:
-                return tf.tile(tf.constant([list(values)], tf.string), [rows, 1])
+@functools.lru_cache(maxsize=8)  # there are two sizes: the last batch is smaller
+def _filter_inputs(rows: int, filters: Filters) -> dict[str, Any]:
+    """Returns the inputs of `RECOMMEND` that all users share, and no events."""
+    tf = import_tensorflow()
 
-            self._filters = {  # there are two sizes: the last batch is smaller
-                rows: {
-                    f.MOVIE_IDS: tf.zeros([rows, 0], tf.string),
-                    f.RATINGS: tf.zeros([rows, 0], tf.float32),
-                    f.TIMESTAMPS: tf.zeros([rows, 0], tf.int64),
-                    "exclude_movie_ids": texts(filters.exclude_movie_ids),
-                    "genres": texts(filters.genres),
-                    "first_year": tf.fill([rows], filters.first_year),
-                    "last_year": tf.fill([rows], filters.last_year),
-                    "include_seen": tf.fill([rows], filters.include_seen),
-                }
-            }
-        return self._filters[rows]
+    def texts(values: Sequence[str]) -> Any:
+        return tf.tile(tf.constant([list(values)], tf.string), [rows, 1])
+
+    return {
+        f.MOVIE_IDS: tf.zeros([rows, 0], tf.string),
+        f.RATINGS: tf.zeros([rows, 0], tf.float32),
+        f.TIMESTAMPS: tf.zeros([rows, 0], tf.int64),
+        "exclude_movie_ids": texts(filters.exclude_movie_ids),
+        "genres": texts(filters.genres),
+        "first_year": tf.fill([rows], filters.first_year),
+        "last_year": tf.fill([rows], filters.last_year),
+        "include_seen": tf.fill([rows], filters.include_seen),
+    }
