@@ -5,12 +5,14 @@ from __future__ import annotations
 import abc
 import contextlib
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from components import storage
 from pipeline.serving.tensorflow_alone import import_tensorflow, reason
 from trainer.errors import UsageError, UserError
 from trainer.movielens import RatingScale
@@ -62,7 +64,7 @@ class ModelInfo:
       rating_scale: The scale of the ratings of a history.
     """
 
-    path: Path
+    path: str
     dataset: str
     max_batch: int
     max_history: int
@@ -71,14 +73,17 @@ class ModelInfo:
     rating_scale: RatingScale
 
     @classmethod
-    def read(cls, path: Path) -> ModelInfo:
-        """Reads the description of the SavedModel in a folder.
+    def read(cls, path: Path | str) -> ModelInfo:
+        """Reads the description of the SavedModel in a folder, also of an object store.
 
         Raises:
           UserError: The description is absent or damaged.
         """
         try:
-            content = json.loads((path / MODEL_INFO_FILE).read_text(encoding="utf-8"))
+            path = str(path)
+            content = json.loads(
+                storage.read(os.path.join(path, MODEL_INFO_FILE)) or b""
+            )
             if "corpus_size" in content and "limits" not in content:
                 raise UserError(
                     f"The model {path} was exported by an earlier release, whose "
@@ -299,12 +304,12 @@ class PushedModel(Model):
         tf = import_tensorflow()
         self._path = info.path
         with _explained(f"TensorFlow cannot load the model {info.path}"):
-            self._model = tf.saved_model.load(str(info.path))
+            self._model = tf.saved_model.load(info.path)
 
     @property
     def name(self) -> str:
         """The folder."""
-        return str(self._path)
+        return self._path
 
     def call(self, signature: Signature, **inputs: Any) -> dict[str, list[Any]]:
         """Calls a signature; see the base class."""

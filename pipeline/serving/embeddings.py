@@ -7,6 +7,7 @@ so that any index of maximum inner products gives its order.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def export_embeddings(info: ModelInfo, out: Path, *, queries: bool) -> Exported:
 def _load(info: ModelInfo) -> Any:
     tf = import_tensorflow()
     try:
-        model = tf.saved_model.load(str(info.path))
+        model = tf.saved_model.load(info.path)
     except Exception as error:
         cause = (str(error).strip().splitlines() or ["no error message"])[0]
         raise UserError(
@@ -169,7 +170,7 @@ def _write(
     info: ModelInfo,
 ) -> None:
     """Writes columns with their embeddings, a row group at a time."""
-    about = {"dataset": info.dataset, "version": info.path.name}
+    about = {"dataset": info.dataset, "version": os.path.basename(info.path)}
     table = pa.table(columns)
     embedding = pa.field(_EMBEDDING, pa.list_(pa.float32(), dim))
     schema = table.schema.append(embedding).with_metadata(

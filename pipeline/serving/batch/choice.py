@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from components import storage
 from components.serving_directory import complete_versions, labels, missing_file
@@ -116,10 +115,10 @@ def _in_folder(path: str) -> Model:
     path = os.path.abspath(path) if storage.is_local(path) else path
     if file := missing_file(path):
         raise UsageError(f"{path} has no complete {file}", "Name a SavedModel.")
-    return Model(path, model_id(path), None, ModelInfo.read(Path(path)))
+    return Model(path, model_id(path), None, ModelInfo.read(path))
 
 
 def _version(serving_dir: str, version: str) -> Model:
     path = os.path.join(serving_dir, version)
     path = os.path.abspath(path) if storage.is_local(path) else path
-    return Model(path, model_id(path), int(version), ModelInfo.read(Path(path)))
+    return Model(path, model_id(path), int(version), ModelInfo.read(path))

@@ -83,7 +83,7 @@ def test_it_is_the_same_each_time_and_never_replaced(
 def test_a_damaged_model_leaves_nothing(chain: Chain, tmp_path: Path) -> None:
     (version,) = (chain.workspace / "serving").glob("[0-9]*")
     damaged = make_model(tmp_path / "model")
-    info = dataclasses.replace(ModelInfo.read(version), path=damaged)
+    info = dataclasses.replace(ModelInfo.read(version), path=str(damaged))
     with pytest.raises(UserError, match="TensorFlow cannot load the model"):
         export_embeddings(info, tmp_path / "out", queries=True)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

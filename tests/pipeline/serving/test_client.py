@@ -168,3 +168,15 @@ def test_a_model_without_its_description_is_refused(tmp_path: Path, text: str) -
     write_info(tmp_path, text)
     with pytest.raises(UserError, match="model_info"):
         ModelInfo.read(tmp_path)
+
+
+def test_a_description_is_read_from_an_object_store_too(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    path = "ram://store/serving/1"
+    content = (write_info(tmp_path) / "assets.extra/model_info.json").read_bytes()
+    tf.io.gfile.makedirs(f"{path}/assets.extra")
+    with tf.io.gfile.GFile(f"{path}/assets.extra/model_info.json", "wb") as file:
+        file.write(content)
+    info = ModelInfo.read(path)
+    assert (info.path, info.num_users) == (path, 2)
