@@ -16,7 +16,7 @@ def check_signatures(model: Any, requests: Requests) -> Iterator[str]:
       requests: Has the documented types.
     """
     for name in sorted({*model.signatures} - {*requests.signatures}):
-        yield f"signature {name} is none that callers of a server may use"
+        yield f"signature {name} is not one that callers of a server may use"
     for name, types in requests.types.items():
         if name not in requests.signatures:
             if not getattr(getattr(model, name, None), "concrete_functions", ()):

@@ -406,7 +406,7 @@ def test_what_differs_from_the_contract_is_a_reason(
 @pytest.mark.parametrize(
     ("signatures", "reason"),
     [
-        (lambda names: names[:-1], "signature known_movie is none that callers"),
+        (lambda names: names[:-1], "signature known_movie is not one that callers"),
         (lambda names: [*names, "explain"], "signature explain is missing"),
     ],
 )
