@@ -8,10 +8,10 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import psutil
 
@@ -28,6 +28,8 @@ from pipeline.runs.summary import Summary
 from pipeline.runs.workspace import RunFiles, Workspace
 from trainer.atomic_files import write_json, write_text
 from trainer.errors import UserError
+
+_RUN_AGAIN: Final = "Run it again: what ended is cached."
 
 
 def run_pipeline(
@@ -161,24 +163,30 @@ def follow(
       SystemExit: The same, by SIGTERM.
     """
     run = LiveRun(files.run_id)
-    process = SubprocessRunner(command, files, lock)
     interrupt: BaseException | None = None
-    try:
-        with process, view:
-            for event in process.events():
-                if event is None:
-                    view.tick(run)
-                else:
-                    run.update(event)
-                    view.show(event, run)
-            if process.exit_code and not run.cause:
-                view.show(run.fail(*_explain_end(process.exit_code, files)), run)
-    except (KeyboardInterrupt, SystemExit) as error:
-        run.fail("the run was interrupted", "Run it again: what ended is cached.")
-        interrupt = error
-    except OSError as error:  # nobody reads the output any more, or its disk is full
-        run.fail("the output cannot be written", "Run it again: what ended is cached.")
-        interrupt = error
+    with signals_deferred() as deliver_signals:
+        process = SubprocessRunner(command, files, lock)
+        try:
+            with process, view:
+                deliver_signals()  # which end the process, now that it is known
+                for event in process.events():
+                    if event is None:
+                        view.tick(run)
+                    else:
+                        run.update(event)
+                        view.show(event, run)
+                if process.exit_code and not run.cause:
+                    view.show(run.fail(*_explain_end(process.exit_code, files)), run)
+        except (KeyboardInterrupt, SystemExit) as error:
+            run.fail("the run was interrupted", "Run it again: what ended is cached.")
+            interrupt = error
+        except (
+            OSError
+        ) as error:  # nobody reads the output any more, or its disk is full
+            run.fail(
+                "the output cannot be written", "Run it again: what ended is cached."
+            )
+            interrupt = error
     workspace = Workspace(files.path.parents[1])
     if run.error:
         _remove_leftovers(workspace)
@@ -264,3 +272,30 @@ def end_cleanly_on_signals() -> None:
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
+
+
+@contextlib.contextmanager
+def signals_deferred() -> Iterator[Callable[[], None]]:
+    """Keeps signals that would interrupt the start of a process, until it is known.
+
+    Yields:
+      What handles the signals that have arrived, and from then on each at once.
+    """
+    arrived: list[int] = []
+    handlers = {}
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if callable(signal.getsignal(number)):
+            handlers[number] = signal.signal(number, lambda n, _: arrived.append(n))
+
+    def deliver() -> None:
+        while handlers:
+            signal.signal(*handlers.popitem())
+        first = arrived[:1]
+        arrived.clear()
+        for number in first:
+            signal.raise_signal(number)
+
+    try:
+        yield deliver
+    finally:
+        deliver()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -23,6 +24,7 @@ from tests.fixtures.exported_model import (
     USERS,
     YEARS,
 )
+from tests.fixtures.exported_model import events as small_events
 from trainer import features as f
 from trainer import serving_contract as contract
 from trainer.serving_contract import NO_SCORE, Signature
@@ -30,7 +32,9 @@ from trainer.serving_contract import NO_SCORE, Signature
 pytestmark = [pytest.mark.slow, pytest.mark.fuzz]
 
 _NOBODY: Final = b"nobody\0"
-_LAST: Final = 880001000  # time of the held-out events
+# Of the held-out events, as `eval_row` has them.
+_LAST: Final = 880001000
+_LAST_RATING: Final = 4.0
 
 
 class Event(NamedTuple):
@@ -76,9 +80,11 @@ def columns(events: Sequence[Event]) -> dict[str, list[Any]]:
 
 
 def stored(user: bytes) -> list[Event]:
-    rated = [MOVIE_IDS[index] for index in USERS.get(user, [])]
-    times = [880000000 + 60 * step for step in range(len(rated) - 1)] + [_LAST]
-    return [Event(movie, 4.0, at) for movie, at in zip(rated, times, strict=False)]
+    if user not in USERS:
+        return []
+    *before, last = USERS[user]
+    known = [*zip(*small_events(before).values(), strict=True)]
+    return [*starmap(Event, known), Event(MOVIE_IDS[last], _LAST_RATING, _LAST)]
 
 
 def merged(events: Sequence[Event]) -> list[Event]:

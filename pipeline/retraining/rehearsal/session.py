@@ -15,7 +15,7 @@ from pipeline.config import PipelineConfig
 from pipeline.config.loading import dump
 from pipeline.datasets.source import check, resolve
 from pipeline.datasets.split_spans import split_spans
-from pipeline.local.session import end_cleanly_on_signals
+from pipeline.local.session import end_cleanly_on_signals, signals_deferred
 from pipeline.local.subprocess_runner import SubprocessRunner, explain_exit
 from pipeline.retraining.rehearsal.folder import Key, Record, RehearsalFolder
 from pipeline.retraining.rehearsal.page import render
@@ -175,7 +175,11 @@ def _work(
     ]
     cause = remedy = ""
     started = time.monotonic()
-    with SubprocessRunner(command, files, lock) as process:
+    with (
+        signals_deferred() as deliver_signals,
+        SubprocessRunner(command, files, lock) as process,
+    ):
+        deliver_signals()
         for event in process.events():
             if event is not None and event["kind"] == "error" and not cause:
                 cause, remedy = event["cause"], event["remedy"]

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.local.live_run import LiveRun
 from pipeline.local.run_view import RunView
-from pipeline.local.session import follow
+from pipeline.local.session import follow, signals_deferred
 from pipeline.runs.workspace import Workspace
 from tests.fixtures.command import environment, error_line, two_tower
 from tests.fixtures.movielens_files import write_csv
@@ -191,7 +191,7 @@ from pathlib import Path
 from pipeline.cli.run_report import report_run
 from pipeline.cli.tables import make_console
 from pipeline.local.run_view import RunView
-from pipeline.local.session import follow
+from pipeline.local.session import follow, signals_deferred
 from pipeline.runs.workspace import Workspace
 workspace = Workspace.open(Path("ws"), create=True)
 files = workspace.new_run()
@@ -284,3 +284,13 @@ def test_what_a_killed_run_left_is_removed_when_it_is_over(tmp_path: Path) -> No
         )
     assert (summary.state, summary.live_model) == ("failed", None)
     assert list(workspace.serving_dir.iterdir()) == []
+
+
+def test_a_signal_waits_until_the_process_that_it_ends_is_known() -> None:
+    with pytest.raises(KeyboardInterrupt), signals_deferred() as deliver:
+        signal.raise_signal(signal.SIGINT)
+        known = True
+        deliver()
+        known = False
+    assert known
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
