@@ -28,6 +28,7 @@ from pipeline.runs.summary import Summary
 from pipeline.runs.workspace import RunFiles, Workspace
 from trainer.atomic_files import write_json, write_text
 from trainer.errors import UserError
+from trainer.progress import Event
 
 _RUN_AGAIN: Final = "Run it again: what ended is cached."
 
@@ -174,6 +175,7 @@ def follow(
                         view.tick(run)
                     else:
                         run.update(event)
+                        _note_memory(event, run, process)
                         view.show(event, run)
                 if process.exit_code and not run.cause:
                     view.show(run.fail(*_explain_end(process.exit_code, files)), run)
@@ -211,6 +213,15 @@ def follow(
     if interrupt is not None:
         raise interrupt
     return summary
+
+
+def _note_memory(event: Event, run: LiveRun, process: SubprocessRunner) -> None:
+    """Gives a step that has ended the memory that was sampled since its start."""
+    if event["kind"] != "step":
+        return
+    if event["state"] in ("done", "failed"):
+        run.steps[event["id"]].peak_rss_mb = process.step_rss_mb
+    process.step_rss_mb = 0.0
 
 
 def _remove_leftovers(workspace: Workspace) -> None:

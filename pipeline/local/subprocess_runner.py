@@ -43,6 +43,7 @@ class SubprocessRunner:
       peak_rss_mb: Peak resident memory so far, in MiB: the sum over the process and its
         descendants, sampled every 0.1 s, or the kernel's exact peak of the largest
         single process if that is more.
+      step_rss_mb: The sampled peak since this was last set to 0.
     """
 
     def __init__(self, command: Sequence[str], files: RunFiles, lock: int) -> None:
@@ -53,7 +54,7 @@ class SubprocessRunner:
           files: Where its output goes, and where it writes its events.
           lock: File descriptor of the workspace's lock, which it inherits.
         """
-        self.peak_rss_mb = 0.0
+        self.peak_rss_mb = self.step_rss_mb = 0.0
         self._events = EventReader(files.events)
         self._held = contextlib.ExitStack()
         temporary, descriptor = self._held.enter_context(temporary_folder())
@@ -119,6 +120,7 @@ class SubprocessRunner:
             except psutil.Error:
                 continue  # ended since it was listed
         self.peak_rss_mb = max(self.peak_rss_mb, total / _MIB)
+        self.step_rss_mb = max(self.step_rss_mb, total / _MIB)
 
 
 def explain_exit(code: int) -> tuple[str, str]:

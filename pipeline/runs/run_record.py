@@ -110,6 +110,7 @@ class Step:
       outputs: Output key -> artifact; empty until it is done or cached.
       parameters: Its execution properties, if read from ML Metadata.
       execution_id: Id of its execution in ML Metadata; None if not known.
+      peak_rss_mb: Its peak resident memory, in MiB; 0 if that was not sampled.
     """
 
     id: str
@@ -120,6 +121,7 @@ class Step:
     outputs: Artifacts = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     execution_id: int | None = None
+    peak_rss_mb: float = 0.0
 
 
 @dataclass

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from pipeline.runs.run_record import RunRecord
+from pipeline.runs.run_record import RunRecord, Step
 from pipeline.runs.served_models import Outcome, ServedModels
 from trainer.errors import UserError
 
@@ -24,7 +24,8 @@ class Summary:
       tfx_version: Version of TFX.
       state: "failed" or "succeeded"; the latter also if the model was not blessed.
       error: Why the run failed, in one line; None if it did not.
-      steps: `id`, `state` (done, cached, failed or waiting) and `seconds` of each step.
+      steps: `id`, `state` (done, cached, failed or waiting) and `seconds` of each step,
+        and `peak_rss_mb` of those that ran for a tenth of a second or more.
       metrics: `candidate`, `baseline` (the live model; None if there is none) and
         `popularity`, each metric -> value; all None if the run was not evaluated.
       blessed: Whether the candidate passed every threshold.
@@ -103,10 +104,7 @@ def build(
         tfx_version=tfx_version,
         state="failed" if error else "succeeded",
         error=error or None,
-        steps=[
-            {"id": step.id, "state": step.state, "seconds": round(step.seconds, 2)}
-            for step in run.steps.values()
-        ],
+        steps=[_outcome(step) for step in run.steps.values()],
         metrics={
             name: evaluation.get(name)
             for name in ("candidate", "baseline", "popularity")
@@ -124,6 +122,14 @@ def build(
         peak_rss_mb=round(peak_rss_mb, 1),
         served=run.feedback.get("groups"),
     )
+
+
+def _outcome(step: Step) -> dict[str, Any]:
+    """See `Summary.steps`."""
+    content = {"id": step.id, "state": step.state, "seconds": round(step.seconds, 2)}
+    if step.peak_rss_mb:
+        content["peak_rss_mb"] = round(step.peak_rss_mb, 1)
+    return content
 
 
 def _served(run: RunRecord, serving_dir: str) -> tuple[str | None, str | None, Outcome]:

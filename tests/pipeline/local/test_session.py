@@ -23,12 +23,14 @@ from trainer.progress import Event
 
 SCRIPT = """
 import sys
+import time
 from pathlib import Path
 from pipeline.local.events import record_events
 from trainer.progress import emit
 with record_events(Path(sys.argv[1])):
     emit("pipeline", nodes=["Gate"])
     emit("step", id="Gate", state="running")
+    time.sleep(0.5)
     emit("step", id="Gate", state="done", seconds=1.5)
 """
 
@@ -68,7 +70,12 @@ def test_every_event_is_shown_and_the_summary_is_written(tmp_path: Path) -> None
             command, files, lock, view, dataset="ml-tiny", tfx_version="1.16.0"
         )
     assert view.calls == ["enter", "pipeline", "step", "step", "exit"]
-    assert summary.steps == [{"id": "Gate", "state": "done", "seconds": 1.5}]
+    [step] = summary.steps
+    assert step == {
+        **{"id": "Gate", "state": "done", "seconds": 1.5},
+        "peak_rss_mb": step["peak_rss_mb"],
+    }
+    assert 5 < step["peak_rss_mb"] <= summary.peak_rss_mb
     assert json.loads(files.summary.read_text()) == summary.as_json()
     assert (workspace.runs_dir / "latest").resolve() == files.path
 
