@@ -28,7 +28,7 @@ from components.evaluator.executor import CONFIG, Executor
 from components.evaluator.retrieval_summary import read_summary
 from components.parameters import to_parameter
 from components.schema_importer import SCHEMA_FILE, curated_schema_text
-from pipeline.beam_args import BEAM_ARGS
+from pipeline.engines.beam_options import BEAM_ARGS
 from tests.fixtures.eval_bench import made
 from tests.fixtures.eval_model import EvalModel, save_eval_model
 from tests.fixtures.example_rows import Row, to_example

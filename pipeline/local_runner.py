@@ -60,6 +60,7 @@ def _run(
     gc.disable()
     from tfx.orchestration import metadata
 
+    from pipeline.engines.beam_options import BEAM_ARGS
     from pipeline.local.progress_runner import ProgressDagRunner
     from pipeline.pipeline import create_pipeline
     from pipeline.runs.leftovers import remove_leftovers
@@ -72,6 +73,7 @@ def _run(
         input_base=options.input_base,
         content_fingerprint=options.content_fingerprint,
         serving_dir=str(workspace.serving_dir),
+        beam_pipeline_args=BEAM_ARGS,  # in the cache key; the runner has the engine's
         metadata_connection_config=metadata.sqlite_metadata_connection_config(
             str(workspace.metadata_db)
         ),
@@ -81,7 +83,7 @@ def _run(
     remove_leftovers(workspace)
     if options.no_cache:
         pipeline.enable_cache = False
-    ProgressDagRunner(options.run_id, options.until).run(pipeline)
+    ProgressDagRunner(options.run_id, options.until, config.engine).run(pipeline)
 
 
 def end_with_parent() -> None:

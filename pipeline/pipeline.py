@@ -46,8 +46,8 @@ from components.servability_check.component import ServabilityCheck
 from components.servability_check.config import ServingConfig
 from components.tuner.component import SearchTuner
 from components.warm_start.component import WarmStart
-from pipeline.beam_args import BEAM_ARGS
 from pipeline.config import PipelineConfig
+from pipeline.engines.beam_options import beam_args
 from pipeline.fingerprints import code_fingerprints
 from trainer.config import to_json
 from trainer.features import (
@@ -87,7 +87,8 @@ def create_pipeline(
       serving_dir: Folder that the model server watches, with one subfolder per version;
         by default `<pipeline_root>/serving`.
       span: Parameter by which a run names its last span in place of `data.last_span`.
-      beam_pipeline_args: Beam engine of the distributed steps; by default `BEAM_ARGS`.
+      beam_pipeline_args: Arguments of Beam for the distributed steps; by default those
+        of `config.engine`.
       metadata_connection_config: ML Metadata; by default `metadata.sqlite` in a local
         `pipeline_root`, which is created.
       push_again: A value that no run had yet, to push the model even if it was pushed
@@ -117,7 +118,7 @@ def create_pipeline(
         pipeline_root=pipeline_root,
         components=nodes,
         enable_cache=True,
-        beam_pipeline_args=beam_pipeline_args or BEAM_ARGS,
+        beam_pipeline_args=beam_pipeline_args or beam_args(config.engine),
         metadata_connection_config=metadata_connection_config,
     )
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from pipeline.cli.options import ConfigOptions, config_options
+from pipeline.cli.options import ConfigOptions, run_config_options
 from pipeline.cli.server_options import pinned_span_option
 from pipeline.cli.tables import echo
 from pipeline.kubeflow.compiled import MAX_BYTES, check_vertex
@@ -18,7 +18,7 @@ from trainer.errors import UsageError, UserError
 
 
 @click.command()
-@config_options
+@run_config_options
 @click.option(
     "--output",
     "-o",

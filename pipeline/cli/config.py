@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from pipeline.cli.options import ConfigOptions, config_options
+from pipeline.cli.options import ConfigOptions, run_config_options
 from pipeline.cli.tables import echo
 from pipeline.config.loading import dump
 
 
 @click.command()
-@config_options
+@run_config_options
 def config(*, options: ConfigOptions) -> None:
     """Print the configuration that a run would use, as YAML.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pipeline.cli.options import ConfigOptions, config_options
+from pipeline.cli.options import ConfigOptions, run_config_options
 from pipeline.cli.server_options import (
     connect,
     pinned_span_option,
@@ -15,7 +15,7 @@ from pipeline.kubeflow.server.endpoint import Endpoint
 
 
 @click.command()
-@config_options
+@run_config_options
 @pinned_span_option
 @server_options
 def deploy(*, options: ConfigOptions, pinned_span: bool, server: Endpoint) -> None:

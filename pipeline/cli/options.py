@@ -77,6 +77,12 @@ _CONFIG_OPTIONS = (
         help="Change one value, e.g. --set train.epochs=5; repeatable.",
     ),
 )
+_ENGINE_OPTION = click.option(
+    "--engine",
+    metavar="NAME",
+    help="Where Beam runs: local, multiprocess, portable, flink, spark or dataflow; "
+    "the same as --set engine.runner=NAME.",
+)
 
 
 @dataclass(frozen=True)
@@ -87,11 +93,13 @@ class ConfigOptions:
       dataset: `--dataset`.
       files: Every `--config`.
       assignments: Every `--set`.
+      engine: `--engine`, of the commands that run the pipeline.
     """
 
     dataset: str | None
     files: tuple[Path, ...]
     assignments: tuple[str, ...]
+    engine: str | None = None
 
     def load(self, data_dir: Path | None = None, *more: str) -> PipelineConfig:
         """Loads and checks the configuration.
@@ -111,10 +119,10 @@ class ConfigOptions:
 
     @property
     def all_assignments(self) -> tuple[str, ...]:
-        """Every `--set`, after the assignment that `--dataset` stands for."""
-        if self.dataset is None:
-            return self.assignments
-        return (f"data.dataset={self.dataset}", *self.assignments)
+        """Every `--set`, after those that `--dataset` and `--engine` stand for."""
+        named = {"data.dataset": self.dataset, "engine.runner": self.engine}
+        given = (f"{key}={value}" for key, value in named.items() if value is not None)
+        return (*given, *self.assignments)
 
 
 def option_group(
@@ -132,7 +140,8 @@ def option_group(
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def wrapper(**given: Any) -> Any:
-            given[parameter] = group(**{name: given.pop(name) for name in names})
+            found = {name: given.pop(name) for name in names if name in given}
+            given[parameter] = group(**found)
             return function(**given)
 
         decorated: Callable[..., Any] = wrapper
@@ -145,3 +154,7 @@ def option_group(
 
 # Adds `--dataset`, `--config` and `--set`; passed as `options: ConfigOptions`.
 config_options = option_group("options", ConfigOptions, _CONFIG_OPTIONS)
+# The same with `--engine`, for what runs the pipeline.
+run_config_options = option_group(
+    "options", ConfigOptions, (*_CONFIG_OPTIONS, _ENGINE_OPTION)
+)

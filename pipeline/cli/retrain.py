@@ -12,9 +12,9 @@ import click
 
 from pipeline.cli.options import (
     ConfigOptions,
-    config_options,
     data_dir_option,
     no_cache_option,
+    run_config_options,
     workspace_option,
 )
 from pipeline.cli.tables import echo, make_console, print_facts
@@ -85,7 +85,7 @@ def _seconds(_context: object, _option: object, value: float) -> float:
     show_default=True,
     help="Why it was started, for the record.",
 )
-@config_options
+@run_config_options
 @data_dir_option
 @no_cache_option
 @workspace_option

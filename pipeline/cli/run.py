@@ -11,9 +11,9 @@ import click
 
 from pipeline.cli.options import (
     ConfigOptions,
-    config_options,
     data_dir_option,
     no_cache_option,
+    run_config_options,
     workspace_option,
 )
 from pipeline.cli.run_report import report_run
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@config_options
+@run_config_options
 @data_dir_option
 @no_cache_option
 @click.option(

@@ -21,7 +21,7 @@ from pipeline.cli.local_schedule_options import (
     refuse_local_options,
     refuse_server_options,
 )
-from pipeline.cli.options import ConfigOptions, config_options, option_group
+from pipeline.cli.options import ConfigOptions, option_group, run_config_options
 from pipeline.cli.server_options import (
     connect,
     run_settings_options,
@@ -71,7 +71,7 @@ def schedule() -> None:
 
 
 @schedule.command()
-@config_options
+@run_config_options
 @click.option(
     "--cron",
     "expression",

@@ -13,9 +13,9 @@ from rich.console import Console
 
 from pipeline.cli.options import (
     ConfigOptions,
-    config_options,
     data_dir_option,
     no_cache_option,
+    run_config_options,
     workspace_option,
 )
 from pipeline.cli.run_report import report_failure, workspace_argument
@@ -29,7 +29,7 @@ from trainer.tuning.hyperparameters import by_section, format_value, format_valu
 
 
 @click.command()
-@config_options
+@run_config_options
 @data_dir_option
 @click.option(
     "--trials",

@@ -1,7 +1,7 @@
 """The configuration of the pipeline: frozen, typed and validated when it is created.
 
-`PipelineConfig` defines *what* is computed and, in its section `kubeflow`, the
-resources for it in a cluster. Where it is computed (paths, runner, Beam arguments) are
+`PipelineConfig` defines *what* is computed and, in its sections `engine` and
+`kubeflow`, the cluster and the resources for it, which change no result. Paths are
 arguments of `create_pipeline`, so that one configuration means the same model on every
 runner. Each section is defined by the package that it configures.
 
@@ -22,6 +22,7 @@ from components.feedback.config import FeedbackConfig
 from components.movielens_example_gen.config import ExampleGenConfig
 from components.pusher.config import ApprovalConfig, RolloutConfig
 from components.servability_check.config import ServingConfig as ServabilityConfig
+from pipeline.engines.config import EngineConfig
 from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.monitoring.config import MonitoringConfig
 from pipeline.notifications.config import NotifyConfig
@@ -31,6 +32,7 @@ from trainer.tuning.config import TuneConfig
 
 __all__ = [
     "DataConfig",
+    "EngineConfig",
     "EvalConfig",
     "FeedbackConfig",
     "KubeflowConfig",
@@ -75,6 +77,7 @@ class PipelineConfig:
     eval: EvalConfig = Field(default_factory=EvalConfig)
     serving: ServingConfig = Field(default_factory=ServingConfig)
     feedback: FeedbackConfig = Field(default_factory=FeedbackConfig)
+    engine: EngineConfig = Field(default_factory=EngineConfig)
     kubeflow: KubeflowConfig = Field(default_factory=KubeflowConfig)
     retrain: RetrainConfig = Field(default_factory=RetrainConfig)
     notify: NotifyConfig = Field(default_factory=NotifyConfig)
@@ -126,7 +129,7 @@ class PipelineConfig:
     def computed(self) -> dict[str, Any]:
         """Returns what decides on the result, without what surrounds the runs."""
         content = dataclasses.asdict(self)
-        for section in ("kubeflow", "retrain", "notify", "monitoring"):
+        for section in ("engine", "kubeflow", "retrain", "notify", "monitoring"):
             del content[section]
         if self.feedback.impressions is None:
             del content["feedback"]

@@ -10,6 +10,9 @@ Later layers win, key by key:
 A mapping such as `eval.floors` is one value: a file that names it replaces it whole.
 `--set eval.floors.ndcg@10=0.05` changes one of its entries, and `=null` removes it; of
 `data.columns` a column that is `null` is one that the files do not have.
+
+An assignment of another `engine.runner` than that of the files replaces the whole
+section `engine`, so that the same file serves an engine and, for once, this machine.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ from trainer.errors import UsageError
 
 _ADAPTER = TypeAdapter(PipelineConfig)
 _ENTRY_DEPTH = 3  # section.field.entry: one entry of a mapping field
+_RUNNER = ("engine", "runner")
 _WITH_NULLS = ("data", "columns")  # a mapping in which null is a value
 # People write addresses and passwords there, whose place is the environment: no message
 # shows more of a refused value than one word.
@@ -125,7 +129,13 @@ def _merged(
             elif content is not None:  # `train:` with nothing under it changes nothing
                 values[section] = copy.deepcopy(content)
         origins.update(layer.origins)
-    for (path, value), text in sets:
+    # Another engine has other keys: those of the files are not for it, and those that
+    # are assigned are, wherever they are given.
+    for (path, value), text in sorted(sets, key=lambda item: item[0][0] != _RUNNER):
+        if path == _RUNNER and value != values["engine"].get("runner"):
+            values["engine"] = _ADAPTER.dump_python(PipelineConfig(), mode="json")[
+                "engine"
+            ]
         _assign(values, path, value, text)
         origins[path] = f"--set {text}"
     return Layer(values, origins)

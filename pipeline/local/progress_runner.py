@@ -20,6 +20,9 @@ from tfx.orchestration.portable import (
 from tfx.proto.orchestration import pipeline_pb2
 
 from components.report_gen.step_times import step_properties
+from pipeline.engines.beam_options import beam_args
+from pipeline.engines.config import EngineConfig
+from pipeline.engines.operator import operators
 from pipeline.local.failures import explain
 from pipeline.runs.headlines import headline
 from pipeline.runs.metadata_store import MetadataStoreReader
@@ -38,17 +41,22 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
     resolved, a node that is skipped), and it uses the run id of the command line.
     """
 
-    def __init__(self, run_id: str, until: str | None = None) -> None:
+    def __init__(
+        self, run_id: str, until: str | None = None, engine: EngineConfig | None = None
+    ) -> None:
         """Makes a runner for one run.
 
         Args:
           run_id: Recorded in ML Metadata as the pipeline run.
           until: Node after which the run ends; only the nodes that it depends on run
             before it. None for the whole pipeline.
+          engine: Where Beam runs, whatever Beam arguments the pipeline has; no part of
+            the cache key.
         """
         super().__init__()
         self._run_id = run_id
         self._until = until
+        self._operators = operators(beam_args(engine or EngineConfig()))
 
     def run_with_ir(
         self,
@@ -133,6 +141,7 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
             pipeline_runtime_spec=pipeline.runtime_spec,
             executor_spec=runner_utils.extract_executor_spec(deployment, id_),
             custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, id_),
+            custom_executor_operators=self._operators,
         ).launch()
         if execution is None or execution.execution_id is None:
             raise StepError("TFX skipped the step: an input does not exist")

@@ -157,6 +157,7 @@ class Worker:
         """Runs the pipeline up to the Trainer; returns the last event of that."""
         from tfx.orchestration import metadata
 
+        from pipeline.engines.beam_options import BEAM_ARGS
         from pipeline.local.progress_runner import ProgressDagRunner
         from pipeline.pipeline import create_pipeline
 
@@ -170,13 +171,14 @@ class Worker:
             pipeline_root=str(work / "artifacts"),
             input_base=str(self.base),
             serving_dir=str(self.folder.serving_dir(model_name(policy, seed))),
+            beam_pipeline_args=BEAM_ARGS,
             metadata_connection_config=connection,
         )
         outputs = _TrainerOutputs()
         progress.LOGGER.addHandler(outputs)
         try:
             run_id = f"{span}-{policy}-{seed}-{time.time_ns()}"
-            ProgressDagRunner(run_id, _LAST_STEP).run(pipeline)
+            ProgressDagRunner(run_id, _LAST_STEP, self.config.engine).run(pipeline)
         finally:
             progress.LOGGER.removeHandler(outputs)
         return outputs.event

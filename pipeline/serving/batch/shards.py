@@ -15,7 +15,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
 from numpy.typing import NDArray
 
-from pipeline.beam_args import BEAM_ARGS
+from pipeline.engines.beam_options import BEAM_ARGS
 from pipeline.serving.batch.answering import AnsweringModel, Answers
 from pipeline.serving.batch.folder import BatchFolder, ShardFacts
 from pipeline.serving.batch.job import Job, Model

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.engines.config import EngineConfig
 from pipeline.local.events import EventReader, record_events
 from pipeline.local.live_run import LiveRun
 from pipeline.runs.run_record import Artifact
@@ -32,7 +33,13 @@ class Workshop:
         self._path = folder / "events.jsonl"
         self._reader = EventReader(self._path)
 
-    def run(self, limit: int, run_id: str, enable_cache: bool = True) -> LiveRun:
+    def run(
+        self,
+        limit: int,
+        run_id: str,
+        enable_cache: bool = True,
+        engine: EngineConfig | None = None,
+    ) -> LiveRun:
         from pipeline.local.progress_runner import ProgressDagRunner
         from tests.fixtures.toy_pipeline import toy_pipeline
 
@@ -40,7 +47,7 @@ class Workshop:
         pipeline.enable_cache = enable_cache
         try:
             with record_events(self._path):
-                ProgressDagRunner(run_id).run(pipeline)
+                ProgressDagRunner(run_id, engine=engine).run(pipeline)
         finally:
             self.events = list(self._reader.read())
         return self.state()
@@ -90,6 +97,15 @@ def test_steps_run_once_and_are_cached_after(workshop: Workshop) -> None:
 
     forced = workshop.run(limit=8, run_id="run-4", enable_cache=False)
     assert states(forced) == ["done"] * 3
+
+
+def test_an_engine_is_used_and_is_no_part_of_the_cache_key(workshop: Workshop) -> None:
+    engine = EngineConfig(runner="portable", master="embed", environment="loopback")
+    made = workshop.run(limit=9, run_id="run-1", engine=engine)
+    report = made.output("report")
+    assert report is not None
+    assert report.properties["runner"] == "PortableRunner"
+    assert states(workshop.run(limit=9, run_id="run-2")) == ["cached"] * 3
 
 
 def test_a_failure_in_a_beam_worker_is_reported_in_one_line(workshop: Workshop) -> None:

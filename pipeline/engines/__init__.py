@@ -1,0 +1,1 @@
+"""Engines that run the pipeline's distributed steps by Apache Beam."""
