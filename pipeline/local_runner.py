@@ -14,7 +14,6 @@ import logging
 import os
 import sys
 import tempfile
-import threading
 from pathlib import Path
 
 from pipeline.config import PipelineConfig
@@ -24,7 +23,9 @@ from pipeline.local.failures import explain
 from pipeline.runs.workspace import RunFiles, Workspace
 from pipeline.secret_text import redacted
 from trainer import progress
+from trainer.processes import end_with_parent
 from trainer.text import start_logging
+from trainer.workers.config import WORKERS_VARIABLE
 
 
 def main(options: argparse.Namespace) -> int:
@@ -67,6 +68,7 @@ def _run(
 
     gc.freeze()
     gc.enable()
+    os.environ[WORKERS_VARIABLE] = str(config.train.workers)
     pipeline = create_pipeline(
         config,
         pipeline_root=str(workspace.pipeline_root),
@@ -84,20 +86,6 @@ def _run(
     if options.no_cache:
         pipeline.enable_cache = False
     ProgressDagRunner(options.run_id, options.until, config.engine).run(pipeline)
-
-
-def end_with_parent() -> None:
-    """Ends this process when its parent ends, even if that was killed.
-
-    The parent holds the other end of standard input and never writes to it.
-    """
-
-    def wait() -> None:
-        # Not `sys.stdin`: its lock, held here, would abort the interpreter at exit.
-        os.read(sys.stdin.fileno(), 1)
-        os._exit(1)
-
-    threading.Thread(target=wait, name="end-with-parent", daemon=True).start()
 
 
 def _main_and_exit() -> None:

@@ -46,8 +46,12 @@ def emit(kind: Kind, **fields: Any) -> None:
       kind: What happened.
       **fields: JSON-like values, see the module.
     """
-    event = {"kind": kind, "time": time.time(), **fields}
-    LOGGER.info("%s", kind, extra={"event": event})
+    forward({"kind": kind, "time": time.time(), **fields})
+
+
+def forward(event: Event) -> None:
+    """Emits an event that another process has made."""
+    LOGGER.info("%s", event["kind"], extra={"event": event})
 
 
 class Work:

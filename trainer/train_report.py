@@ -43,6 +43,7 @@ class TrainReport(FitReport):
 
     Attributes:
       corpus_size: Movies of the corpus.
+      workers: Processes that trained together.
       base_version: Version that training started from; None for a cold start.
       start: Why it was a warm or a cold start.
       carried: Vocabulary to how many of its tokens the base knew, and how many it has;
@@ -52,6 +53,7 @@ class TrainReport(FitReport):
 
     corpus_size: int
     tuned: Mapping[str, Any]
+    workers: int = 1
     base_version: str | None = None
     start: str = "cold"
     carried: Mapping[str, tuple[int, int]] = field(default_factory=dict)

@@ -33,13 +33,33 @@ from trainer.train_report import TRAIN_REPORT_FILE, FitReport, TrainReport
 from trainer.tuning.hyperparameters import format_values, from_keras_tuner
 from trainer.warm_start import carry_over, check_settings
 from trainer.windows import Sampling, Windows, hold_out_newest, make_windows
+from trainer.workers.config import requested_workers
+from trainer.workers.local import train_locally
 
 # Values of age bucket, gender and occupation; 0 is "unknown" in each.
 ATTRIBUTE_SIZES = (len(AGE_BOUNDS) + 2, len(GENDERS) + 1, len(OCCUPATIONS) + 1)
 
 
 def run_fn(fn_args: Any) -> None:
+    """Trains the model by as many processes as `train.workers` says.
+
+    Args:
+      fn_args: See `train_and_export`.
+
+    Raises:
+      UserError: See `train_and_export`; or a worker was killed.
+    """
+    num_workers = requested_workers()
+    if num_workers > 1:
+        train_locally(fn_args, num_workers)
+    else:
+        train_and_export(fn_args)
+
+
+def train_and_export(fn_args: Any) -> None:
     """Trains the two-tower model and exports it for serving.
+
+    With several workers (`TF_CONFIG`) each of them calls it.
 
     Args:
       fn_args: TFX's `FnArgs`. `custom_config` is a `TrainerConfig` as JSON;
@@ -79,6 +99,7 @@ def run_fn(fn_args: Any) -> None:
     report = TrainReport(
         **dataclasses.asdict(trained.report),
         corpus_size=len(data.corpus.movie_ids),
+        workers=cluster.num_workers,
         tuned=tuned,
         base_version=trained.start.version or None,
         start=trained.start.reason,

@@ -83,6 +83,12 @@ _ENGINE_OPTION = click.option(
     help="Where Beam runs: local, multiprocess, portable, flink, spark or dataflow; "
     "the same as --set engine.runner=NAME.",
 )
+_WORKERS_OPTION = click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes that train together, the same as --set train.workers=N.",
+)
 
 
 @dataclass(frozen=True)
@@ -94,12 +100,14 @@ class ConfigOptions:
       files: Every `--config`.
       assignments: Every `--set`.
       engine: `--engine`, of the commands that run the pipeline.
+      workers: `--workers`, of the same commands.
     """
 
     dataset: str | None
     files: tuple[Path, ...]
     assignments: tuple[str, ...]
     engine: str | None = None
+    workers: int | None = None
 
     def load(self, data_dir: Path | None = None, *more: str) -> PipelineConfig:
         """Loads and checks the configuration.
@@ -119,8 +127,12 @@ class ConfigOptions:
 
     @property
     def all_assignments(self) -> tuple[str, ...]:
-        """Every `--set`, after those that `--dataset` and `--engine` stand for."""
-        named = {"data.dataset": self.dataset, "engine.runner": self.engine}
+        """Every `--set`, after those that options of their own stand for."""
+        named = {
+            "data.dataset": self.dataset,
+            "engine.runner": self.engine,
+            "train.workers": self.workers,
+        }
         given = (f"{key}={value}" for key, value in named.items() if value is not None)
         return (*given, *self.assignments)
 
@@ -154,7 +166,7 @@ def option_group(
 
 # Adds `--dataset`, `--config` and `--set`; passed as `options: ConfigOptions`.
 config_options = option_group("options", ConfigOptions, _CONFIG_OPTIONS)
-# The same with `--engine`, for what runs the pipeline.
+# The same with `--engine` and `--workers`, for what runs the pipeline.
 run_config_options = option_group(
-    "options", ConfigOptions, (*_CONFIG_OPTIONS, _ENGINE_OPTION)
+    "options", ConfigOptions, (*_CONFIG_OPTIONS, _ENGINE_OPTION, _WORKERS_OPTION)
 )

@@ -77,6 +77,7 @@ def run(
       two-tower run --data-dir ~/ml-100k         your own files
       two-tower run --set train.epochs=5         one value changed
       two-tower run -c mine.yaml -w /data/ws     own configuration and workspace
+      two-tower run --workers 2                  training by two processes
       two-tower run --kubeflow --wait            on a cluster: see kubeflow/README.md
 
     The exit code is 0 even if the model was not blessed: the summary says why, and the

@@ -27,8 +27,10 @@ from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.monitoring.config import MonitoringConfig
 from pipeline.notifications.config import NotifyConfig
 from pipeline.retraining.config import RetrainConfig
-from trainer.config import FROZEN, ModelConfig, TrainConfig, TrainerConfig
+from trainer.config import FROZEN, ModelConfig, TrainerConfig
+from trainer.config import TrainConfig as FitConfig
 from trainer.tuning.config import TuneConfig
+from trainer.workers.config import WorkersConfig
 
 __all__ = [
     "DataConfig",
@@ -50,6 +52,11 @@ __all__ = [
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
 class DataConfig(DataGateConfig, ExampleGenConfig):
     """What is read, how it is split, and which data DataGate rejects."""
+
+
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
+class TrainConfig(FitConfig, WorkersConfig):
+    """How the model is trained, and by how many processes."""
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
@@ -131,6 +138,7 @@ class PipelineConfig:
         content = dataclasses.asdict(self)
         for section in ("engine", "kubeflow", "retrain", "notify", "monitoring"):
             del content[section]
+        del content["train"]["workers"]
         if self.feedback.impressions is None:
             del content["feedback"]
         if not self.tune.enabled:

@@ -26,7 +26,6 @@ from pipeline.config import PipelineConfig
 from pipeline.config.loading import load
 from pipeline.local.events import record_events
 from pipeline.local.failures import explain
-from pipeline.local_runner import end_with_parent
 from pipeline.retraining.rehearsal.folder import (
     NEVER,
     POLICIES,
@@ -37,6 +36,7 @@ from pipeline.retraining.rehearsal.folder import (
 from pipeline.runs.workspace import RunFiles
 from pipeline.secret_text import redacted
 from trainer import progress
+from trainer.processes import end_with_parent
 from trainer.text import start_logging
 from trainer.train_report import TRAIN_REPORT_FILE
 

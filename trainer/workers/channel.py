@@ -1,0 +1,47 @@
+"""Progress events and errors of a worker, through a pipe to the step."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Iterator
+from typing import Final
+
+from trainer.progress import Event
+
+# Exit code of a worker whose port was taken.
+TRY_AGAIN: Final = os.EX_TEMPFAIL
+
+
+class Sender(logging.Handler):
+    """Writes the events of a process to a pipe, each as a line of JSON.
+
+    Args:
+      descriptor: The pipe's end for writing.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes one event; nothing if the step has ended, and this process will."""
+        event: Event = getattr(record, "event")  # noqa: B009 - set by `extra`
+        line = json.dumps(event, default=float)
+        with contextlib.suppress(OSError):
+            os.write(self._descriptor, f"{line}\n".encode())
+
+
+def receive(descriptor: int) -> Iterator[Event]:
+    """Yields events until the worker has ended, and closes the pipe.
+
+    A line that a killed worker has cut is left out.
+    """
+    with open(descriptor, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                event = json.loads(line)
+                if isinstance(event, dict):
+                    yield event
