@@ -51,7 +51,8 @@ COMMANDS: Final = {
     "deploy": "Upload the pipeline to a Kubeflow Pipelines server.",
     "schedule": "Retrain at fixed times, on Kubeflow or on this machine.",
     "notify": "Send a test message through every channel of notifications.",
-    "doctor": "Check versions, data, memory and disk.",
+    "worker-pool": "Start Python workers for an engine such as Flink.",
+    "doctor": "Check versions, data, memory and disk, and with --engine a cluster.",
 }
 
 

@@ -9,7 +9,12 @@ from typing import Final
 import click
 from rich.text import Text
 
-from pipeline.cli.options import json_option, workspace_option
+from pipeline.cli.options import (
+    ConfigOptions,
+    json_option,
+    run_config_options,
+    workspace_option,
+)
 from pipeline.cli.tables import print_json, print_table
 from pipeline.local.doctor import examine
 
@@ -17,18 +22,32 @@ _COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @click.command()
+@run_config_options
 @workspace_option
 @json_option
 @click.pass_context
-def doctor(ctx: click.Context, workspace: Path, as_json: bool) -> None:
+def doctor(
+    ctx: click.Context, *, options: ConfigOptions, workspace: Path, as_json: bool
+) -> None:
     """Check versions, data, memory and disk; the exit code is 1 if a check fails.
+
+    With --config or --engine also the engine that these name: whether the cluster
+    answers, has a version that Beam supports and free slots; and, by a job of a second,
+    whether real workers have the same Python, Beam and code as this machine, and share
+    its folders.
 
     \b
     Examples:
       two-tower doctor
+      two-tower doctor --config flink.yaml
       two-tower doctor --json | jq '.checks[] | select(.state != "ok")'
     """
+    engine = options.load().engine
     checks = examine(workspace)
+    if engine.runner != "local":
+        from pipeline.engines.doctor import examine as examine_engine
+
+        checks += examine_engine(engine, workspace)
     if as_json:
         print_json({"checks": [dataclasses.asdict(check) for check in checks]})
     else:

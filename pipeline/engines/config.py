@@ -24,6 +24,7 @@ DISTRIBUTED: Final = ("portable", "flink", "spark", "dataflow")
 # Key -> runners that have it; the others have them all.
 _OWNERS: Final[Mapping[str, tuple[Runner, ...]]] = {
     "master": ("portable", "flink", "spark"),
+    "web_url": ("flink", "spark"),
     "version": ("flink", "spark"),
     "parallelism": ("multiprocess", "portable", "flink", "spark", "dataflow"),
     "environment": ("portable", "flink", "spark"),
@@ -87,6 +88,8 @@ class EngineConfig:
       master: `flink`: host:port of the JobManager's REST API. `spark`: the master,
         spark://host:port. `portable`: host:port of a job server, or `embed` for Beam's
         own in the step's process.
+      web_url: Where the cluster says what is free: Flink's REST API or the page of
+        Spark's master; by default `master`, and port 8080 of its host for Spark.
       version: Version of the cluster, such as 1.18 of Flink; by default the newest that
         the installed Beam supports.
       parallelism: Parts of the work at the same time; 0 for the engine's own default,
@@ -109,6 +112,7 @@ class EngineConfig:
 
     runner: Runner = "local"
     master: Address | None = None
+    web_url: Annotated[str, Field(pattern=r"^https?://[^\s@]+$")] | None = None
     version: Annotated[str | None, BeforeValidator(_version)] = None
     parallelism: Annotated[int, Field(ge=0)] = 0
     environment: Environment = "external"

@@ -1,13 +1,17 @@
-"""Beam executors on an engine that is in no cache key. Importing it imports TFX."""
+"""Runs Beam executors on an engine. Importing it imports TFX."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from tfx.orchestration.portable.beam_executor_operator import BeamExecutorOperator
 from tfx.proto.orchestration import executable_spec_pb2, placeholder_pb2
+
+from pipeline.engines.beam_options import beam_args
+from pipeline.engines.config import EngineConfig
+from pipeline.engines.guard import Guard
 
 
 class EngineOperator(BeamExecutorOperator):
@@ -19,17 +23,35 @@ class EngineOperator(BeamExecutorOperator):
     """
 
     def __init__(
-        self, beam_args: Sequence[str], executor_spec: Any, platform_config: Any = None
+        self,
+        engine: EngineConfig,
+        guard: Guard,
+        executor_spec: Any,
+        platform_config: Any = None,
     ) -> None:
         """Makes the operator of one node; see `operators`."""
         super().__init__(executor_spec, platform_config)
-        self.beam_pipeline_args = [_placeholder(argument) for argument in beam_args]
+        self._guard = guard
+        self.beam_pipeline_args = [_placeholder(text) for text in beam_args(engine)]
+
+    def run_executor(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs the executor; see `pipeline.engines.guard` for what is raised."""
+        with self._guard.step():
+            return super().run_executor(*args, **kwargs)
 
 
-def operators(beam_args: Sequence[str]) -> dict[Any, Callable[..., EngineOperator]]:
-    """Returns `custom_executor_operators` of a TFX launcher for an engine."""
+def operators(
+    engine: EngineConfig, root: str
+) -> dict[Any, Callable[..., EngineOperator]]:
+    """Returns `custom_executor_operators` of a TFX launcher.
+
+    Args:
+      engine: The engine.
+      root: Folder of the artifacts, which workers must share.
+    """
+    guard = Guard(engine, [root])
     spec = executable_spec_pb2.BeamExecutableSpec
-    return {spec: functools.partial(EngineOperator, beam_args)}
+    return {spec: functools.partial(EngineOperator, engine, guard)}
 
 
 def _placeholder(argument: str) -> placeholder_pb2.PlaceholderExpression:

@@ -23,7 +23,7 @@ _RAISED = re.compile(
 
 def user_error_of(error: BaseException) -> UserError | None:
     """Finds the innermost `UserError` among an exception and its causes."""
-    for link in reversed(list(_chain(error))):
+    for link in reversed(list(chain(error))):
         if isinstance(link, UserError):
             kind = UsageError if isinstance(link, UsageError) else UserError
             return kind(_one_line(link.message), _one_line(link.remedy))
@@ -45,21 +45,22 @@ def explain(error: BaseException, folders: Iterable[Path] = ()) -> UserError:
     # A step that cannot write names a file; the file system says what to do.
     if found is not None and not names_full_disk(found.message):
         return found
-    chain = list(_chain(error))
+    links = list(chain(error))
     # What fails because the disk is full may hide it: look at every link.
-    for link in reversed(chain):
+    for link in reversed(links):
         known = explain_system_error(link, folders)
         if known is not None:
             return UserError(_one_line(known.message), _one_line(known.remedy))
-    for link in reversed(chain):
+    for link in reversed(links):
         cause = _from_traceback_text(str(link))
         if cause:
             return UserError(cause, "")
-    root = chain[-1]
+    root = links[-1]
     return UserError(_typed(type(root).__name__, str(root)), "")
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Yields an exception and its causes, the innermost last."""
     link: BaseException | None = error
     seen: set[int] = set()
     while link is not None and id(link) not in seen:
@@ -74,13 +75,21 @@ def _from_traceback_text(text: str) -> str:
     """The cause in a message that contains a traceback; empty if there is none."""
     if "Traceback (most recent call last)" not in text:
         return ""
+    known = user_error_in(text)
+    if known:
+        return known
     raised = [(m["type"], m["message"]) for m in _RAISED.finditer(text)]
-    for type_name, message in raised:
-        if _is_user_error(type_name):
-            return _one_line(message)
     # The first traceback of a chain is the innermost exception's.
     for type_name, message in raised[:1]:
         return _typed(type_name.rpartition(".")[2], message)
+    return ""
+
+
+def user_error_in(text: str) -> str:
+    """The message of a `UserError` in the text of a traceback; empty if none is."""
+    for found in _RAISED.finditer(text):
+        if _is_user_error(found["type"]):
+            return _one_line(found["message"])
     return ""
 
 

@@ -20,7 +20,6 @@ from tfx.orchestration.portable import (
 from tfx.proto.orchestration import pipeline_pb2
 
 from components.report_gen.step_times import step_properties
-from pipeline.engines.beam_options import beam_args
 from pipeline.engines.config import EngineConfig
 from pipeline.engines.operator import operators
 from pipeline.local.failures import explain
@@ -56,7 +55,8 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
         super().__init__()
         self._run_id = run_id
         self._until = until
-        self._operators = operators(beam_args(engine or EngineConfig()))
+        self._engine = engine or EngineConfig()
+        self._operators: dict[Any, Any] = {}
 
     def run_with_ir(
         self,
@@ -88,6 +88,8 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
             for node in pipeline.nodes
             if not node.pipeline_node.execution_options.HasField("skip")
         ]
+        root = pipeline.runtime_spec.pipeline_root.field_value.string_value
+        self._operators = operators(self._engine, root)
         progress.emit("pipeline", nodes=[node.node_info.id for node in nodes])
         for node in nodes:
             self._run_step(pipeline, node)

@@ -1,0 +1,116 @@
+"""What Flink's and Spark's own answers mean, and how long one waits for a slot."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from pipeline.engines import cluster
+from pipeline.engines.config import EngineConfig
+from trainer.errors import UserError
+
+FLINK = {
+    "taskmanagers": 2,
+    "slots-total": 2,
+    "slots-available": 1,
+    "flink-version": "1.18.1",
+}
+SPARK = {
+    "workers": [
+        {"cores": 1, "coresfree": 1, "state": "ALIVE"},
+        {"cores": 1, "coresfree": 0, "state": "ALIVE"},
+        {"cores": 4, "coresfree": 4, "state": "DEAD"},
+    ],
+    "activeapps": [{"starttime": 2_000_000, "state": "WAITING"}],
+}
+
+
+class Pages:
+    """An HTTP server whose pages a test may change."""
+
+    def __init__(self) -> None:
+        self.content: dict[str, Any] = {"/overview": FLINK, "/json/": SPARK}
+        pages = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                found = pages.content.get(self.path)
+                self.send_response(200 if found else 404)
+                self.end_headers()
+                self.wfile.write(json.dumps(found).encode())
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("localhost", 0), Handler)
+        self.address = f"localhost:{self.server.server_port}"
+
+    def flink(self, **keys: Any) -> EngineConfig:
+        keys = {"environment": "loopback", "shared_dir": "/shared", **keys}
+        return EngineConfig(runner="flink", master=self.address, **keys)
+
+
+@pytest.fixture
+def pages() -> Iterator[Pages]:
+    made = Pages()
+    threading.Thread(target=made.server.serve_forever, daemon=True).start()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def test_flinks_overview(pages: Pages) -> None:
+    assert cluster.ask(pages.flink()) == cluster.Cluster("1.18.1", 2, 2, 1)
+
+
+def test_of_sparks_workers_the_dead_ones_do_not_count(pages: Pages) -> None:
+    engine = EngineConfig(
+        runner="spark",
+        master="spark://localhost:7077",
+        web_url=f"http://{pages.address}",
+        environment="loopback",
+        shared_dir="/shared",
+    )
+    found = cluster.ask(engine)
+    assert (found.workers, found.slots, found.free) == (2, 2, 1)
+    assert "waits for one of the 2 cores" in found.hindered(since=1999)
+    assert not found.hindered(since=2001)  # another one's application
+
+
+def test_sparks_page_is_at_port_8080_of_its_first_master() -> None:
+    engine = EngineConfig(
+        runner="spark",
+        master="spark://a:7077,b:7077",
+        environment="loopback",
+        shared_dir="/shared",
+    )
+    assert cluster.page(engine) == "http://a:8080"
+
+
+def test_a_step_waits_for_a_slot_no_longer_than_configured(pages: Pages) -> None:
+    pages.content["/overview"] = {**FLINK, "slots-available": 0}
+    seen: list[str] = []
+    with pytest.raises(UserError, match=r"0 of 2 slots free, and the step needs 1"):
+        cluster.wait_for_slot(pages.flink(timeout_seconds=1), seen.append)
+    assert seen == ["waiting: flink has 0 of 2 slots free"]
+
+    def free(text: str) -> None:
+        pages.content["/overview"] = FLINK
+
+    cluster.wait_for_slot(pages.flink(timeout_seconds=9), free)
+
+
+def test_a_cluster_that_is_gone(pages: Pages) -> None:
+    pages.content.clear()
+    with pytest.raises(cluster.UnreachableError, match="does not answer at .* Not F"):
+        cluster.wait_for_slot(pages.flink(timeout_seconds=1))
+    engine = EngineConfig(
+        runner="portable", master="localhost:1", environment="loopback"
+    )
+    with pytest.raises(cluster.UnreachableError, match="job server at localhost:1"):
+        cluster.check_reachable(engine)

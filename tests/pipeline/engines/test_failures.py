@@ -1,0 +1,77 @@
+"""What engines and workers report, as one line with a remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.engines.config import EngineConfig
+from pipeline.engines.failures import explain
+
+ENGINE = EngineConfig(runner="portable", master="embed", environment="loopback")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "Traceback (most recent call last):\n  File ...\n"
+            "ModuleNotFoundError: No module named 'components'\n",
+            "has no module components. Install two-tower there",
+        ),
+        ("SystemError: unknown opcode", "another version of Python"),
+        (
+            "Pipeline job failed in state FAILED: "
+            "org.apache.flink.runtime.jobmanager.scheduler."
+            "NoResourceAvailableException: Could not acquire the minimum required",
+            "had no free slot for the step",
+        ),
+        (
+            "java.util.concurrent.TimeoutException: The heartbeat of TaskManager with "
+            "id localhost:40001-a timed out.",
+            "A worker of portable was lost",
+        ),
+        (
+            "RetryException: Could not complete the operation. Number of retries has "
+            "been exhausted.",
+            "portable does not answer",
+        ),
+        ("All masters are unresponsive! Giving up.", "portable does not answer"),
+        (
+            "[Errno 28] No space left on device: '/mnt/w/tmp/a'",
+            "has no space left on its disk, for /mnt/w/tmp/a",
+        ),
+        (
+            "[Errno 2] No such file or directory: 'java'",
+            "There is no java, which Beam's job server",
+        ),
+        (
+            "Unable to fetch remote job server jar at https://x/a.jar: HTTP Error 404",
+            "job server for portable is not at https://x/a.jar",
+        ),
+    ],
+)
+def test_a_failure_of_the_engine(text: str, expected: str, tmp_path: Path) -> None:
+    found = explain(RuntimeError(text), ENGINE, [tmp_path])
+    assert found is not None
+    assert expected in str(found)
+    assert found.remedy
+    assert "{" not in str(found)
+
+
+def test_a_path_that_is_here_and_that_a_worker_does_not_see(tmp_path: Path) -> None:
+    text = f"FileNotFoundError: [Errno 2] No such file or directory: '{tmp_path}/a'"
+    found = explain(RuntimeError(text), ENGINE)
+    assert found is not None
+    assert f"does not see {tmp_path}/a" in found.message
+    other = "FileNotFoundError: [Errno 2] No such file or directory: '/nowhere/b/a'"
+    assert explain(RuntimeError(other), ENGINE) is None
+
+
+def test_an_error_that_a_component_explains_itself_is_left_to_it() -> None:
+    text = (
+        "Traceback (most recent call last):\n  File ...\n"
+        "trainer.errors.UserError: ratings.csv line 3: Connection refused. Change it.\n"
+    )
+    assert explain(RuntimeError(text), ENGINE) is None
