@@ -21,7 +21,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from components.report_gen.step_times import RUN_PROPERTY, step_properties
-from pipeline.kubeflow import executor_input, ratings_input, run_day, ui_artifacts
+from pipeline.kubeflow import (
+    executor_input,
+    ratings_input,
+    run_day,
+    shared_files,
+    ui_artifacts,
+)
 from pipeline.kubeflow.config import INPUT_BASE_PARAMETER
 from pipeline.kubeflow.executor_input import Json, TfxInput
 from pipeline.kubeflow.spec_patches import DRIVER_FLAG, NOTIFY_FLAG, STEP_FLAG
@@ -93,8 +99,10 @@ def _run(options: argparse.Namespace, beam_args: list[str]) -> None:
             _run_driver(options.driver_class_path, adapted, inputs_spec, output_file)
         from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 
-        options.json_serialized_invocation_args = json.dumps(adapted.content)
-        kubeflow_v2_run_executor.main((options, beam_args))
+        shared = shared_files.shared_folder(options.executor_class_path, beam_args)
+        with shared_files.shared(adapted, shared):
+            options.json_serialized_invocation_args = json.dumps(adapted.content)
+            kubeflow_v2_run_executor.main((options, beam_args))
         output = _parsed(output_file.read_text(encoding="utf-8"), "TFX's output")
         finished = executor_input.finish(output, adapted.uris)
         ui_artifacts.fill(finished, message["outputs"].get("artifacts", {}))

@@ -133,6 +133,31 @@ def test_the_driver_ran_and_its_results_are_in_the_artifact(cluster: Cluster) ->
     ]
 
 
+def test_steps_with_workers_in_other_pods_make_the_same_artifacts(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """They work in the shared folder, and leave nothing there."""
+    shared = tmp_path / "volume"
+    shared.mkdir()
+    text = cluster.text.replace(
+        "- --pickle_library=cloudpickle",
+        f"- --pickle_library=cloudpickle\n        - --temp_location={shared}",
+    )
+    later = replace(cluster.backend, cache={})
+    ran = later.run(text, SPAN, only=("StatisticsGen",), before=cluster.first)
+    made = {}
+    for name, result in (("before", cluster.first), ("shared", ran)):
+        uri = result["StatisticsGen"].outputs["statistics"]["uri"]
+        folder = later.stored(uri)
+        made[name] = {
+            str(path.relative_to(folder)): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.is_file()
+        }
+    assert made["shared"] == made["before"] != {}
+    assert not list(shared.iterdir())
+
+
 def test_no_artifact_names_a_path_of_a_pod(cluster: Cluster) -> None:
     outputs = json.dumps([ran.outputs for ran in cluster.first.values()])
     assert "/pods/" not in outputs
