@@ -86,31 +86,29 @@ def _run(options: argparse.Namespace, beam_args: list[str]) -> None:
         artifact["metadata"] = {**artifact.get("metadata", {}), RUN_PROPERTY: run_id}
         if "://" not in artifact["uri"]:  # the launcher creates only the parent
             Path(artifact["uri"]).mkdir(parents=True, exist_ok=True)
+    shared = shared_files.shared_folder(options.executor_class_path, beam_args)
     with tempfile.TemporaryDirectory(prefix="two-tower-") as folder:
-        # TFX keeps its temporary files beside this one.
-        output_file = Path(folder) / "task" / "output_metadata.json"
-        adapted.content["outputs"]["outputFile"] = str(output_file)
-        if options.driver_class_path:
-            inputs = adapted.content["inputs"]
-            run_day.resolve(inputs)
-            inputs["parameterValues"][INPUT_BASE_PARAMETER] = ratings_input.local_input(
-                inputs, str(Path(folder) / "input")
-            )
-            _run_driver(options.driver_class_path, adapted, inputs_spec, output_file)
-        from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
-
-        shared = shared_files.shared_folder(options.executor_class_path, beam_args)
         with shared_files.shared(adapted, shared):
+            # TFX keeps its temporary files beside this one.
+            task = Path(folder if shared is None or "://" in shared else shared)
+            output_file = task / "task" / "output_metadata.json"
+            adapted.content["outputs"]["outputFile"] = str(output_file)
+            if options.driver_class_path:
+                _run_driver(options, adapted, inputs_spec, str(task))
+            from tfx.orchestration.kubeflow.v2.container import (
+                kubeflow_v2_run_executor as tfx_entrypoint,
+            )
+
             options.json_serialized_invocation_args = json.dumps(adapted.content)
-            kubeflow_v2_run_executor.main((options, beam_args))
-        output = _parsed(output_file.read_text(encoding="utf-8"), "TFX's output")
-        finished = executor_input.finish(output, adapted.uris)
-        ui_artifacts.fill(finished, message["outputs"].get("artifacts", {}))
-        seconds = time.monotonic() - started
-        _note_step(finished, step_properties(options.step, seconds, run_id))
-        _write(adapted.output_file, finished)
-        if options.notify:
-            _notify(options.notify, adapted.content["inputs"]["artifacts"], run_id)
+            tfx_entrypoint.main((options, beam_args))
+            output = _parsed(output_file.read_text(encoding="utf-8"), "TFX's output")
+    finished = executor_input.finish(output, adapted.uris)
+    ui_artifacts.fill(finished, message["outputs"].get("artifacts", {}))
+    seconds = time.monotonic() - started
+    _note_step(finished, step_properties(options.step, seconds, run_id))
+    _write(adapted.output_file, finished)
+    if options.notify:
+        _notify(options.notify, adapted.content["inputs"]["artifacts"], run_id)
 
 
 def _notify(settings: str, inputs: Json, run_id: str) -> None:
@@ -147,7 +145,7 @@ def _note_step(finished: Json, properties: Mapping[str, str | float]) -> None:
 
 
 def _run_driver(
-    class_path: str, adapted: TfxInput, inputs_spec: Json, output_file: Path
+    options: argparse.Namespace, adapted: TfxInput, inputs_spec: Json, folder: str
 ) -> None:
     """Runs the driver, as the hook `lifecycle.preCacheCheck` should.
 
@@ -161,6 +159,11 @@ def _run_driver(
     )
     from tfx.utils import import_utils
 
+    inputs = adapted.content["inputs"]
+    run_day.resolve(inputs)
+    inputs["parameterValues"][INPUT_BASE_PARAMETER] = ratings_input.local_input(
+        inputs, str(Path(folder) / "input")
+    )
     message = json_format.ParseDict(
         adapted.content, spec_pb2.ExecutorInput(), ignore_unknown_fields=True
     )
@@ -170,14 +173,14 @@ def _run_driver(
     given = tfx_utils.parse_execution_properties(
         message.inputs.parameter_values, message.inputs.parameters, spec
     )
-    driver = import_utils.import_class_by_path(class_path)(None)
+    driver = import_utils.import_class_by_path(options.driver_class_path)(None)
     resolved = driver.resolve_exec_properties(dict(given), None, None)
     found = {
         key: value
         for key, value in resolved.items()
         if value is not None and given.get(key) != value
     }
-    _write(str(output_file), {"parameterValues": found})
+    _write(adapted.content["outputs"]["outputFile"], {"parameterValues": found})
     for artifact in adapted.outputs():
         artifact["metadata"] = {**artifact.get("metadata", {}), **found}
 

@@ -63,6 +63,7 @@ def test_without_workers_elsewhere_nothing_is_copied(tmp_path: Path) -> None:
         assert before == [item["uri"] for item in (*step.inputs(), *step.outputs())]
 
 
+@pytest.mark.slow  # imports TFX
 def test_only_steps_that_give_workers_work_use_the_folder() -> None:
     beam_args = ["--runner=PortableRunner", "--temp_location=/mnt/two-tower/beam/tmp"]
     found = shared_folder(STATISTICS, beam_args)
