@@ -15,6 +15,7 @@ from trainer import features as f
 from trainer.config import ModelConfig
 from trainer.context import CandidateFeatures
 from trainer.errors import UserError
+from trainer.id_hashes import hash_ids
 from trainer.ranking import PADDING
 from trainer.serving_contract import (
     MOVIE_VOCABULARY,
@@ -141,6 +142,10 @@ def read_columns(
 ) -> Columns:
     """Reads some features of gzipped TFRecord files of `tf.train.Example`.
 
+    The rows of users are in the order of MovieLensExampleGen: users by the hash of
+    their id, windows by time. Transform writes them in an order that depends on how
+    Beam's engine divides the work, which must not change what a seed draws.
+
     Args:
       files: File patterns.
       spec: Parsing specification of the features.
@@ -169,7 +174,37 @@ def read_columns(
             f"No transformed row in {', '.join(files)}",
             "Run again without the cache: two-tower run --no-cache",
         )
-    return {name: _concatenate([batch[name] for batch in batches]) for name in wanted}
+    return _in_order(
+        {name: _concatenate([batch[name] for batch in batches]) for name in wanted}
+    )
+
+
+def _in_order(columns: Columns) -> Columns:
+    if f.USER_ID not in columns:
+        return columns
+    users, codes = np.unique(columns[f.USER_ID], return_inverse=True)
+    keys = [hash_ids(users)[codes]]
+    if f.WINDOW_INDEX in columns:
+        keys.insert(0, columns[f.WINDOW_INDEX])
+    order = np.lexsort(keys)  # the last key counts most
+    if np.array_equal(order, np.arange(len(order))):
+        return columns
+    return take_rows(columns, order)
+
+
+def take_rows(columns: Columns, rows: NDArray[Any]) -> Columns:
+    """Returns some of the rows of all columns."""
+    return {
+        name: _take(column, rows) if isinstance(column, Ragged) else column[rows]
+        for name, column in columns.items()
+    }
+
+
+def _take(lists: Ragged, rows: NDArray[Any]) -> Ragged:
+    lengths = lists.lengths[rows]
+    splits = np.append(0, np.cumsum(lengths))
+    within = np.arange(splits[-1]) - np.repeat(splits[:-1], lengths)
+    return Ragged(lists.values[np.repeat(lists.splits[rows], lengths) + within], splits)
 
 
 def _concatenate(parts: list[Any]) -> NDArray[Any] | Ragged:

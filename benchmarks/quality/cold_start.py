@@ -17,12 +17,13 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.quality.cold_world import Trained, World, ranks, take_rows, without
+from benchmarks.quality.cold_world import Trained, World, ranks, without
 from benchmarks.quality.prepared import prepare
 from benchmarks.quality.protocols import PROTOCOLS
 from benchmarks.quality.split import Array
 from pipeline.runs.workspace import Workspace
 from trainer import features as f
+from trainer.input_pipeline import take_rows
 from trainer.ranking import PADDING
 from trainer.windows import Windows, make_windows
 

@@ -21,6 +21,7 @@ from trainer.input_pipeline import (
     TrainingData,
     read_columns,
     read_corpus,
+    take_rows,
 )
 from trainer.model import TwoTowerModel
 from trainer.ranking import rank_held_out
@@ -122,21 +123,6 @@ def _newest(lists: Ragged, last: Ragged, rows: Array, length: int) -> Ragged:
     ]
     lengths = [len(part) for part in parts]
     return Ragged(np.concatenate(parts), np.append(0, np.cumsum(lengths)))
-
-
-def take_rows(columns: Columns, rows: Array) -> Columns:
-    """Returns some of the rows of all columns."""
-    return {
-        name: _take(column, rows) if isinstance(column, Ragged) else column[rows]
-        for name, column in columns.items()
-    }
-
-
-def _take(lists: Ragged, rows: Array) -> Ragged:
-    lengths = lists.lengths[rows]
-    splits = np.append(0, np.cumsum(lengths))
-    within = np.arange(splits[-1]) - np.repeat(splits[:-1], lengths)
-    return Ragged(lists.values[np.repeat(lists.splits[rows], lengths) + within], splits)
 
 
 def without(columns: Columns, keep: Array) -> Columns:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -105,12 +104,6 @@ def as_ids(values: list[bytes]) -> Ids:
     ids = np.empty(len(values), dtype=object)
     ids[:] = values
     return ids
-
-
-def hash_ids(ids: Ids) -> NDArray[np.uint64]:
-    """Hashes each id to 64 bits, the same on every machine and Python."""
-    digests = b"".join(hashlib.blake2b(i, digest_size=8).digest() for i in ids)
-    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
 
 
 def mix(

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.movielens_example_gen.config import ExampleGenConfig
-from components.movielens_example_gen.tables import Codes, Ids, Ratings, hash_ids, mix
+from components.movielens_example_gen.tables import Codes, Ids, Ratings, mix
+from trainer.id_hashes import hash_ids
 
 Mask = NDArray[np.bool_]
 _HASH_BITS: Final = 64

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks.quality.cold_world import take_rows
 from tests.fixtures import small_model
 from tests.fixtures.example_rows import to_example
 from tests.fixtures.small_model import ragged
 from trainer import features as f
 from trainer.errors import UserError
-from trainer.input_pipeline import read_corpus
+from trainer.id_hashes import hash_ids
+from trainer.input_pipeline import read_columns, read_corpus, take_rows
 from trainer.ranking import PADDING
 from trainer.towers import CandidateTower
 
@@ -42,6 +42,34 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> list[str]:
         for row in rows:
             writer.write(to_example(row).SerializeToString())
     return [str(path)]
+
+
+def test_rows_have_one_order_whatever_files_an_engine_wrote(tmp_path: Path) -> None:
+    spec = {
+        f.USER_ID: tf.io.FixedLenFeature([], tf.string),
+        f.WINDOW_INDEX: tf.io.FixedLenFeature([], tf.int64),
+        f.MOVIE_INDICES: tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64),
+    }
+    rows = [
+        {f.USER_ID: [b"u%d" % user], f.WINDOW_INDEX: [window], f.MOVIE_INDICES: movies}
+        for user in range(9)
+        for window, movies in enumerate([[user], [1, 2, 3], [user, 10]])
+    ]
+    whole = _write(tmp_path / "whole" / "rows.gz", rows)
+    shuffled = [rows[index] for index in np.random.default_rng(1).permutation(27)]
+    parts = [
+        *_write(tmp_path / "parts" / "0.gz", shuffled[20:]),
+        *_write(tmp_path / "parts" / "1.gz", shuffled[:20]),
+    ]
+    expected, read = (read_columns(files, spec, spec) for files in (whole, parts))
+    ids = list(dict.fromkeys(expected[f.USER_ID]))
+    assert (np.diff(hash_ids(ids).astype(float)) > 0).all()
+    assert expected[f.WINDOW_INDEX].tolist() == [0, 1, 2] * 9
+    for name in (f.USER_ID, f.WINDOW_INDEX):
+        np.testing.assert_array_equal(read[name], expected[name])
+    for attribute in ("values", "splits"):
+        one, other = (getattr(c[f.MOVIE_INDICES], attribute) for c in (expected, read))
+        np.testing.assert_array_equal(one, other)
 
 
 def _corpus_spec(*, has_titles: bool) -> dict[str, Any]:

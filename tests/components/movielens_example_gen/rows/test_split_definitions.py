@@ -12,11 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.movielens_example_gen.tables import as_ids, hash_ids, mix
+from components.movielens_example_gen.tables import as_ids, mix
 from pipeline.config import DataConfig
 from tests.components.movielens_example_gen.rows.test_examples import rows_of
 from tests.fixtures.movielens_files import write_csv
 from trainer import features as f
+from trainer.id_hashes import hash_ids
 
 MOVIES = range(1, 10)
 # (user, movie, stars, time, span): few of each, so that many times are equal, movies
