@@ -97,6 +97,7 @@ _JOB_SERVER_OPTIONS: Final = {
         "bundle_size",
         "cache_disabled",
         "enable_spark_metric_sinks",
+        "files_to_stage",
         "max_records_per_batch",
         "prefer_group_by_key_to_handle_hot_keys",
         "storage_level",

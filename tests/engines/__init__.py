@@ -1,0 +1,1 @@
+"""Real clusters for the tests of `make test-engines`."""
