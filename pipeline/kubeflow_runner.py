@@ -24,6 +24,7 @@ from pipeline.kubeflow import (
     ratings_input,
     run_day,
     step_settings,
+    training_job,
     ui_artifacts,
     validation,
 )
@@ -59,6 +60,8 @@ def compile_pipeline(
     if notifies:
         exit_step.check_variables(config)
         settings = exit_step.with_small_step(settings)
+    if training_job.has_job(config):
+        settings = training_job.with_small_step(settings)
     spec, drivers, live = tfx_spec(config, push_again)
     pipeline = CompiledPipeline(spec)
     added = [exit_step.EXIT_STEP] if notifies else []
@@ -81,6 +84,8 @@ def compile_pipeline(
     if notifies:
         exit_step.declare(pipeline, config)
     step_settings.set_container_options(pipeline, settings)
+    if training_job.has_job(config):
+        training_job.declare(pipeline, config)
     step_settings.set_task_options(pipeline, settings, uncached)
     ratings_input.import_ratings(pipeline, settings.input_base)
     senders = (exit_step.LAST_STEP, exit_step.EXIT_STEP)

@@ -33,6 +33,7 @@ from trainer.train_report import TRAIN_REPORT_FILE, FitReport, TrainReport
 from trainer.tuning.hyperparameters import format_values, from_keras_tuner
 from trainer.warm_start import carry_over, check_settings
 from trainer.windows import Sampling, Windows, hold_out_newest, make_windows
+from trainer.workers.cluster import JOB_VARIABLE, train_on_cluster
 from trainer.workers.config import requested_workers
 from trainer.workers.local import train_locally
 
@@ -41,7 +42,7 @@ ATTRIBUTE_SIZES = (len(AGE_BOUNDS) + 2, len(GENDERS) + 1, len(OCCUPATIONS) + 1)
 
 
 def run_fn(fn_args: Any) -> None:
-    """Trains the model by as many processes as `train.workers` says.
+    """Trains the model by as many processes or pods as `train.workers` says.
 
     Args:
       fn_args: See `train_and_export`.
@@ -50,7 +51,9 @@ def run_fn(fn_args: Any) -> None:
       UserError: See `train_and_export`; or a worker was killed.
     """
     num_workers = requested_workers()
-    if num_workers > 1:
+    if job := os.environ.get(JOB_VARIABLE):
+        train_on_cluster(fn_args, json.loads(job))
+    elif num_workers > 1:
         train_locally(fn_args, num_workers)
     else:
         train_and_export(fn_args)

@@ -132,6 +132,8 @@ class KubeflowConfig:
       input_base: Folder with the files of the edition or with its spans, in a volume
         or at gs://, s3:// or minio://. A run can set another one of the same kind.
       serving_dir: Folder that the model server watches, in a volume or at gs://.
+      training_dir: Folder of a volume in which several workers (`train.workers`) get
+        their inputs and leave checkpoints and the model.
       gpu_type: Name of the accelerator as Kubernetes knows it.
       defaults: Settings of all steps.
       steps: Node id -> settings that differ from the defaults.
@@ -149,6 +151,7 @@ class KubeflowConfig:
     pipeline_root: Root | None = None
     input_base: Location = "/mnt/two-tower/data/ml-100k"
     serving_dir: Location = "/mnt/two-tower/serving"
+    training_dir: AbsolutePath = "/mnt/two-tower/training"
     gpu_type: Name = "nvidia.com/gpu"
     defaults: StepDefaults = Field(default_factory=StepDefaults)
     steps: Mapping[str, StepConfig] = Field(default_factory=dict)

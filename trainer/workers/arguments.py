@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -16,9 +17,14 @@ FIELDS: Final = (
 )
 
 
-def write_arguments(fn_args: Any, path: Path) -> None:
-    """Writes what `run_fn` reads of its arguments."""
-    write_json(path, {name: getattr(fn_args, name) for name in FIELDS})
+def as_mapping(fn_args: Any) -> dict[str, Any]:
+    """Returns what `run_fn` reads of its arguments."""
+    return {name: getattr(fn_args, name) for name in FIELDS}
+
+
+def write_arguments(arguments: Mapping[str, Any], path: Path) -> None:
+    """Writes what `as_mapping` returned."""
+    write_json(path, dict(arguments))
 
 
 def read_arguments(path: Path) -> Any:

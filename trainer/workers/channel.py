@@ -11,8 +11,10 @@ from typing import Final
 
 from trainer.progress import Event
 
-# Exit code of a worker whose port was taken.
-TRY_AGAIN: Final = os.EX_TEMPFAIL
+# Exit codes of a worker: its port was taken; another worker was lost. From 128 on, a
+# TFJob starts the pod again.
+PORT_TAKEN: Final = 140
+RETRY: Final = 138
 
 
 class Sender(logging.Handler):

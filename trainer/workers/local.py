@@ -22,7 +22,7 @@ import psutil
 from trainer import progress
 from trainer.errors import UserError
 from trainer.workers import channel
-from trainer.workers.arguments import write_arguments
+from trainer.workers.arguments import as_mapping, write_arguments
 
 # What runs one worker: to it come the file of the arguments and the channel.
 PROGRAM: Final = (sys.executable, "-m", "trainer.workers")
@@ -54,7 +54,7 @@ def train_locally(
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "arguments.json"
-        write_arguments(fn_args, path)
+        write_arguments(as_mapping(fn_args), path)
         for start in range(1, _STARTS + 1):
             try:
                 _train_once([*program, str(path)], num_workers)
@@ -214,7 +214,7 @@ def end(workers: Sequence[Worker]) -> None:
 
 def explain(failed: Sequence[Worker], num_workers: int) -> Exception:
     """Returns what to raise: of several failures the one that caused the others."""
-    if any(worker.exit_code == channel.TRY_AGAIN for worker in failed):
+    if any(worker.exit_code == channel.PORT_TAKEN for worker in failed):
         return PortTakenError()
     first = min(failed, key=lambda worker: (worker.exit_code > 0, not worker.error))
     name = f"worker {first.index} of {num_workers}"

@@ -20,6 +20,7 @@ import pytest
 
 from trainer import progress
 from trainer.errors import UserError
+from trainer.workers import channel
 from trainer.workers.arguments import FIELDS
 from trainer.workers.local import threads_of_each, train_locally
 
@@ -157,7 +158,7 @@ path = f"{tmp_path}/{{task}}"
 started_before = os.path.exists(path)
 open(path, "a").write(os.environ["TF_CONFIG"] + "\\n")
 if task == 1 and not started_before:
-    sys.exit(os.EX_TEMPFAIL)
+    sys.exit({channel.PORT_TAKEN})
 time.sleep(0.5)
 """
     )
