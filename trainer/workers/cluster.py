@@ -51,36 +51,43 @@ def train_on_cluster(fn_args: Any, job: dict[str, Any]) -> None:
             f"The inputs of the workers cannot be copied to {stage.folder}: {error}",
             "Let kubeflow.training_dir name a writable folder of a volume.",
         ) from error
-    manifest = copy.deepcopy(job["manifest"])
-    manifest["metadata"]["name"] = f"two-tower-train-{stage.key}"
-    (container,) = manifest["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"][
-        "containers"
-    ]
-    container["args"] = [str(stage.arguments), "--events"]
+    manifest = complete(job["manifest"], stage)
+    name = manifest["metadata"]["name"]
     jobs = Jobs()
-    with _ended_by_signal(), jobs.deleted_if_interrupted(manifest):
+    with _ended_by_signal(), jobs.deleted_if_interrupted(name):
         jobs.create(manifest)
-        failure = jobs.wait(manifest["metadata"]["name"])
+        failure = jobs.wait(name)
     if failure is not None:
-        raise _explained(stage, manifest["metadata"]["name"], failure)
+        raise _explained(stage, name, failure)
     stage.collect()
+
+
+def complete(manifest: dict[str, Any], stage: Stage) -> dict[str, Any]:
+    """Returns the manifest with a name and the workers' arguments."""
+    manifest = copy.deepcopy(manifest)
+    manifest["metadata"]["name"] = f"two-tower-train-{stage.key}"
+    worker = manifest["spec"]["tfReplicaSpecs"]["Worker"]
+    (container,) = worker["template"]["spec"]["containers"]
+    container["args"] = [str(stage.arguments), "--events"]
+    return manifest
 
 
 class Jobs:
     """The TFJobs of this namespace."""
 
     def __init__(self) -> None:
-        """Finds the cluster: that of the kube config, or that of this pod."""
+        """Finds the cluster: that of this pod, or that of the kube config."""
         from kubernetes import client, config
 
-        config.load_config()
-        self._api = client.CustomObjectsApi()
-        self._error = client.ApiException
         if _NAMESPACE.exists():
+            config.load_incluster_config()
             namespace = _NAMESPACE.read_text(encoding="utf-8").strip()
         else:
+            config.load_kube_config()
             active = config.list_kube_config_contexts()[1]
             namespace = active["context"].get("namespace", "default")
+        self._api = client.CustomObjectsApi()
+        self._error = client.ApiException
         self._of = (GROUP, VERSION, namespace, PLURAL)
 
     def create(self, manifest: dict[str, Any]) -> None:
@@ -142,15 +149,13 @@ class Jobs:
                 time.sleep(_POLL_SECONDS)
 
     @contextlib.contextmanager
-    def deleted_if_interrupted(self, manifest: dict[str, Any]) -> Iterator[None]:
+    def deleted_if_interrupted(self, name: str) -> Iterator[None]:
         """Deletes the job if this step is ended: nobody would use its model."""
         try:
             yield
         except (SystemExit, KeyboardInterrupt):
             with contextlib.suppress(Exception):
-                self._api.delete_namespaced_custom_object(
-                    *self._of, manifest["metadata"]["name"]
-                )
+                self._api.delete_namespaced_custom_object(*self._of, name)
             raise
 
     def _get(self, name: str) -> dict[str, Any]:
