@@ -11,7 +11,7 @@ from pipeline.config.loading import load
 from pipeline.kubeflow import training_job
 from pipeline.kubeflow.compiled import CompiledPipeline
 from pipeline.kubeflow.step_settings import set_container_options
-from tests.kubeflow.test_manifests import problems
+from tests.fixtures.manifests import problems
 from tests.pipeline.kubeflow.conftest import SETTINGS
 from trainer.errors import UsageError
 from trainer.workers.cluster import JOB_VARIABLE
