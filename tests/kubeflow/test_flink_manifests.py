@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.engines.config import EngineConfig
 from pipeline.kubeflow.config import KubeflowConfig
 from tests.fixtures.manifests import (
     FLINK,
@@ -76,7 +77,7 @@ def test_a_worker_pool_of_our_image_is_ready_before_each_task_manager() -> None:
     found = sidecar()
     assert found["restartPolicy"] == "Always", "a sidecar, not a task before the start"
     assert found["startupProbe"]["tcpSocket"]["port"] == found["ports"][0]["name"]
-    assert f"--service_port={found['ports'][0]['containerPort']}" in found["args"]
+    assert f"--port={found['ports'][0]['containerPort']}" in found["args"]
     assert found["securityContext"]["runAsUser"] == KubeflowConfig().run_as_user
     slots = DEPLOYMENT["spec"]["flinkConfiguration"]["taskmanager.numberOfTaskSlots"]
     assert slots == "1", "one Python process for each worker pool"
@@ -177,6 +178,7 @@ def test_the_documented_engine_is_that_of_the_manifests() -> None:
     (engine,) = (
         loaded["engine"] for loaded in map(yaml.safe_load, blocks) if "engine" in loaded
     )
+    assert EngineConfig(**engine).is_distributed
     service = only("Service", flink=True)
     jobs = service["spec"]["ports"][0]["port"]
     assert engine["master"] == f"{service['metadata']['name']}:{jobs}"
@@ -188,3 +190,16 @@ def test_the_documented_engine_is_that_of_the_manifests() -> None:
     arguments = server["spec"]["template"]["spec"]["containers"][0]["args"]
     staged = Path(engine["shared_dir"]) / "beam-artifacts"
     assert f"--artifacts-dir={staged}" in arguments
+
+
+def test_the_documented_settings_of_dataflow_are_accepted() -> None:
+    """With the image that the page builds, and everything in one bucket."""
+    page = (REPOSITORY / "docs" / "dataflow.md").read_text()
+    (block,) = re.findall(r"^ *```yaml\n(.*?)^ *```", page, re.MULTILINE | re.DOTALL)
+    loaded = yaml.safe_load(block)
+    engine = EngineConfig(**loaded["engine"])
+    assert engine.environment_config and f"-t {engine.environment_config} " in page
+    KubeflowConfig(**loaded["kubeflow"])
+    boot = (REPOSITORY / "kubeflow" / "Dockerfile.boot").read_text()
+    for lock, python in (("tfx116.txt", "3.10"), ("tfx121.txt", "3.13")):
+        assert f"apache/beam_python{python}_sdk:{locked_beam(lock)}" in boot
