@@ -40,8 +40,8 @@ def export_embeddings(
 ) -> None:
     """Export ids and embeddings of a pushed model to Parquet, for other indexes.
 
-    The dot product of two embeddings is the model's score: docs/serving.md has recipes
-    for FAISS, ScaNN and vector stores.
+    The dot product of two embeddings is the model's score: docs/serving-operations.md
+    has recipes for FAISS, ScaNN and vector stores.
 
     \b
     Examples:

@@ -44,7 +44,7 @@ def compare(request: Request, out: str | None) -> dict[str, Any]:
       out: Folder that keeps all answers; None for a temporary one.
 
     Returns:
-      The report, JSON-like: see `docs/serving.md`.
+      The report, JSON-like: see `docs/serving-operations.md`.
 
     Raises:
       UserError: It cannot be done, see the message.
