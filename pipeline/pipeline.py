@@ -109,7 +109,7 @@ def create_pipeline(
         database = os.path.join(pipeline_root, "metadata.sqlite")
         metadata_connection_config = sqlite_metadata_connection_config(database)
     example_gen = MovieLensExampleGen(
-        input_base, config.data, content_fingerprint or "", span
+        input_base, config.data, content_fingerprint or "", span, config.data.ingest
     )
     nodes = [example_gen, *_steps(config, example_gen, serving_dir, push_again)]
     _add_fingerprints(nodes, config)

@@ -13,6 +13,7 @@ from components.movielens_example_gen.inputs.editions import CSV_HEADER
 from trainer.config import FROZEN, PositiveInt, Scale
 from trainer.movielens import RatingScale
 
+IngestMode = Literal["auto", "memory", "beam"]
 Column = Literal["user_id", "movie_id", "rating", "timestamp", "title", "genres"]
 _COLUMNS_OF_FILES: Final = {
     "ratings": ("user_id", "movie_id", "rating", "timestamp"),
@@ -32,6 +33,18 @@ SpanId = Annotated[
     Field(pattern=r"^([0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2})$"),
 ]
 Name = Annotated[str, Field(min_length=1)]
+
+
+@dataclass(frozen=True, kw_only=True, config=FROZEN)
+class IngestConfig:
+    """Where ratings are sorted, which changes no row and is in no cache key.
+
+    Attributes:
+      ingest: `memory` sorts all ratings in one process, `beam` in parts on all workers
+        of the engine; `auto` does so for files of more than 1 GiB, decompressed.
+    """
+
+    ingest: IngestMode = "auto"
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)

@@ -10,20 +10,25 @@ from typing import Final
 import numpy as np
 
 from components.movielens_example_gen import timelines
-from components.movielens_example_gen.config import ExampleGenConfig
+from components.movielens_example_gen.config import ExampleGenConfig, IngestMode
 from components.movielens_example_gen.data_summary import DataSummary
 from components.movielens_example_gen.inputs import spans
-from components.movielens_example_gen.inputs.editions import TIMESTAMP
 from components.movielens_example_gen.inputs.spans import SpanFiles
+from components.movielens_example_gen.out_of_core import run
+from components.movielens_example_gen.out_of_core.run import Distribute
 from components.movielens_example_gen.readers import raw_data
 from components.movielens_example_gen.readers.bad_rows import BadRows
 from components.movielens_example_gen.readers.raw_data import RawData
+from components.movielens_example_gen.readers.text_files import expanded_bytes
 from components.movielens_example_gen.rows import staging
 from components.movielens_example_gen.rows.examples import count_windows
+from components.movielens_example_gen.summary import Ingested, Outcome, summarise
 from components.movielens_example_gen.timelines import Timelines
 from trainer.features import CORPUS_SPLIT, EVAL_SPLIT, KNOWN_SPLIT, TRAIN_SPLIT
 
 _LOG: Final = logging.getLogger(__name__)
+# Of `ingest: auto`: about 40 million ratings.
+MAX_BYTES_IN_MEMORY: Final = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -60,48 +65,26 @@ class Prepared:
             ),
         }
 
+    def outcome(self) -> Outcome:
+        """Counts what became of the rows."""
+        ratings = self.data.ratings
+        times = ratings.timestamps
+        return Outcome(
+            rows=self.num_rows(),
+            counts=self.timelines.counts,
+            num_read=self.data.num_read,
+            num_quarantined=self.data.num_quarantined,
+            # Of some users all rows were refused.
+            num_users=len(np.unique(ratings.users)),
+            num_movies=len(self.data.movies),
+            num_rated_movies=len(np.unique(ratings.movies)),
+            times=(int(times.min()), int(times.max())) if len(times) else None,
+            odd_rows=self.data.odd_rows,
+        )
+
     def summary(self) -> DataSummary:
         """Counts what became of the input: every row is accounted for."""
-        counts = self.timelines.counts
-        timestamps = self.data.ratings.timestamps
-        is_read = raw_data.csv_header(self.config)[TIMESTAMP] is not None
-        has_times = is_read and len(timestamps) > 0
-        num_rated = len(np.unique(self.data.ratings.movies))
-        return {
-            "spans": [span.span for span in self.spans if span.in_window],
-            "older_spans": [
-                span.span
-                for span in self.spans
-                if span.files.ratings and not span.in_window
-            ],
-            "missing_spans": [
-                span.missing_before for span in self.spans if span.missing_before
-            ],
-            "format": self.spans[-1].files.family.name,
-            "rows": self.num_rows(),
-            "ratings": {
-                "read": self.data.num_read,
-                "train": counts["train"],
-                "eval": counts["eval"],
-                "filtered": counts["filtered"],
-                "duplicate": counts["duplicate"],
-                "quarantined": self.data.num_quarantined,
-            },
-            "filtered": {
-                name.removeprefix("filtered_"): number
-                for name, number in counts.items()
-                if name.startswith("filtered_")
-            },
-            "users": len(self.data.ratings.user_ids),
-            "movies": len(self.data.movies),
-            "unrated_movies": len(self.data.movies) - num_rated,
-            "first_timestamp": int(timestamps.min()) if has_times else None,
-            "last_timestamp": int(timestamps.max()) if has_times else None,
-            "cold_users": counts["cold_users"],
-            "cold_movie_holdouts": counts["cold_movie_holdouts"],
-            "odd_rows": self.data.odd_rows,
-            "bad_rows": self.bad.counts(),
-        }
+        return summarise(self.config, self.spans, self.outcome(), self.bad)
 
 
 def prepare(base: Path | str, config: ExampleGenConfig) -> Prepared:
@@ -125,3 +108,42 @@ def stage(prepared: Prepared, folder: str) -> staging.Staged:
     """Writes the tables that Beam distributes into `folder`."""
     data = prepared.data
     return staging.stage(prepared.timelines, data.movies, data.users, folder)
+
+
+def ingest(
+    base: Path | str,
+    config: ExampleGenConfig,
+    folder: str,
+    mode: IngestMode,
+    distribute: Distribute,
+) -> Ingested:
+    """Reads, sorts and splits the ratings, in memory or out of core.
+
+    Args:
+      base: The input folder.
+      config: The configuration.
+      folder: For temporary files, which all workers see.
+      mode: Where ratings are sorted; the result is the same.
+      distribute: Does a task of `out_of_core` on workers.
+
+    Raises:
+      UserError: A file is missing, or more rows are bad than the policy accepts.
+    """
+    if is_out_of_core(base, config, mode):
+        return run.ingest(base, config, folder, distribute)
+    prepared = prepare(base, config)
+    staged = stage(prepared, folder)
+    return Ingested(config, prepared.spans, prepared.outcome(), prepared.bad, staged)
+
+
+def is_out_of_core(
+    base: Path | str, config: ExampleGenConfig, mode: IngestMode
+) -> bool:
+    """Returns whether ratings are sorted by Beam; `auto` goes by the files' bytes."""
+    if mode != "auto":
+        return mode == "beam"
+    files = [p for s in spans.resolve(Path(base), config) for p in s.files.ratings]
+    size = sum(expanded_bytes(path) for path in files)
+    if size > MAX_BYTES_IN_MEMORY:
+        _LOG.info("Ratings have about %d MiB: Beam sorts them", size >> 20)
+    return size > MAX_BYTES_IN_MEMORY

@@ -14,7 +14,7 @@ from trainer.id_hashes import hash_ids
 
 Mask = NDArray[np.bool_]
 _HASH_BITS: Final = 64
-_FILTERS: Final = ("outside_window", "by_rating", "short_timelines")
+FILTERS: Final = ("outside_window", "by_rating", "short_timelines")
 
 
 # What becomes of an event.
@@ -133,14 +133,11 @@ def _classify(
     counts: dict[str, int] = {}
     liked = events.ratings >= config.min_rating
     in_window = events.spans >= first_span
-    trainable = liked & in_window
+    trainable = _trainable(events, config, first_span)
     counts["filtered_outside_window"] = int((~in_window).sum())
     counts["filtered_by_rating"] = int((in_window & ~liked).sum())
-    lengths = np.bincount(events.users[trainable], minlength=len(events.user_ids))
-    long_enough = (lengths >= config.min_user_ratings)[events.users]
-    counts["filtered_short_timelines"] = int((trainable & ~long_enough).sum())
-    trainable &= long_enough
-    counts["filtered"] = sum(counts[f"filtered_{why}"] for why in _FILTERS)
+    counts["filtered_short_timelines"] = int((liked & in_window & ~trainable).sum())
+    counts["filtered"] = sum(counts[f"filtered_{why}"] for why in FILTERS)
     some = events.keep(trainable)
     held_out = hold_out(some, _starts(some, order), hashes[trainable], config)
     kinds = np.where(liked, np.int8(KNOWN), np.int8(SEEN))
@@ -148,6 +145,22 @@ def _classify(
     counts["eval"] = int(held_out.sum())
     counts["train"] = len(held_out) - counts["eval"]
     return kinds, counts
+
+
+def _trainable(events: Ratings, config: ExampleGenConfig, first_span: int) -> Mask:
+    """Marks what is divided into `TRAIN` and `HELD_OUT`, in any order of the events."""
+    wanted: Mask = (events.ratings >= config.min_rating) & (events.spans >= first_span)
+    lengths = np.bincount(events.users[wanted], minlength=len(events.user_ids))
+    wanted &= (lengths >= config.min_user_ratings)[events.users]
+    return wanted
+
+
+def trainable_timestamps(
+    ratings: Ratings, config: ExampleGenConfig, first_span: int
+) -> NDArray[np.int64]:
+    """Returns the times of the events that `temporal_cut` divides, of whole users."""
+    events, _ = drop_duplicates(ratings)
+    return events.timestamps[_trainable(events, config, first_span)]
 
 
 def drop_duplicates(ratings: Ratings) -> tuple[Ratings, int]:
@@ -233,5 +246,10 @@ def temporal_cut(timestamps: NDArray[np.int64], config: ExampleGenConfig) -> int
         return config.eval_start
     if not len(timestamps):
         return 0
-    index = int(len(timestamps) * (1 - config.holdout_fraction))
+    index = cut_index(len(timestamps), config)
     return int(np.partition(timestamps, index)[index])
+
+
+def cut_index(num_events: int, config: ExampleGenConfig) -> int:
+    """Returns which of the events in the order of time begins the eval period."""
+    return int(num_events * (1 - config.holdout_fraction))

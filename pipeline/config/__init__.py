@@ -19,7 +19,7 @@ from pydantic.dataclasses import dataclass
 from components.data_gate.config import DataGateConfig
 from components.evaluator.config import EvalConfig as EvaluatorConfig
 from components.feedback.config import FeedbackConfig
-from components.movielens_example_gen.config import ExampleGenConfig
+from components.movielens_example_gen.config import ExampleGenConfig, IngestConfig
 from components.pusher.config import ApprovalConfig, RolloutConfig
 from components.servability_check.config import ServingConfig as ServabilityConfig
 from pipeline.engines.config import EngineConfig
@@ -50,7 +50,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)
-class DataConfig(DataGateConfig, ExampleGenConfig):
+class DataConfig(DataGateConfig, ExampleGenConfig, IngestConfig):
     """What is read, how it is split, and which data DataGate rejects."""
 
 
@@ -139,6 +139,7 @@ class PipelineConfig:
         for section in ("engine", "kubeflow", "retrain", "notify", "monitoring"):
             del content[section]
         del content["train"]["workers"]
+        del content["data"]["ingest"]
         if self.feedback.impressions is None:
             del content["feedback"]
         if not self.tune.enabled:

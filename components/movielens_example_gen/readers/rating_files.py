@@ -26,6 +26,7 @@ from components.movielens_example_gen.readers.row_splits import (
     split_fields,
 )
 from components.movielens_example_gen.readers.row_values import read_values
+from components.movielens_example_gen.readers.text_files import WHOLE, Part
 from trainer.errors import UserError
 
 BLOCK_BYTES: Final = 8 << 20
@@ -40,12 +41,14 @@ class RatingsBlock:
       table: Columns `RATING_COLUMNS`; the ids are dictionary-encoded strings.
       lines: `[num_rows]` line number of each row; a range where they are consecutive.
       num_read: Rows in the block, bad ones included.
+      next_line: Number of the line after the block.
     """
 
     path: Path
     table: pa.Table
     lines: range | Rows
     num_read: int
+    next_line: int
 
 
 def read_ratings_file(
@@ -56,8 +59,9 @@ def read_ratings_file(
     bad: BadRows,
     *,
     report: Callable[[int], None] = lambda position: None,
+    part: Part = WHOLE,
 ) -> Iterator[RatingsBlock]:
-    """Yields the blocks of one file.
+    """Yields the blocks of one file, or of a part of it.
 
     Args:
       path: The file.
@@ -67,16 +71,21 @@ def read_ratings_file(
         for columns that are not read.
       bad: Collects the rows that are refused.
       report: Called with the position in the file, for each block.
+      part: What is read; the lines of a part are counted from 1.
 
     Raises:
       UserError: The header lacks a column, or the file is not text.
     """
     columns = tuple(name if header[name] else "" for name in RATING_COLUMNS)
     layout = RatingsFormat(family, columns)
-    chunks = text_files.read_chunks(path, BLOCK_BYTES, report)
-    for first_line, data in text_files.iter_blocks(path, chunks):
+    is_start = part.start == 0
+    if not is_start and family.has_header:
+        head = text_files.first_line(path)
+        layout = RatingsFormat(family, _header_columns(path, head, header))
+    chunks = text_files.read_chunks(path, BLOCK_BYTES, report, part)
+    for first_line, data in text_files.iter_blocks(path, chunks, is_start=is_start):
         line, block = first_line, data
-        if line == 1 and family.has_header:
+        if line == 1 and family.has_header and is_start:
             head, _, block = block.partition(b"\n")
             layout = RatingsFormat(family, _header_columns(path, head, header))
             line = 2
@@ -146,4 +155,5 @@ def read_block(
         is_good = np.ones(table.num_rows, bool)
         is_good[list(faulty)] = False
         table, lines = table.filter(pa.array(is_good)), np.array(lines)[is_good]
-    return RatingsBlock(path, table, lines, num_read)
+    next_line = line + text_files.count_lines(block) + (not is_whole)
+    return RatingsBlock(path, table, lines, num_read, next_line)

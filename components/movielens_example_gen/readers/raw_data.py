@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -101,18 +101,14 @@ def read(spans: Sequence[SpanFiles], config: ExampleGenConfig, bad: BadRows) -> 
         policy accepts.
     """
     header = csv_header(config)
-    movies: dict[bytes, Movie] = {}
-    users: dict[bytes, User] = {}
+    movies, users = read_movies_and_users(spans, config, bad)
     blocks: list[RatingsBlock] = []
     span_of_block: list[int] = []
+    latest = latest_timestamp()
     reading = _Reading(sum(p.stat().st_size for s in spans for p in s.files.ratings))
     for index, span in enumerate(spans):
         files = span.files
-        movies.update(read_movies(files.movies, files.family, header, bad))
-        users.update(read_users(files.users, files.family, bad))
-        own_scale = config.rating_scale
-        scale = RatingScale(*own_scale) if own_scale else files.scale
-        rules = RowRules(scale, int(time.time()) + _DAY_SECONDS)
+        rules = RowRules(scale_of(span, config), latest)
         for path in files.ratings:
             for block in read_ratings_file(
                 path, files.family, rules, header, bad, report=reading.report
@@ -122,9 +118,39 @@ def read(spans: Sequence[SpanFiles], config: ExampleGenConfig, bad: BadRows) -> 
             reading.bytes_before += path.stat().st_size
         span_of_block += [index] * (len(blocks) - len(span_of_block))
     num_read = sum(block.num_read for block in blocks)
-    _check_found(spans, movies, num_read, bad)
-    ratings = _drop_unlisted(join_blocks(blocks, span_of_block), blocks, movies, bad)
+    check_found(spans, movies, num_read, bad)
+    ratings = drop_unlisted(join_blocks(blocks, span_of_block), blocks, movies, bad)
     bad.apply(num_read)
+    odd = odd_rows(movies, users)
+    return RawData(ratings, movies, users, num_read, num_read - len(ratings), odd)
+
+
+def read_movies_and_users(
+    spans: Sequence[SpanFiles], config: ExampleGenConfig, bad: BadRows
+) -> tuple[dict[bytes, Movie], dict[bytes, User]]:
+    """Reads the movies and users of all spans; the arguments are those of `read`."""
+    header = csv_header(config)
+    movies: dict[bytes, Movie] = {}
+    users: dict[bytes, User] = {}
+    for files in (span.files for span in spans):
+        movies.update(read_movies(files.movies, files.family, header, bad))
+        users.update(read_users(files.users, files.family, bad))
+    return movies, users
+
+
+def scale_of(span: SpanFiles, config: ExampleGenConfig) -> RatingScale:
+    """Returns the rating scale of a span: the configured one, or the edition's own."""
+    own_scale = config.rating_scale
+    return RatingScale(*own_scale) if own_scale else span.files.scale
+
+
+def latest_timestamp() -> int:
+    """Returns the newest possible timestamp: clocks may differ by a day."""
+    return int(time.time()) + _DAY_SECONDS
+
+
+def odd_rows(movies: dict[bytes, Movie], users: dict[bytes, User]) -> dict[str, int]:
+    """Counts movies and users that are kept with an oddity, by kind."""
     odd = {
         "empty_titles": sum(not movie.title for movie in movies.values()),
         "movies_without_year": sum(movie.year is None for movie in movies.values()),
@@ -133,10 +159,10 @@ def read(spans: Sequence[SpanFiles], config: ExampleGenConfig, bad: BadRows) -> 
     }
     if others := sum(user.occupation not in OCCUPATIONS for user in users.values()):
         odd["users_of_other_occupations"] = others  # the model cannot tell them apart
-    return RawData(ratings, movies, users, num_read, num_read - len(ratings), odd)
+    return odd
 
 
-def _check_found(
+def check_found(
     spans: Sequence[SpanFiles],
     movies: dict[bytes, Movie],
     num_read: int,
@@ -190,10 +216,10 @@ def _codes(column: pa.ChunkedArray) -> tuple[Codes, Ids]:
     return new_code[joined.indices.to_numpy()], sorted_ids
 
 
-def _drop_unlisted(
+def drop_unlisted(
     ratings: Ratings,
     blocks: Sequence[RatingsBlock],
-    movies: dict[bytes, Movie],
+    movies: Container[bytes],
     bad: BadRows,
 ) -> Ratings:
     """Refuses ratings of movies that no movies file lists."""

@@ -10,9 +10,12 @@ The rules for every file that is read:
 from __future__ import annotations
 
 import gzip
+import io
+import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -35,16 +38,49 @@ _OTHER_FORMATS: Final = {
 # By which a file is recognised: in UTF-16 and UTF-32 one of them is NUL.
 _CHECKED_BYTES: Final = 8
 # Without a line break in so many bytes it is no file of rows.
-_MAX_LINE_BYTES: Final = 8 << 20
+MAX_LINE_BYTES: Final = 8 << 20
 # Movies and users are read as a whole: the largest edition has 4 MB of them.
 _MAX_WHOLE_BYTES: Final = 1 << 30
+_USUAL_EXPANSION: Final = 5
 # Ratings compress to a fifth. What expands much more was made to fill the memory.
 _MAX_EXPANSION: Final = 200
 _ALWAYS_EXPANDED_BYTES: Final = 256 << 20
+_LINE_BREAK: Final = re.compile(rb"\r\n|\r|\n")
+_SEARCHED_BYTES: Final = 1 << 16
+
+
+@dataclass(frozen=True)
+class Part:
+    """Whole lines of a file: see `cut`.
+
+    Attributes:
+      start: Position of the first.
+      end: Position after the last; None for the end of the file.
+    """
+
+    start: int = 0
+    end: int | None = None
+
+    def left(self, done: int, size: int) -> int:
+        """Returns how many bytes to read next.
+
+        Args:
+          done: Bytes that were read.
+          size: At most so many.
+        """
+        if self.end is None:
+            return size
+        return min(size, self.end - self.start - done)
+
+
+WHOLE: Final = Part()
 
 
 def read_chunks(
-    path: Path, size: int, report: Callable[[int], None] = lambda position: None
+    path: Path,
+    size: int,
+    report: Callable[[int], None] = lambda position: None,
+    part: Part = WHOLE,
 ) -> Iterator[bytes]:
     """Yields the contents of a file, decompressed, in chunks of `size` bytes.
 
@@ -52,18 +88,26 @@ def read_chunks(
       path: The file.
       size: Bytes of a chunk.
       report: Called with the position in the file, compressed or not, for each chunk.
+      part: What is read of a file that is not compressed.
 
     Raises:
       UserError: The file is a damaged gzip file or one that expands beyond measure, or
         it is no text.
     """
+    if part.start:
+        yield from _read_part(path, size, report, part)
+        return
     with _open(path) as raw:
         is_gzip = raw.read(len(_GZIP)) == _GZIP
         raw.seek(0)
         limit = max(path.stat().st_size * _MAX_EXPANSION, _ALWAYS_EXPANDED_BYTES)
         stream = gzip.GzipFile(fileobj=raw) if is_gzip else raw
         total, least = 0, _CHECKED_BYTES
-        while chunk := _read(path, cast(gzip.GzipFile, stream), max(size, least)):
+        while chunk := _read(
+            path,
+            cast(gzip.GzipFile, stream),
+            part.left(total, max(size, least)),
+        ):
             if not total:
                 check_is_text(path, chunk)
             least = 0
@@ -76,6 +120,66 @@ def read_chunks(
                 )
             report(raw.tell())
             yield chunk
+
+
+def _read_part(
+    path: Path, size: int, report: Callable[[int], None], part: Part
+) -> Iterator[bytes]:
+    """Yields what does not begin at the start of a file, which has been checked."""
+    with _open(path) as raw:
+        raw.seek(part.start)
+        total = 0
+        while chunk := _read(path, cast(gzip.GzipFile, raw), part.left(total, size)):
+            total += len(chunk)
+            report(raw.tell())
+            yield chunk
+
+
+def expanded_bytes(path: Path) -> int:
+    """Returns about how many bytes of text a file has."""
+    with _open(path) as raw:
+        is_gzip = raw.read(len(_GZIP)) == _GZIP
+    return path.stat().st_size * (_USUAL_EXPANSION if is_gzip else 1)
+
+
+def cut(path: Path, size: int) -> list[Part]:
+    """Cuts a file into parts of whole lines and about `size` bytes.
+
+    A compressed file is one part, and so is one without line breaks.
+
+    Raises:
+      UserError: The file cannot be read.
+    """
+    with _open(path) as raw:
+        if raw.read(len(_GZIP)) == _GZIP:
+            return [WHOLE]
+        length = raw.seek(0, io.SEEK_END)
+        starts = [0]
+        for position in range(size, length, size):
+            if position > starts[-1]:
+                start = _line_start(raw, position)
+                if start is not None and start < length:
+                    starts.append(start)
+    return [Part(*bounds) for bounds in zip(starts, [*starts[1:], None], strict=True)]
+
+
+def _line_start(raw: BinaryIO, position: int) -> int | None:
+    """Returns where the first line begins at or after a position.
+
+    None if no line begins there within as many bytes as a line may have.
+    """
+    # A line may begin at the position itself: what ends before it counts.
+    raw.seek(position - 1)
+    searched = 0
+    while searched <= MAX_LINE_BYTES and (text := raw.read(_SEARCHED_BYTES)):
+        match = _LINE_BREAK.search(text)
+        if match is not None:
+            end = position - 1 + searched + match.end()
+            if match[0] == b"\r" and match.end() == len(text):
+                return end + (raw.read(1) == b"\n")
+            return end
+        searched += len(text)
+    return None
 
 
 def _open(path: Path) -> BinaryIO:
@@ -127,8 +231,10 @@ def check_is_text(path: Path, start: bytes) -> None:
         )
 
 
-def iter_blocks(path: Path, chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    r"""Yields (number of the first line, whole lines) of a file.
+def iter_blocks(
+    path: Path, chunks: Iterable[bytes], *, is_start: bool = True
+) -> Iterator[tuple[int, bytes]]:
+    r"""Yields (number of the first line, whole lines) of a file, or of a part of it.
 
     Every line ends in `\n` or `\r\n`: a `\r` alone is replaced. Only the last line may
     have no end.
@@ -138,15 +244,19 @@ def iter_blocks(path: Path, chunks: Iterable[bytes]) -> Iterator[tuple[int, byte
     """
     line, rest = 1, b""
     for number, chunk in enumerate(chunks):
-        text = rest + chunk if number else chunk.removeprefix(BYTE_ORDER_MARK)
+        text = rest + chunk
+        if is_start and not number:
+            text = text.removeprefix(BYTE_ORDER_MARK)
         # "\r\n" may be cut between two chunks.
         whole = text[:-1] if text.endswith(b"\r") else text
         block = _with_line_feeds(whole)
         end = block.rfind(b"\n") + 1
         rest = block[end:] + text[len(whole) :]
-        if len(rest) > _MAX_LINE_BYTES:
+        # The first line may be the end of what was read before.
+        if block.find(b"\n", 0, end) > MAX_LINE_BYTES or len(rest) > MAX_LINE_BYTES:
+            line += count_lines(block[:end]) if len(rest) > MAX_LINE_BYTES else 0
             raise UserError(
-                f"{path} line {line}: no line break in {len(rest) >> 20} MiB",
+                f"{path} line {line}: no line break in {MAX_LINE_BYTES >> 20} MiB",
                 "Each row must be a line of its own.",
             )
         if end:
@@ -169,6 +279,13 @@ def _with_line_feeds(text: bytes) -> bytes:
 def count_lines(block: bytes) -> int:
     """Counts the line breaks, ten times as fast as `bytes.count`."""
     return int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n")))
+
+
+def first_line(path: Path) -> bytes:
+    """Returns the first line of a file, which has been read, without its end."""
+    chunks = read_chunks(path, MAX_LINE_BYTES)
+    block = next((block for _, block in iter_blocks(path, chunks)), b"")
+    return block.partition(b"\n")[0]
 
 
 def is_blank(line: bytes, family: Family) -> bool:

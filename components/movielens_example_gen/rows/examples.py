@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from components.movielens_example_gen.config import ExampleGenConfig
-from components.movielens_example_gen.rows import encoding, slicing, staging
+from components.movielens_example_gen.rows import chunks, encoding, slicing, staging
 from components.movielens_example_gen.rows.encoding import (
     BytesColumn,
     FloatColumn,
@@ -80,10 +80,7 @@ class Corpus:
     @classmethod
     def read(cls, staged: staging.Staged) -> Corpus:
         """Reads the staged corpus."""
-        return cls.of(
-            staging.read_shard(staged.corpus_path, index)
-            for index in range(staged.corpus_shards)
-        )
+        return cls.of(map(chunks.read, staged.corpus))
 
     @classmethod
     def of(cls, shards: Iterable[pa.RecordBatch]) -> Corpus:
@@ -333,7 +330,7 @@ def encode_shard(
       corpus: The movies; may be None for the corpus split.
       config: Window length and stride, activity buckets.
     """
+    shard = chunks.read(staged.shards(split)[index])
     if split == f.CORPUS_SPLIT or corpus is None:
-        return corpus_rows(staging.read_shard(staged.corpus_path, index))
-    shard = staging.read_shard(staged.timelines_path, index)
+        return corpus_rows(shard)
     return _ENCODERS[split](shard, corpus, config)

@@ -1,19 +1,19 @@
-"""Timelines and corpus as Arrow files, of which each Beam worker reads its shards.
-
-One record batch is one shard. A worker reads only its own batch, from a local disk
-through a memory map or from any file system that Beam supports.
-"""
+"""Timelines and corpus as Arrow files, of which each Beam worker reads its shards."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from components.movielens_example_gen.rows import chunks
+from components.movielens_example_gen.rows.chunks import Piece
 from components.movielens_example_gen.tables import Movie, User
 from components.movielens_example_gen.timelines import (
     KNOWN,
@@ -22,12 +22,13 @@ from components.movielens_example_gen.timelines import (
     Events,
     Timelines,
 )
-from trainer.arrow_files import refuse_code
 from trainer.features import CORPUS_SPLIT
 
 # A shard is about 10 MB of rows: small enough for a worker, large enough for a file.
 EVENTS_PER_SHARD: Final = 500_000
 MOVIES_PER_SHARD: Final = 100_000
+# Events of these kinds count: a held-out one is in a single row.
+SHARDED_KINDS: Final = (TRAIN, KNOWN, SEEN)
 
 _USER_TYPE = pa.struct(
     [
@@ -41,16 +42,18 @@ _USER_TYPE = pa.struct(
 
 @dataclass(frozen=True)
 class Staged:
-    """The Arrow files of the staged tables, and how many shards each has."""
+    """Where the rows of each shard of the staged tables are."""
 
-    timelines_path: str
-    timeline_shards: int
-    corpus_path: str
-    corpus_shards: int
+    timelines: tuple[tuple[Piece, ...], ...]
+    corpus: tuple[tuple[Piece, ...], ...]
+
+    def shards(self, split: str) -> tuple[tuple[Piece, ...], ...]:
+        """Returns the shards of a split, as `chunks.read` takes them."""
+        return self.corpus if split == CORPUS_SPLIT else self.timelines
 
     def num_shards(self, split: str) -> int:
         """Returns the number of shards of a split."""
-        return self.corpus_shards if split == CORPUS_SPLIT else self.timeline_shards
+        return len(self.shards(split))
 
 
 def stage(
@@ -66,33 +69,49 @@ def stage(
     events = timelines.events
     trained = rows[events.movies[events.kinds == TRAIN]]
     num_ratings = np.bincount(trained, minlength=len(corpus_ids))
-    corpus = corpus_batch(corpus_ids, movies, num_ratings.tolist())
-    corpus_path = os.path.join(folder, "corpus.arrow")
-    first_movies = range(0, len(corpus_ids), MOVIES_PER_SHARD)
-    corpus_shards = _write(corpus, first_movies, corpus_path)
+    corpus = stage_corpus(movies, num_ratings, folder)
     batch = timeline_batch(timelines, users, rows)
-    timelines_path = os.path.join(folder, "timelines.arrow")
-    # The first user of each shard, for shards of about equally many events.
-    lengths = events.lengths(TRAIN, KNOWN, SEEN)
-    cuts = range(0, int(lengths.sum()), EVENTS_PER_SHARD)
-    first_users = np.unique(np.searchsorted(np.cumsum(lengths) - lengths, cuts))
-    timeline_shards = _write(batch, first_users, timelines_path)
-    return Staged(timelines_path, timeline_shards, corpus_path, corpus_shards)
+    bounds = shard_bounds(events.lengths(*SHARDED_KINDS))
+    pieces = chunks.write(os.path.join(folder, "timelines"), slices(batch, bounds))
+    return Staged(tuple((piece,) for piece in pieces), corpus)
 
 
-def _write(batch: pa.RecordBatch, starts: Any, path: str) -> int:
-    # Imported here: it takes seconds, and `two-tower data` does not stage.
-    from apache_beam.io.filesystems import FileSystems
+def stage_corpus(
+    movies: Mapping[bytes, Movie], num_ratings: NDArray[np.int64], folder: str
+) -> tuple[tuple[Piece, ...], ...]:
+    """Writes the table of movies, and returns its shards.
 
-    # At least one: an empty split is a file without rows, which DataGate reports.
-    bounds = [0, *(int(s) for s in starts if 0 < s < batch.num_rows), batch.num_rows]
-    with (
-        FileSystems.create(path) as sink,
-        pa.ipc.new_file(sink, batch.schema) as out,
-    ):
-        for start, end in zip(bounds[:-1], bounds[1:], strict=True):
-            out.write_batch(batch.slice(start, end - start))
-    return len(bounds) - 1
+    Args:
+      movies: Movie id to movie.
+      num_ratings: `[num_movies]` training events, by the order of the sorted ids.
+      folder: Where to write.
+    """
+    corpus = corpus_batch(sorted(movies), movies, num_ratings.tolist())
+    bounds = [*range(0, corpus.num_rows, MOVIES_PER_SHARD), corpus.num_rows]
+    pieces = chunks.write(os.path.join(folder, "corpus"), slices(corpus, bounds))
+    return tuple((piece,) for piece in pieces)
+
+
+def shard_bounds(lengths: NDArray[np.int64], events: int | None = None) -> list[int]:
+    """Cuts users into shards of about equally many events.
+
+    Args:
+      lengths: `[num_users]` events of each user, of `SHARDED_KINDS`.
+      events: Events of a shard; None for `EVENTS_PER_SHARD`.
+
+    Returns:
+      The first user of each shard, and the number of users. There is at least one
+      shard: an empty split is a file without rows, which DataGate reports.
+    """
+    cuts = range(0, int(lengths.sum()), events or EVENTS_PER_SHARD)
+    firsts = np.unique(np.searchsorted(np.cumsum(lengths) - lengths, cuts))
+    return [0, *(int(f) for f in firsts if 0 < f < len(lengths)), len(lengths)]
+
+
+def slices(batch: pa.RecordBatch, bounds: list[int]) -> Iterator[pa.RecordBatch]:
+    """Yields the rows between each two bounds."""
+    for start, end in pairwise(bounds):
+        yield batch.slice(start, end - start)
 
 
 def corpus_batch(
@@ -150,20 +169,3 @@ def _event_array(events: Events, rows: Any) -> pa.Array:
         names=["movie", "rating", "timestamp", "kind"],
     )
     return pa.LargeListArray.from_arrays(pa.array(events.starts), fields)
-
-
-def read_shard(path: str, index: int) -> pa.RecordBatch:
-    """Reads one shard.
-
-    Args:
-      path: An Arrow file, on a local disk or on a file system that Beam supports.
-      index: The shard's number, from 0.
-    """
-    refuse_code()
-    if os.path.exists(path):
-        with pa.memory_map(path) as source:
-            return pa.ipc.open_file(source).get_batch(index)
-    from apache_beam.io.filesystems import FileSystems
-
-    with FileSystems.open(path) as stream:
-        return pa.ipc.open_file(pa.BufferReader(stream.read())).get_batch(index)

@@ -213,7 +213,7 @@ def test_shards_hold_the_same_rows_as_one(
     monkeypatch.setattr(staging, "MOVIES_PER_SHARD", 4)
     prepared = ingest.prepare(folder, config)
     staged = ingest.stage(prepared, str(tmp_path))
-    assert (staged.timeline_shards, staged.corpus_shards) == (16, 2)
+    assert (len(staged.timelines), len(staged.corpus)) == (16, 2)
     assert rows_of(folder, tmp_path, config) == whole
     assert {s: len(r) for s, r in whole.items()} == prepared.num_rows()
 
