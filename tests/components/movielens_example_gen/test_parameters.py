@@ -42,7 +42,7 @@ def test_a_macro_that_the_server_left_as_it_was_is_named() -> None:
 
 def test_bounds_of_the_gate_make_no_new_rows() -> None:
     """What the rows do not depend on is not part of their cache key."""
-    bounds = DataConfig(min_rows={}, max_drift={"age": 0.2}, max_skew={})
+    bounds = DataConfig(min_rows={}, max_drift={"age": 0.2}, max_skew={}, ingest="beam")
     same, other = (
         to_json(Parameters(config, "content"))
         for config in (bounds, DataConfig(holdout=2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import os
 import pickle
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from components.movielens_example_gen import ingest
@@ -24,18 +25,25 @@ from components.movielens_example_gen.out_of_core import (
     scatter,
     splits_read,
 )
-from components.movielens_example_gen.rows import chunks, examples, staging
+from components.movielens_example_gen.readers import text_files
+from components.movielens_example_gen.rows import examples, staging
 from pipeline.config import DataConfig
 from tests.fixtures.movielens_files import write_csv, write_double_colon, write_tab
 from trainer import features as f
 from trainer.errors import UserError
+
+BEAM_ARGS = [
+    "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
+    "--sdk_container_image=none",
+    "--pickle_library=cloudpickle",
+]
 
 
 @pytest.fixture(autouse=True, scope="module")
 def small_parts() -> Any:
     """Every file has many splits, and these many runs, partitions and shards."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scatter, "SPLIT_BYTES", 40)
+        patch.setattr(scatter, "SPLIT_BYTES", 99)
         patch.setattr(scatter, "RUN_ROWS", 3)
         patch.setattr(run, "BUCKET_BYTES", 16)
         patch.setattr(splits_read, "EVENTS_PER_PARTITION", 9)
@@ -119,8 +127,8 @@ SETTINGS = st.fixed_dictionaries(
         "split": st.sampled_from(["leave_last_n", "temporal_global", "random"]),
         "min_rating": st.sampled_from([0.0, 2.0]),
         "min_user_ratings": st.sampled_from([2, 4]),
-        "on_bad_row": st.sampled_from(["quarantine", "quarantine", "fail"]),
-        "max_quarantined_fraction": st.sampled_from([1.0, 1.0, 0.2]),
+        "on_bad_row": st.sampled_from([*["quarantine"] * 5, "fail"]),
+        "max_quarantined_fraction": st.sampled_from([*[1.0] * 5, 0.2]),
         "span_window": st.sampled_from([None, 1, 2]),
         "holdout_fraction": st.sampled_from([0.1, 0.5]),
         "columns": st.sampled_from([{}, {}, {"rating": None}]),
@@ -144,7 +152,6 @@ def write_spans(
     (folder / "span-1" / "ratings.csv").unlink()
 
 
-@settings(max_examples=60)
 @given(st.lists(FILES, min_size=1, max_size=4), SETTINGS)
 def test_dirty_files_in_spans(
     files: list[tuple[list[bytes], bytes, bytes, bool, bool]],
@@ -155,3 +162,151 @@ def test_dirty_files_in_spans(
         if given_settings["columns"]:
             given_settings["min_rating"] = 0.0
         assert_same(Path(folder), DataConfig(**given_settings))
+
+
+@pytest.mark.parametrize("make", [write_csv, write_tab, write_double_colon])
+def test_every_format(tmp_path: Path, make: Any) -> None:
+    rows = [(u, m, 1 + (u * m) % 5, (u * 7 + m) % 9) for u in range(30) for m in (1, 2)]
+    folder = make(tmp_path, rows)
+    for split in ("leave_last_n", "temporal_global", "random"):
+        config = DataConfig(split=split, min_user_ratings=2, holdout_fraction=0.3)
+        assert not isinstance(assert_same(folder, config), str)
+
+
+def test_data_without_ratings_and_times(tmp_path: Path) -> None:
+    rows = b"".join(b"%d,%d\n" % (u, m) for u in range(20) for m in range(1, 7))
+    folder = write_csv(tmp_path, [])
+    (folder / "ratings.csv").write_bytes(b"userId,movieId\n" + rows)
+    columns = {"rating": None, "timestamp": None}
+    config = DataConfig(split="random", holdout_fraction=0.4, columns=columns)
+    summary = json.loads(assert_same(folder, config)[0])
+    assert summary["ratings"]["train"] + summary["ratings"]["eval"] == 120
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_a_user_with_most_of_the_ratings(tmp_path: Path, compressed: bool) -> None:
+    """Such a user rates movies again and again: there are only so many movies."""
+    rows = [("hot", 1 + n % 6, 1 + n % 5, n // 3) for n in range(900)]
+    rows += [(u, m, 4, u) for u in range(9) for m in (1, 2, 3, 4)]
+    folder = write_csv(tmp_path, rows)
+    if compressed:
+        path = folder / "ratings.csv"
+        (folder / "ratings.csv.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    assert_same(folder, DataConfig())
+
+
+@pytest.mark.parametrize("split", ["leave_last_n", "temporal_global"])
+def test_no_rating_is_good(tmp_path: Path, split: str) -> None:
+    folder = write_csv(tmp_path, [(u, 77, 4, u) for u in range(9)])
+    config = DataConfig(
+        split=split, on_bad_row="quarantine", max_quarantined_fraction=1.0
+    )
+    assert not isinstance(assert_same(folder, config), str)
+
+
+def test_the_first_bad_line_of_a_large_file_is_named(tmp_path: Path) -> None:
+    rows: list[Any] = [(u, m, 4, u) for u in range(20) for m in (1, 2, 3)]
+    rows[41] = rows[55] = (1, 2, 99, 3)
+    error = assert_same(write_csv(tmp_path, rows), DataConfig())
+    assert "ratings.csv line 43: rating 99" in error and "2 of 60 rows" in error
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    write_csv(tmp_path / "span-1", [(u, 1, 4, u) for u in range(20)])
+    folder = write_csv(tmp_path / "span-2", [])
+    (folder / "ratings.csv").write_bytes(b"userId,movie,rating,timestamp\n1,2,3,4\n")
+    assert "no column 'movieId'" in assert_same(tmp_path, DataConfig())
+
+
+def test_a_line_without_end_is_named_by_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_files, "MAX_LINE_BYTES", 300)
+    folder = write_csv(tmp_path, [(u, 1, 4, u) for u in range(20)])
+    with (folder / "ratings.csv").open("ab") as out:
+        out.write(b"x" * 400)
+    assert "ratings.csv line 22: no line break" in assert_same(tmp_path, DataConfig())
+
+
+@given(st.lists(st.sampled_from([b"\n", b"\r", b"\r\n", b"a", b"bc"]), min_size=1))
+def test_parts_of_a_file_are_its_lines(pieces: list[bytes]) -> None:
+    content = b"".join(pieces)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "ratings.csv")
+        path.write_bytes(content)
+        parts = text_files.cut(path, 3)
+        texts = [b"".join(text_files.read_chunks(path, 5, part=p)) for p in parts]
+    assert b"".join(texts) == content
+    for text, following in itertools.pairwise(texts):
+        assert text.endswith((b"\r", b"\n"))
+        assert not (text.endswith(b"\r") and following.startswith(b"\n"))
+
+
+def run_executor(base: Path, folder: Path, config: DataConfig, mode: IngestMode) -> Any:
+    """Returns the files of the artifact, and its summary."""
+    from tfx.types import standard_artifacts
+
+    from components.movielens_example_gen.beam_tasks import beam_args
+    from components.movielens_example_gen.component import MovieLensExampleGen
+    from components.movielens_example_gen.executor import Executor
+
+    node = MovieLensExampleGen(str(base), config, "content", None, mode)
+    artifact = standard_artifacts.Examples()
+    artifact.uri = str(folder / "examples")
+    for name in ("examples", "tmp"):
+        (folder / name).mkdir(parents=True)
+    context = Executor.Context(
+        beam_pipeline_args=[*BEAM_ARGS, *beam_args(mode)],
+        tmp_dir=str(folder / "tmp"),
+        unique_id="1",
+    )
+    Executor(context).Do({}, {"examples": [artifact]}, dict(node.exec_properties))
+    files = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted((folder / "examples").rglob("*"))
+        if path.is_file()
+    }
+    summary = artifact.get_string_custom_property("summary")
+    return files, summary.replace(str(folder), ""), dict(node.exec_properties)
+
+
+@pytest.mark.slow
+def test_the_artifacts_are_equal_to_the_byte(tmp_path: Path) -> None:
+    rows = [(u, m, 4, 7 * m + u % 3) for u in range(40) for m in range(1, 7)]
+    write_csv(tmp_path / "in" / "span-1", [*rows[:99], (1, 2, 99, 5)])
+    write_csv(tmp_path / "in" / "span-2", rows[90:])
+    config = DataConfig(on_bad_row="quarantine", split="temporal_global")
+    memory, beam = (
+        run_executor(tmp_path / "in", tmp_path / mode, config, mode)  # type: ignore[arg-type]
+        for mode in ("memory", "beam")
+    )
+    assert memory == beam
+    assert "examples/quarantine.jsonl" in memory[0] and len(memory[0]) > 20
+
+
+REAL = {
+    name: Path(os.environ[variable])
+    for name in ("ml-100k", "ml-1m", "ml-latest-small")
+    if (variable := "TWO_TOWER_" + name.upper().replace("-", "_")) in os.environ
+}
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("split", ["leave_last_n", "temporal_global", "random"])
+@pytest.mark.parametrize("name", ["ml-100k", "ml-1m", "ml-latest-small"])
+def test_real_editions(name: str, split: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name not in REAL:
+        pytest.skip(f"set TWO_TOWER_{name.upper().replace('-', '_')} to its folder")
+    for module, size in (
+        (scatter, ("SPLIT_BYTES", 500_000)),
+        (scatter, ("RUN_ROWS", 10_000)),
+        (run, ("BUCKET_BYTES", 20_000)),
+        (splits_read, ("EVENTS_PER_PARTITION", 20_000)),
+        (gather, ("MAX_COLLECTED", 15_000)),
+        (gather, ("EVENTS_PER_CHUNK", 3_000)),
+        (staging, ("EVENTS_PER_SHARD", 30_000)),
+        (staging, ("MOVIES_PER_SHARD", 1_000)),
+    ):
+        monkeypatch.setattr(module, *size)
+    assert_same(REAL[name], DataConfig(split=split))
