@@ -85,7 +85,9 @@ def _run(
     remove_leftovers(workspace)
     if options.no_cache:
         pipeline.enable_cache = False
-    ProgressDagRunner(options.run_id, options.until, config.engine).run(pipeline)
+    ProgressDagRunner(
+        options.run_id, options.until, config.engine, config.data.beam_args()
+    ).run(pipeline)
 
 
 def _main_and_exit() -> None:

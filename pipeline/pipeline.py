@@ -109,7 +109,7 @@ def create_pipeline(
         database = os.path.join(pipeline_root, "metadata.sqlite")
         metadata_connection_config = sqlite_metadata_connection_config(database)
     example_gen = MovieLensExampleGen(
-        input_base, config.data, content_fingerprint or "", span, config.data.ingest
+        input_base, config.data, content_fingerprint or "", span
     )
     nodes = [example_gen, *_steps(config, example_gen, serving_dir, push_again)]
     _add_fingerprints(nodes, config)
@@ -118,7 +118,8 @@ def create_pipeline(
         pipeline_root=pipeline_root,
         components=nodes,
         enable_cache=True,
-        beam_pipeline_args=beam_pipeline_args or beam_args(config.engine),
+        beam_pipeline_args=beam_pipeline_args
+        or [*beam_args(config.engine), *config.data.beam_args()],
         metadata_connection_config=metadata_connection_config,
     )
 

@@ -9,7 +9,9 @@ The way of a rating, from a line of a file to its place in a row:
 4. `rows.staging.stage` writes the timelines in shards, which Beam workers encode as
    `tf.train.Example`s (`rows.examples.encode_shard`) and write as files (`executor`).
 
-`ingest` calls steps 1 to 3; `component`, `parameters` and `executor` are the TFX node,
-and the only modules that import TFX. `config` is what a user can set, and
+`ingest` calls steps 1 to 4, for all ratings in memory or, if they are too many, for
+partitions on the workers of Beam (`out_of_core`, `beam_tasks`); both give the same
+bytes. `component`, `parameters` and `executor` are the TFX node, and the only modules
+that import TFX. `config` is what a user can set, and
 `data_summary` what the node records on its artifact.
 """

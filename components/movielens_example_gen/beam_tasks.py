@@ -10,29 +10,26 @@ from typing import Any, get_args
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from components.movielens_example_gen.config import IngestMode
+from components.movielens_example_gen.config import (
+    INGEST_OPTION,
+    IngestConfig,
+    IngestMode,
+)
 from components.movielens_example_gen.out_of_core.run import Task
-
-_OPTION = "movielens_ingest"
 
 
 class IngestOptions(PipelineOptions):
-    """`IngestConfig` as an option of Beam: TFX keeps those out of the cache key."""
+    """`IngestConfig` as an option of Beam: a runner gives it, outside of cache keys."""
 
     @classmethod
     def _add_argparse_args(cls, parser: ArgumentParser) -> None:
-        parser.add_argument(f"--{_OPTION}", choices=get_args(IngestMode))
-
-
-def beam_args(mode: IngestMode) -> list[str]:
-    """Returns the arguments of Beam from which `ingest_mode` reads the mode."""
-    return [f"--{_OPTION}={mode}"]
+        parser.add_argument(f"--{INGEST_OPTION}", choices=get_args(IngestMode))
 
 
 def ingest_mode(args: Sequence[str]) -> IngestMode:
     """Reads the mode from the arguments of Beam."""
     options = PipelineOptions(list(args)).view_as(IngestOptions)
-    mode: IngestMode = getattr(options, _OPTION) or "auto"
+    mode: IngestMode = getattr(options, INGEST_OPTION) or IngestConfig().ingest
     return mode
 
 

@@ -14,8 +14,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import standard_component_specs
 
 from components.movielens_example_gen import executor, parameters
-from components.movielens_example_gen.beam_tasks import beam_args
-from components.movielens_example_gen.config import ExampleGenConfig, IngestMode
+from components.movielens_example_gen.config import ExampleGenConfig
 from components.movielens_example_gen.inputs import spans
 from trainer.features import SPLITS
 
@@ -68,7 +67,6 @@ class MovieLensExampleGen(FileBasedExampleGen):
         data_config: ExampleGenConfig,
         content_fingerprint: str = "",
         span: RuntimeParameter | None = None,
-        ingest: IngestMode = "auto",
     ) -> None:
         """Makes the component.
 
@@ -78,7 +76,6 @@ class MovieLensExampleGen(FileBasedExampleGen):
           content_fingerprint: From `inputs.spans.content_fingerprint`; if empty, the
             driver computes it, from an input that need not exist before the run.
           span: Names the last span when a run is started; see `parameters`.
-          ingest: Where ratings are sorted: see `IngestConfig`.
         """
         values = parameters.Parameters(data_config, content_fingerprint)
         # Numbers in a Struct come back as floats, so all of it travels as one string.
@@ -98,5 +95,3 @@ class MovieLensExampleGen(FileBasedExampleGen):
             custom_config=custom_config,
             range_config=span,
         )
-        if ingest != "auto":
-            self.with_beam_pipeline_args(beam_args(ingest))

@@ -13,6 +13,7 @@ from components.movielens_example_gen.inputs.editions import CSV_HEADER
 from trainer.config import FROZEN, PositiveInt, Scale
 from trainer.movielens import RatingScale
 
+INGEST_OPTION: Final = "movielens_ingest"
 IngestMode = Literal["auto", "memory", "beam"]
 Column = Literal["user_id", "movie_id", "rating", "timestamp", "title", "genres"]
 _COLUMNS_OF_FILES: Final = {
@@ -45,6 +46,10 @@ class IngestConfig:
     """
 
     ingest: IngestMode = "auto"
+
+    def beam_args(self) -> list[str]:
+        """Returns arguments of Beam for the runner, in which the executor finds it."""
+        return [] if self.ingest == "auto" else [f"--{INGEST_OPTION}={self.ingest}"]
 
 
 @dataclass(frozen=True, kw_only=True, config=FROZEN)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfx.orchestration.portable.beam_executor_operator import BeamExecutorOperator
@@ -26,13 +26,15 @@ class EngineOperator(BeamExecutorOperator):
         self,
         engine: EngineConfig,
         guard: Guard,
+        further_args: Sequence[str],
         executor_spec: Any,
         platform_config: Any = None,
     ) -> None:
         """Makes the operator of one node; see `operators`."""
         super().__init__(executor_spec, platform_config)
         self._guard = guard
-        self.beam_pipeline_args = [_placeholder(text) for text in beam_args(engine)]
+        arguments = [*beam_args(engine), *further_args]
+        self.beam_pipeline_args = [_placeholder(text) for text in arguments]
 
     def run_executor(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the executor; see `pipeline.engines.guard` for what is raised."""
@@ -41,17 +43,18 @@ class EngineOperator(BeamExecutorOperator):
 
 
 def operators(
-    engine: EngineConfig, root: str
+    engine: EngineConfig, root: str, further_args: Sequence[str] = ()
 ) -> dict[Any, Callable[..., EngineOperator]]:
     """Returns `custom_executor_operators` of a TFX launcher.
 
     Args:
       engine: The engine.
       root: Folder of the artifacts, which workers must share.
+      further_args: Arguments of Beam that our executors read.
     """
     guard = Guard(engine, [root])
     spec = executable_spec_pb2.BeamExecutableSpec
-    return {spec: functools.partial(EngineOperator, engine, guard)}
+    return {spec: functools.partial(EngineOperator, engine, guard, further_args)}
 
 
 def _placeholder(argument: str) -> placeholder_pb2.PlaceholderExpression:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,11 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
     """
 
     def __init__(
-        self, run_id: str, until: str | None = None, engine: EngineConfig | None = None
+        self,
+        run_id: str,
+        until: str | None = None,
+        engine: EngineConfig | None = None,
+        beam_args: Sequence[str] = (),
     ) -> None:
         """Makes a runner for one run.
 
@@ -51,11 +55,13 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
             before it. None for the whole pipeline.
           engine: Where Beam runs, whatever Beam arguments the pipeline has; no part of
             the cache key.
+          beam_args: More arguments of Beam, no part of the cache key either.
         """
         super().__init__()
         self._run_id = run_id
         self._until = until
         self._engine = engine or EngineConfig()
+        self._beam_args = beam_args
         self._operators: dict[Any, Any] = {}
 
     def run_with_ir(
@@ -89,7 +95,7 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
             if not node.pipeline_node.execution_options.HasField("skip")
         ]
         root = pipeline.runtime_spec.pipeline_root.field_value.string_value
-        self._operators = operators(self._engine, root)
+        self._operators = operators(self._engine, root, self._beam_args)
         progress.emit("pipeline", nodes=[node.node_info.id for node in nodes])
         for node in nodes:
             self._run_step(pipeline, node)

@@ -178,7 +178,9 @@ class Worker:
         progress.LOGGER.addHandler(outputs)
         try:
             run_id = f"{span}-{policy}-{seed}-{time.time_ns()}"
-            ProgressDagRunner(run_id, _LAST_STEP, self.config.engine).run(pipeline)
+            ProgressDagRunner(
+                run_id, _LAST_STEP, self.config.engine, self.config.data.beam_args()
+            ).run(pipeline)
         finally:
             progress.LOGGER.removeHandler(outputs)
         return outputs.event

@@ -10,6 +10,7 @@ import pickle
 import random
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -247,17 +248,16 @@ def run_executor(base: Path, folder: Path, config: DataConfig, mode: IngestMode)
     """Returns the files of the artifact, and its summary."""
     from tfx.types import standard_artifacts
 
-    from components.movielens_example_gen.beam_tasks import beam_args
     from components.movielens_example_gen.component import MovieLensExampleGen
     from components.movielens_example_gen.executor import Executor
 
-    node = MovieLensExampleGen(str(base), config, "content", None, mode)
+    node = MovieLensExampleGen(str(base), config, "content")
     artifact = standard_artifacts.Examples()
     artifact.uri = str(folder / "examples")
     for name in ("examples", "tmp"):
         (folder / name).mkdir(parents=True)
     context = Executor.Context(
-        beam_pipeline_args=[*BEAM_ARGS, *beam_args(mode)],
+        beam_pipeline_args=[*BEAM_ARGS, *replace(config, ingest=mode).beam_args()],
         tmp_dir=str(folder / "tmp"),
         unique_id="1",
     )
