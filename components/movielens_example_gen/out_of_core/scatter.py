@@ -25,8 +25,9 @@ from components.movielens_example_gen.readers.rating_files import (
 from components.movielens_example_gen.readers.rating_rows import RowRules
 from components.movielens_example_gen.readers.text_files import Part
 from components.movielens_example_gen.rows import chunks
-from components.movielens_example_gen.tables import Ratings, hash_ids
+from components.movielens_example_gen.tables import Ratings
 from trainer.errors import UserError
+from trainer.id_hashes import hash_ids
 from trainer.movielens import RatingScale
 
 # Large enough for fast columns, small enough for even work on several workers.
