@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from xdist.scheduler import LoadFileScheduling
 from pipeline.datasets.split_spans import split_spans
 from pipeline.datasets.synthesize import synthesize
 from pipeline.datasets.synthetic_ratings import SynthesisConfig
+from tests.fixtures.warm_python import WarmPython, warm_python
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Tests that one process of pytest-xdist runs as a whole, because they share a fixture
@@ -154,6 +156,7 @@ class Chain:
       spans: The same ratings and movies in two spans.
       first: Summary of the first run, which later runs do not change.
       first_log: Its log, which `two-tower clean` removes.
+      python: Forks the processes of the commands, which without it start Python anew.
     """
 
     workspace: Path
@@ -161,6 +164,7 @@ class Chain:
     spans: Path
     first: dict[str, Any] = field(default_factory=dict)
     first_log: str = ""
+    python: WarmPython | None = None
 
     def two_tower(self, *arguments: str) -> Outcome:
         """Runs a command on the workspace in a process of its own."""
@@ -168,14 +172,17 @@ class Chain:
         # Wide, so that no table is cut.
         environment = {**os.environ, "COLUMNS": "160"}
         environment["TWO_TOWER_WORKSPACE"] = str(self.workspace)
-        done = subprocess.run(
-            command,
-            cwd=REPOSITORY,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        if self.python is not None:
+            done = self.python.run(command, cwd=REPOSITORY, env=environment)
+        else:
+            done = subprocess.run(
+                command,
+                cwd=REPOSITORY,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     def run(self, *arguments: str, data: Path | None = None) -> Outcome:
@@ -207,11 +214,22 @@ def small_export(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
+def python() -> Iterator[WarmPython | None]:
+    """Runs commands that need TFX; None where coverage measures their processes."""
+    if "coverage" in sys.modules:
+        yield None
+        return
+    with warm_python() as warm:
+        yield warm
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory: pytest.TempPathFactory, python: WarmPython | None) -> Chain:
     """A workspace in which the pipeline ran once, to a pushed model.
 
     Processes of pytest-xdist share it: the second waits for the first to make it. Only
-    tests of the group "chain" may run more commands on the workspace.
+    tests of the group "chain" may run more commands on the workspace. The first run is
+    a user's to the letter; the processes of later commands are forks.
     """
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "chain"
@@ -227,7 +245,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
             shutil.copy(run / "run.log", log)
             shutil.copy(run / "summary.json", summary)
     first = json.loads(summary.read_text())
-    return replace(chain, first=first, first_log=log.read_text())
+    return replace(chain, first=first, first_log=log.read_text(), python=python)
 
 
 def _make_ratings(chain: Chain) -> None:

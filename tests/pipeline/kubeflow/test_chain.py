@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from tests.conftest import DAYS, SETTINGS, Chain
 from tests.fixtures.kfp_backend import Backend, Ran
 from tests.fixtures.lazy import lazily
 from tests.fixtures.notification_servers import hook
-from tests.fixtures.step_server import StepServer, step_server
+from tests.fixtures.warm_python import WarmPython
 
 pytestmark = pytest.mark.slow
 
@@ -40,14 +39,10 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def steps() -> Iterator[StepServer]:
-    with step_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def cluster(
-    chain: Chain, tmp_path_factory: pytest.TempPathFactory, steps: StepServer
+    chain: Chain,
+    tmp_path_factory: pytest.TempPathFactory,
+    python: WarmPython | None,
 ) -> Cluster:
     """The synthetic ratings of the local run, run to a pushed model."""
     folder = tmp_path_factory.mktemp("cluster")
@@ -65,7 +60,7 @@ def cluster(
     settings = (*SETTINGS, *locations)
     make = lazily("pipeline.kubeflow_runner", "compile_pipeline")
     text = make(load((), settings), pinned_span=True).to_yaml()
-    backend = Backend(folder, steps=steps)
+    backend = Backend(folder, steps=python)
     first = backend.run(text, SPAN)
     failed = {name: ran.log for name, ran in first.items() if ran.state == "failed"}
     assert not failed, "\n".join(failed.values())
