@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.options import json_option, serving_dir_option, workspace_option
+from pipeline.cli.options import (
+    filter_options,
+    json_option,
+    serving_dir_option,
+    serving_folder,
+    workspace_option,
+)
 from pipeline.cli.tables import echo, print_json, print_table
 from pipeline.cli.work_line import work_line
-from pipeline.runs.workspace import Workspace
 
 if TYPE_CHECKING:
     from pipeline.serving.batch.job import Model
@@ -42,17 +47,7 @@ if TYPE_CHECKING:
     help="Users of the file whom the model does not know: refused with their lines, "
     "answered like new users, or left out.",
 )
-@click.option(
-    "--genre",
-    "genres",
-    metavar="GENRE",
-    multiple=True,
-    help="Only movies of this genre; several are alternatives.",
-)
-@click.option(
-    "--from-year", type=click.IntRange(1), help="Only movies since this year."
-)
-@click.option("--to-year", type=click.IntRange(1), help="Only movies until this year.")
+@filter_options
 @click.option(
     "--exclude-file",
     type=click.Path(path_type=Path),
@@ -134,7 +129,7 @@ def batch_recommend(
         raise click.UsageError("Give either --version or --label.")
     if out is None and shadow is None:
         raise click.UsageError("Give --out FOLDER.")
-    directory = serving_dir or str(Workspace.open(workspace).serving_dir)
+    directory = serving_folder(serving_dir, workspace)
     models = _models(directory, version, label, shadow)
     request = _request(models, **options)
     with work_line("starting TensorFlow and loading the model ..."):

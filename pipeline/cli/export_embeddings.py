@@ -7,10 +7,14 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.options import json_option, serving_dir_option, workspace_option
+from pipeline.cli.options import (
+    json_option,
+    serving_dir_option,
+    serving_folder,
+    workspace_option,
+)
 from pipeline.cli.tables import echo, print_json
 from pipeline.cli.work_line import work_line
-from pipeline.runs.workspace import Workspace
 
 
 @click.command("export-embeddings")
@@ -50,7 +54,7 @@ def export_embeddings(
     """
     from pipeline.serving.batch import choice
 
-    directory = serving_dir or str(Workspace.open(workspace).serving_dir)
+    directory = serving_folder(serving_dir, workspace)
     if version is None:
         model = choice.live_model(directory)
     else:

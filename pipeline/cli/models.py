@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from pipeline.cli.data_cell import data_cell
 from pipeline.cli.options import json_option, serving_dir_option, workspace_option
 from pipeline.cli.tables import echo, number, print_json, print_table
 from pipeline.runs.workspace import Workspace
@@ -98,18 +99,11 @@ def _cells(each: ServedVersion) -> list[str]:
         f"{each.state}, pinned" if each.pinned else each.state,
         *(number(each.metrics.get(name)) for name in _METRICS),
         "-" if each.blessed is None else blessed[each.blessed],
-        _data(each),
+        data_cell(each.data, each.spans),
         "-" if each.size is None else f"{each.size / 2**20:.1f}",
         (each.pushed_at or "-")[:16].replace("T", " "),
         _age(each),
     ]
-
-
-def _data(each: ServedVersion) -> str:
-    """The format of the files, and the spans if there are several."""
-    if len(each.spans) > 1:
-        return f"{each.data}, spans {each.spans[0]} to {each.spans[-1]}"
-    return each.data or "-"
 
 
 def _age(each: ServedVersion) -> str:

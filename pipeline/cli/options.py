@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.runs.workspace import DEFAULT_ROOT, ENV_VAR
+from pipeline.runs.workspace import DEFAULT_ROOT, ENV_VAR, Workspace
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
@@ -41,6 +41,13 @@ serving_dir_option = click.option(
     metavar="FOLDER",
     help="Folder of the served versions, in place of the workspace's.",
 )
+
+
+def serving_folder(serving_dir: str | None, workspace: Path) -> str:
+    """The folder of `--serving-dir`, or else the workspace's."""
+    return serving_dir or str(Workspace.open(workspace).serving_dir)
+
+
 # `as_json: bool`.
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON instead of text."
@@ -135,6 +142,24 @@ class ConfigOptions:
         }
         given = (f"{key}={value}" for key, value in named.items() if value is not None)
         return (*given, *self.assignments)
+
+
+def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds `genres: tuple[str, ...]`, and `from_year` and `to_year`: int | None."""
+    year = click.IntRange(1)
+    for option in (
+        click.option("--to-year", type=year, help="Only movies until this year."),
+        click.option("--from-year", type=year, help="Only movies since this year."),
+        click.option(
+            "--genre",
+            "genres",
+            metavar="GENRE",
+            multiple=True,
+            help="Only movies of this genre; several are alternatives.",
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 def option_group(

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.options import json_option, serving_dir_option, workspace_option
+from pipeline.cli.options import (
+    json_option,
+    serving_dir_option,
+    serving_folder,
+    workspace_option,
+)
 from pipeline.cli.promote import show
-from pipeline.runs.workspace import Workspace
 
 
 @click.command()
@@ -43,7 +47,7 @@ def pin(
 
     if off and version is not None:
         raise click.UsageError("Give either VERSION or --off.")
-    folder = serving_dir or str(Workspace.open(workspace).serving_dir)
+    folder = serving_folder(serving_dir, workspace)
     if off:
         moved = promotion.unpin(folder, reason=reason)
     else:

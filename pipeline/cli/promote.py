@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.options import json_option, serving_dir_option, workspace_option
+from pipeline.cli.options import (
+    json_option,
+    serving_dir_option,
+    serving_folder,
+    workspace_option,
+)
 from pipeline.cli.tables import echo, print_json
-from pipeline.runs.workspace import Workspace
 
 if TYPE_CHECKING:
     from components.serving_directory.promotion import Moved
@@ -42,7 +46,7 @@ def promote(
     """
     from components.serving_directory import promotion
 
-    folder = serving_dir or str(Workspace.open(workspace).serving_dir)
+    folder = serving_folder(serving_dir, workspace)
     moved = promotion.promote(folder, version, reason=reason)
     show(moved, as_json, None if serving_dir else workspace)
 

@@ -16,7 +16,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from pipeline.cli.console import PlainConsole
-from pipeline.cli.options import json_option, workspace_option
+from pipeline.cli.options import filter_options, json_option, workspace_option
 from pipeline.cli.tables import echo, print_json, print_table
 from pipeline.runs.workspace import Workspace
 from pipeline.serving.client import (
@@ -40,17 +40,7 @@ _Answer = tuple[str, list[Recommendation]]
     help="Movies that somebody unknown has watched, oldest first.",
 )
 @click.option("-k", type=int, default=10, show_default=True, help="Number of movies.")
-@click.option(
-    "--genre",
-    "genres",
-    metavar="GENRE",
-    multiple=True,
-    help="Only movies of this genre; several are alternatives.",
-)
-@click.option(
-    "--from-year", type=click.IntRange(1), help="Only movies since this year."
-)
-@click.option("--to-year", type=click.IntRange(1), help="Only movies until this year.")
+@filter_options
 @click.option("--exclude", metavar="ID,ID,...", help="Movies not to recommend.")
 @click.option(
     "--server",

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from pipeline.cli.data_cell import data_cell
 from pipeline.cli.options import json_option, workspace_option
 from pipeline.cli.tables import echo, number, print_json, print_table
 from pipeline.runs.metadata_store import MetadataStoreReader
@@ -82,7 +83,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     return [
         row["run"],
         f"{row['state']}: {row['step']}" if row["step"] else row["state"],
-        _data(row),
+        data_cell(row["data"], row["spans"]),
         number(row["hit_rate@10"]),
         number(row["ndcg@10"]),
         number(row["lift"], 2),
@@ -99,11 +100,3 @@ def _version(row: dict[str, Any]) -> str:
         return f"{removed} {'withdrawn' if row['withdrawn'] else 'removed'}"
     waits = "awaiting approval" if row["awaits_approval"] else "-"
     return row["version"] or waits
-
-
-def _data(row: dict[str, Any]) -> str:
-    """The format of the files, and the spans if there are several."""
-    spans = row["spans"]
-    if len(spans) > 1:
-        return f"{row['data']}, spans {spans[0]} to {spans[-1]}"
-    return row["data"] or "-"

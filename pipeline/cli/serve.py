@@ -35,7 +35,7 @@ def _port_or_off(ctx: click.Context, param: click.Parameter, value: str) -> int 
 @click.option(
     "--serving-dir",
     metavar="DIR",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(file_okay=False),
     help="Versions to serve.  [default: those of the workspace]",
 )
 @click.option(
@@ -89,7 +89,7 @@ def _port_or_off(ctx: click.Context, param: click.Parameter, value: str) -> int 
 @workspace_option
 def serve(
     *,
-    serving_dir: Path | None,
+    serving_dir: str | None,
     model: Path | None,
     host: str,
     port: int,
@@ -118,6 +118,11 @@ def serve(
     """
     if model is not None and serving_dir is not None:
         raise click.UsageError("Give either --serving-dir or --model.")
+    if serving_dir is not None and "://" in serving_dir:
+        raise UsageError(
+            f"--serving-dir is {serving_dir}, but this server reads only folders",
+            "Mount or copy it, or serve it with TensorFlow Serving.",
+        )
     if not model_name or set(model_name) & set("/:"):
         raise UsageError(
             f"--model-name is {model_name!r}", "Give a name without / and :."
@@ -149,7 +154,7 @@ def serve(
 
 
 def _versions(
-    name: str, model: Path | None, serving_dir: Path | None, workspace: Path
+    name: str, model: Path | None, serving_dir: str | None, workspace: Path
 ) -> tuple[ModelVersions, Path | None]:
     """Returns what to serve, and the workspace that it belongs to."""
     from pipeline.serving.server.models import ModelVersions
@@ -157,7 +162,7 @@ def _versions(
     if model is not None:
         return ModelVersions.of_model(Path(os.path.abspath(model)), name), None
     if serving_dir is not None:
-        return ModelVersions.of_serving_dir(serving_dir, name), None
+        return ModelVersions.of_serving_dir(Path(serving_dir), name), None
     opened = Workspace.open(workspace)
     opened.live_model()  # says what to do where there is none
     return ModelVersions.of_serving_dir(opened.serving_dir, name), opened.root

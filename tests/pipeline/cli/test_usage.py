@@ -159,6 +159,12 @@ def test_the_workspace_can_come_from_the_environment(tmp_path: Path) -> None:
     assert "elsewhere" in error_line(done, exit_code=1)
 
 
+def test_serve_refuses_an_object_store(tmp_path: Path) -> None:
+    done = two_tower("serve", "--serving-dir", "gs://bucket/serving", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "gs://bucket/serving, but this server reads only folders" in done.stderr
+
+
 def test_recommend_needs_a_pushed_model(tmp_path: Path) -> None:
     done = two_tower("recommend", "--user", "1", cwd=tmp_path)
     assert "`two-tower run`" in error_line(done, exit_code=1)
