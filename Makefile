@@ -8,7 +8,7 @@ BIN := .venv/bin
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast fuzz test-trixie coverage test-docker bench-quality lint format lock clean
+.PHONY: help setup run test test-fast test-engines fuzz test-trixie coverage test-docker bench-quality lint format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -27,6 +27,10 @@ test: setup ## Run all tests, the end-to-end run and the real ratings included
 
 test-fast: setup ## Run the tests that take seconds
 	@$(PYTEST) -m "not slow and not real_data" $(ARGS)
+
+test-engines: setup ## Run the pipeline on a Spark cluster and on remote workers; needs root, Java, Maven
+	@bash tests/engines/setup.sh $(BIN)/python
+	@$(BIN)/python -m pytest tests/engines -m engines $(ARGS)
 
 fuzz: setup ## Run the tests that hypothesis feeds, with much more input (20 minutes)
 	@HYPOTHESIS_PROFILE=fuzz $(PYTEST) -m fuzz --timeout=3600 $(ARGS)

@@ -45,7 +45,7 @@ GROUPS = {
         "tests/pipeline/serving/demo/test_in_browser.py",
     ),
     # It reads the first local run and runs none, so it may run beside those.
-    "cluster": ("tests/pipeline/kubeflow/test_chain.py",),
+    "cluster": ("tests/pipeline/kubeflow/test_chain.py", "tests/engines/"),
     "kubeflow": ("tests/pipeline/kubeflow/",),
     "evaluator": ("tests/components/evaluator/",),
     "exported": (

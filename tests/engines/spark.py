@@ -119,15 +119,13 @@ class SparkCluster:
 
 def start_pool(machine: Machine) -> None:
     """Starts a pool of SDK workers, as a sidecar of an engine's worker."""
-    module = "apache_beam.runners.worker.worker_pool_main"
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     env = {
-        "PATH": path,
         "PYTHONPATH": str(REPOSITORY),
-        "TF_CPP_MIN_LOG_LEVEL": "2",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
     }
-    machine.start("pool", ["python", "-m", module, f"--service_port={POOL_PORT}"], env)
+    command = [sys.executable, "-m", "pipeline", "worker-pool", f"--port={POOL_PORT}"]
+    machine.start("pool", command, env)
 
 
 @contextlib.contextmanager
