@@ -92,6 +92,7 @@ class SparkCluster:
             *("--set", f"engine.environment_config=localhost:{POOL_PORT}"),
             *("--set", f"engine.shared_dir={shared / 'beam'}"),
             *("--set", f"engine.options={json.dumps(options)}"),
+            *("--set", "engine.timeout_seconds=900"),
         ]
 
     def state(self) -> dict[str, Any]:
