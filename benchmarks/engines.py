@@ -21,8 +21,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from tests.engines.machines import Machine, machines, one_address, shared_folder
-from tests.engines.spark import POOL_PORT, SOFTWARE, spark_cluster, start_pool
+from tests.engines.machines import Machine, machines, shared_folder
+from tests.engines.pools import embedded_runner
+from tests.engines.spark import SOFTWARE, spark_cluster
 from trainer.atomic_files import write_text
 
 RESULTS: Final = Path(__file__).parent / "results" / "engines.json"
@@ -65,15 +66,8 @@ def _settings(
         with spark_cluster(made, logs) as cluster:
             yield cluster.settings(shared)
     else:
-        for machine in made:
-            start_pool(machine)
-        with one_address(POOL_PORT, made) as address:
-            yield [
-                "--engine=portable",
-                *("--set", "engine.master=embed"),
-                *("--set", f"engine.environment_config={address}"),
-                *("--set", f"engine.shared_dir={shared / 'beam'}"),
-            ]
+        with embedded_runner(made, shared) as settings:
+            yield settings
     for machine in made:
         machine.kill()
 

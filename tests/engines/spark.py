@@ -9,8 +9,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
-import time
 import urllib.request
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -18,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tests.engines.machines import REPOSITORY, SUBMITTER, Machine
+from tests.engines.machines import SUBMITTER, Machine
+from tests.engines.pools import PORT, start_pool, wait_until
 
 SOFTWARE: Final = Path(__file__).parent / ".software"
 MASTER: Final = f"spark://{SUBMITTER}:7077"
 REST: Final = f"http://{SUBMITTER}:8080/json/"
-POOL_PORT: Final = 50000
 
 
 def spark_home() -> Path:
@@ -89,7 +87,7 @@ class SparkCluster:
             "--engine=spark",
             *("--set", f"engine.master={MASTER}"),
             *("--set", f"engine.job_server_jar={jar}"),
-            *("--set", f"engine.environment_config=localhost:{POOL_PORT}"),
+            *("--set", f"engine.environment_config=localhost:{PORT}"),
             *("--set", f"engine.shared_dir={shared / 'beam'}"),
             *("--set", f"engine.options={json.dumps(options)}"),
             *("--set", "engine.timeout_seconds=900"),
@@ -118,17 +116,6 @@ class SparkCluster:
         )
 
 
-def start_pool(machine: Machine) -> None:
-    """Starts a pool of SDK workers, as a sidecar of an engine's worker."""
-    env = {
-        "PYTHONPATH": str(REPOSITORY),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "TF_CPP_MIN_LOG_LEVEL": "2",
-    }
-    command = [sys.executable, "-m", "pipeline", "worker-pool", f"--port={POOL_PORT}"]
-    machine.start("pool", command, env)
-
-
 @contextlib.contextmanager
 def spark_cluster(workers: Sequence[Machine], logs: Path) -> Iterator[SparkCluster]:
     """Starts a cluster, and ends it."""
@@ -145,7 +132,7 @@ def spark_cluster(workers: Sequence[Machine], logs: Path) -> Iterator[SparkClust
         cluster = SparkCluster(workers, master)
         for machine in workers:
             cluster.start_worker(machine)
-        wait_until(lambda: len(cluster.alive()) == len(workers), "Spark's workers")
+        wait_until(lambda: len(cluster.alive()) == len(workers), "Spark's workers", 300)
         yield cluster
     finally:
         master.terminate()
@@ -154,14 +141,3 @@ def spark_cluster(workers: Sequence[Machine], logs: Path) -> Iterator[SparkClust
 
 def _environment() -> dict[str, str]:
     return {"SPARK_HOME": str(spark_home()), "SPARK_NO_DAEMONIZE": "1"}
-
-
-def wait_until(is_so: Any, what: str, seconds: float = 120) -> None:
-    """Waits until a condition holds; errors of the network count as not yet."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError):
-            if is_so():
-                return
-        time.sleep(0.5)
-    raise TimeoutError(f"{what}: not there after {seconds} seconds")
