@@ -7,8 +7,8 @@ Each of them is written in one of two ways, whichever fits:
   of the run, which executors receive and functions do not; LiveModel and WarmStart
   because they have drivers.
 * A variant of a TFX component subclasses it or its spec and has another executor:
-  MovieLensExampleGen, RetrievalExampleValidator, SearchTuner, RetrievalEvaluator and
-  RetrievalPusher.
+  MovieLensExampleGen, RetrievalStatisticsGen, RetrievalExampleValidator,
+  RetrievalTransform, SearchTuner, RetrievalEvaluator and RetrievalPusher.
 
 No component takes a fingerprint of its code: `pipeline.fingerprints` adds one to every
 node of a pipeline.
@@ -38,6 +38,8 @@ _EXPORTS: Final = {
     "RetrievalEvaluator": "evaluator.component",
     "RetrievalExampleValidator": "example_validator.component",
     "RetrievalPusher": "pusher.component",
+    "RetrievalStatisticsGen": "statistics_gen.component",
+    "RetrievalTransform": "transform.component",
     "RunReport": "report_gen.component",
     "SchemaImporter": "schema_importer.component",
     "SearchTuner": "tuner.component",

@@ -17,9 +17,7 @@ import json
 import os
 from typing import Any
 
-from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.components.trainer.component import Trainer
-from tfx.components.transform.component import Transform
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
@@ -44,6 +42,8 @@ from components.schema_importer import curated_schema_digest
 from components.schema_importer.component import SchemaImporter
 from components.servability_check.component import ServabilityCheck
 from components.servability_check.config import ServingConfig
+from components.statistics_gen.component import RetrievalStatisticsGen
+from components.transform.component import RetrievalTransform
 from components.tuner.component import SearchTuner
 from components.warm_start.component import WarmStart
 from pipeline.config import PipelineConfig
@@ -134,7 +134,7 @@ def _steps(
     examples = example_gen.outputs["examples"]
 
     # Check the data.
-    statistics_gen = StatisticsGen(
+    statistics_gen = RetrievalStatisticsGen(
         examples=examples,
         stats_options=stats_options(config.data.rating_scale),
         exclude_splits=[KNOWN_SPLIT],  # nothing is learned or measured from it
@@ -239,8 +239,8 @@ def _steps(
 
 def _transform(
     config: PipelineConfig, examples: BaseChannel, schema: BaseChannel
-) -> Transform:
-    return Transform(
+) -> RetrievalTransform:
+    return RetrievalTransform(
         examples=examples,
         schema=schema,
         preprocessing_fn="trainer.preprocessing.preprocessing_fn",
@@ -249,10 +249,6 @@ def _transform(
             analyze=[TRAIN_SPLIT, CORPUS_SPLIT], transform=list(SPLITS)
         ),
         custom_config={"title_tokens": config.model.title_tokens},
-        # StatisticsGen has the statistics of the data; nobody needs those of indices.
-        disable_statistics=True,
-        # No run reads it, and writing it takes a sixth of the step's CPU time.
-        disable_analyzer_cache=True,
     )
 
 

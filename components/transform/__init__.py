@@ -1,0 +1,1 @@
+"""Transform: TFT's preprocessing of each split."""
