@@ -65,8 +65,9 @@ def changed_by_editing(checkout: Path, source: str, nodes: list[Any]) -> set[str
         ("components/evaluator/query_ranks.py", {"Evaluator"}),
         (
             "components/example_rows.py",
-            {"DataGate", "Evaluator", "ServabilityCheck", "ReportGen"},
+            {"StatisticsGen", "DataGate", "Evaluator", "ServabilityCheck", "ReportGen"},
         ),
+        ("components/example_batches.py", {"StatisticsGen", "Transform"}),
         (
             "components/servability_check/serving_checks/answers.py",
             {"ServabilityCheck"},
