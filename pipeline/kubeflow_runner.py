@@ -23,6 +23,7 @@ from pipeline.kubeflow import (
     exit_step,
     ratings_input,
     run_day,
+    shared_files,
     step_settings,
     training_job,
     ui_artifacts,
@@ -52,10 +53,12 @@ def compile_pipeline(
       push_again: See `pipeline.pipeline.create_pipeline`.
 
     Raises:
-      UsageError: `kubeflow.steps` names a step that the graph does not have.
+      UsageError: `kubeflow.steps` names a step that the graph does not have, or workers
+        of the engine would not see the files of the steps.
       UserError: A rule is broken, because of a setting in `kubeflow`.
     """
     settings = config.kubeflow
+    shared_files.check_engine(config.engine, settings.volumes)
     notifies = exit_step.has_notifications(config)
     if notifies:
         exit_step.check_variables(config)
