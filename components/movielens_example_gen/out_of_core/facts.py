@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components import storage
+from trainer.errors import UserError
 
 _JSON: Final = "json"
 
@@ -39,11 +40,14 @@ def read(path: str) -> Facts:
     """Reads what `Facts.write` wrote.
 
     Raises:
-      FileNotFoundError: The task did not write it, or where this machine cannot see it.
+      UserError: It is not there, or cannot be read.
     """
     content = storage.read(path)
     if content is None:
-        raise FileNotFoundError(path)
+        raise UserError(
+            f"{path} was written by another machine, and is not on this one",
+            "Put the workspace on a folder that all workers of the engine see.",
+        )
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         found = dict(arrays)
     text = found.pop(_JSON).tobytes()

@@ -6,11 +6,15 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from components.movielens_example_gen.config import ExampleGenConfig
 from components.movielens_example_gen.out_of_core import facts
 from components.movielens_example_gen.out_of_core.facts import Facts
 from components.movielens_example_gen.tables import Ids, Movie, User, as_ids
+
+_FACTS: Final = ".facts"
+_LISTED: Final = "listed"
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,12 @@ class Inputs:
 
     def facts(self, kind: str, number: int) -> str:
         """Returns the path of what a task found."""
-        return self.path(f"{kind}-{number:05d}.facts")
+        return self.path(f"{kind}-{number:05d}{_FACTS}")
+
+    @staticmethod
+    def is_facts(kind: str, name: str) -> bool:
+        """Returns whether a name in the folder is that of what a task found."""
+        return name.startswith(f"{kind}-") and name.endswith(_FACTS)
 
     def write_listed(
         self, movies: Mapping[bytes, Movie], users: Mapping[bytes, User]
@@ -50,11 +59,11 @@ class Inputs:
                 for user, attributes in users.items()
             },
         }
-        Facts(values, {}).write(self.path("listed.facts"))
+        Facts(values, {}).write(self.path(_LISTED + _FACTS))
 
     def read_listed(self) -> Listed:
         """Reads what `write_listed` wrote."""
-        values = facts.read(self.path("listed.facts")).values
+        values = facts.read(self.path(_LISTED + _FACTS)).values
         return Listed(
             as_ids([movie.encode() for movie in values["movies"]]),
             {user.encode(): User(**a) for user, a in values["users"].items()},

@@ -19,6 +19,7 @@ from components.movielens_example_gen.out_of_core import (
     totals,
 )
 from components.movielens_example_gen.out_of_core.inputs import Inputs
+from components.movielens_example_gen.out_of_core.progress import watched
 from components.movielens_example_gen.out_of_core.splits_read import SplitsRead
 from components.movielens_example_gen.out_of_core.totals import Totals
 from components.movielens_example_gen.readers import raw_data
@@ -74,13 +75,15 @@ def ingest(
     )
     inputs.write_listed(movies, users)
     splits = scatter.plan(found, inputs)
-    distribute("ReadSplits", scatter.Scatter(inputs), splits)
+    with watched(inputs, "split", len(splits), (0.0, 0.5)):
+        distribute("ReadSplits", scatter.Scatter(inputs), splits)
     read = splits_read.combine(inputs, splits, found, movies, bad)
     parts = read.partitions
     if config.split == "temporal_global" and config.eval_start is None:
         distribute("CountTimes", quantile.CountTimes(inputs), parts)
         inputs = gather.with_cut(inputs, quantile.cut(inputs, len(parts)))
-    distribute("MakeTimelines", gather.Gather(inputs), parts)
+    with watched(inputs, "partition", len(parts), (0.5, 1.0)):
+        distribute("MakeTimelines", gather.Gather(inputs), parts)
     total = totals.combine(inputs, len(parts), len(movies))
     staged = Staged(
         total.shards if parts else _no_timelines(inputs),
