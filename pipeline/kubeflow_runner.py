@@ -20,6 +20,7 @@ from typing import Any
 
 from pipeline.config import PipelineConfig
 from pipeline.kubeflow import (
+    engine_settings,
     exit_step,
     ratings_input,
     run_day,
@@ -65,7 +66,7 @@ def compile_pipeline(
         settings = exit_step.with_small_step(settings)
     if training_job.has_job(config):
         settings = training_job.with_small_step(settings)
-    spec, drivers, live = tfx_spec(config, push_again)
+    spec, drivers, live, distributed = tfx_spec(config, push_again)
     pipeline = CompiledPipeline(spec)
     added = [exit_step.EXIT_STEP] if notifies else []
     step_settings.check_step_names(settings, [*pipeline.tasks, *added])
@@ -89,6 +90,7 @@ def compile_pipeline(
     step_settings.set_container_options(pipeline, settings)
     if training_job.has_job(config):
         training_job.declare(pipeline, config)
+    engine_settings.declare(pipeline, config, distributed)
     step_settings.set_task_options(pipeline, settings, uncached)
     ratings_input.import_ratings(pipeline, settings.input_base)
     senders = (exit_step.LAST_STEP, exit_step.EXIT_STEP)
@@ -110,7 +112,7 @@ def compile_pipeline(
 
 def tfx_spec(
     config: PipelineConfig, push_again: str = ""
-) -> tuple[dict[str, Any], dict[str, str], list[str]]:
+) -> tuple[dict[str, Any], dict[str, str], list[str], list[str]]:
     """Compiles the graph with TFX's own runner.
 
     By default that writes a PipelineJob of schema 2.0.0. Open-source servers parse a
@@ -118,15 +120,17 @@ def tfx_spec(
 
     Returns:
       The PipelineSpec; node id -> dotted path of the driver's class, for nodes whose
-      executor needs what it finds; and the nodes that depend on what is live, which
-      only a driver could pass to the server's cache.
+      executor needs what it finds; the nodes that depend on what is live, which only a
+      driver could pass to the server's cache; and the nodes that run Beam.
     """
     with _output_discarded():
         from tfx.components import FileBasedExampleGen
+        from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
         from tfx.orchestration.data_types import RuntimeParameter
         from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as tfx_runner
 
         from components.live_driver import LiveDriver
+        from pipeline.engines.beam_options import BEAM_ARGS
         from pipeline.pipeline import create_pipeline
 
         pipeline = create_pipeline(
@@ -137,6 +141,8 @@ def tfx_spec(
             content_fingerprint="",
             serving_dir=config.kubeflow.serving_dir,
             span=RuntimeParameter(name=SPAN_PARAMETER, ptype=str),
+            # These are in a server's cache key, as an engine must not be.
+            beam_pipeline_args=[*BEAM_ARGS, *config.data.beam_args()],
             push_again=push_again,
         )
         settings = tfx_runner.KubeflowV2DagRunnerConfig(
@@ -156,7 +162,12 @@ def tfx_spec(
             for node in pipeline.components
             if issubclass(node.driver_class, LiveDriver) and node.id not in unused
         ]
-    return job["pipelineSpec"], drivers, live
+        distributed = [
+            node.id
+            for node in pipeline.components
+            if isinstance(node.executor_spec, BeamExecutorSpec)
+        ]
+    return job["pipelineSpec"], drivers, live, distributed
 
 
 @contextlib.contextmanager

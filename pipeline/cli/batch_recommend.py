@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.options import (
+    ConfigOptions,
+    engine_options,
     filter_options,
     json_option,
     serving_dir_option,
@@ -18,6 +20,7 @@ from pipeline.cli.tables import echo, print_json, print_table
 from pipeline.cli.work_line import work_line
 
 if TYPE_CHECKING:
+    from pipeline.engines.config import EngineConfig
     from pipeline.serving.batch.job import Model
     from pipeline.serving.batch.session import Request, Unknown
 
@@ -92,8 +95,9 @@ if TYPE_CHECKING:
     "beam_args",
     metavar="ARGUMENT",
     multiple=True,
-    help="For Apache Beam, such as --beam-arg=--runner=FlinkRunner; repeatable.",
+    help="For Apache Beam, after those of --engine; repeatable.",
 )
+@engine_options
 @serving_dir_option
 @json_option
 @workspace_option
@@ -106,7 +110,8 @@ def batch_recommend(
     serving_dir: str | None,
     as_json: bool,
     workspace: Path,
-    **options: Any,
+    options: ConfigOptions,
+    **given: Any,
 ) -> None:
     """Recommend to many users at once, to Parquet files.
 
@@ -131,7 +136,7 @@ def batch_recommend(
         raise click.UsageError("Give --out FOLDER.")
     directory = serving_folder(serving_dir, workspace)
     models = _models(directory, version, label, shadow)
-    request = _request(models, **options)
+    request = _request(models, engine=options.load().engine, **given)
     with work_line("starting TensorFlow and loading the model ..."):
         if shadow is None:
             from pipeline.serving.batch.session import run
@@ -183,6 +188,7 @@ def _request(
     batch_size: int,
     workers: int,
     beam_args: tuple[str, ...],
+    engine: EngineConfig,
 ) -> Request:
     from pipeline.serving.batch.job import Filters
     from pipeline.serving.batch.session import Request
@@ -203,6 +209,7 @@ def _request(
         batch_size=batch_size,
         workers=workers,
         beam_args=beam_args,
+        engine=engine,
     )
     request.check()
     return request

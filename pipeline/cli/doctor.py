@@ -11,8 +11,8 @@ from rich.text import Text
 
 from pipeline.cli.options import (
     ConfigOptions,
+    engine_options,
     json_option,
-    run_config_options,
     workspace_option,
 )
 from pipeline.cli.tables import print_json, print_table
@@ -22,7 +22,7 @@ _COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @click.command()
-@run_config_options
+@engine_options
 @workspace_option
 @json_option
 @click.pass_context

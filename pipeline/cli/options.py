@@ -110,9 +110,9 @@ class ConfigOptions:
       workers: `--workers`, of the same commands.
     """
 
-    dataset: str | None
-    files: tuple[Path, ...]
-    assignments: tuple[str, ...]
+    dataset: str | None = None
+    files: tuple[Path, ...] = ()
+    assignments: tuple[str, ...] = ()
     engine: str | None = None
     workers: int | None = None
 
@@ -194,4 +194,8 @@ config_options = option_group("options", ConfigOptions, _CONFIG_OPTIONS)
 # The same with `--engine` and `--workers`, for what runs the pipeline.
 run_config_options = option_group(
     "options", ConfigOptions, (*_CONFIG_OPTIONS, _ENGINE_OPTION, _WORKERS_OPTION)
+)
+# `--config`, `--set` and `--engine`, for what needs no data.
+engine_options = option_group(
+    "options", ConfigOptions, (*_CONFIG_OPTIONS[1:], _ENGINE_OPTION)
 )

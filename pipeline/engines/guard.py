@@ -24,6 +24,7 @@ from trainer.errors import UserError
 _LOG: Final = logging.getLogger(__name__)
 _POLL_SECONDS: Final = 2.0
 _GRACE_SECONDS: Final = 20.0
+_LEAST_SECONDS: Final = 60.0  # of the job that asks: workers import Beam for it
 _AGAIN: Final = "The same command then goes on with this step."
 # Runners whose cluster or job server can be asked before a job.
 _ASKED: Final = ("portable", "flink", "spark")
@@ -50,10 +51,19 @@ class Guard:
         Raises:
           UserError: The engine is the reason that the step cannot run, or failed.
         """
-        if not self._engine.is_distributed:
+        if self._engine.runner == "local":
             yield
             return
+        if self._engine.runner == "multiprocess" or self._engine.master == "embed":
+            from pipeline.engines.embedded import end_jobs_of_lost_workers
+
+            end_jobs_of_lost_workers()
         local = [Path(folder) for folder in self._folders if "://" not in folder]
+        if self._engine.runner == "dataflow" and local:
+            raise UserError(
+                f"Dataflow's workers do not see {local[0]}, which is on this machine",
+                "Keep artifacts at gs://, by a script as in docs/architecture.md.",
+            )
         try:
             if self._engine.runner in _ASKED:
                 cluster.wait_for_slot(self._engine, _report)
@@ -74,7 +84,8 @@ class Guard:
         from pipeline.engines import workers
 
         _report(f"checking the workers of {self._engine.runner}")
-        reports = workers.ask(self._engine, self._folders, self._engine.timeout_seconds)
+        seconds = max(self._engine.timeout_seconds, _LEAST_SECONDS)
+        reports = workers.ask(self._engine, self._folders, seconds)
         for fault in workers.faults(reports):
             raise fault
         self._asked = True

@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from components.report_gen.step_times import RUN_PROPERTY, step_properties
+from pipeline.engines.guard import Guard
 from pipeline.kubeflow import (
+    engine_settings,
     executor_input,
     ratings_input,
     run_day,
@@ -75,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace, beam_args: list[str]) -> None:
     started = time.monotonic()
+    engine = engine_settings.of_this_step()
+    beam_args = engine_settings.arguments(engine, beam_args)
     message = _parsed(options.json_serialized_invocation_args, "executor input")
     inputs_spec = _parsed(options.json_serialized_inputs_spec_args, "inputs spec")
     adapted = executor_input.adapt(message, inputs_spec)
@@ -100,7 +104,8 @@ def _run(options: argparse.Namespace, beam_args: list[str]) -> None:
             )
 
             options.json_serialized_invocation_args = json.dumps(adapted.content)
-            tfx_entrypoint.main((options, beam_args))
+            with Guard(engine, [shared] if shared else []).step():
+                tfx_entrypoint.main((options, beam_args))
             output = _parsed(output_file.read_text(encoding="utf-8"), "TFX's output")
     finished = executor_input.finish(output, adapted.uris)
     ui_artifacts.fill(finished, message["outputs"].get("artifacts", {}))

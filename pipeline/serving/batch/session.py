@@ -6,6 +6,7 @@ Nothing is written before everything was checked.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from components import storage
+from pipeline.engines.beam_options import beam_args
+from pipeline.engines.config import EngineConfig
+from pipeline.engines.guard import Guard
 from pipeline.local.failures import explain
 from pipeline.serving.batch.folder import BatchFolder
 from pipeline.serving.batch.job import (
@@ -48,6 +53,7 @@ class Request:
       batch_size: Rows of a request to the model.
       workers: Threads that ask the model at the same time.
       beam_args: Further arguments for Beam.
+      engine: Where Beam runs.
     """
 
     models: tuple[Model, ...]
@@ -60,6 +66,7 @@ class Request:
     batch_size: int = BATCH_SIZE
     workers: int = 1
     beam_args: tuple[str, ...] = ()
+    engine: EngineConfig = EngineConfig()
 
     def check(self) -> None:
         """Checks what can be checked without loading a model.
@@ -178,15 +185,19 @@ def _write(
     from pipeline.serving.batch.shards import write_shards
 
     begun = time.monotonic()
+    path = folder.path  # absolute, since workers have other working folders
+    path = os.path.abspath(path) if storage.is_local(path) else path
+    engine = request.engine
+    of_engine = () if engine == EngineConfig() else beam_args(engine)
     try:
-        with _progress(job, folder, missing):
+        with _progress(job, folder, missing), Guard(engine, [path]).step():
             write_shards(
                 job,
-                folder.path,
+                path,
                 missing,
                 batch_size=request.batch_size,
                 workers=request.workers,
-                beam_args=request.beam_args,
+                beam_args=(*of_engine, *request.beam_args),
             )
     except Exception as error:
         found = explain(error, [Path(folder.path)])

@@ -20,6 +20,10 @@ SETTINGS = (
     "kubeflow.image_pull_secrets=[registry]",
     "kubeflow.image_pull_policy=Always",
     "kubeflow.env={LEVEL: '1'}",
+    "engine.runner=flink",
+    "engine.master=jobmanager:8081",
+    "engine.environment_config=localhost:50000",
+    "engine.shared_dir=/mnt/two-tower/beam",
 )
 
 
