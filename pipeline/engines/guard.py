@@ -24,7 +24,7 @@ from trainer.errors import UserError
 _LOG: Final = logging.getLogger(__name__)
 _POLL_SECONDS: Final = 2.0
 _GRACE_SECONDS: Final = 20.0
-_LEAST_SECONDS: Final = 60.0  # of the job that asks: workers import Beam for it
+_LEAST_SECONDS: Final = 120.0  # of the job that asks: workers import Beam for it
 _AGAIN: Final = "The same command then goes on with this step."
 # Runners whose cluster or job server can be asked before a job.
 _ASKED: Final = ("portable", "flink", "spark")
