@@ -176,9 +176,9 @@ def _written(folders: Sequence[str], token: str) -> Iterator[None]:
     """Writes a file to each folder, and removes it and those of workers at the exit."""
     try:
         for folder in folders:
-            if "://" not in folder:
-                os.makedirs(folder, exist_ok=True)
             try:
+                if "://" not in folder:
+                    os.makedirs(folder, exist_ok=True)
                 with FileSystems.create(FileSystems.join(folder, token)) as file:
                     file.write(token.encode())
             except Exception as error:

@@ -67,7 +67,7 @@ def test_no_worker_answered() -> None:
 
 def test_a_job_asks_real_workers_and_leaves_no_file(tmp_path: Path) -> None:
     folder = tmp_path / "shared"
-    reports = workers.ask(LOOPBACK, [str(folder)], 60)
+    reports = workers.ask(LOOPBACK, [str(folder)], 300)
     assert not [*workers.faults(reports)]
     assert reports[0]["process"] == os.getpid()
     assert reports[0]["folders"][str(folder)]["seen"]
@@ -114,7 +114,7 @@ def pool(tmp_path: Path) -> Iterator[tuple[EngineConfig, Path]]:
 
 def _until(log: Path, text: str) -> str:
     """Waits for a line of a log."""
-    for _ in range(600):
+    for _ in range(3000):
         found = [line for line in log.read_text().splitlines() if text in line]
         if found:
             return found[-1]
