@@ -91,12 +91,15 @@ def check_reachable(engine: EngineConfig) -> Cluster | None:
 
 def wait_for_slot(
     engine: EngineConfig, report: Callable[[str], None] = lambda text: None
-) -> None:
+) -> Cluster | None:
     """Waits until the cluster has as many free slots as the job needs.
 
     Args:
       engine: The engine.
       report: Is given a line when the waiting begins.
+
+    Returns:
+      The cluster; None if the engine has no page to ask.
 
     Raises:
       UnreachableError: It did not answer for `engine.timeout_seconds`.
@@ -116,7 +119,7 @@ def wait_for_slot(
             why = f"{engine.runner} does not answer"
         else:
             if found is None or found.free >= needed:
-                return
+                return found
             why = f"{engine.runner} has {found.free} of {found.slots} {unit} free"
             if is_last:
                 raise UserError(

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from pipeline.engines import cluster, failures
 from pipeline.engines.config import EngineConfig
-from pipeline.engines.known_options import beam_version, versions
+from pipeline.engines.known_options import beam_version, version_fault
 from pipeline.local.doctor import Check
 from trainer.errors import UserError
 
@@ -70,19 +70,10 @@ def _cluster(engine: EngineConfig) -> Iterator[Check]:
 
 def _version(engine: EngineConfig, version: str) -> Check:
     """Whether Beam's job server is made for the version of the cluster."""
-    supported = versions(engine.runner)
-    wanted = engine.version or supported[-1]
-    parts = len(wanted.split("."))
-    running = ".".join(version.split(".")[:parts])
-    value = f"{running} here, job server for {wanted}"
-    if running == wanted:
-        return Check("version", "ok", value)
-    remedy = (
-        f"Set engine.version to {running}."
-        if running in supported
-        else f"Beam {beam_version()} supports {', '.join(supported)}: run one of these."
-    )
-    return Check("version", "fail", value, remedy)
+    fault = version_fault(engine, version)
+    if fault is None:
+        return Check("version", "ok", f"{version}, as Beam's job server")
+    return Check("version", "fail", fault.message, fault.remedy)
 
 
 def _job_server(engine: EngineConfig) -> Iterator[Check]:

@@ -66,8 +66,9 @@ class Guard:
             )
         try:
             if self._engine.runner in _ASKED:
-                cluster.wait_for_slot(self._engine, _report)
-                self._ask_workers()
+                found = cluster.wait_for_slot(self._engine, _report)
+                if not self._asked:
+                    self._check(found)
                 with _watched(self._engine):
                     yield
             else:
@@ -78,11 +79,17 @@ class Guard:
                 raise
             raise explained from error
 
-    def _ask_workers(self) -> None:
-        if self._asked or self._engine.environment == "loopback":
-            return
-        from pipeline.engines import workers
+    def _check(self, found: cluster.Cluster | None) -> None:
+        """Checks the versions of the cluster and of its workers."""
+        from pipeline.engines import known_options, workers
 
+        if found is not None and found.version:
+            fault = known_options.version_fault(self._engine, found.version)
+            if fault is not None:
+                raise fault
+        self._asked = self._engine.environment == "loopback"
+        if self._asked:
+            return
         _report(f"checking the workers of {self._engine.runner}")
         seconds = max(self._engine.timeout_seconds, _LEAST_SECONDS)
         reports = workers.ask(self._engine, self._folders, seconds)

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 import apache_beam
 from apache_beam.options import pipeline_options as options
 
+from pipeline.engines.config import EngineConfig
+from trainer.errors import UserError
+
 
 def beam_version() -> str:
     """Version of the installed Beam."""
@@ -24,6 +27,24 @@ def versions(runner: str) -> tuple[str, ...]:
     name = f"--{runner}_version"
     actions = vars(_parser())["_option_string_actions"]
     return tuple(actions[name].choices) if name in actions else ()
+
+
+def version_fault(engine: EngineConfig, running: str) -> UserError | None:
+    """Says that Beam's job server is made for another version than a cluster runs."""
+    supported = versions(engine.runner)
+    wanted = engine.version or supported[-1]
+    release = ".".join(running.split(".")[: len(wanted.split("."))])
+    if release == wanted:
+        return None
+    remedy = (
+        f"Set engine.version to {release}, and its job server."
+        if release in supported
+        else f"Beam {beam_version()} supports {', '.join(supported)}: run one of these."
+    )
+    return UserError(
+        f"{engine.runner} has version {running}, and the job server is for {wanted}",
+        remedy,
+    )
 
 
 def known() -> frozenset[str]:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.engines import cluster
+from pipeline.engines import cluster, known_options
 from pipeline.engines.config import EngineConfig
+from pipeline.engines.guard import Guard
 from trainer.errors import UserError
 
 FLINK = {
@@ -66,6 +67,19 @@ def pages() -> Iterator[Pages]:
 
 def test_flinks_overview(pages: Pages) -> None:
     assert cluster.ask(pages.flink()) == cluster.Cluster("1.18.1", 2, 2, 1)
+
+
+def test_a_version_that_beams_job_server_is_not_made_for(pages: Pages) -> None:
+    newest = known_options.versions("flink")[-1]
+    assert known_options.version_fault(pages.flink(), f"{newest}.1") is None
+    fault = known_options.version_fault(pages.flink(), "1.2.0")
+    assert fault is not None
+    assert f"the job server is for {newest}" in fault.message
+    assert f"supports {', '.join(known_options.versions('flink'))}" in fault.remedy
+    with pytest.raises(UserError, match="has version 1.2.0"):
+        pages.content["/overview"] = {**FLINK, "flink-version": "1.2.0"}
+        with Guard(pages.flink(), []).step():
+            raise AssertionError
 
 
 def test_of_sparks_workers_the_dead_ones_do_not_count(pages: Pages) -> None:
