@@ -173,7 +173,7 @@ def _run_epochs(
     @tf.function(autograph=False, reduce_retracing=True)
     def step(batches: Iterator[dict[str, tf.Tensor]]) -> tf.Tensor:
         losses = strategy.run(model.train_step, args=(next(batches),))
-        return strategy.reduce(tf.distribute.ReduceOp.MEAN, losses, axis=None)
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
 
     called = keras.callbacks.CallbackList(
         callbacks, model=model, epochs=epochs.stop, steps=steps

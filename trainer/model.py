@@ -145,12 +145,12 @@ class TwoTowerModel(keras.Model):
           data: A batch of windows, see `call`.
 
         Returns:
-          The scalar loss of this replica.
+          The scalar part of this replica in the loss: their sum is that of the step.
         """
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
         with tf.GradientTape() as tape:
-            loss = self.total_loss(self(data, training=True))
-            scaled = self.optimizer.scale_loss(loss / replicas)
+            retrieval = self(data, training=True)
+            loss = self._part_of_step(retrieval) * self.total_loss(retrieval)
+            scaled = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
         # Dense: for a sparse gradient, Keras sums the squares of its slices, where Adam
         # is defined by the square of their sum.
@@ -161,6 +161,22 @@ class TwoTowerModel(keras.Model):
         # The optimizer sums the gradients of all replicas.
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return loss
+
+    def _part_of_step(self, retrieval: Retrieval) -> tf.Tensor | float:
+        """Returns the weight of this replica's loss: its share of the step's targets.
+
+        Replicas have windows with more and fewer targets, and some have none in the
+        last step of an epoch: equal weights would make another loss of it than one
+        device does. A sum over targets needs no weight.
+        """
+        replica = tf.distribute.get_replica_context()
+        if self._retrieval_loss.sums or replica is None:
+            return 1.0
+        if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+            return 1.0
+        count = tf.cast(tf.size(retrieval.targets), tf.float32)
+        total = replica.all_reduce(tf.distribute.ReduceOp.SUM, count)
+        return tf.math.divide_no_nan(count, total)
 
     def row_kinds(self) -> dict[str, str]:
         """Returns what the rows of each table stand for: see `CandidateTower`."""

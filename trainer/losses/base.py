@@ -71,6 +71,7 @@ class RetrievalLoss(keras.layers.Layer):
     ```
 
     Attributes:
+      sums: Whether the loss is the sum over targets, and else their mean.
       needs_all_movies: Whether the candidates are most of the corpus. The model then
         embeds the whole corpus at each step, and else only the movies of the step.
     """
@@ -87,7 +88,7 @@ class RetrievalLoss(keras.layers.Layer):
         self.temperature = config.temperature
         self._label_smoothing = config.label_smoothing
         self._num_hard_negatives = config.hard_negatives
-        self._sums = config.loss_reduction == "sum"
+        self.sums = config.loss_reduction == "sum"
 
     def candidate_ids(self, targets: tf.Tensor) -> tf.Tensor:
         """Chooses the movies that this step compares with, before they are embedded.
@@ -146,7 +147,7 @@ class RetrievalLoss(keras.layers.Layer):
         losses = total - right
         if share:
             losses = total - (1 - share) * right - share * mean_logit
-        return tf.reduce_sum(losses) if self._sums else mean(losses)
+        return tf.reduce_sum(losses) if self.sums else mean(losses)
 
 
 def wide(values: tf.Tensor) -> tf.Tensor:
