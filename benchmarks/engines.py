@@ -21,7 +21,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from tests.engines.machines import Machine, machines, shared_folder
+from tests.engines.machines import (
+    Machine,
+    machines,
+    named_submitter,
+    shared_folder,
+)
 from tests.engines.pools import embedded_runner
 from tests.engines.spark import SOFTWARE, spark_cluster
 from trainer.atomic_files import write_text
@@ -77,7 +82,8 @@ def _measure(shared: Path, engine: str, settings: list[str]) -> dict[str, Any]:
     load = os.getloadavg()[0]
     command = [sys.executable, "-m", "pipeline", "run", "--until", STEPS[-1]]
     folders = ["--data-dir", str(shared / "data"), "--workspace", str(workspace)]
-    subprocess.run([*command, *folders, *settings], check=True)
+    named = named_submitter(shared.parent)
+    subprocess.run([*named, *command, *folders, *settings], check=True)
     text = (workspace / "runs" / "latest" / "summary.json").read_text()
     seconds = {step["id"]: step["seconds"] for step in json.loads(text)["steps"]}
     row = {name: seconds[name] for name in STEPS}

@@ -156,6 +156,7 @@ class Chain:
       spans: The same ratings and movies in two spans.
       first: Summary of the first run, which later runs do not change.
       first_log: Its log, which `two-tower clean` removes.
+      prefix: What is put before each command.
       python: Forks the processes of the commands, which without it start Python anew.
     """
 
@@ -168,7 +169,7 @@ class Chain:
 
     def two_tower(self, *arguments: str) -> Outcome:
         """Runs a command on the workspace in a process of its own."""
-        command = [sys.executable, "-m", "pipeline", *arguments]
+        command = [*self.prefix, sys.executable, "-m", "pipeline", *arguments]
         # Wide, so that no table is cut.
         environment = {**os.environ, "COLUMNS": "160"}
         environment["TWO_TOWER_WORKSPACE"] = str(self.workspace)

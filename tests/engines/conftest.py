@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Chain
-from tests.engines.machines import Machine, can_make_machines, machines, shared_folder
+from tests.engines.machines import (
+    Machine,
+    can_make_machines,
+    machines,
+    named_submitter,
+    shared_folder,
+)
 from tests.engines.spark import SOFTWARE
 
 _NAMES = ("worker-1", "worker-2")
@@ -47,7 +53,9 @@ class Site:
 
     def chain(self, name: str) -> Chain:
         """A workspace in the shared folder, on the same ratings."""
-        return Chain(self.shared / name, self.shared / "data", self.shared / "spans")
+        prefix = named_submitter(self.logs)
+        folders = (self.shared / part for part in (name, "data", "spans"))
+        return Chain(*folders, prefix=prefix)
 
 
 @pytest.fixture(scope="module")

@@ -27,8 +27,10 @@ REPOSITORY: Final = Path(__file__).resolve().parents[2]
 WORKER_USER: Final = 65534
 _NETWORK: Final = "10.221.0"
 _BRIDGE: Final = "two-tower"
-# Address of this machine as the others see it.
+# Address and name of this machine as the others see it.
 SUBMITTER: Final = f"{_NETWORK}.1"
+_NAME: Final = "submitter.two-tower"
+_HOSTS: Final = f"127.0.0.1 localhost\n{SUBMITTER} {_NAME}\n"
 
 
 def can_make_machines() -> str | None:
@@ -153,14 +155,29 @@ def _add_namespace(
     _ip("-n", name, "link", "set", "lo", "up")
     _ip("-n", name, "addr", "add", f"{address}/24", "dev", "eth0")
     _ip("-n", name, "link", "set", "eth0", "up")
-    # `ip netns exec` puts this in the place of /etc/hosts: Beam's embedded runner gives
-    # its workers the name of its machine.
+    # `ip netns exec` puts this in the place of /etc/hosts.
     folder = Path("/etc/netns", name)
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    submitter = {socket.gethostname(), socket.getfqdn()} - {"localhost"}
-    lines = ("127.0.0.1 localhost", f"{SUBMITTER} {' '.join(sorted(submitter))}")
-    (folder / "hosts").write_text("\n".join(lines) + "\n")
+    (folder / "hosts").write_text(_HOSTS)
+
+
+def named_submitter(folder: Path) -> tuple[str, ...]:
+    """Gives this machine a name that the others know.
+
+    Beam's embedded runner sends its workers the name of its machine, which is often
+    `localhost` where there is no name server.
+
+    Args:
+      folder: For a file.
+
+    Returns:
+      What is put before a command to give it that name.
+    """
+    hosts = folder / "hosts"
+    hosts.write_text(_HOSTS)
+    script = f'hostname {_NAME}; mount --bind {hosts} /etc/hosts; exec "$@"'
+    return ("unshare", "--uts", "--mount", "bash", "-ec", script, "bash")
 
 
 def _remove_leftovers(names: Sequence[str]) -> None:
