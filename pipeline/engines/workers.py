@@ -13,11 +13,13 @@ import os
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any, Final
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability import job_server
 
 from pipeline.engines import worker_report
 from pipeline.engines.beam_options import beam_args
@@ -153,7 +155,8 @@ def _within(seconds: float, function: Any) -> list[Report]:
 
     def target() -> None:
         try:
-            results.append(function())
+            with _no_signal_handlers():
+                results.append(function())
         except BaseException as error:
             errors.append(error)
 
@@ -169,6 +172,21 @@ def _within(seconds: float, function: Any) -> list[Report]:
             "raise engine.timeout_seconds.",
         )
     return results[0]
+
+
+@contextlib.contextmanager
+def _no_signal_handlers() -> Iterator[None]:
+    """Lets Beam start a job server here; only the main thread may set handlers.
+
+    Beam sets one for Ctrl-C when it starts Java; the server also ends at the exit.
+    """
+    module: Any = job_server
+    real = module.signal
+    module.signal = SimpleNamespace(SIGINT=real.SIGINT, signal=lambda *_: None)
+    try:
+        yield
+    finally:
+        module.signal = real
 
 
 @contextlib.contextmanager
