@@ -17,12 +17,13 @@ from trainer.devices import mean_of_workers
 from trainer.dotted_paths import find_class
 from trainer.errors import UserError
 from trainer.model import TwoTowerModel
+from trainer.row_adam import RowAdam
 from trainer.train_report import FitReport
 from trainer.validation import MONITORED, Validation
 from trainer.windows import Sampling, Windows, window_dataset
 
 OPTIMIZERS: Final = {
-    "adam": keras.optimizers.Adam,
+    "adam": RowAdam,
     "adamw": keras.optimizers.AdamW,
     "adagrad": keras.optimizers.Adagrad,
     "sgd": keras.optimizers.SGD,

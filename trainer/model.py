@@ -152,11 +152,16 @@ class TwoTowerModel(keras.Model):
             loss = self._part_of_step(retrieval) * self.total_loss(retrieval)
             scaled = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
-        # Dense: for a sparse gradient, Keras sums the squares of its slices, where Adam
-        # is defined by the square of their sum.
+        # Else dense: Keras squares slices of one row each, where Adam is defined by the
+        # square of their sum.
+        takes = getattr(self.optimizer, "takes_slices", lambda variable: False)
         gradients = [
-            tf.convert_to_tensor(gradient) if gradient is not None else None
-            for gradient in tape.gradient(scaled, variables)
+            gradient
+            if gradient is None or takes(variable)
+            else tf.convert_to_tensor(gradient)
+            for gradient, variable in zip(
+                tape.gradient(scaled, variables), variables, strict=True
+            )
         ]
         # The optimizer sums the gradients of all replicas.
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))

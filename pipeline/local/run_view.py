@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.spinner import Spinner
 from rich.text import Text
 
@@ -44,8 +44,6 @@ class RunView:
             TextColumn(
                 "loss {task.fields[loss]:.4f}   {task.fields[recall]}", markup=False
             ),
-            TimeRemainingColumn(compact=True),
-            TextColumn("left", markup=False),
             console=console,
         )
         self._bar: TaskID | None = None
@@ -135,9 +133,7 @@ class RunView:
         if run.running is None:
             return self._import_line("starting")
         seconds = time.time() - run.running.started
-        # The progress bar of the epochs has its own estimate.
-        work = self._work if self._bar is None else ""
-        return _line(run.running.id, "running", seconds, work)
+        return _line(run.running.id, "running", seconds, self._work)
 
     def _import_line(self, state: str) -> Text:
         return _line(_IMPORT_LABEL, state, time.monotonic() - self._started)

@@ -71,7 +71,7 @@ def log_partition(
     Returns:
       float32 or wider `[n]`, and the function of the gradient.
     """
-    shift, numerators = _numerators(queries, candidates)
+    shift, numerators = numerators_of(queries, candidates)
     total = tf.reduce_sum(numerators, axis=1, keepdims=True)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -84,8 +84,8 @@ def log_partition(
     return (shift + tf.math.log(total))[:, 0], gradient
 
 
-def _numerators(
-    queries: tf.Tensor, candidates: tf.Tensor
+def numerators_of(
+    queries: tf.Tensor, candidates: tf.Tensor, right: tf.Tensor | None = None
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Computes `exp(q_i . c_j - shift_i)`.
 
@@ -94,6 +94,11 @@ def _numerators(
     subtracting the highest takes two passes over all logits, and the bound only one
     over queries and candidates.
 
+    Args:
+      queries: `[n, dim]`.
+      candidates: `[c, dim]`.
+      right: `[n]`, one more logit of each query; None for none.
+
     Returns:
       Shifts `[n, 1]`, and numerators `[n, c]`.
     """
@@ -101,12 +106,16 @@ def _numerators(
 
     def shifted() -> tuple[tf.Tensor, tf.Tensor]:
         highest = tf.reduce_max(logits, axis=1, keepdims=True)
+        if right is not None:
+            highest = tf.maximum(highest, right[:, None])
         return highest, tf.exp(logits - highest)
 
     if queries.dtype != logits.dtype:  # half precision cannot hold large numerators
         return shifted()
     # |q . c| <= |q| |c|: Cauchy-Schwarz.
     bound = tf.sqrt(_max_squared_length(queries) * _max_squared_length(candidates))
+    if right is not None:
+        bound = tf.reduce_max(tf.concat([bound[None], right], axis=0))
     shift, numerators = tf.cond(
         bound <= _UNSHIFTED_BOUND,
         lambda: (tf.zeros_like(logits[:, :1]), tf.exp(logits)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import keras
@@ -9,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.losses.base import LossContext, Retrieval, RetrievalLoss
+from trainer.losses.full_softmax import numerators_of
 
 # Between uniform (0) and proportional to frequency (1), as in word2vec, so that rare
 # movies are negatives often enough. Mikolov et al. 2013, arXiv:1310.4546.
@@ -50,10 +52,84 @@ class SampledSoftmax(RetrievalLoss):
 
     def call(self, retrieval: Retrieval) -> tf.Tensor:
         """Computes the loss of the step: see `RetrievalLoss.call`."""
-        logits = self.logits(retrieval.queries, retrieval.candidates)
-        mean_logit = tf.reduce_mean(logits, axis=1)
+        right = self.right_logits(retrieval)
+        # A mean of products is the product with the mean: no pass over the logits.
+        mean = tf.reduce_mean(retrieval.candidates, axis=0, keepdims=True)
+        mean_logit = self.logits(retrieval.queries, mean)[:, 0]
         expected = tf.gather(self._log_expected, retrieval.candidate_ids)
-        logits -= tf.cast(expected, logits.dtype)
-        is_right = retrieval.targets[:, None] == retrieval.candidate_ids[None, :]
-        negatives = tf.where(is_right, tf.cast(-float("inf"), logits.dtype), logits)
-        return self.cross_entropy(self.right_logits(retrieval), negatives, mean_logit)
+        hits = accidental_hits(retrieval.targets, retrieval.candidate_ids)
+        if self._num_hard_negatives:
+            logits = self.logits(retrieval.queries, retrieval.candidates)
+            logits -= tf.cast(expected, logits.dtype)
+            nothing = tf.fill(tf.shape(hits)[:1], tf.cast(-float("inf"), logits.dtype))
+            negatives = tf.tensor_scatter_nd_update(logits, hits, nothing)
+            return self.cross_entropy(right, negatives, mean_logit)
+        queries = retrieval.queries / self.temperature
+        total = log_partition(queries, retrieval.candidates, expected, hits, right)
+        return self.reduce(total, right, mean_logit)
+
+
+def accidental_hits(targets: tf.Tensor, candidate_ids: tf.Tensor) -> tf.Tensor:
+    """Finds where a candidate is the target, without comparing all pairs.
+
+    Args:
+      targets: int32 `[n]`.
+      candidate_ids: int32 `[c]`, the same movie any number of times.
+
+    Returns:
+      int32 `[hits, 2]`: row of the target and column of the candidate.
+    """
+    order = tf.argsort(candidate_ids)
+    ids = tf.gather(candidate_ids, order)
+    first, end = (tf.searchsorted(ids, targets, side) for side in ("left", "right"))
+    places = tf.ragged.range(first, end)
+    rows = tf.cast(places.value_rowids(), tf.int32)
+    return tf.stack([rows, tf.gather(order, places.flat_values)], axis=1)
+
+
+@tf.custom_gradient
+def log_partition(
+    queries: tf.Tensor,
+    candidates: tf.Tensor,
+    log_expected: tf.Tensor,
+    hits: tf.Tensor,
+    right: tf.Tensor,
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor | None, ...]]]:
+    """Computes `log(exp(right_i) + sum_j(exp(q_i . c_j) / expected_j))` without hits.
+
+    With a gradient of its own for the same reason as that of the full softmax: three
+    matrix products and few other passes over `[n, c]`. The correction is a weight of
+    each candidate and needs none.
+
+    Args:
+      queries: `[n, dim]`.
+      candidates: `[c, dim]`.
+      log_expected: float32 `[c]`, how often each is expected in the sample.
+      hits: int32 `[hits, 2]`, row and column of the pairs to leave out.
+      right: float32 or wider `[n]`, logits of the targets.
+
+    Returns:
+      `[n]` of the type of `right`, and the function of the gradient.
+    """
+    shift, numerators = numerators_of(queries, candidates, right)
+    nothing = tf.zeros(tf.shape(hits)[:1], numerators.dtype)
+    numerators = tf.tensor_scatter_nd_update(numerators, hits, nothing)
+    weights = tf.exp(-tf.cast(log_expected, numerators.dtype))
+    of_right = tf.exp(right - shift[:, 0])
+    total = tf.linalg.matvec(numerators, weights) + of_right
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+        share = upstream / total
+        of_row = tf.cast(share[:, None], queries.dtype)
+        of_column = tf.cast(weights[:, None], queries.dtype)
+        terms = tf.cast(numerators, queries.dtype)
+        # Transposed at the end: computing `[c, dim]` directly takes a fifth longer.
+        of_candidates = tf.matmul(queries * of_row, terms, transpose_a=True)
+        return (
+            tf.matmul(terms, candidates * of_column) * of_row,
+            tf.transpose(of_candidates) * of_column,
+            *(None, None),
+            share * of_right,
+        )
+
+    return shift[:, 0] + tf.math.log(total), gradient

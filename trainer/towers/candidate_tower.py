@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from trainer.context import ModelContext
 from trainer.serving_contract import MOVIE_VOCABULARY, TITLE_VOCABULARY
-from trainer.towers.layers import BY_INDEX, NOT_CARRIED, CrossNetwork
+from trainer.towers.layers import BY_INDEX, NOT_CARRIED, CrossNetwork, rows_of
 
 # As in Keras' own embeddings: small against the sums that the query tower forms.
 INITIALIZER: Final = "uniform"
@@ -58,7 +58,7 @@ class CandidateTower(keras.layers.Layer):
         self.embedding_dim = context.embedding_dim
         self.movie_features = tuple(config.movie_features)
         num_rows, num_genres = movies.genre_weights.shape
-        self.movie = self._table("movie", num_rows, INITIALIZER)
+        self.movie = self._table("movie", num_rows, INITIALIZER, autocast=False)
         self.genre = self._table("genre", num_genres)
         years = movies.year_index
         # Since 1900, from 1. A year with few movies learns little; its decade more.
@@ -71,12 +71,14 @@ class CandidateTower(keras.layers.Layer):
             initializer="zeros",
             name="time",
             trainable=config.time_dim > 0,
+            autocast=False,
         )
         self.bias = self.add_weight(
             (num_rows, 1),
             initializer="zeros",
             name="bias",
             trainable=config.item_bias,
+            autocast=False,
         )
         self._dropout = config.movie_dropout
         self._seed = keras.random.SeedGenerator(context.seed + 3)
@@ -93,10 +95,18 @@ class CandidateTower(keras.layers.Layer):
         self._add_cross(config.cross_layers)
 
     def _table(
-        self, name: str, rows: int, initializer: str = "zeros"
+        self,
+        name: str,
+        rows: int,
+        initializer: str = "zeros",
+        *,
+        autocast: bool = True,
     ) -> keras.Variable:
         return self.add_weight(
-            (rows, self.embedding_dim), initializer=initializer, name=name
+            (rows, self.embedding_dim),
+            initializer=initializer,
+            name=name,
+            autocast=autocast,
         )
 
     def _add_cross(self, num_layers: int) -> None:
@@ -138,7 +148,7 @@ class CandidateTower(keras.layers.Layer):
           `[n, embedding_dim]` for each feature; a movie's embedding is their sum.
         """
         makers = {
-            "id": lambda: tf.gather(self.movie, ids),
+            "id": lambda: rows_of(self.movie, ids, self.compute_dtype),
             "genres": lambda: self._embed_genres(indices),
             "decade": lambda: tf.gather(
                 self.decade, tf.gather(self._decade_index, indices)
@@ -168,7 +178,9 @@ class CandidateTower(keras.layers.Layer):
         if self._cross is not None:
             crossed = self._cross(tf.concat(features, axis=1))
             embedding += self._correction(crossed)
-        others = [tf.gather(table, ids) for table in (self.time, self.bias)]
+        others = [
+            rows_of(table, ids, self.compute_dtype) for table in (self.time, self.bias)
+        ]
         return tf.concat([embedding, *others], axis=1)
 
     def _embed_genres(self, indices: tf.Tensor) -> tf.Tensor:

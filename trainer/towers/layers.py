@@ -20,6 +20,20 @@ _BYTES_OF_A_DRAW: Final = 4
 _NUM_GAPS: Final = 30
 
 
+def rows_of(table: keras.Variable, indices: tf.Tensor, dtype: str) -> tf.Tensor:
+    """Looks up rows of a table that may be large, by its variable.
+
+    `tf.gather(table, ...)` of a Keras variable reads the whole table first, which is a
+    copy of it once a step has updated some of its rows.
+
+    Args:
+      table: Made by `add_weight(..., autocast=False)`.
+      indices: Rows, integers of any shape.
+      dtype: Type to cast the rows to, such as `compute_dtype` of the layer.
+    """
+    return tf.cast(tf.gather(table.value, indices), dtype)
+
+
 class CrossNetwork(keras.layers.Layer):
     """Crosses all inputs with each other: `x_(l+1) = x_0 * (W_l x_l + b_l) + x_l`.
 

@@ -18,6 +18,7 @@ from trainer.towers.layers import (
     ByteDropout,
     CrossNetwork,
     EventSignals,
+    rows_of,
 )
 
 
@@ -86,7 +87,10 @@ class QueryTower(keras.layers.Layer):
     def _add_tables(self, context: ModelContext) -> None:
         dim, time_dim = context.embedding_dim, context.config.time_dim
         self.user = self.add_weight(
-            (self.num_users + 1, dim), initializer=INITIALIZER, name="user"
+            (self.num_users + 1, dim),
+            initializer=INITIALIZER,
+            name="user",
+            autocast=False,
         )
         sizes = context.attribute_sizes if context.config.user_attributes else ()
         self.attributes = [
@@ -156,7 +160,7 @@ class QueryTower(keras.layers.Layer):
         if training and self._user_dropout:
             draw = keras.random.uniform(tf.shape(index), seed=self._seed)
             index = tf.where(draw < self._user_dropout, self.num_users, index)
-        user = tf.gather(self.user, index)
+        user = rows_of(self.user, index, self.compute_dtype)
         for i, table in enumerate(self.attributes):
             user += tf.gather(table, timelines.attribute_indices[:, i])
         return user

@@ -145,6 +145,40 @@ def test_sampled_softmax_is_corrected_and_leaves_out_the_right_movie() -> None:
     np.testing.assert_allclose(loss(step), expected.mean(), rtol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_the_gradient_of_sampled_softmax_is_that_of_its_formula(scale: float) -> None:
+    """Once without a shift of the logits, and once with one."""
+    loss = make("sampled_softmax", num_negatives=6)
+    ids = np.array([1, 8, 8, 3, 5, 4], np.int32)
+    step = retrieval(loss, scale)
+    corpus = retrieval(make("full_softmax"), scale).candidates
+    read = step.queries, step.positives, tf.gather(corpus, ids)
+
+    def by_formula(queries: Any, positives: Any, candidates: Any) -> tf.Tensor:
+        logits = tf.matmul(queries, candidates, transpose_b=True)
+        weights = COUNTS**0.75
+        logits -= np.log(len(ids) * weights / weights.sum())[ids]
+        is_right = step.targets.numpy()[:, None] == ids
+        logits = tf.where(is_right, tf.constant(-np.inf, logits.dtype), logits)
+        right = tf.reduce_sum(queries * positives, axis=1)
+        both = tf.concat([right[:, None], logits], axis=1)
+        return tf.reduce_mean(tf.reduce_logsumexp(both, axis=1) - right)
+
+    def ours(queries: Any, positives: Any, candidates: Any) -> tf.Tensor:
+        return loss(
+            Retrieval(queries, step.targets, positives, tf.constant(ids), candidates)
+        )
+
+    gradients = []
+    for function in (ours, by_formula):
+        with tf.GradientTape() as tape:
+            tape.watch(read)
+            value = function(*read)
+        gradients.append([value, *tape.gradient(value, read)])
+    for found, expected in zip(*gradients, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
 def test_sampled_softmax_estimates_the_full_one() -> None:
     """With a large sample of skewed frequencies: without logQ it is far off."""
     full, sampled = make("full_softmax"), make("sampled_softmax", num_negatives=20_000)
