@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from trainer import features as f
 from trainer.config import TrainerConfig
 from trainer.context import CandidateFeatures
 from trainer.input_pipeline import Columns
@@ -165,9 +166,9 @@ def _sample_queries(
     model: TwoTowerModel, train: Columns, length: int, rng: np.random.Generator
 ) -> Floats:
     """Embeds the queries of a random sample of windows: `[n, width]`."""
-    windows = make_windows(train, length)
-    drawn = rng.permutation(len(windows.movies))[:_MAX_WINDOWS]
-    batch = windows.take(drawn).tensors()
+    drawn = rng.permutation(len(train[f.USER_INDEX]))[:_MAX_WINDOWS]
+    sample = {name: column.take(drawn, axis=0) for name, column in train.items()}
+    batch = make_windows(sample, length).tensors()
     queries = np.array(model(batch, training=False).queries, np.float64)
     return rng.permutation(queries)[:_MAX_QUERIES]
 

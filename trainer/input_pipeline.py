@@ -47,6 +47,13 @@ class Ragged(NamedTuple):
         """Length of every row."""
         return np.diff(self.splits)
 
+    def take(self, rows: NDArray[Any], axis: int = 0) -> Ragged:
+        """Returns some of the rows, as `numpy.ndarray.take` does; `axis` is 0."""
+        lengths = self.lengths[rows]
+        splits = np.concatenate([[0], np.cumsum(lengths)])
+        moved = np.repeat(self.splits[rows] - splits[:-1], lengths)
+        return Ragged(self.values[moved + np.arange(splits[-1])], splits)
+
     def padded(self, value: float, width: int | None = None) -> NDArray[Any]:
         """Returns the rows as a matrix, padded with `value`."""
         lengths = self.lengths
@@ -163,9 +170,9 @@ def read_columns(
     dataset = tf.data.TFRecordDataset(
         paths, compression_type="GZIP", num_parallel_reads=None
     )
-    dataset = dataset.batch(_READ_ROWS).map(
-        lambda rows: tf.io.parse_example(rows, wanted)
-    )
+    # One batch is unpacked while another is parsed.
+    dataset = dataset.batch(_READ_ROWS).prefetch(1)
+    dataset = dataset.map(lambda rows: tf.io.parse_example(rows, wanted))
     batches = list(dataset)
     if not batches and may_be_empty:
         batches = [tf.io.parse_example(tf.constant([], tf.string), wanted)]

@@ -55,12 +55,19 @@ class TrainedEvents(tf.Module):
             which its weights remember.
         """
         movies: Ragged = train[f.MOVIE_INDICES]
-        user_ids = np.repeat(train[f.USER_ID], movies.lengths)
-        movie_ids = np.append(corpus.movie_ids, b"")
+        rows = np.repeat(np.arange(len(movies.lengths), dtype=np.int32), movies.lengths)
+        # Looked up by TensorFlow: Python's objects take more time and memory.
+        user_ids = tf.constant(train[f.USER_ID])
+        movie_ids = tf.constant(np.append(corpus.movie_ids, b""))
         kept = np.empty(0, np.int64) if before is None else before
-        for start in range(0, len(user_ids), _EVENTS_PER_CHUNK):
+        for start in range(0, len(rows), _EVENTS_PER_CHUNK):
             chunk = slice(start, start + _EVENTS_PER_CHUNK)
-            new = fingerprints(user_ids[chunk], movie_ids[movies.values[chunk]])
+            new = fingerprints(
+                tf.gather(user_ids, rows[chunk]),
+                tf.gather(movie_ids, movies.values[chunk]),
+            ).numpy()
+            if len(kept) == _MAX_KEPT:
+                new = new[new < kept[-1]]
             kept = np.unique(np.append(kept, new))[:_MAX_KEPT]
         return cls(kept)
 

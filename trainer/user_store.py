@@ -77,7 +77,12 @@ def build_user_store(
     """
     splits = (known, train, held_out)
     row_ids = np.concatenate([split[f.USER_ID] for split in splits])
-    user_ids, first_row = np.unique(row_ids, return_index=True)
+    # By row: to look the string of each event up takes as long as all else here.
+    user_ids, first_row, row_users = np.unique(
+        row_ids, return_index=True, return_inverse=True
+    )
+    ends = np.cumsum([len(split[f.USER_ID]) for split in splits])
+    known_users, train_users, held_out_users = np.split(row_users, ends[:-1])
 
     def per_user(name: str, unknown: int) -> NDArray[Any]:
         column = np.concatenate([split[name] for split in splits])[first_row]
@@ -86,23 +91,20 @@ def build_user_store(
         )
 
     parts = (
-        _events(known, f.MOVIE_INDICES, f.RATINGS, f.TIMESTAMPS),
-        _train_events(train),
+        _events(known, known_users, f.MOVIE_INDICES, f.RATINGS, f.TIMESTAMPS),
+        _train_events(train, train_users),
         _events(
-            *(held_out, f.HELD_OUT_MOVIE_INDICES),
+            *(held_out, held_out_users, f.HELD_OUT_MOVIE_INDICES),
             *(f.HELD_OUT_RATINGS, f.HELD_OUT_TIMESTAMPS),
         ),
     )
-    ids, movies, ratings, timestamps = map(np.concatenate, zip(*parts, strict=True))
-    users = np.searchsorted(user_ids, ids)
+    users, movies, ratings, timestamps = map(np.concatenate, zip(*parts, strict=True))
     order = np.lexsort((timestamps, users))
     timelines, newest = _by_user(users[order], len(user_ids), max_events)
     others = known[f.SEEN_MOVIE_INDICES]
-    other_users = np.repeat(known[f.USER_ID], others.lengths)
+    other_users = np.repeat(known_users, others.lengths)
     in_splits = len(known[f.MOVIE_INDICES].values)
-    seen_users = np.concatenate(
-        [np.searchsorted(user_ids, other_users), users[in_splits:]]
-    )
+    seen_users = np.concatenate([other_users, users[in_splits:]])
     seen_movies = np.concatenate([others.values, movies[in_splits:]])
     seen_order = np.argsort(seen_users, kind="stable")
     seen, _ = _by_user(seen_users[seen_order], len(user_ids))
@@ -137,25 +139,33 @@ def _by_user(
     return np.concatenate([[0], np.cumsum(lengths)]), kept
 
 
-def _events(rows: Columns, *names: str) -> tuple[NDArray[Any], ...]:
-    """Returns user ids and the values of lists, a column each: `[events]`."""
+def _events(
+    rows: Columns, users: NDArray[Any], *names: str
+) -> tuple[NDArray[Any], ...]:
+    """Returns users and the values of lists, a column each: `[events]`."""
     lists = [rows[name] for name in names]
-    return np.repeat(rows[f.USER_ID], lists[0].lengths), *(c.values for c in lists)
+    return np.repeat(users, lists[0].lengths), *(c.values for c in lists)
 
 
-def _train_events(train: Columns) -> tuple[NDArray[Any], ...]:
+def _train_events(train: Columns, users: NDArray[Any]) -> tuple[NDArray[Any], ...]:
     """Returns every training event once, those of a user in chronological order.
 
+    Args:
+      train: Transformed train rows.
+      users: `[rows]`, the user of each.
+
     Returns:
-      User ids, movie indices, ratings and timestamps, `[events]` each.
+      Users, movie indices, ratings and timestamps, `[events]` each.
     """
     movies: Ragged = train[f.MOVIE_INDICES]
-    row = np.repeat(np.arange(len(movies.lengths)), movies.lengths)
-    position = np.arange(len(row)) - movies.splits[row]
-    kept = np.flatnonzero(position >= train[f.NUM_CONTEXT][row])
-    kept = kept[np.argsort(train[f.WINDOW_INDEX][row[kept]], kind="stable")]
+    order = np.argsort(train[f.WINDOW_INDEX], kind="stable")
+    # Those before are context, and targets of an earlier window.
+    first = movies.splits[:-1] + np.minimum(train[f.NUM_CONTEXT], movies.lengths)
+    lengths = (movies.splits[1:] - first)[order]
+    offsets = first[order] - (np.cumsum(lengths) - lengths)
+    kept = np.repeat(offsets, lengths) + np.arange(lengths.sum())
     return (
-        train[f.USER_ID][row[kept]],
+        np.repeat(users[order], lengths),
         movies.values[kept],
         train[f.RATINGS].values[kept],
         train[f.TIMESTAMPS].values[kept],
