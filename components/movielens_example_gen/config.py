@@ -42,7 +42,7 @@ class IngestConfig:
 
     Attributes:
       ingest: `memory` sorts all ratings in one process, `beam` in parts on all workers
-        of the engine; `auto` does so for files of more than 1 GiB, decompressed.
+        of the engine; `auto` does so for files of more than 256 MiB, decompressed.
     """
 
     ingest: IngestMode = "auto"

@@ -27,8 +27,9 @@ from components.movielens_example_gen.timelines import Timelines
 from trainer.features import CORPUS_SPLIT, EVAL_SPLIT, KNOWN_SPLIT, TRAIN_SPLIT
 
 _LOG: Final = logging.getLogger(__name__)
-# Of `ingest: auto`: about 40 million ratings.
-MAX_BYTES_IN_MEMORY: Final = 1 << 30
+# Of `ingest: auto`: about ten million ratings. Sorting them in parts takes as long, but
+# that is for an engine or for memory; few ratings need no more jobs of Beam.
+MAX_BYTES_IN_MEMORY: Final = 256 << 20
 
 
 @dataclass(frozen=True)
