@@ -18,7 +18,7 @@ from tfx.dsl.io import fileio
 from tfx_bsl.coders import example_coder
 from tfx_bsl.tfxio.tf_example_record import TFExampleRecord
 
-# TFX's own default has at most 1,000 rows. A batch of this one has some 20 MiB.
+# TFX's own default has at most 1,000 rows. A batch of this one has 5 to 10 MiB.
 _ROWS_PER_BATCH: Final = 4096
 
 
