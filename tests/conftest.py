@@ -44,8 +44,14 @@ GROUPS = {
         "tests/pipeline/serving/demo/test_api.py",
         "tests/pipeline/serving/demo/test_in_browser.py",
     ),
-    # It reads the first local run and runs none, so it may run beside those.
-    "cluster": ("tests/pipeline/kubeflow/test_chain.py", "tests/engines/"),
+    # They read the first local run and run none, so they may run beside those; and
+    # the processes of their steps are forks of one process.
+    "cluster": (
+        "tests/pipeline/kubeflow/test_chain.py",
+        "tests/pipeline/kubeflow/test_days_of_a_schedule.py",
+        "tests/pipeline/kubeflow/test_step_entrypoint.py",
+        "tests/engines/",
+    ),
     "kubeflow": ("tests/pipeline/kubeflow/",),
     "evaluator": ("tests/components/evaluator/",),
     "exported": (

@@ -16,7 +16,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.evaluator.model_faults import signature_fault
-from components.servability_check.component import check_in_process, requests_of
+from components.servability_check import component
+from components.servability_check.component import REPORT_FILE
 from components.servability_check.config import ServingConfig
 from components.servability_check.queries import read_corpus, read_queries
 from tests.conftest import DAYS, Chain
@@ -59,6 +60,11 @@ def dot(user, movie):
     query = model.signatures["query_embedding"](user_id=ids(user))["embedding"]
     candidate = model.signatures["candidate_embedding"](movie_id=ids(movie))
     return float(tf.reduce_sum(query * candidate["embedding"]))
+def reasons(folder, requests):
+    sys.path.insert(0, folder)
+    from serving_checks import calls, checks, requests as asked
+    content = asked.Requests(json.load(open(requests)))
+    return checks.answer_reasons(calls.Client(model, content.types), content)
 def refused(n):
     try: default(user_id=ids("1"), k=k(n))
     except tf.errors.InvalidArgumentError as error: return str(error)
@@ -74,6 +80,7 @@ json.dump({
     "alone": [ask("1", 3), ask("new", 1), ask("2", 10)],
     "evaluate": bool(model.evaluate.concrete_functions),
     "modules": [m for m in ("trainer", "tensorflow_transform") if m in sys.modules],
+    "reasons": reasons(*sys.argv[3:]),
 }, open(sys.argv[2], "w"))
 """
 
@@ -89,10 +96,23 @@ def answers(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     """What the pushed model returns after it was moved out of its workspace."""
     folder = tmp_path_factory.mktemp("server")
     shutil.copytree(pushed_model(chain), folder / "1")
-    command = [sys.executable, "-I", "-c", ASK, str(folder / "1")]
-    subprocess.run([*command, str(folder / "answers.json")], cwd=folder, check=True)
+    (folder / "requests.json").write_text(json.dumps(evaluated_requests(chain)))
+    command = [sys.executable, "-I", "-c", ASK, "1", "answers.json"]
+    checks = str(Path(component.__file__).parent)
+    subprocess.run([*command, checks, "requests.json"], cwd=folder, check=True)
     content: dict[str, Any] = json.loads((folder / "answers.json").read_text())
     return content
+
+
+def evaluated_requests(chain: Chain) -> dict[str, Any]:
+    """Of the eval split, as ServabilityCheck makes them."""
+    folder = chain.workspace / "artifacts/MovieLensExampleGen/examples"
+    examples = standard_artifacts.Examples()
+    examples.uri = str(min(folder.iterdir(), key=lambda path: int(path.name)))
+    examples.split_names = artifact_utils.encode_split_names([*SPLITS])
+    examples.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
+    queries, corpus = read_queries(examples, 32), read_corpus(examples)
+    return component.requests_of(ServingConfig(), queries, corpus)
 
 
 def rated_by(chain: Chain, user: str) -> set[str]:
@@ -202,21 +222,19 @@ def test_only_those_who_have_the_files_can_evaluate(
 
 
 def test_elsewhere_every_signature_answers_what_was_evaluated(
-    chain: Chain, tmp_path: Path
+    answers: dict[str, Any],
 ) -> None:
     """A copy of the folder, in a process that has TensorFlow alone."""
-    (uri,) = (chain.workspace / "artifacts/MovieLensExampleGen/examples").iterdir()
-    examples = standard_artifacts.Examples()
-    examples.uri = str(uri)
-    examples.split_names = artifact_utils.encode_split_names([*SPLITS])
-    examples.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
-    requests = requests_of(
-        ServingConfig(), read_queries(examples, 32), read_corpus(examples)
-    )
-    shutil.copytree(pushed_model(chain), tmp_path / "7")
-    result = check_in_process(str(tmp_path / "7"), requests)
-    assert result["reasons"] == []
-    assert result["c_api"] in ("checked", "not checked: no C compiler was found")
+    assert answers["reasons"] == []
+
+
+def test_the_run_has_asked_the_model_through_the_c_api(chain: Chain) -> None:
+    folder = chain.workspace / "artifacts/ServabilityCheck/blessing"
+    reports = [json.loads(path.read_text()) for path in folder.rglob(REPORT_FILE)]
+    assert reports
+    for report in reports:
+        assert report["reasons"] == []
+        assert report["c_api"] in ("checked", "not checked: no C compiler was found")
 
 
 def test_a_movie_that_only_the_last_span_lists_is_served(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from pipeline.config.loading import load
 from tests.fixtures.kfp_backend import Backend, Ran
 from tests.fixtures.lazy import lazily
 from tests.fixtures.movielens_files import write_csv
+from tests.fixtures.warm_python import WarmPython
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +27,22 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def read(days: Path, folder: Path, span: str, created: str | None) -> Ran:
+Read = Callable[[Path, str, str | None], Ran]
+
+
+@pytest.fixture
+def read(days: Path, python: WarmPython | None) -> Read:
+    """Runs the first step, in a folder, for a span and the time of the run."""
+    text = pipeline_that_reads(days)
+
+    def run(folder: Path, span: str, created: str | None) -> Ran:
+        backend = Backend(folder, created=created, steps=python)
+        return backend.run(text, {"span": span}, only=(STEP,))[STEP]
+
+    return run
+
+
+def pipeline_that_reads(days: Path) -> str:
     settings = (
         f"kubeflow.volumes=[{{claim: two-tower, path: {days.parent}}}]",
         f"kubeflow.serving_dir={days.parent}/serving",
@@ -33,9 +50,8 @@ def read(days: Path, folder: Path, span: str, created: str | None) -> Ran:
         "kubeflow.defaults.retries=1",
     )
     make = lazily("pipeline.kubeflow_runner", "compile_pipeline")
-    text = make(load((), settings)).to_yaml()
-    backend = Backend(folder, created=created)
-    return backend.run(text, {"span": span}, only=(STEP,))[STEP]
+    text: str = make(load((), settings)).to_yaml()
+    return text
 
 
 @pytest.mark.parametrize(
@@ -46,19 +62,19 @@ def read(days: Path, folder: Path, span: str, created: str | None) -> Ran:
     ],
 )
 def test_the_day_belongs_to_the_run(
-    days: Path, tmp_path: Path, span: str, created: str, day: str
+    read: Read, tmp_path: Path, span: str, created: str, day: str
 ) -> None:
     """kfp#3704: the container runs today, long after the run was created."""
-    ran = read(days, tmp_path, span, created)
+    ran = read(tmp_path, span, created)
     assert ran.state == "done", ran.log
     metadata = ran.outputs["examples"]["metadata"]
     assert int(metadata["span"]) == DAY_NUMBERS[day]
 
 
 def test_an_older_server_is_named_and_no_day_is_guessed(
-    days: Path, tmp_path: Path
+    read: Read, tmp_path: Path
 ) -> None:
-    ran = read(days, tmp_path, "yesterday", None)
+    ran = read(tmp_path, "yesterday", None)
     assert ran.state == "failed"
     last = ran.log.strip().splitlines()[-1]
     assert last.startswith(

@@ -12,17 +12,23 @@ from typing import Any
 import pytest
 
 from tests.fixtures.command import REPOSITORY
+from tests.fixtures.warm_python import WarmPython
 from tests.pipeline.kubeflow.test_executor_input import message
 
 
-def run_step(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run_step(
+    *arguments: str, cwd: Path, python: WarmPython | None = None
+) -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ,
         "PYTHONPATH": str(REPOSITORY),
         "TWO_TOWER_MIRROR_ROOT": str(cwd),
     }
+    command = [sys.executable, "-m", "pipeline.kubeflow.step_entrypoint", *arguments]
+    if python is not None:
+        return python.run(command, cwd=cwd, env=environment)
     return subprocess.run(
-        [sys.executable, "-m", "pipeline.kubeflow.step_entrypoint", *arguments],
+        command,
         cwd=cwd,
         env=environment,
         capture_output=True,
@@ -53,7 +59,9 @@ def test_a_missing_argument_is_a_usage_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_component_that_fails_says_why_last(tmp_path: Path) -> None:
+def test_a_component_that_fails_says_why_last(
+    tmp_path: Path, python: WarmPython | None
+) -> None:
     """The schema of the image is another than the compiled pipeline's."""
     executor_input = message(new=True)
     executor_input["inputs"] = {
@@ -68,6 +76,7 @@ def test_a_component_that_fails_says_why_last(tmp_path: Path) -> None:
             "components.schema_importer.component.SchemaImporter_Executor",
         ),
         cwd=tmp_path,
+        python=python,
     )
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
