@@ -24,7 +24,6 @@ from pipeline.kubeflow import (
     exit_step,
     ratings_input,
     run_day,
-    shared_files,
     step_settings,
     training_job,
     ui_artifacts,
@@ -59,7 +58,6 @@ def compile_pipeline(
       UserError: A rule is broken, because of a setting in `kubeflow`.
     """
     settings = config.kubeflow
-    shared_files.check_engine(config.engine, settings.volumes)
     notifies = exit_step.has_notifications(config)
     if notifies:
         exit_step.check_variables(config)

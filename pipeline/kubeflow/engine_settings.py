@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from pipeline.config import PipelineConfig
 from pipeline.engines.beam_options import BEAM_ARGS, beam_args
 from pipeline.engines.config import EngineConfig
+from pipeline.kubeflow import ratings_input
 from pipeline.kubeflow.compiled import CompiledPipeline
 from trainer.errors import UsageError
 
@@ -41,8 +42,12 @@ def declare(
         return
     _check_shared_dir(config)
     value = json.dumps(dataclasses.asdict(engine), sort_keys=True)
+    given = set(steps)
+    if engine.runner == "dataflow":
+        # Its workers see buckets only, and this step's files are copied into its pod.
+        given.discard(ratings_input.READER)
     for name, container in pipeline.containers():
-        if name in steps:
+        if name in given:
             variables = container.setdefault("env", [])
             variables.append({"name": ENGINE_ENV, "value": value})
 

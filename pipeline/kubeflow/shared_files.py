@@ -14,33 +14,10 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from pipeline.engines.config import EngineConfig
-from pipeline.kubeflow.config import Volume
 from pipeline.kubeflow.executor_input import TfxInput
-from trainer.errors import UsageError
 
 # `pipeline.engines` names a folder of it in each job of an engine that has workers.
 _TEMPORARY: Final = "--temp_location="
-
-
-def check_engine(engine: EngineConfig, volumes: Sequence[Volume]) -> None:
-    """Refuses an engine whose workers would not see the files of a step.
-
-    Raises:
-      UsageError: `engine.shared_dir` is in no volume of the steps and in no bucket.
-    """
-    if not engine.is_distributed or engine.environment == "loopback":
-        return
-    folder = engine.shared_dir
-    if folder is not None and "://" in folder:
-        return
-    mounts = [f"{volume.path.rstrip('/')}/" for volume in volumes]
-    if folder is None or not f"{folder}/".startswith(tuple(mounts)):
-        raise UsageError(
-            f"engine.shared_dir is {folder or 'not set'}, which workers in other pods "
-            "do not see",
-            "Set it to a folder of a volume in kubeflow.volumes that they mount, too.",
-        )
 
 
 def shared_folder(executor_class: str, beam_args: Sequence[str]) -> str | None:

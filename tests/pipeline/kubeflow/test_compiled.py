@@ -206,27 +206,6 @@ def test_ratings_that_only_the_launcher_reads_are_imported(
     assert made.platform == compiled.platform
 
 
-def test_steps_are_given_the_engine_and_how_ratings_are_read() -> None:
-    make = lazily("pipeline.kubeflow_runner", "compile_pipeline")
-    engine = (
-        "engine.runner=portable",
-        "engine.master=two-tower-beam:8099",
-        "engine.environment_config=localhost:50000",
-        "engine.shared_dir=/mnt/two-tower/beam",
-        "data.ingest=beam",
-    )
-    args = container(make(load((), engine)), "MovieLensExampleGen")["args"]
-    assert {
-        "--job_endpoint=two-tower-beam:8099",
-        "--environment_type=EXTERNAL",
-        "--environment_config=localhost:50000",
-        "--temp_location=/mnt/two-tower/beam/tmp",
-        "--movielens_ingest=beam",
-    } <= set(args)
-    with pytest.raises(UsageError, match="which workers in other pods do not see"):
-        make(load((), [*engine, "engine.shared_dir=/tmp/beam"]))
-
-
 def test_an_unknown_step_name_is_rejected() -> None:
     make = lazily("pipeline.kubeflow_runner", "compile_pipeline")
     with pytest.raises(UsageError, match=r"'Trainr'.*Did you mean Trainer\?"):

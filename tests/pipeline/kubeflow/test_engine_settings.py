@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from pipeline.engines.beam_options import BEAM_ARGS, beam_args
 from pipeline.engines.config import EngineConfig
 from pipeline.kubeflow import engine_settings
 from pipeline.kubeflow.compiled import CompiledPipeline
+from tests.fixtures.dataflow_jobs import ENGINE as DATAFLOW
 from tests.pipeline.kubeflow.conftest import SETTINGS
 from trainer.errors import UsageError
 
@@ -62,3 +64,20 @@ def test_arguments_of_our_executors_stay_beside_those_of_an_engine() -> None:
     assert engine_settings.arguments(EngineConfig(), given) == given
     found = engine_settings.arguments(ENGINE, given)
     assert found == [*beam_args(ENGINE), "--ours=1"]
+
+
+def test_dataflow_does_not_read_ratings_that_lie_in_the_pod() -> None:
+    steps = ("MovieLensExampleGen", "Transform")
+    spec: dict[str, Any] = {
+        "root": {"dag": {"tasks": {}}},
+        "components": {},
+        "deploymentSpec": {"executors": {}},
+    }
+    for name in steps:
+        spec["root"]["dag"]["tasks"][name] = {"componentRef": {"name": f"comp-{name}"}}
+        spec["components"][f"comp-{name}"] = {"executorLabel": name}
+        spec["deploymentSpec"]["executors"][name] = {"container": {}}
+    pipeline = CompiledPipeline(spec)
+    engine_settings.declare(pipeline, replace(load(), engine=DATAFLOW), steps)
+    given = {name for name, container in pipeline.containers() if "env" in container}
+    assert given == {"Transform"}

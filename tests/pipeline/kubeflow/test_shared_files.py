@@ -6,12 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engines.config import EngineConfig
-from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.kubeflow.executor_input import TfxInput
-from pipeline.kubeflow.shared_files import check_engine, shared, shared_folder
-from tests.fixtures.dataflow_jobs import ENGINE
-from trainer.errors import UsageError
+from pipeline.kubeflow.shared_files import shared, shared_folder
 
 STATISTICS = "tfx.components.statistics_gen.executor.Executor"
 PUSHER = "components.pusher.executor.Executor"
@@ -65,30 +61,6 @@ def test_without_workers_elsewhere_nothing_is_copied(tmp_path: Path) -> None:
     before = [item["uri"] for item in (*step.inputs(), *step.outputs())]
     with shared(step, None):
         assert before == [item["uri"] for item in (*step.inputs(), *step.outputs())]
-
-
-@pytest.mark.parametrize("folder", [None, "/tmp/beam", "/mnt/two-towers"])
-def test_a_folder_that_is_in_no_volume_is_refused(folder: str | None) -> None:
-    engine = EngineConfig(
-        runner="portable",
-        master="two-tower-beam:8099",
-        environment_config="localhost:50000",
-        shared_dir=folder,
-    )
-    with pytest.raises(UsageError, match=f"engine.shared_dir is {folder or 'not set'}"):
-        check_engine(engine, KubeflowConfig().volumes)
-
-
-def test_folders_in_volumes_and_buckets_are_accepted() -> None:
-    check_engine(EngineConfig(), ())
-    check_engine(ENGINE, ())
-    volume = EngineConfig(
-        runner="flink",
-        master="two-tower-flink-rest:8081",
-        environment_config="localhost:50000",
-        shared_dir="/mnt/two-tower/beam",
-    )
-    check_engine(volume, KubeflowConfig().volumes)
 
 
 @pytest.mark.slow  # imports TFX
