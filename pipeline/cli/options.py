@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -169,16 +168,21 @@ def option_group(
 
     Args:
       parameter: Name under which the command gets the object.
-      group: Dataclass of the object; its fields are the parameters of the options.
+      group: Dataclass of the object, with a field for each of the options.
       options: From `click.option`, in the order of the help text.
     """
-    names = [field.name for field in dataclasses.fields(group)]
+
+    def declared() -> None:
+        """Collects the options, whose parameters are the fields to set."""
+
+    for option in options:
+        option(declared)
+    names = [option.name for option in vars(declared)["__click_params__"]]
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def wrapper(**given: Any) -> Any:
-            found = {name: given.pop(name) for name in names if name in given}
-            given[parameter] = group(**found)
+            given[parameter] = group(**{name: given.pop(name) for name in names})
             return function(**given)
 
         decorated: Callable[..., Any] = wrapper
