@@ -98,7 +98,7 @@ def test_a_version_that_yaml_takes_for_a_number(version: str) -> None:
 @pytest.mark.parametrize(
     ("assignments", "expected"),
     [
-        ((*FLINK, "engine.version=1.2"), rf"supports Flink {', '.join(PUBLISHED)}\."),
+        ((*FLINK, "engine.version=1.99"), rf"supports Flink {', '.join(PUBLISHED)}\."),
         ((*FLINK, "engine.options.obect_reuse=true"), "Did you mean object_reuse"),
         (("engine.options.object_reuse=true",), "is no option of Beam"),
         ((*FLINK, "engine.options.parallelism=2"), "set by engine.parallelism"),
