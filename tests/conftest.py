@@ -171,6 +171,7 @@ class Chain:
     spans: Path
     first: dict[str, Any] = field(default_factory=dict)
     first_log: str = ""
+    prefix: tuple[str, ...] = ()
     python: WarmPython | None = None
 
     def two_tower(self, *arguments: str) -> Outcome:
