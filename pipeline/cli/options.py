@@ -162,7 +162,10 @@ def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def option_group(
-    parameter: str, group: type[Any], options: Sequence[_Decorator]
+    parameter: str,
+    group: type[Any],
+    options: Sequence[_Decorator],
+    own: Sequence[str] = (),
 ) -> _Decorator:
     """Makes a decorator that adds options whose values arrive as one object.
 
@@ -170,6 +173,7 @@ def option_group(
       parameter: Name under which the command gets the object.
       group: Dataclass of the object, with a field for each of the options.
       options: From `click.option`, in the order of the help text.
+      own: Further fields, which options of the command itself set.
     """
 
     def declared() -> None:
@@ -178,6 +182,7 @@ def option_group(
     for option in options:
         option(declared)
     names = [option.name for option in vars(declared)["__click_params__"]]
+    names += own
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)

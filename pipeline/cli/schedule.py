@@ -54,6 +54,7 @@ _schedule_options = option_group(
             help="Most runs at the same time.",
         ),
     ),
+    own=["expression"],
 )
 
 

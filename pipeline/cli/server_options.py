@@ -30,6 +30,7 @@ run_settings_options = option_group(
             "--service-account", help="Kubernetes account of the steps' containers."
         ),
     ),
+    own=["span"],
 )
 # `pinned_span: bool`.
 pinned_span_option = click.option(
