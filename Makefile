@@ -29,7 +29,7 @@ test-fast: setup ## Run the tests that take seconds
 	@$(PYTEST) -m "not slow and not real_data" $(ARGS)
 
 test-engines: setup ## Run the pipeline on a Spark cluster and on remote workers; needs root, Java, Maven
-	@bash tests/engines/setup.sh $(BIN)/python
+	@bash tests/engines/setup.sh $(CURDIR)/$(BIN)/python
 	@$(BIN)/python -m pytest tests/engines -m engines $(ARGS)
 
 fuzz: setup ## Run the tests that hypothesis feeds, with much more input (20 minutes)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from pipeline.engines.config import EngineConfig, EngineError
+from pipeline.secret_text import is_secret_name
 
 BEAM_ARGS: Final = [
     # The short name fails on Beam 2.59 and makes newer ones download a runner.
@@ -54,6 +55,13 @@ _KEYS: Final = {
     "spark_job_server_jar": "job_server_jar",
     "sdk_container_image": "environment_config",
 }
+# What gives access to others' storage: see `pipeline.secret_text` for values.
+_SECRETS: Final = (
+    "azure_connection_string",
+    "s3_access_key_id",
+    "s3_secret_access_key",
+    "s3_session_token",
+)
 # Options that only the job server of an engine knows, in Java: it names them to Beam's
 # Python side when a job is submitted, too late for a check.
 _JOB_SERVER_OPTIONS: Final = {
@@ -201,11 +209,25 @@ def check_version(engine: EngineConfig) -> None:
         )
 
 
+def _holds_secret(name: str, value: Any) -> bool:
+    """Whether an option, or a property of Java in it, is a secret by its name."""
+    if name in _SECRETS:
+        return True
+    properties = value if isinstance(value, tuple) else (value,)
+    pairs = [f"{item}".removeprefix("-D").partition("=") for item in properties]
+    return name == "job_server_jvm_properties" and any(
+        is_secret_name(key) and not text.startswith("/")  # such as spark.ssl.keyStore
+        for key, _, text in pairs
+        if text
+    )
+
+
 def check_options(engine: EngineConfig) -> None:
     """Refuses options that Beam would ignore, or that a key of the section sets.
 
     Raises:
-      EngineError: An option is unknown, has a wrong value, or belongs to a key.
+      EngineError: An option is unknown, has a wrong value, belongs to a key, or is a
+        secret.
     """
     if not engine.options:
         return
@@ -226,6 +248,13 @@ def check_options(engine: EngineConfig) -> None:
                 f"engine.options.{name} is no option of Beam {beam_version()}"
                 + (f" or of {engine.runner}" if engine.is_distributed else ""),
                 f"Did you mean {' or '.join(near)}?" if near else "Remove it.",
+            )
+        if _holds_secret(name, value):
+            raise EngineError(
+                f"engine.options.{name} holds a secret, and the configuration is "
+                "readable in the files of every run",
+                "Give it to the engine's workers and job server by their environment "
+                "or their own configuration.",
             )
         if value is False:
             raise EngineError(

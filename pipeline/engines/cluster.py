@@ -8,8 +8,8 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pipeline.engines.config import EngineConfig
@@ -30,18 +30,20 @@ class Cluster:
       workers: TaskManagers of Flink, or living workers of Spark.
       slots: All slots of Flink, or cores of Spark.
       free: Those that no job has.
-      applications: Of Spark: Unix time of the start, and state, of each.
+      applications: Of Spark: id -> state.
     """
 
     version: str
     workers: int
     slots: int
     free: int
-    applications: tuple[tuple[float, str], ...] = ()
+    applications: Mapping[str, str] = field(default_factory=dict)
 
-    def hindered(self, since: float) -> str:
-        """Why a job that was started since a Unix time cannot run; empty if it can."""
-        states = {state for start, state in self.applications if start >= since}
+    def hindered(self, others: Container[str]) -> str:
+        """Why a job cannot run that is not among others, by id; empty if it can."""
+        states = {
+            state for id_, state in self.applications.items() if id_ not in others
+        }
         if states == {"WAITING"}:
             return f"the job waits for one of the {self.slots} cores"
         return "" if self.workers else "the cluster has no worker"
@@ -138,7 +140,7 @@ def connect(address: str, what: str) -> None:
     """Opens a TCP connection and closes it.
 
     Raises:
-      UnreachableError: There is none.
+      UnreachableError: It cannot be opened.
     """
     host, _, port = address.rpartition(":")
     try:
@@ -169,10 +171,10 @@ def _spark(engine: EngineConfig) -> Cluster:
         workers=len(workers),
         slots=sum(int(worker["cores"]) for worker in workers),
         free=sum(int(worker["coresfree"]) for worker in workers),
-        applications=tuple(
-            (item.get("starttime", 0) / 1000, f"{item.get('state')}")
+        applications={
+            f"{item.get('id')}": f"{item.get('state')}"
             for item in found.get("activeapps", ())
-        ),
+        },
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,15 @@ _AGAIN: Final = "The same command then goes on with this step."
 _VERSIONS: Final = (
     "Compare the versions with `two-tower doctor --engine`, and install the same ones."
 )
+_LOST: Final = (
+    "A worker of {engine} was lost in the middle of the step",
+    "Look at its log: memory is the usual reason. " + _AGAIN,
+)
+_GONE: Final = (
+    "{engine} does not answer",
+    "Start the cluster, the job server and the worker pools; `two-tower doctor "
+    "--engine` says which one is missing. " + _AGAIN,
+)
 # Pattern -> message, with `{engine}` and the groups of the pattern, and remedy. The
 # first that is found counts: causes stand before what they lead to.
 _KNOWN: Final[tuple[tuple[str, str, str], ...]] = (
@@ -25,15 +34,16 @@ _KNOWN: Final[tuple[tuple[str, str, str], ...]] = (
         "Install two-tower there, and start the pool with `two-tower worker-pool`.",
     ),
     (
-        r"unknown opcode|bad marshal data|code\(\) (?:takes|argument)|code expected"
-        r"|unsupported pickle protocol|Can't get attribute '(?P<name>[\w.]+)'",
+        r"unknown opcode|bad marshal data|code\(\) (?:takes|argument)"
+        r"|code expected at (?:least|most)|unsupported pickle protocol"
+        r"|Can't get attribute '(?P<name>[\w.]+)'",
         "A worker of {engine} cannot load our code: it has another version of Python, "
         "of Beam or of our package",
         _VERSIONS,
     ),
     (
         r"No such file or directory: '(?P<name>[^'\n]*java)'",
-        "There is no {name}, which Beam's job server for {engine} needs",
+        "{name} was not found, which Beam's job server for {engine} needs",
         "Install Java 11 or 17, or set engine.options.job_server_java_launcher.",
     ),
     (
@@ -52,17 +62,17 @@ _KNOWN: Final[tuple[tuple[str, str, str], ...]] = (
         r"(?:TaskManager|TaskExecutor)\S* .{0,80}(?:timed out|lost|no longer reachable)"
         r"|ExecutorLostFailure|Connection unexpectedly closed by remote task manager"
         r"|LocalTransportException|SDK harness .{0,40}disconnected"
-        r"|Worker disconnected|Socket closed|Connection reset by peer",
-        "A worker of {engine} was lost in the middle of the step",
-        "Look at its log: memory is the usual reason. " + _AGAIN,
+        r"|Worker disconnected",
+        *_LOST,
     ),
+    # What this process was connected to, whatever closed the connection.
+    (r"StatusCode\.UNAVAILABLE", *_GONE),
+    (r"Socket closed|Connection reset by peer", *_LOST),
     (
         r"masters are unresponsive|retries has been exhausted|ConnectException"
-        r"|failed to connect to all addresses|StatusCode\.UNAVAILABLE"
+        r"|failed to connect to all addresses"
         r"|Connection refused|ClosedChannelException|FutureTimeoutError",
-        "{engine} does not answer",
-        "Start the cluster, the job server and the worker pools; `two-tower doctor "
-        "--engine` says which one is missing. " + _AGAIN,
+        *_GONE,
     ),
 )
 _MISSING: Final = re.compile(
@@ -87,19 +97,27 @@ def explain(
     """
     if user_error_of(error) is not None:
         return None
-    texts = [f"{type(link).__name__}: {link}" for link in chain(error)]
-    if any(user_error_in(text) for text in texts):
+    # A module or file that a worker lacks is named by the text of another exception;
+    # one of these kinds is of this process.
+    links = [link for link in chain(error) if not isinstance(link, ImportError)]
+    text = _text(links)
+    if user_error_in(text):
         return None
-    text = "\n".join(texts)
-    if names_full_disk(text):
-        return _full_disk(text, engine, folders)
+    remote = _text(link for link in links if not isinstance(link, OSError))
+    if names_full_disk(remote):
+        return _full_disk(remote, engine, folders)
     for pattern, message, remedy in _KNOWN:
         found = re.search(pattern, text)
         if found:
             values = {k: v for k, v in found.groupdict().items() if v is not None}
             name = values.get("name", values.get("path", ""))
             return UserError(message.format(engine=engine.runner, name=name), remedy)
-    return next(_unseen(text, engine), None)
+    # All workers of `multiprocess` are on this machine.
+    return next(_unseen(remote, engine), None) if engine.is_distributed else None
+
+
+def _text(links: Iterable[BaseException]) -> str:
+    return "\n".join(f"{type(link).__name__}: {link}" for link in links)
 
 
 def _full_disk(

@@ -69,7 +69,7 @@ class Guard:
                 found = cluster.wait_for_slot(self._engine, _report)
                 if not self._asked:
                     self._check(found)
-                with _watched(self._engine):
+                with _watched(self._engine, found):
                     yield
             else:
                 yield
@@ -104,7 +104,7 @@ def _report(text: str) -> None:
 
 
 @contextlib.contextmanager
-def _watched(engine: EngineConfig) -> Iterator[None]:
+def _watched(engine: EngineConfig, before: cluster.Cluster | None) -> Iterator[None]:
     """Interrupts the block when the engine is gone for `engine.timeout_seconds`.
 
     Beam waits for a job without a bound. A signal interrupts that in the main thread,
@@ -114,6 +114,9 @@ def _watched(engine: EngineConfig) -> Iterator[None]:
         yield
         return
     ended = threading.Event()
+    # After the end a signal would meet the handler of before, which may be the
+    # system's, and that ends the process.
+    ending = threading.Lock()
     faults: list[UserError] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -121,11 +124,12 @@ def _watched(engine: EngineConfig) -> Iterator[None]:
             raise faults[0]
 
     def watch() -> None:
-        fault = _first_fault(engine, ended)
-        if fault is None:
-            return
-        faults.append(fault)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        fault = _first_fault(engine, ended, before)
+        with ending:
+            if fault is None or ended.is_set():
+                return
+            faults.append(fault)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
         if not ended.wait(_GRACE_SECONDS):  # what cleans up waits for the engine, too
             progress.emit("error", step=None, cause=fault.message, remedy=fault.remedy)
             _LOG.error("%s", fault)
@@ -136,18 +140,30 @@ def _watched(engine: EngineConfig) -> Iterator[None]:
     try:
         yield
     finally:
-        ended.set()
-        signal.signal(signal.SIGUSR1, previous)
+        try:
+            with ending:
+                ended.set()
+        finally:  # the interruption may come here, too
+            ended.set()
+            signal.signal(signal.SIGUSR1, previous)
 
 
-def _first_fault(engine: EngineConfig, ended: threading.Event) -> UserError | None:
-    """Waits for the end of the block; returns what is wrong with the engine before."""
-    begun = time.time()
+def _first_fault(
+    engine: EngineConfig, ended: threading.Event, before: cluster.Cluster | None
+) -> UserError | None:
+    """Waits for the end of the block; returns what is wrong with the engine till then.
+
+    Args:
+      engine: The engine.
+      ended: The end.
+      before: What the cluster said before the block, whose job is none of those there.
+    """
+    others = before.applications if before is not None else {}
     good = time.monotonic()
     while not ended.wait(_POLL_SECONDS):
         try:
             found = cluster.check_reachable(engine)
-            why = "" if found is None else found.hindered(begun)
+            why = "" if found is None else found.hindered(others)
         except UserError as error:
             why = error.message
         now = time.monotonic()

@@ -9,6 +9,7 @@ outputs back for the launcher.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import uuid
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from typing import Final
 
 from pipeline.kubeflow.executor_input import TfxInput
 
+_LOG: Final = logging.getLogger(__name__)
 # `pipeline.engines` names a folder of it in each job of an engine that has workers.
 _TEMPORARY: Final = "--temp_location="
 
@@ -71,8 +73,18 @@ def shared(adapted: TfxInput, folder: str | None) -> Iterator[None]:
         for source, target in outputs.items():
             _copy(source, target)
     finally:
-        if gfile.exists(folder):
-            gfile.rmtree(folder)
+        _remove(folder)
+
+
+def _remove(folder: str) -> None:
+    """Removes the folder; what a worker still holds there must not fail the step."""
+    import tensorflow as tf
+
+    try:
+        if tf.io.gfile.exists(folder):
+            tf.io.gfile.rmtree(folder)
+    except tf.errors.OpError as error:
+        _LOG.warning("%s was not removed: %s", folder, error.message)
 
 
 def _named(adapted: TfxInput, artifact: dict[str, str], folder: str) -> str:

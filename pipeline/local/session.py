@@ -180,14 +180,10 @@ def follow(
                 if process.exit_code and not run.cause:
                     view.show(run.fail(*_explain_end(process.exit_code, files)), run)
         except (KeyboardInterrupt, SystemExit) as error:
-            run.fail("the run was interrupted", "Run it again: what ended is cached.")
+            run.fail("the run was interrupted", _RUN_AGAIN)
             interrupt = error
-        except (
-            OSError
-        ) as error:  # nobody reads the output any more, or its disk is full
-            run.fail(
-                "the output cannot be written", "Run it again: what ended is cached."
-            )
+        except OSError as error:  # nobody reads the output, or its disk is full
+            run.fail("the output cannot be written", _RUN_AGAIN)
             interrupt = error
     workspace = Workspace(files.path.parents[1])
     if run.error:

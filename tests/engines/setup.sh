@@ -4,7 +4,7 @@
 # Maven. Does nothing where that is done already.
 set -euo pipefail
 cd "$(dirname "$0")"
-python=${1:?setup.sh PYTHON}
+python=${1:?setup.sh PYTHON, as an absolute path}
 spark=3.5.8
 wanted=$(cat pom.xml setup.sh | sha256sum)
 [ "$(cat .software/done 2>/dev/null)" = "$wanted" ] && exit 0

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
-from pipeline.engines import cluster, known_options
+from pipeline.engines import cluster, guard, known_options
 from pipeline.engines.config import EngineConfig
 from pipeline.engines.guard import Guard
 from trainer.errors import UserError
@@ -27,7 +29,7 @@ SPARK = {
         {"cores": 1, "coresfree": 0, "state": "ALIVE"},
         {"cores": 4, "coresfree": 4, "state": "DEAD"},
     ],
-    "activeapps": [{"starttime": 2_000_000, "state": "WAITING"}],
+    "activeapps": [{"id": "app-1", "state": "WAITING"}],
 }
 
 
@@ -92,8 +94,35 @@ def test_of_sparks_workers_the_dead_ones_do_not_count(pages: Pages) -> None:
     )
     found = cluster.ask(engine)
     assert (found.workers, found.slots, found.free) == (2, 2, 1)
-    assert "waits for one of the 2 cores" in found.hindered(since=1999)
-    assert not found.hindered(since=2001)  # another one's application
+    assert "waits for one of the 2 cores" in found.hindered([])
+    assert not found.hindered(["app-1"])  # another one's application
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_cluster_that_is_gone_ends_a_step_but_not_the_process(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    before = signal.getsignal(signal.SIGUSR1)
+    asked = threading.Event()
+
+    def gone(engine: EngineConfig) -> None:
+        asked.set()
+        time.sleep(0.5 if ends else 0.0)  # meanwhile the block ends by itself
+        raise cluster.UnreachableError("gone", "Start it.")
+
+    monkeypatch.setattr(cluster, "check_reachable", gone)
+    monkeypatch.setattr(guard, "_POLL_SECONDS", 0.1)
+    engine = pages.flink()
+    object.__setattr__(engine, "timeout_seconds", 0)
+    watched = guard._watched(engine, None)
+    if ends:
+        with watched:
+            asked.wait(5)
+        time.sleep(1)
+    else:
+        with pytest.raises(UserError, match="gone, for 0 s"), watched:
+            time.sleep(9)
+    assert signal.getsignal(signal.SIGUSR1) is before
 
 
 def test_sparks_page_is_at_port_8080_of_its_first_master() -> None:

@@ -103,6 +103,11 @@ def test_a_version_that_yaml_takes_for_a_number(version: str) -> None:
         (("engine.options.object_reuse=true",), "is no option of Beam"),
         ((*FLINK, "engine.options.parallelism=2"), "set by engine.parallelism"),
         ((*FLINK, "engine.options.streaming=false"), "false, which no option can say"),
+        ((*FLINK, "engine.options.s3_session_token=abc"), "token holds a secret"),
+        (
+            (*SPARK, "engine.options.job_server_jvm_properties=[-Dspark.a.secret=b]"),
+            "job_server_jvm_properties holds a secret",
+        ),
         (
             (*FLINK, "engine.options.max_parallelism=many"),
             "max_parallelism: invalid int value: 'many'",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -39,12 +40,21 @@ ENGINE = EngineConfig(runner="portable", master="embed", environment="loopback")
         ),
         ("All masters are unresponsive! Giving up.", "portable does not answer"),
         (
+            "<_MultiThreadedRendezvous of RPC that terminated with:\n"
+            '\tstatus = StatusCode.UNAVAILABLE\n\tdetails = "Socket closed"',
+            "portable does not answer",
+        ),
+        (
+            "java.io.IOException: Connection reset by peer",
+            "A worker of portable was lost",
+        ),
+        (
             "[Errno 28] No space left on device: '/mnt/w/tmp/a'",
             "has no space left on its disk, for /mnt/w/tmp/a",
         ),
         (
             "[Errno 2] No such file or directory: 'java'",
-            "There is no java, which Beam's job server",
+            "java was not found, which Beam's job server",
         ),
         (
             "Unable to fetch remote job server jar at https://x/a.jar: HTTP Error 404",
@@ -67,6 +77,25 @@ def test_a_path_that_is_here_and_that_a_worker_does_not_see(tmp_path: Path) -> N
     assert f"does not see {tmp_path}/a" in found.message
     other = "FileNotFoundError: [Errno 2] No such file or directory: '/nowhere/b/a'"
     assert explain(RuntimeError(other), ENGINE) is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ModuleNotFoundError("No module named 'some_library'"),
+        OSError(errno.ENOSPC, "No space left on device", "/tmp/rows"),
+    ],
+)
+def test_an_error_of_this_process_is_no_workers(error: Exception) -> None:
+    assert explain(error, ENGINE) is None
+
+
+def test_a_file_that_this_process_does_not_find(tmp_path: Path) -> None:
+    missing = str(tmp_path / "a")
+    error = FileNotFoundError(errno.ENOENT, "No such file or directory", missing)
+    assert explain(error, ENGINE) is None
+    as_text = RuntimeError(f"FileNotFoundError: {error}")
+    assert explain(as_text, EngineConfig(runner="multiprocess")) is None
 
 
 def test_an_error_that_a_component_explains_itself_is_left_to_it() -> None:

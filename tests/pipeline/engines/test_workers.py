@@ -15,10 +15,15 @@ from typing import Any
 import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.portability.api import beam_fn_api_pb2 as fn_api
+from apache_beam.runners.portability.fn_api_runner.worker_handlers import (
+    ControlConnection,
+)
 
 from pipeline.engines import doctor, workers
 from pipeline.engines.beam_options import beam_args
 from pipeline.engines.config import EngineConfig
+from pipeline.engines.embedded import end_jobs_of_lost_workers
 from pipeline.engines.guard import Guard
 from pipeline.engines.worker_report import worker_report
 from trainer.errors import UserError
@@ -120,6 +125,16 @@ def _until(log: Path, text: str) -> str:
             return found[-1]
         time.sleep(0.1)
     raise AssertionError(log.read_text())
+
+
+def test_who_asks_a_lost_worker_is_answered_before_and_after_its_end() -> None:
+    end_jobs_of_lost_workers()
+    connection = ControlConnection()
+    first = connection.push(fn_api.InstructionRequest())
+    connection.set_input(iter(()))
+    for future in (first, connection.push(fn_api.InstructionRequest())):
+        assert future.get(timeout=10).error == "Worker disconnected"
+    connection.close()
 
 
 @pytest.mark.slow

@@ -56,6 +56,19 @@ def test_outputs_of_a_failed_step_are_not_copied_back(tmp_path: Path) -> None:
     assert not volume.exists()
 
 
+def test_a_folder_that_cannot_be_removed_does_not_fail_the_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tensorflow as tf
+
+    def refuse(path: str) -> None:
+        raise tf.errors.FailedPreconditionError(None, None, "Directory not empty")
+
+    monkeypatch.setattr(tf.io.gfile, "rmtree", refuse)
+    with shared(adapted(tmp_path / "pod"), str(tmp_path / "step-1")):
+        pass
+
+
 def test_without_workers_elsewhere_nothing_is_copied(tmp_path: Path) -> None:
     step = adapted(tmp_path)
     before = [item["uri"] for item in (*step.inputs(), *step.outputs())]
