@@ -16,6 +16,7 @@ _AGAIN: Final = "The same command then goes on with this step."
 _VERSIONS: Final = (
     "Compare the versions with `two-tower doctor --engine`, and install the same ones."
 )
+_DISCONNECTED: Final = "Worker disconnected"  # see `pipeline.engines.embedded`
 _LOST: Final = (
     "A worker of {engine} was lost in the middle of the step",
     "Look at its log: memory is the usual reason. " + _AGAIN,
@@ -62,7 +63,7 @@ _KNOWN: Final[tuple[tuple[str, str, str], ...]] = (
         r"(?:TaskManager|TaskExecutor)\S* .{0,80}(?:timed out|lost|no longer reachable)"
         r"|ExecutorLostFailure|Connection unexpectedly closed by remote task manager"
         r"|LocalTransportException|SDK harness .{0,40}disconnected"
-        r"|Worker disconnected",
+        rf"|{_DISCONNECTED}",
         *_LOST,
     ),
     # What this process was connected to, whatever closed the connection.
@@ -103,6 +104,13 @@ def explain(
     text = _text(links)
     if user_error_in(text):
         return None
+    if not engine.is_distributed:  # all else would fail here just as well
+        is_lost = _DISCONNECTED in text
+        return (
+            UserError(_LOST[0].format(engine=engine.runner), _LOST[1])
+            if is_lost
+            else None
+        )
     remote = _text(link for link in links if not isinstance(link, OSError))
     if names_full_disk(remote):
         return _full_disk(remote, engine, folders)
@@ -112,8 +120,7 @@ def explain(
             values = {k: v for k, v in found.groupdict().items() if v is not None}
             name = values.get("name", values.get("path", ""))
             return UserError(message.format(engine=engine.runner, name=name), remedy)
-    # All workers of `multiprocess` are on this machine.
-    return next(_unseen(remote, engine), None) if engine.is_distributed else None
+    return next(_unseen(remote, engine), None)
 
 
 def _text(links: Iterable[BaseException]) -> str:

@@ -94,8 +94,15 @@ def test_a_file_that_this_process_does_not_find(tmp_path: Path) -> None:
     missing = str(tmp_path / "a")
     error = FileNotFoundError(errno.ENOENT, "No such file or directory", missing)
     assert explain(error, ENGINE) is None
-    as_text = RuntimeError(f"FileNotFoundError: {error}")
-    assert explain(as_text, EngineConfig(runner="multiprocess")) is None
+
+
+def test_workers_of_this_machine_can_only_be_lost(tmp_path: Path) -> None:
+    engine = EngineConfig(runner="multiprocess")
+    missing = f"FileNotFoundError: [Errno 2] No such file or directory: '{tmp_path}/a'"
+    for text in (missing, "ModuleNotFoundError: No module named 'a'"):
+        assert explain(RuntimeError(text), engine) is None
+    lost = explain(RuntimeError("Worker disconnected"), engine)
+    assert lost is not None and "was lost" in lost.message
 
 
 def test_an_error_that_a_component_explains_itself_is_left_to_it() -> None:
