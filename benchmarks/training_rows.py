@@ -25,7 +25,7 @@ from pipeline.config.loading import load
 from trainer import features as f
 from trainer import row_adam
 from trainer.config import TrainerConfig
-from trainer.input_pipeline import TrainingData
+from trainer.input_pipeline import TrainingData, take_rows
 from trainer.train_report import FitReport
 from trainer.training import train_model
 
@@ -76,8 +76,7 @@ def _speed(data: TrainingData, config: TrainerConfig, steps: int) -> dict[str, A
     """Trains on windows for so many steps, with the tables of all the data."""
     drawn = np.random.default_rng(0).permutation(len(data.train[f.USER_INDEX]))
     rows = drawn[: steps * config.train.batch_size]
-    train = {name: column.take(rows, axis=0) for name, column in data.train.items()}
-    data = data._replace(train=train)
+    data = data._replace(train=take_rows(data.train, rows))
     no_queries = {"validation_queries": 0}
     _, one = _train(data, config, {**no_queries, "epochs": 1})
     report, three = _train(data, config, {**no_queries, "epochs": 3})

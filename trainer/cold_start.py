@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from trainer import features as f
 from trainer.config import TrainerConfig
 from trainer.context import CandidateFeatures
-from trainer.input_pipeline import Columns
+from trainer.input_pipeline import Columns, take_rows
 from trainer.model import TwoTowerModel
 from trainer.windows import make_windows
 
@@ -167,8 +167,7 @@ def _sample_queries(
 ) -> Floats:
     """Embeds the queries of a random sample of windows: `[n, width]`."""
     drawn = rng.permutation(len(train[f.USER_INDEX]))[:_MAX_WINDOWS]
-    sample = {name: column.take(drawn, axis=0) for name, column in train.items()}
-    batch = make_windows(sample, length).tensors()
+    batch = make_windows(take_rows(train, drawn), length).tensors()
     queries = np.array(model(batch, training=False).queries, np.float64)
     return rng.permutation(queries)[:_MAX_QUERIES]
 

@@ -201,17 +201,7 @@ def _in_order(columns: Columns) -> Columns:
 
 def take_rows(columns: Columns, rows: NDArray[Any]) -> Columns:
     """Returns some of the rows of all columns."""
-    return {
-        name: _take(column, rows) if isinstance(column, Ragged) else column[rows]
-        for name, column in columns.items()
-    }
-
-
-def _take(lists: Ragged, rows: NDArray[Any]) -> Ragged:
-    lengths = lists.lengths[rows]
-    splits = np.append(0, np.cumsum(lengths))
-    within = np.arange(splits[-1]) - np.repeat(splits[:-1], lengths)
-    return Ragged(lists.values[np.repeat(lists.splits[rows], lengths) + within], splits)
+    return {name: column.take(rows, axis=0) for name, column in columns.items()}
 
 
 def _concatenate(parts: list[Any]) -> NDArray[Any] | Ragged:

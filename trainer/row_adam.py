@@ -11,6 +11,7 @@ import tensorflow as tf
 
 # Values of a table. A dense update of a smaller one takes two milliseconds or less.
 LARGE_TABLE: Final = 1 << 20
+_TABLE_RANK: Final = 2
 
 
 class RowAdam(keras.optimizers.Adam):
@@ -32,20 +33,23 @@ class RowAdam(keras.optimizers.Adam):
     Adam's rate. They must not wait for the next touch either, since the row is read
     before it. So a touched row is moved ahead at once, by `S(a)`, where `a` is how many
     steps it was not touched before, and the next touch corrects that by
-    `S(k - 1) - S(a)`. After a touch the row is where Adam would have it, for the same
-    gradients and a learning rate that hardly changes within some ten steps.
+    `S(k - 1) - S(a)`. Between touches the row is where Adam would have it `a` steps
+    after the last one, for the same gradients and a learning rate that hardly changes
+    within some ten steps.
 
     Keras updates all else: small tables, and gradients that are no slices.
     """
 
     def takes_slices(self, variable: keras.Variable) -> bool:
-        """Returns whether the gradient of a variable may be slices."""
+        """Returns whether the gradient of a variable, a matrix, may be slices."""
         # These are defined by the whole table.
         needs_all = (
             *(self.weight_decay, self.use_ema, self.amsgrad, self.clipvalue),
             *(self.clipnorm, self.global_clipnorm, self.gradient_accumulation_steps),
         )
-        return not any(needs_all) and bool(np.prod(variable.shape) >= LARGE_TABLE)
+        is_table = len(variable.shape) == _TABLE_RANK
+        is_large = is_table and np.prod(variable.shape) >= LARGE_TABLE
+        return bool(is_large) and not any(needs_all)
 
     def build(self, var_list: Sequence[keras.Variable]) -> None:
         """Adds the moments, and what is known of the touches of rows."""

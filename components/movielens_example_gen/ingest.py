@@ -97,9 +97,7 @@ def prepare(base: Path | str, config: ExampleGenConfig) -> Prepared:
     found = spans.resolve(Path(base), config)
     bad = BadRows(config.on_bad_row, config.max_quarantined_fraction)
     data = raw_data.read(found, config, bad)
-    for span in found:
-        if span.missing_before:
-            _LOG.warning("Missing, skipped as configured: %s", span.missing_before)
+    spans.warn_of_missing(found)
     first_span = [span.in_window for span in found].index(True)
     lines = timelines.build(data.ratings, config, first_span)
     return Prepared(config, found, data, lines, bad)

@@ -73,3 +73,4 @@ def test_what_needs_the_whole_table_has_a_dense_gradient(
     large, small = (keras.Variable(np.zeros((n, _DIM))) for n in (_ROWS, 10))
     assert optimizer.takes_slices(large) == (not settings)
     assert not optimizer.takes_slices(small)
+    assert not optimizer.takes_slices(keras.Variable(np.zeros(_ROWS * _DIM)))

@@ -120,9 +120,15 @@ def log_partition(
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
         share = upstream / total
-        of_row = tf.cast(share[:, None], queries.dtype)
-        of_column = tf.cast(weights[:, None], queries.dtype)
-        terms = tf.cast(numerators, queries.dtype)
+        terms, of_row, of_column = numerators, share, weights
+        if queries.dtype != numerators.dtype:
+            # Half precision holds probabilities, but no sum as large as the corpus.
+            terms = numerators * weights / total[:, None]
+            of_row, of_column = upstream, tf.ones_like(weights)
+        terms = tf.cast(terms, queries.dtype)
+        of_row, of_column = (
+            tf.cast(factor[:, None], queries.dtype) for factor in (of_row, of_column)
+        )
         # Transposed at the end: computing `[c, dim]` directly takes a fifth longer.
         of_candidates = tf.matmul(queries * of_row, terms, transpose_a=True)
         return (

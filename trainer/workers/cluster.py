@@ -55,7 +55,7 @@ def train_on_cluster(fn_args: Any, job: dict[str, Any]) -> None:
     name = manifest["metadata"]["name"]
     jobs = Jobs()
     with _ended_by_signal(), jobs.deleted_if_interrupted(name):
-        jobs.create(manifest)
+        jobs.create(manifest, has_model=stage.has_model())
         failure = jobs.wait(name)
     if failure is not None:
         raise _explained(stage, name, failure)
@@ -90,8 +90,13 @@ class Jobs:
         self._error = client.ApiException
         self._of = (GROUP, VERSION, namespace, PLURAL)
 
-    def create(self, manifest: dict[str, Any]) -> None:
+    def create(self, manifest: dict[str, Any], *, has_model: bool = False) -> None:
         """Creates a job, or takes the one that an earlier try of this step created.
+
+        Args:
+          manifest: The job.
+          has_model: Whether the model of one that succeeded is still in the volume:
+            after a run with the same inputs it is not.
 
         Raises:
           UserError: The server refuses it.
@@ -103,7 +108,8 @@ class Jobs:
             except self._error as error:
                 if error.status != _CONFLICT:
                     raise _refused(error) from error
-                if _ending(self._get(name)) != "Failed":
+                ending = _ending(self._get(name))
+                if ending is None or (ending == "Succeeded" and has_model):
                     _LOG.info("The TFJob %s exists already", name)
                     return
                 self.delete(name)
@@ -111,7 +117,7 @@ class Jobs:
                 _LOG.info("Started the TFJob %s", name)
                 return
         raise UserError(
-            f"The failed TFJob {name} cannot be removed",
+            f"The TFJob {name}, which has ended, cannot be removed",
             f"kubectl delete tfjob {name}",
         )
 

@@ -86,6 +86,10 @@ class Stage:
         self._outputs["model_run_dir"].mkdir(parents=True, exist_ok=True)
         write_arguments(arguments, self.arguments)
 
+    def has_model(self) -> bool:
+        """Returns whether an earlier try has exported the model."""
+        return self._outputs["serving_model_dir"].exists()
+
     def failure(self) -> Event | None:
         """Returns the event of a worker that ended with a `UserError`, if any."""
         for path in sorted(self.folder.glob(_EVENTS.format("*"))):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -221,6 +222,13 @@ def _window(
         dataclasses.replace(span, files=files)
         for span, files in zip(found, editions_files, strict=True)
     )
+
+
+def warn_of_missing(spans: Sequence[SpanFiles]) -> None:
+    """Logs which spans are missing, as the configuration allows."""
+    for span in spans:
+        if span.missing_before:
+            logging.warning("Missing, skipped as configured: %s", span.missing_before)
 
 
 def _check_complete(base: Path, found: Sequence[SpanFiles]) -> None:

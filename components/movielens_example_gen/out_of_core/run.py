@@ -66,6 +66,7 @@ def ingest(
     found = spans.resolve(Path(base), config)
     bad = BadRows(config.on_bad_row, config.max_quarantined_fraction)
     movies, users = raw_data.read_movies_and_users(found, config, bad)
+    spans.warn_of_missing(found)
     inputs = Inputs(
         config,
         [span.in_window for span in found].index(True),

@@ -20,6 +20,7 @@ from trainer.losses import (
     RetrievalLoss,
     SampledSoftmax,
     make_loss,
+    sampled_softmax,
 )
 from trainer.losses.full_softmax import log_partition
 
@@ -177,6 +178,26 @@ def test_the_gradient_of_sampled_softmax_is_that_of_its_formula(scale: float) ->
         gradients.append([value, *tape.gradient(value, read)])
     for found, expected in zip(*gradients, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_half_precision_has_the_gradient_of_a_sample_of_a_large_corpus() -> None:
+    """The partition function of a million movies is no number of half precision."""
+    rng = np.random.default_rng(1)
+    queries, candidates = rng.normal(0, 0.3, (8, DIM)), rng.normal(0, 0.3, (64, DIM))
+    queries[:, -1], candidates[:, -1] = 1, -1
+    right = tf.zeros(8)
+    log_expected = tf.fill([64], np.float32(np.log(64 / 1e6)))
+
+    def gradients(kind: str) -> Any:
+        read = tf.constant(queries, kind), tf.constant(candidates, kind)
+        with tf.GradientTape() as tape:
+            tape.watch(read)
+            hits = tf.zeros((0, 2), tf.int32)
+            total = sampled_softmax.log_partition(*read, log_expected, hits, right)
+        return tape.gradient(total, read)
+
+    for found, expected in zip(*map(gradients, ("float16", "float32")), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=0.02, atol=2e-3)
 
 
 def test_sampled_softmax_estimates_the_full_one() -> None:

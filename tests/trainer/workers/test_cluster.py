@@ -144,6 +144,17 @@ def test_a_step_that_is_tried_again_takes_the_running_job(
     assert Path(fn_args.serving_model_dir, "model").exists()
 
 
+def test_the_same_inputs_are_trained_on_again_after_a_success(
+    cluster: Cluster, fn_args: Any, tmp_path: Path
+) -> None:
+    """The cluster keeps the job that succeeded for a day, the volume no model."""
+    content = job(tmp_path, "task or export()")
+    train_on_cluster(fn_args, content)
+    Path(fn_args.serving_model_dir, "model").unlink()
+    train_on_cluster(fn_args, content)
+    assert Path(fn_args.serving_model_dir, "model").exists()
+
+
 @pytest.mark.parametrize(
     ("status", "message"),
     [

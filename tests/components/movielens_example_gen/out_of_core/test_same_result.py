@@ -310,3 +310,14 @@ def test_real_editions(name: str, split: str, monkeypatch: pytest.MonkeyPatch) -
     ):
         monkeypatch.setattr(module, *size)
     assert_same(REAL[name], DataConfig(split=split))
+
+
+@pytest.mark.parametrize("mode", ["memory", "beam"])
+def test_spans_that_are_skipped_are_named_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: IngestMode
+) -> None:
+    for span in (1, 4):
+        write_csv(tmp_path / f"span-{span}", [("1", "1", "4", "7")])
+    config = DataConfig(span_window=2, missing_spans="skip")
+    assert not isinstance(result(tmp_path, config, mode), str)
+    assert "span-2 to span-3" in caplog.text
