@@ -42,3 +42,4 @@ def watched(
     finally:
         ended.set()
         thread.join()
+        work.update(last, total)
