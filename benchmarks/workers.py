@@ -43,7 +43,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.fit is not None:
         print("FIT", json.dumps(_fit(options)), flush=True)
-        return
+        # As workers end: TensorFlow may wait for minutes for those that are gone.
+        os._exit(0)
     rows: list[dict[str, Any]] = []
     for seed in options.seeds:
         for workers in options.workers:
