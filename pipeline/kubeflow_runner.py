@@ -139,8 +139,8 @@ def tfx_spec(
             content_fingerprint="",
             serving_dir=config.kubeflow.serving_dir,
             span=RuntimeParameter(name=SPAN_PARAMETER, ptype=str),
-            # These are in a server's cache key, as an engine must not be.
-            beam_pipeline_args=[*BEAM_ARGS, *config.data.beam_args()],
+            # These are in a server's cache key; `engine_settings` has what must not be.
+            beam_pipeline_args=BEAM_ARGS,
             push_again=push_again,
         )
         settings = tfx_runner.KubeflowV2DagRunnerConfig(

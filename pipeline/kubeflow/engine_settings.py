@@ -1,7 +1,7 @@
 """The engine of a compiled pipeline: from the configuration to the steps that use it.
 
-The section `engine` travels as an environment variable, since servers have a step's
-arguments in its cache key, and variables not.
+The section `engine`, and `data.ingest`, travel as environment variables, since servers
+have a step's arguments in its cache key, and variables not.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from pipeline.kubeflow.compiled import CompiledPipeline
 from trainer.errors import UsageError
 
 ENGINE_ENV: Final = "TWO_TOWER_ENGINE"
+BEAM_ARGS_ENV: Final = "TWO_TOWER_BEAM_ARGS"
 
 
 def declare(
     pipeline: CompiledPipeline, config: PipelineConfig, steps: Collection[str]
 ) -> None:
-    """Gives the steps that Beam distributes the engine.
+    """Gives the steps that Beam distributes the engine, and further arguments of Beam.
 
     Args:
       pipeline: The pipeline, whose containers have their other settings; changed.
@@ -38,18 +39,24 @@ def declare(
       UsageError: `engine.shared_dir` is in no volume of the steps.
     """
     engine = config.engine
-    if engine == EngineConfig():
-        return
     _check_shared_dir(config)
-    value = json.dumps(dataclasses.asdict(engine), sort_keys=True)
-    given = set(steps)
-    if engine.runner == "dataflow":
-        # Its workers see buckets only, and this step's files are copied into its pod.
-        given.discard(ratings_input.READER)
+    further = config.data.beam_args()
     for name, container in pipeline.containers():
-        if name in given:
-            variables = container.setdefault("env", [])
-            variables.append({"name": ENGINE_ENV, "value": value})
+        if name not in steps:
+            continue
+        variables = {}
+        # Dataflow's workers see buckets only, and the ratings are copied into the pod.
+        is_local = engine.runner == "dataflow" and name == ratings_input.READER
+        if engine != EngineConfig() and not is_local:
+            variables[ENGINE_ENV] = json.dumps(
+                dataclasses.asdict(engine), sort_keys=True
+            )
+        if further:
+            variables[BEAM_ARGS_ENV] = json.dumps(further)
+        if variables:
+            container.setdefault("env", []).extend(
+                {"name": key, "value": value} for key, value in variables.items()
+            )
 
 
 def _check_shared_dir(config: PipelineConfig) -> None:
@@ -79,7 +86,8 @@ def arguments(engine: EngineConfig, given: Sequence[str]) -> list[str]:
 
     Args:
       engine: From `of_this_step`.
-      given: The arguments that were compiled, some of which are of our executors.
+      given: The arguments that were compiled.
     """
     further = [argument for argument in given if argument not in BEAM_ARGS]
-    return [*beam_args(engine), *further]
+    of_executors = json.loads(os.environ.get(BEAM_ARGS_ENV) or "[]")
+    return [*beam_args(engine), *further, *of_executors]

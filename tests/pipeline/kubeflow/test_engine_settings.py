@@ -66,18 +66,37 @@ def test_arguments_of_our_executors_stay_beside_those_of_an_engine() -> None:
     assert found == [*beam_args(ENGINE), "--ours=1"]
 
 
-def test_dataflow_does_not_read_ratings_that_lie_in_the_pod() -> None:
-    steps = ("MovieLensExampleGen", "Transform")
+STEPS = ("MovieLensExampleGen", "Transform")
+
+
+def of_two_steps() -> CompiledPipeline:
     spec: dict[str, Any] = {
         "root": {"dag": {"tasks": {}}},
         "components": {},
         "deploymentSpec": {"executors": {}},
     }
-    for name in steps:
+    for name in STEPS:
         spec["root"]["dag"]["tasks"][name] = {"componentRef": {"name": f"comp-{name}"}}
         spec["components"][f"comp-{name}"] = {"executorLabel": name}
         spec["deploymentSpec"]["executors"][name] = {"container": {}}
-    pipeline = CompiledPipeline(spec)
-    engine_settings.declare(pipeline, replace(load(), engine=DATAFLOW), steps)
+    return CompiledPipeline(spec)
+
+
+def test_where_ratings_are_sorted_is_outside_of_the_cache_key(monkeypatch: Any) -> None:
+    pipeline = of_two_steps()
+    engine_settings.declare(pipeline, load((), ["data.ingest=beam"]), STEPS[:1])
+    variables = [container.get("env", []) for _, container in pipeline.containers()]
+    ((variable,), nothing) = variables
+    assert nothing == []
+    monkeypatch.setenv(variable["name"], variable["value"])
+    assert engine_settings.arguments(EngineConfig(), BEAM_ARGS) == [
+        *BEAM_ARGS,
+        *load((), ["data.ingest=beam"]).data.beam_args(),
+    ]
+
+
+def test_dataflow_does_not_read_ratings_that_lie_in_the_pod() -> None:
+    pipeline = of_two_steps()
+    engine_settings.declare(pipeline, replace(load(), engine=DATAFLOW), STEPS)
     given = {name for name, container in pipeline.containers() if "env" in container}
     assert given == {"Transform"}
