@@ -132,7 +132,12 @@ def _merged(
     # Another engine has other keys: those of the files are not for it, and those that
     # are assigned are, wherever they are given.
     for (path, value), text in sorted(sets, key=lambda item: item[0][0] != _RUNNER):
-        if path == _RUNNER and value != values["engine"].get("runner"):
+        engine = values["engine"]  # not yet checked: a file can have any value there
+        if (
+            path == _RUNNER
+            and isinstance(engine, dict)
+            and value != engine.get("runner")
+        ):
             values["engine"] = _ADAPTER.dump_python(PipelineConfig(), mode="json")[
                 "engine"
             ]

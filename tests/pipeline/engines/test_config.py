@@ -151,5 +151,12 @@ def test_another_runner_drops_the_files_keys_but_no_assigned_ones(
     assert (portable.master, portable.shared_dir) == ("embed", None)
 
 
+def test_a_file_whose_section_is_no_mapping(tmp_path: Path) -> None:
+    file = tmp_path / "flink.yaml"
+    file.write_text("engine: flink\n")
+    with pytest.raises(UsageError, match="no section 'engine'"):
+        load([file], ["engine.runner=local"])
+
+
 def test_an_engine_is_no_part_of_what_is_computed() -> None:
     assert load((), FLINK).computed() == load().computed()
