@@ -101,7 +101,7 @@ def _figures(workspace: Path) -> dict[str, Any]:
     command = [sys.executable, "-c", _LOAD, str(model)]
     loaded = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     report = Path(last["report"])
-    ranks = workspace.glob("artifacts/Evaluator/*/*/query_ranks*")
+    evaluation = _newest(workspace / "artifacts/Evaluator/evaluation")
     return {
         "steps": steps,
         "seconds": round(sum(step["seconds"] for step in steps.values()), 1),
@@ -115,7 +115,7 @@ def _figures(workspace: Path) -> dict[str, Any]:
             "mib": round(_bytes(model.rglob("*")) / _MIB, 1),
             **json.loads(loaded.stdout.splitlines()[-1]),
         },
-        "query_ranks_mib": round(_bytes(ranks) / _MIB, 1),
+        "query_ranks_mib": round(_bytes(evaluation.glob("query_ranks*")) / _MIB, 1),
         "report_mib": round(report.stat().st_size / _MIB, 2),
     }
 
@@ -132,9 +132,14 @@ def _steps(summaries: Iterable[dict[str, Any]]) -> dict[str, dict[str, float]]:
     return found
 
 
+def _newest(output: Path) -> Path:
+    """The folder of the last execution, whose name is its number."""
+    return max(output.iterdir(), key=lambda folder: int(folder.name))
+
+
 def _training(workspace: Path) -> dict[str, Any]:
-    path = max(workspace.glob("artifacts/Trainer/model_run/*/train_report.json"))
-    report = json.loads(path.read_text())
+    folder = _newest(workspace / "artifacts/Trainer/model_run")
+    report = json.loads((folder / "train_report.json").read_text())
     keys = ("num_targets", "train_seconds", "targets_per_second", "epoch_seconds")
     return {key: report[key] for key in keys}
 
