@@ -2,7 +2,8 @@
 
 Beam's own pool (`worker_pool_main`) starts whatever `python` is first in PATH, reads
 nothing of what its workers print, so that a worker blocks when the pipe is full, caches
-no side input, and unpickles with Beam's default library.
+no side input, and unpickles with Beam's default library. At its exit it starts a thread
+to end each worker, which Python 3.12 refuses by then.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from types import FrameType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from apache_beam.portability.api import beam_fn_api_pb2 as fn_api
 from apache_beam.runners.worker.worker_pool_main import BeamFnExternalWorkerPoolServicer
@@ -25,6 +27,7 @@ from trainer.errors import UserError
 from trainer.text import printable_handler
 
 _LOG: Final = logging.getLogger(__name__)
+_END_SECONDS: Final = 10.0  # until workers that go on are killed
 _WORKER: Final = """\
 import sys
 from apache_beam.internal import pickler
@@ -39,6 +42,11 @@ class WorkerPool(BeamFnExternalWorkerPoolServicer):
     """Starts workers with this interpreter; what they print is printed here."""
 
     cache_bytes = 100 << 20  # of side inputs, in each worker
+    processes: ClassVar[dict[str, subprocess.Popen[bytes]]] = {}
+
+    def __init__(self, *args: Any, **keys: Any) -> None:
+        super().__init__(*args, **keys)
+        self._worker_processes = self.processes
 
     def StartWorker(  # noqa: N802 - gRPC's name
         self, start_worker_request: Any, unused_context: Any
@@ -76,6 +84,20 @@ class WorkerPool(BeamFnExternalWorkerPoolServicer):
         )
 
 
+def end_workers() -> None:
+    """Ends all workers of this process."""
+    started = [*WorkerPool.processes.values()]
+    WorkerPool.processes.clear()  # else Beam would end them, too
+    for process in started:
+        process.terminate()
+    deadline = time.monotonic() + _END_SECONDS
+    for process in started:
+        try:
+            process.wait(max(deadline - time.monotonic(), 0.0))
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
 def serve(port: int) -> None:
     """Starts workers for whoever asks at a port, until SIGTERM or Ctrl-C.
 
@@ -87,7 +109,7 @@ def serve(port: int) -> None:
     _LOG.propagate = False
 
     def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(0)  # ends the workers, by a function that runs at the exit
+        raise SystemExit(0)
 
     signal.signal(signal.SIGTERM, leave)
     try:
@@ -100,5 +122,9 @@ def serve(port: int) -> None:
         server.stop(0)
         raise UserError(f"Port {port} is taken", "Give another --port.")
     _LOG.info("Listening at port %d with %s", port, sys.executable)
-    with contextlib.suppress(KeyboardInterrupt):
-        threading.Event().wait()
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
+    finally:
+        server.stop(0)
+        end_workers()

@@ -20,7 +20,7 @@ from apache_beam.runners.portability.fn_api_runner.worker_handlers import (
     ControlConnection,
 )
 
-from pipeline.engines import doctor, workers
+from pipeline.engines import doctor, worker_pool, workers
 from pipeline.engines.beam_options import beam_args
 from pipeline.engines.config import EngineConfig
 from pipeline.engines.embedded import end_jobs_of_lost_workers
@@ -135,6 +135,17 @@ def test_who_asks_a_lost_worker_is_answered_before_and_after_its_end() -> None:
     for future in (first, connection.push(fn_api.InstructionRequest())):
         assert future.get(timeout=10).error == "Worker disconnected"
     connection.close()
+
+
+def test_a_pool_that_ends_ends_all_of_its_workers(monkeypatch: Any) -> None:
+    monkeypatch.setattr(worker_pool, "_WORKER", "import time; time.sleep(60)")
+    pool = worker_pool.WorkerPool(use_process=True)
+    for name in "abc":
+        pool.StartWorker(fn_api.StartWorkerRequest(worker_id=name), None)
+    started = [*pool.processes.values()]
+    worker_pool.end_workers()
+    assert [process.poll() for process in started] == [-signal.SIGTERM] * 3
+    assert not pool.processes
 
 
 @pytest.mark.slow
