@@ -258,7 +258,7 @@ def check_options(engine: EngineConfig) -> None:
             )
         if value is False:
             raise EngineError(
-                f"engine.options.{name} is false, which no option can say",
+                f"engine.options.{name} is false, which cannot be passed to Beam",
                 "Remove it: true gives the option, and without it the default holds.",
             )
     reason = refused_value(list(_further(engine)))

@@ -190,6 +190,6 @@ def _get(url: str, engine: EngineConfig) -> dict[str, Any]:
         ) from error
     if not isinstance(content, dict):
         raise UnreachableError(
-            f"{url} is no page of {engine.runner}", "Correct engine.web_url."
+            f"{url} is not a page of {engine.runner}", "Correct engine.web_url."
         )
     return content

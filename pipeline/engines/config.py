@@ -67,8 +67,8 @@ def _option_value(value: Any) -> Any:
     items = value if isinstance(value, list | tuple) else [value]
     if any(not isinstance(item, str | int | float) for item in items):
         raise EngineError(
-            f"engine.options has the value {value!r}, which is no text, number, true, "
-            "or list of these",
+            f"engine.options has the value {value!r}, which is not a text, number, "
+            "true, or list of these",
             "Write a JSON value as a text in quotes.",
         )
     return tuple(map(str, items)) if isinstance(value, list | tuple) else value

@@ -116,7 +116,7 @@ def _pool(engine: EngineConfig) -> Check:
     except UserError as error:
         if engine.master == "embed":
             return Check("worker pool", "fail", error.message, error.remedy)
-        remedy = "That is well if only the engine's workers reach it: see `workers`."
+        remedy = "This is fine if the engine's workers reach it: see `workers`."
         return Check("worker pool", "warn", error.message, remedy)
     return Check("worker pool", "ok", address)
 

@@ -167,7 +167,7 @@ def _within(seconds: float, function: Any) -> list[Report]:
         raise errors[0]
     if not results:
         raise UserError(
-            f"A job of one second did not end within {seconds:.0f} s",
+            f"A test job, which takes a second, did not end within {seconds:.0f} s",
             "Look for a free slot of the engine and at the log of its workers, or "
             "raise engine.timeout_seconds.",
         )

@@ -102,7 +102,10 @@ def test_a_version_that_yaml_takes_for_a_number(version: str) -> None:
         ((*FLINK, "engine.options.obect_reuse=true"), "Did you mean object_reuse"),
         (("engine.options.object_reuse=true",), "is no option of Beam"),
         ((*FLINK, "engine.options.parallelism=2"), "set by engine.parallelism"),
-        ((*FLINK, "engine.options.streaming=false"), "false, which no option can say"),
+        (
+            (*FLINK, "engine.options.streaming=false"),
+            "false, which cannot be passed to Beam",
+        ),
         ((*FLINK, "engine.options.s3_session_token=abc"), "token holds a secret"),
         (
             (*SPARK, "engine.options.job_server_jvm_properties=[-Dspark.a.secret=b]"),
@@ -112,7 +115,7 @@ def test_a_version_that_yaml_takes_for_a_number(version: str) -> None:
             (*FLINK, "engine.options.max_parallelism=many"),
             "max_parallelism: invalid int value: 'many'",
         ),
-        ((*FLINK, "engine.options.experiments={a: 1}"), "no text, number, true, or"),
+        ((*FLINK, "engine.options.experiments={a: 1}"), "not a text, number, true, or"),
         (("engine.master=a:1",), "runner is local, and only portable, flink, spark"),
         ((*DATAFLOW, "engine.job_server_jar=a"), "only flink, spark can have it"),
         ((*FLINK, "engine.master=http://a:1"), "must be host:port of the JobManager"),
