@@ -54,6 +54,12 @@ _KNOWN: Final[tuple[tuple[str, str, str], ...]] = (
         "Get the jar, and set engine.job_server_jar to its path.",
     ),
     (
+        r"Service failed to start up with error",
+        "Beam's job server for {engine} ended when it was started",
+        "Look at its output in the log; it needs Java 11 or 17, and the jar of "
+        "this version of Beam.",
+    ),
+    (
         r"NoResourceAvailableException|Could not acquire the minimum required"
         r"|has not accepted any resources",
         "{engine} had no free slot for the step",

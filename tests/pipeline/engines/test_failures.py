@@ -57,6 +57,10 @@ ENGINE = EngineConfig(runner="portable", master="embed", environment="loopback")
             "java was not found, which Beam's job server",
         ),
         (
+            "Service failed to start up with error 1",
+            "job server for portable ended when it was started. Look",
+        ),
+        (
             "Unable to fetch remote job server jar at https://x/a.jar: HTTP Error 404",
             "job server for portable is not at https://x/a.jar",
         ),
