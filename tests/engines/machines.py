@@ -155,11 +155,12 @@ def _add_namespace(
     _ip("-n", name, "link", "set", "lo", "up")
     _ip("-n", name, "addr", "add", f"{address}/24", "dev", "eth0")
     _ip("-n", name, "link", "set", "eth0", "up")
-    # `ip netns exec` puts this in the place of /etc/hosts.
+    # `ip netns exec` puts this in the place of /etc/hosts. Java asks for the address of
+    # the name that this machine has, which the others share.
     folder = Path("/etc/netns", name)
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "hosts").write_text(_HOSTS)
+    (folder / "hosts").write_text(f"{_HOSTS}{address} {socket.gethostname()}\n")
 
 
 def named_submitter(folder: Path) -> tuple[str, ...]:
