@@ -26,7 +26,11 @@ REPOSITORY: Final = Path(__file__).resolve().parents[2]
 # user who has a name.
 WORKER_USER: Final = 65534
 _NETWORK: Final = "10.221.0"
-_BRIDGE: Final = "two-tower"
+# A namespace with the bridge between them: one in this machine's own namespace would be
+# subject to its firewall, which Docker has drop what goes from machine to machine.
+_SWITCH: Final = "two-tower-switch"
+_BRIDGE: Final = "bridge"
+_LINK: Final = "two-tower"  # this machine's end
 # Address and name of this machine as the others see it.
 SUBMITTER: Final = f"{_NETWORK}.1"
 _NAME: Final = "submitter.two-tower"
@@ -132,10 +136,13 @@ def machines(
     logs.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         _remove_leftovers(names)
-        _ip("link", "add", _BRIDGE, "type", "bridge")
-        stack.callback(_ip, "link", "del", _BRIDGE)
-        _ip("addr", "add", f"{SUBMITTER}/24", "dev", _BRIDGE)
-        _ip("link", "set", _BRIDGE, "up")
+        _ip("netns", "add", _SWITCH)
+        stack.callback(_ip, "netns", "del", _SWITCH)
+        _ip("-n", _SWITCH, "link", "add", _BRIDGE, "type", "bridge")
+        _ip("-n", _SWITCH, "link", "set", _BRIDGE, "up")
+        _connect_to_switch("tt-submitter", _LINK, "netns", str(os.getpid()))
+        _ip("addr", "add", f"{SUBMITTER}/24", "dev", _LINK)
+        _ip("link", "set", _LINK, "up")
         made = []
         for number, name in enumerate(names):
             address = f"{_NETWORK}.{11 + number}"
@@ -150,8 +157,7 @@ def _add_namespace(
 ) -> None:
     _ip("netns", "add", name)
     stack.callback(_ip, "netns", "del", name)
-    _ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", name)
-    _ip("link", "set", link, "master", _BRIDGE, "up")
+    _connect_to_switch(link, "eth0", "netns", name)
     _ip("-n", name, "link", "set", "lo", "up")
     _ip("-n", name, "addr", "add", f"{address}/24", "dev", "eth0")
     _ip("-n", name, "link", "set", "eth0", "up")
@@ -161,6 +167,13 @@ def _add_namespace(
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "hosts").write_text(f"{_HOSTS}{address} {socket.gethostname()}\n")
+
+
+def _connect_to_switch(link: str, end: str, *place: str) -> None:
+    """Makes a cable from the bridge to a device `end` in another namespace."""
+    cable = ("type", "veth", "peer", "name", end, *place)
+    _ip("-n", _SWITCH, "link", "add", link, *cable)
+    _ip("-n", _SWITCH, "link", "set", link, "master", _BRIDGE, "up")
 
 
 def named_submitter(folder: Path) -> tuple[str, ...]:
@@ -188,8 +201,8 @@ def _remove_leftovers(names: Sequence[str]) -> None:
         if Path("/run/netns", left.name).exists():
             left.kill()
             _ip("netns", "del", left.name)
-    if Path("/sys/class/net", _BRIDGE).exists():
-        _ip("link", "del", _BRIDGE)
+    if Path("/run/netns", _SWITCH).exists():
+        _ip("netns", "del", _SWITCH)
 
 
 def _ip(*arguments: str) -> None:
