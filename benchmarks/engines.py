@@ -24,8 +24,8 @@ from typing import Any, Final
 from tests.engines.machines import (
     Machine,
     machines,
-    named_submitter,
     shared_folder,
+    submitter,
 )
 from tests.engines.pools import embedded_runner
 from tests.engines.spark import SOFTWARE, spark_cluster
@@ -45,15 +45,15 @@ def main() -> None:
     parser.add_argument("--name", default="", help="results are kept apart by name")
     options = parser.parse_args()
     os.umask(0o002)  # workers are another user of the same group
-    shutil.rmtree(options.work, ignore_errors=True)
-    options.work.mkdir(parents=True)
+    options.work.mkdir(parents=True)  # an error if it is there
     shared = shared_folder(options.work)
     shutil.copytree(options.data_dir, shared / "data")
     logs = options.work / "logs"
     with machines(("worker-1", "worker-2"), shared, [SOFTWARE], logs) as made:
         for engine in options.engines:
             with _settings(engine, made, shared, logs) as settings:
-                row = _measure(shared, engine, settings)
+                start = submitter(options.work, made[0].visible)
+                row = _measure(shared, engine, [*start], settings)
             key = f"{options.name or options.data_dir.name} {engine}"
             known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
             write_text(RESULTS, json.dumps({**known, key: row}, indent=1) + "\n")
@@ -77,13 +77,14 @@ def _settings(
         machine.kill()
 
 
-def _measure(shared: Path, engine: str, settings: list[str]) -> dict[str, Any]:
+def _measure(
+    shared: Path, engine: str, start: list[str], settings: list[str]
+) -> dict[str, Any]:
     workspace = shared / engine
     load = os.getloadavg()[0]
     command = [sys.executable, "-m", "pipeline", "run", "--until", STEPS[-1]]
     folders = ["--data-dir", str(shared / "data"), "--workspace", str(workspace)]
-    named = named_submitter(shared.parent)
-    subprocess.run([*named, *command, *folders, *settings], check=True)
+    subprocess.run([*start, *command, *folders, *settings], check=True)
     text = (workspace / "runs" / "latest" / "summary.json").read_text()
     seconds = {step["id"]: step["seconds"] for step in json.loads(text)["steps"]}
     row = {name: seconds[name] for name in STEPS}

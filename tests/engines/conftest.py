@@ -15,8 +15,8 @@ from tests.engines.machines import (
     Machine,
     can_make_machines,
     machines,
-    named_submitter,
     shared_folder,
+    submitter,
 )
 from tests.engines.spark import SOFTWARE
 
@@ -53,7 +53,7 @@ class Site:
 
     def chain(self, name: str) -> Chain:
         """A workspace in the shared folder, on the same ratings."""
-        prefix = named_submitter(self.logs)
+        prefix = submitter(self.logs, self.machines[0].visible)
         folders = (self.shared / part for part in (name, "data", "spans"))
         return Chain(*folders, prefix=prefix)
 

@@ -89,12 +89,11 @@ class Machine:
         self, label: str, command: Sequence[str], env: Mapping[str, str]
     ) -> subprocess.Popen[bytes]:
         """Starts a process there; its output goes to `logs`."""
-        enter = ["ip", "netns", "exec", self.name, "bash"]
-        script = [str(Path(__file__).with_name("machine.sh")), str(WORKER_USER)]
+        enter = ["ip", "netns", "exec", self.name]
         log = self.logs / f"{self.name}-{label}.log"
         with log.open("ab") as out:
             process = subprocess.Popen(
-                [*enter, *script, *self.visible, "--", *command],
+                [*enter, *_as_machine(self.visible), *command],
                 env={"LANG": "C.UTF-8", "PATH": os.environ["PATH"], **env},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -176,22 +175,31 @@ def _connect_to_switch(link: str, end: str, *place: str) -> None:
     _ip("-n", _SWITCH, "link", "set", link, "master", _BRIDGE, "up")
 
 
-def named_submitter(folder: Path) -> tuple[str, ...]:
-    """Gives this machine a name that the others know.
+def submitter(folder: Path, visible: Sequence[str]) -> tuple[str, ...]:
+    """Makes a command run as if this machine were one of the cluster.
 
-    Beam's embedded runner sends its workers the name of its machine, which is often
-    `localhost` where there is no name server.
+    It has a name that the others know, since Beam's embedded runner sends its workers
+    the name of its machine, which is often `localhost` where there is no name server.
+    And it has the user of the workers, since TensorFlow lets only the user who makes a
+    folder write in it.
 
     Args:
       folder: For a file.
+      visible: See `Machine.visible`.
 
     Returns:
-      What is put before a command to give it that name.
+      What is put before the command.
     """
     hosts = folder / "hosts"
     hosts.write_text(_HOSTS)
     script = f'hostname {_NAME}; mount --bind {hosts} /etc/hosts; exec "$@"'
-    return ("unshare", "--uts", "--mount", "bash", "-ec", script, "bash")
+    named = ("unshare", "--uts", "--mount", "bash", "-ec", script, "bash")
+    return (*named, *_as_machine(visible))
+
+
+def _as_machine(visible: Sequence[str]) -> tuple[str, ...]:
+    script = Path(__file__).with_name("machine.sh")
+    return ("bash", str(script), str(WORKER_USER), *visible, "--")
 
 
 def _remove_leftovers(names: Sequence[str]) -> None:
