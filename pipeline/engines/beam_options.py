@@ -36,6 +36,8 @@ _SPARK_JAVA: Final = (
         for package in ("java.lang.invoke", "java.nio", "java.util", "sun.nio.ch")
     ),
 )
+# How long an idle Python process stays for the next stage.
+_KEPT_MILLISECONDS: Final = 60_000
 # What keys of the section decide, not `engine.options`.
 _KEYS: Final = {
     "runner": "runner",
@@ -168,6 +170,9 @@ def _jvm(*arguments: str) -> list[str]:
 def _environment(engine: EngineConfig) -> Iterator[str]:
     """What runs our code for the engine."""
     yield f"--environment_type={engine.environment.upper()}"
+    # Without it job servers start new Python processes for each stage of a job, which
+    # import everything again: 145 for ExampleGen and StatisticsGen on Spark.
+    yield f"--environment_cache_millis={_KEPT_MILLISECONDS}"
     if engine.environment_config is not None:
         yield f"--environment_config={engine.environment_config}"
 
