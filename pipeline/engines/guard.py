@@ -156,7 +156,7 @@ def _first_fault(
     Args:
       engine: The engine.
       ended: The end.
-      before: What the cluster said before the block, whose job is none of those there.
+      before: State of the cluster before the block, with the jobs of others.
     """
     others = before.applications if before is not None else {}
     good = time.monotonic()

@@ -25,7 +25,7 @@ class Inputs:
       config: The configuration.
       first_span: Index of the oldest span that is trained on.
       latest: Newest possible timestamp, seconds since the epoch, UTC.
-      bucket_bits: Users are told apart by so many bits of their hash.
+      bucket_bits: Number of leading bits of a hash that name a user's bucket.
       folder: All workers see it.
     """
 

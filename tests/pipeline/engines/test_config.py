@@ -163,3 +163,10 @@ def test_a_file_whose_section_is_no_mapping(tmp_path: Path) -> None:
 
 def test_an_engine_is_no_part_of_what_is_computed() -> None:
     assert load((), FLINK).computed() == load().computed()
+
+
+@pytest.mark.parametrize("assignments", [FLINK, SPARK])
+def test_python_workers_stay_for_the_next_stage(assignments: tuple[str, ...]) -> None:
+    options = beam_options.PipelineOptions(args(*assignments))
+    kept = options.view_as(beam_options.PortableOptions).environment_cache_millis
+    assert int(kept) >= 10_000  # text in Beam 2.59
