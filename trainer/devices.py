@@ -75,6 +75,17 @@ def make_strategy(cluster: Cluster) -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
+def visible_gpus() -> list[str]:
+    """Returns the GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them.
+
+    Nothing is computed, so that their memory stays free for other processes.
+    """
+    count = len(tf.config.list_physical_devices("GPU"))
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = named.split(",") if named else map(str, range(count))
+    return [name.strip() for name in names][:count]
+
+
 def mean_of_workers(value: float) -> float:
     """Returns the mean of a number over the workers.
 

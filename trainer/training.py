@@ -22,7 +22,7 @@ from trainer.base_model import BaseModel, ColdStartError, Start
 from trainer.checkpoints import checkpoint_folder, remove_checkpoints
 from trainer.config import TrainConfig, TrainerConfig, from_json
 from trainer.context import ModelContext
-from trainer.devices import make_strategy, precision, read_cluster
+from trainer.devices import make_strategy, precision, read_cluster, visible_gpus
 from trainer.export import export_model
 from trainer.fitting import fit
 from trainer.input_pipeline import TrainingData, read_training_data
@@ -54,7 +54,7 @@ def run_fn(fn_args: Any) -> None:
     if job := os.environ.get(JOB_VARIABLE):
         train_on_cluster(fn_args, json.loads(job))
     elif num_workers > 1:
-        train_locally(fn_args, num_workers)
+        train_locally(fn_args, num_workers, gpus=visible_gpus())
     else:
         train_and_export(fn_args)
 

@@ -200,7 +200,11 @@ def option_group(
 
 # Adds `--dataset`, `--config` and `--set`; passed as `options: ConfigOptions`.
 config_options = option_group("options", ConfigOptions, _CONFIG_OPTIONS)
-# The same with `--engine` and `--workers`, for what runs the pipeline.
+# The same with `--engine`, for what trains several models, each in one process.
+engine_config_options = option_group(
+    "options", ConfigOptions, (*_CONFIG_OPTIONS, _ENGINE_OPTION)
+)
+# The same with `--workers`, too, for what runs the pipeline.
 run_config_options = option_group(
     "options", ConfigOptions, (*_CONFIG_OPTIONS, _ENGINE_OPTION, _WORKERS_OPTION)
 )

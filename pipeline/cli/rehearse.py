@@ -12,8 +12,8 @@ import click
 from pipeline.cli.options import (
     ConfigOptions,
     data_dir_option,
+    engine_config_options,
     json_option,
-    run_config_options,
     workspace_option,
 )
 from pipeline.cli.tables import echo, make_console, number, print_json, print_table
@@ -45,7 +45,7 @@ _PERIODS = {"weekly": "week", "monthly": "month", "yearly": "year"}
     help="Trainings of each policy and span.",
 )
 @click.option("--name", help="Name of the rehearsal.  [default: of dataset and spans]")
-@run_config_options
+@engine_config_options
 @data_dir_option
 @json_option
 @workspace_option

@@ -14,8 +14,8 @@ from rich.console import Console
 from pipeline.cli.options import (
     ConfigOptions,
     data_dir_option,
+    engine_config_options,
     no_cache_option,
-    run_config_options,
     workspace_option,
 )
 from pipeline.cli.run_report import report_failure, workspace_argument
@@ -29,7 +29,7 @@ from trainer.tuning.hyperparameters import by_section, format_value, format_valu
 
 
 @click.command()
-@run_config_options
+@engine_config_options
 @data_dir_option
 @click.option(
     "--trials",

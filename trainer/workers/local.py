@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Thread
 from typing import Any, Final
@@ -39,7 +39,10 @@ class PortTakenError(Exception):
 
 
 def train_locally(
-    fn_args: Any, num_workers: int, program: Sequence[str] = PROGRAM
+    fn_args: Any,
+    num_workers: int,
+    program: Sequence[str] = PROGRAM,
+    gpus: Sequence[str] = (),
 ) -> None:
     """Trains and exports as `trainer.training.train_and_export` does, by N processes.
 
@@ -47,17 +50,20 @@ def train_locally(
       fn_args: TFX's `FnArgs`.
       num_workers: Processes, which share the cores of this machine.
       program: What each of them runs.
+      gpus: GPUs of this machine, which they share too.
 
     Raises:
-      UserError: A worker failed or was killed, and all have been ended. Training goes
-        on after the last finished epoch when it is started again.
+      UserError: The GPUs cannot be divided evenly; or a worker failed or was killed,
+        and all have been ended. Training goes on after the last finished epoch when
+        it is started again.
     """
+    shares = divide_gpus(gpus, num_workers)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "arguments.json"
         write_arguments(as_mapping(fn_args), path)
         for start in range(1, _STARTS + 1):
             try:
-                _train_once([*program, str(path)], num_workers)
+                _train_once([*program, str(path)], shares)
             except PortTakenError:
                 if start == _STARTS:
                     raise
@@ -66,7 +72,30 @@ def train_locally(
                 return
 
 
-def _train_once(command: Sequence[str], num_workers: int) -> None:
+def divide_gpus(gpus: Sequence[str], num_workers: int) -> list[dict[str, str]]:
+    """Returns the environment variables that give each worker its share of the GPUs.
+
+    Raises:
+      UserError: They cannot be divided evenly: a batch is, so that workers without a
+        GPU, or with fewer, would make all others wait.
+    """
+    if not gpus:
+        return [{} for _ in range(num_workers)]
+    share, rest = divmod(len(gpus), num_workers)
+    if rest or not share:
+        raise UserError(
+            f"train.workers is {num_workers}, and this machine has {len(gpus)} "
+            f"GPU{'' if len(gpus) == 1 else 's'}, which cannot be divided evenly",
+            "Set train.workers=1: one process trains on all GPUs of a machine.",
+        )
+    return [
+        {"CUDA_VISIBLE_DEVICES": ",".join(gpus[start : start + share])}
+        for start in range(0, len(gpus), share)
+    ]
+
+
+def _train_once(command: Sequence[str], shares: Sequence[dict[str, str]]) -> None:
+    num_workers = len(shares)
     threads = threads_of_each(num_workers)
     progress.emit(
         "train",
@@ -76,8 +105,8 @@ def _train_once(command: Sequence[str], num_workers: int) -> None:
     addresses = [f"localhost:{port}" for port in free_ports(num_workers)]
     workers: list[Worker] = []
     try:
-        for index in range(num_workers):
-            workers.append(Worker(index, addresses, command, threads))
+        for index, share in enumerate(shares):
+            workers.append(Worker(index, addresses, command, threads, share))
         while any([worker.is_running() for worker in workers]):
             if any(worker.has_failed() for worker in workers):
                 time.sleep(_LATE_SECONDS)
@@ -117,7 +146,12 @@ class Worker:
     """
 
     def __init__(
-        self, index: int, addresses: Sequence[str], command: Sequence[str], threads: int
+        self,
+        index: int,
+        addresses: Sequence[str],
+        command: Sequence[str],
+        threads: int,
+        variables: Mapping[str, str],
     ) -> None:
         """Starts the process.
 
@@ -126,6 +160,7 @@ class Worker:
           addresses: Host and port of every worker.
           command: What it runs.
           threads: Threads of its operations.
+          variables: Environment variables of its own.
         """
         self.index = index
         self.peak_rss_mb = 0.0
@@ -143,7 +178,7 @@ class Worker:
             stdin=subprocess.PIPE,  # which closes when this process ends
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=environment | {"TF_CONFIG": json.dumps(cluster)},
+            env={**environment, **variables, "TF_CONFIG": json.dumps(cluster)},
             pass_fds=(writing,),
         )
         os.close(writing)

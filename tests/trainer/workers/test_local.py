@@ -22,7 +22,7 @@ from trainer import progress
 from trainer.errors import UserError
 from trainer.workers import channel
 from trainer.workers.arguments import FIELDS
-from trainer.workers.local import threads_of_each, train_locally
+from trainer.workers.local import divide_gpus, threads_of_each, train_locally
 
 FN_ARGS = SimpleNamespace(**{**dict.fromkeys(FIELDS), "train_files": ["a", "b"]})
 # A worker that knows its number, its arguments and how to send an event.
@@ -200,3 +200,18 @@ train_locally(fn_args, 2, [sys.executable, "-c", {script!r}])
     while any(map(psutil.pid_exists, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(psutil.pid_exists, workers))
+
+
+def test_each_worker_sees_its_share_of_the_gpus() -> None:
+    shares = divide_gpus(["0", "1", "GPU-8f6e", "3"], 2)
+    assert [share["CUDA_VISIBLE_DEVICES"] for share in shares] == ["0,1", "GPU-8f6e,3"]
+    assert divide_gpus([], 3) == [{}, {}, {}]
+
+
+@pytest.mark.parametrize(("gpus", "workers"), [(["0"], 2), (["0", "1", "2"], 2)])
+def test_gpus_that_cannot_be_divided_evenly_are_an_error(
+    gpus: list[str], workers: int
+) -> None:
+    with pytest.raises(UserError, match=f"train.workers is {workers}") as caught:
+        divide_gpus(gpus, workers)
+    assert "train.workers=1" in caught.value.remedy
