@@ -75,8 +75,11 @@ def log_partition(
     total = tf.reduce_sum(numerators, axis=1, keepdims=True)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        weights = tf.cast(upstream[:, None] / total, queries.dtype)
-        terms = tf.cast(numerators, queries.dtype)
+        terms, weights = numerators, upstream[:, None] / total
+        if queries.dtype != numerators.dtype:
+            # Half precision holds probabilities, but no sum as large as the corpus.
+            terms, weights = numerators / total, upstream[:, None]
+        terms, weights = (tf.cast(x, queries.dtype) for x in (terms, weights))
         # Transposed at the end: computing `[c, dim]` directly takes a fifth longer.
         of_candidates = tf.matmul(queries * weights, terms, transpose_a=True)
         return tf.matmul(terms, candidates) * weights, tf.transpose(of_candidates)

@@ -200,6 +200,21 @@ def test_half_precision_has_the_gradient_of_a_sample_of_a_large_corpus() -> None
         np.testing.assert_allclose(found, expected, rtol=0.02, atol=2e-3)
 
 
+def test_half_precision_has_the_gradient_of_a_large_corpus() -> None:
+    rng = np.random.default_rng(1)
+    queries = rng.normal(0, 0.1, (2, DIM))
+    candidates = np.abs(rng.normal(1, 0.1, (100_000, DIM)))
+
+    def gradients(kind: str) -> Any:
+        read = tf.constant(queries, kind), tf.constant(candidates, kind)
+        with tf.GradientTape() as tape:
+            tape.watch(read)
+            total = tf.reduce_sum(log_partition(*read))
+        return tape.gradient(total, read[0])
+
+    np.testing.assert_allclose(gradients("float16"), gradients("float32"), rtol=0.02)
+
+
 def test_sampled_softmax_estimates_the_full_one() -> None:
     """With a large sample of skewed frequencies: without logQ it is far off."""
     full, sampled = make("full_softmax"), make("sampled_softmax", num_negatives=20_000)
