@@ -8,15 +8,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from trainer.ranking import candidate_mask
+from trainer.ranking import candidate_mask, top_k
 from trainer.retrieval_index.base import Attributes, Filters, RetrievalIndex, Search
 
 # Scores of one block of movies: 16 MiB.
 _BLOCK_SCORES: Final = 1 << 22
-# Scores of a group of which the best are searched only if its maximum is among the
-# best maxima. In a small corpus that takes longer than to sort all scores.
-_GROUP: Final = 128
-_MIN_GROUPED: Final = 1 << 15
 _MIN_BLOCK: Final = 1 << 15
 _BYTES_PER_SCORE: Final = 12  # with the mask and one copy
 
@@ -38,7 +34,6 @@ class BruteForceIndex(RetrievalIndex):
     def __init__(self, embeddings: NDArray[np.float32], attributes: Attributes) -> None:
         super().__init__(embeddings)
         self._largest_block = self.num_movies
-        self._grouped = self.num_movies >= _MIN_GROUPED
         self._keep(embeddings)
         self._genres, self._years = map(tf.constant, attributes)
         self.bytes_per_query = self.bytes_per_exact_query = _BYTES_PER_SCORE * min(
@@ -120,9 +115,9 @@ class BruteForceIndex(RetrievalIndex):
             listed &= search.filters.expanded(2).allow(genres, years)
         scores = tf.where(listed, scores, -float("inf"))
         if isinstance(start, int):  # the whole corpus, which has `width` movies
-            return _top_k(scores, search.width, grouped=self._grouped)
+            return top_k(scores, search.width)
         found = tf.minimum(search.width, tf.shape(scores)[1])
-        best, index = _top_k(scores, found, grouped=self._grouped)
+        best, index = top_k(scores, found)
         missing = [[0, 0], [0, search.width - found]]
         best = tf.pad(best, missing, constant_values=-float("inf"))
         return best, tf.pad(index, missing) + start
@@ -135,28 +130,3 @@ class BruteForceIndex(RetrievalIndex):
             return self.scores(query)
         # A part of the rows is no copy.
         return tf.matmul(query, self.embeddings[start:end], transpose_b=True)
-
-
-def _top_k(
-    scores: tf.Tensor, k: tf.Tensor, *, grouped: bool
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """`tf.math.top_k` of `[batch, n]`, which is slow for many columns.
-
-    The k best scores are in the k groups of the largest maxima.
-    """
-    if not grouped:
-        return tf.math.top_k(scores, k)
-    columns = tf.shape(scores)[1]
-    padding = [[0, 0], [0, -columns % _GROUP]]
-    padded = tf.pad(scores, padding, constant_values=-float("inf"))
-    num_groups = tf.shape(padded)[1] // _GROUP
-    batch = tf.shape(scores)[0]
-    groups = tf.reshape(padded, [batch, num_groups, _GROUP])
-    chosen = tf.minimum(k, num_groups)
-    _, group = tf.math.top_k(tf.reduce_max(groups, axis=2), chosen)
-    # In order of the rows, so that of equal scores the lower row comes first.
-    group = tf.sort(group, axis=1)
-    found = tf.gather(groups, group, batch_dims=1)
-    best, place = tf.math.top_k(tf.reshape(found, [batch, chosen * _GROUP]), k)
-    index = tf.gather(group, place // _GROUP, batch_dims=1) * _GROUP + place % _GROUP
-    return best, tf.minimum(index, columns - 1)  # not in the padding
