@@ -7,7 +7,8 @@ keeps out of training. All of it is looked up when serving; nothing is learned f
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 
 from trainer import features as f
 from trainer.input_pipeline import Columns, Ragged
+
+# Of the lists that are joined at once: few enough for little memory beside the result.
+_ROWS_PER_CHUNK: Final = 1 << 14
 
 
 class UserStore(NamedTuple):
@@ -90,86 +94,133 @@ def build_user_store(
             np.int32
         )
 
-    parts = (
-        _events(known, known_users, f.MOVIE_INDICES, f.RATINGS, f.TIMESTAMPS),
-        _train_events(train, train_users),
-        _events(
+    timelines = (
+        _lists(known, known_users, f.MOVIE_INDICES, f.RATINGS, f.TIMESTAMPS),
+        _train_lists(train, train_users),
+        _lists(
             *(held_out, held_out_users, f.HELD_OUT_MOVIE_INDICES),
             *(f.HELD_OUT_RATINGS, f.HELD_OUT_TIMESTAMPS),
         ),
     )
-    users, movies, ratings, timestamps = map(np.concatenate, zip(*parts, strict=True))
-    order = np.lexsort((timestamps, users))
-    timelines, newest = _by_user(users[order], len(user_ids), max_events)
-    others = known[f.SEEN_MOVIE_INDICES]
-    other_users = np.repeat(known_users, others.lengths)
-    in_splits = len(known[f.MOVIE_INDICES].values)
-    seen_users = np.concatenate([other_users, users[in_splits:]])
-    seen_movies = np.concatenate([others.values, movies[in_splits:]])
-    seen_order = np.argsort(seen_users, kind="stable")
-    seen, _ = _by_user(seen_users[seen_order], len(user_ids))
+    num_rows = len(user_ids) + 1
+    events = _join(timelines, num_rows, (np.int32, np.float32, np.int64))
+    _sort_by_time(*events)
+    row_splits, (movies, ratings, timestamps) = _newest(*events, max_events)
+    others = _lists(known, known_users, f.SEEN_MOVIE_INDICES)
+    seen_splits, (seen,) = _join((others, *timelines[1:]), num_rows, (np.int32,))
     return UserStore(
         user_ids=user_ids,
         user_index=per_user(f.USER_INDEX, unknown_user),
         attribute_indices=per_user(f.USER_ATTRIBUTE_INDICES, 0),
-        movies=Ragged(movies[order][newest].astype(np.int32), timelines),
-        ratings=ratings[order][newest].astype(np.float32),
-        timestamps=timestamps[order][newest],
-        seen=Ragged(seen_movies[seen_order].astype(np.int32), seen),
+        movies=Ragged(movies, row_splits),
+        ratings=ratings,
+        timestamps=timestamps,
+        seen=Ragged(seen, seen_splits),
     )
 
 
-def _by_user(
-    users: NDArray[Any], num_users: int, limit: int | None = None
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Returns the row splits of sorted users, and which rows are within the limit.
+class _Lists(NamedTuple):
+    """Lists of events: that of row `i` is `column[starts[i] : starts[i] + lengths[i]]`.
 
-    Args:
-      users: `[rows]` int64, ascending.
-      num_users: Users; one more, without rows, is for the unknown user.
-      limit: Rows of a user that are kept, the last ones; None for all.
-
-    Returns:
-      `[num_users + 2]` splits of the kept rows, and `[rows]` True for those.
+    Attributes:
+      users: `[rows]`, row of the store.
+      starts: `[rows]`.
+      lengths: `[rows]`.
+      columns: Values of all rows.
     """
-    lengths = np.bincount(users, minlength=num_users + 1)
-    from_the_end = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(users))
-    kept = np.ones(len(users), bool) if limit is None else from_the_end <= limit
-    lengths = np.bincount(users[kept], minlength=num_users + 1)
-    return np.concatenate([[0], np.cumsum(lengths)]), kept
+
+    users: NDArray[Any]
+    starts: NDArray[Any]
+    lengths: NDArray[Any]
+    columns: list[NDArray[Any]]
 
 
-def _events(
-    rows: Columns, users: NDArray[Any], *names: str
-) -> tuple[NDArray[Any], ...]:
-    """Returns users and the values of lists, a column each: `[events]`."""
+def _lists(rows: Columns, users: NDArray[Any], *names: str) -> _Lists:
     lists = [rows[name] for name in names]
-    return np.repeat(users, lists[0].lengths), *(c.values for c in lists)
+    splits = lists[0].splits
+    return _Lists(users, splits[:-1], np.diff(splits), [each.values for each in lists])
 
 
-def _train_events(train: Columns, users: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-    """Returns every training event once, those of a user in chronological order.
-
-    Args:
-      train: Transformed train rows.
-      users: `[rows]`, the user of each.
-
-    Returns:
-      Users, movie indices, ratings and timestamps, `[events]` each.
-    """
-    movies: Ragged = train[f.MOVIE_INDICES]
+def _train_lists(train: Columns, users: NDArray[Any]) -> _Lists:
+    """Returns every training event once, those of a user in chronological order."""
+    lists = _lists(train, users, f.MOVIE_INDICES, f.RATINGS, f.TIMESTAMPS)
     order = np.argsort(train[f.WINDOW_INDEX], kind="stable")
     # Those before are context, and targets of an earlier window.
-    first = movies.splits[:-1] + np.minimum(train[f.NUM_CONTEXT], movies.lengths)
-    lengths = (movies.splits[1:] - first)[order]
-    offsets = first[order] - (np.cumsum(lengths) - lengths)
-    kept = np.repeat(offsets, lengths) + np.arange(lengths.sum())
-    return (
-        np.repeat(users[order], lengths),
-        movies.values[kept],
-        train[f.RATINGS].values[kept],
-        train[f.TIMESTAMPS].values[kept],
+    context = np.minimum(train[f.NUM_CONTEXT], lists.lengths)
+    return _Lists(
+        users[order],
+        (lists.starts + context)[order],
+        (lists.lengths - context)[order],
+        lists.columns,
     )
+
+
+def _join(
+    parts: Sequence[_Lists], num_rows: int, types: Sequence[Any]
+) -> tuple[NDArray[Any], list[NDArray[Any]]]:
+    """Joins the lists of each user, in the order of the parts and of their rows.
+
+    Rows are sorted, and not events, of which there are hundreds as many.
+
+    Args:
+      parts: With a column of values for each of the types, or more.
+      num_rows: Rows of the store.
+      types: Of the joined columns.
+
+    Returns:
+      Row splits `[num_rows + 1]`, and the columns.
+    """
+    users, lengths = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("users", "lengths")
+    )
+    by_user = np.argsort(users, kind="stable")
+    ends = np.cumsum(lengths[by_user])
+    starts = np.empty_like(ends)
+    starts[by_user] = ends - lengths[by_user]
+    joined = [np.empty(lengths.sum(), kind) for kind in types]
+    row = 0
+    for part in parts:
+        for start in range(0, len(part.users), _ROWS_PER_CHUNK):
+            chunk = slice(start, start + _ROWS_PER_CHUNK)
+            length = part.lengths[chunk]
+            source = _positions(part.starts[chunk], length)
+            target = _positions(starts[row : row + len(length)], length)
+            for column, values in zip(joined, part.columns, strict=False):
+                column[target] = values[source]
+            row += len(length)
+    last = np.searchsorted(users[by_user], np.arange(num_rows), side="right")
+    return np.append(0, np.append(0, ends)[last]), joined
+
+
+def _positions(starts: NDArray[Any], lengths: NDArray[Any]) -> NDArray[np.int64]:
+    """Returns the positions of the values of lists, one list after the other."""
+    before = np.cumsum(lengths) - lengths
+    return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
+
+
+def _sort_by_time(splits: NDArray[Any], columns: list[NDArray[Any]]) -> None:
+    """Sorts the events of each user, in place; few users need it."""
+    timestamps = columns[2]
+    is_earlier = np.append(False, np.diff(timestamps) < 0)
+    is_earlier[splits[splits < len(timestamps)]] = False  # the first of a user
+    users = np.unique(
+        np.searchsorted(splits, np.flatnonzero(is_earlier), side="right") - 1
+    )
+    lengths = np.diff(splits)[users]
+    places = _positions(splits[users], lengths)
+    order = np.lexsort((timestamps[places], np.repeat(users, lengths)))
+    for column in columns:
+        column[places] = column[places[order]]
+
+
+def _newest(
+    splits: NDArray[Any], columns: list[NDArray[Any]], limit: int
+) -> tuple[NDArray[Any], list[NDArray[Any]]]:
+    """Returns row splits and values of the last events of each list."""
+    lengths = np.minimum(np.diff(splits), limit)
+    places = _positions(splits[1:] - lengths, lengths)
+    return np.append(0, np.cumsum(lengths)), [column[places] for column in columns]
 
 
 def _attribute_values(attributes: NDArray[np.int32]) -> NDArray[np.bool_]:
