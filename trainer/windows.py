@@ -139,7 +139,6 @@ def window_dataset(
     Returns:
       Batches of the inputs of `trainer.model.TwoTowerModel`.
     """
-    columns = windows.tensors()
     sampling = sampling or Sampling(np.ones(len(windows.is_target), bool), 1.0)
     always, others = (
         tf.constant(np.flatnonzero(mask), tf.int32)
@@ -156,7 +155,14 @@ def window_dataset(
         return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
 
     def batch(order: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {name: tf.gather(column, order) for name, column in columns.items()}
+        # By NumPy: tensors would be a second copy of all windows.
+        types = [tf.as_dtype(column.dtype) for column in windows]
+        rows = tf.numpy_function(
+            lambda order: list(windows.take(order)), [order], types, stateful=False
+        )
+        for tensor, column in zip(rows, windows, strict=True):
+            tensor.set_shape([None, *column.shape[1:]])
+        return dict(zip(windows._fields, rows, strict=True))
 
     options = tf.data.Options()
     # There is nothing to tune, and the tuning thread can delay the end of the iterator
