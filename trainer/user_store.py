@@ -196,7 +196,9 @@ def _join(
 def _positions(starts: NDArray[Any], lengths: NDArray[Any]) -> NDArray[np.int64]:
     """Returns the positions of the values of lists, one list after the other."""
     before = np.cumsum(lengths) - lengths
-    return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
+    positions: NDArray[np.int64] = np.arange(lengths.sum())
+    positions += np.repeat(starts - before, lengths)
+    return positions
 
 
 def _sort_by_time(splits: NDArray[Any], columns: list[NDArray[Any]]) -> None:
