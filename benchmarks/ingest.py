@@ -97,7 +97,7 @@ def _measure(folder: Path, way: str) -> dict[str, Any]:
             folder,
             DataConfig(),
             scratch,
-            mode,  # type: ignore[arg-type]
+            mode,  # type: ignore[arg-type]  # argparse knows the choices
             functools.partial(_distribute, workers),
         )
         seconds, after = time.monotonic() - wall, os.times()

@@ -49,7 +49,7 @@ def main() -> None:
     data = make_span(edition, cuts(edition, 1, None)[-1], config).data
     for seed in options.seeds:
         for variant in options.variants:
-            row_adam.LARGE_TABLE = VARIANTS[variant]  # type: ignore[misc]
+            row_adam.LARGE_TABLE = VARIANTS[variant]  # type: ignore[misc]  # Final
             measured = {"dataset": options.dataset, "variant": variant, "seed": seed}
             if options.steps:
                 measured |= _speed(data, config.trainer_config(), options.steps)

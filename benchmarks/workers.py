@@ -123,7 +123,7 @@ def _fit(options: argparse.Namespace) -> dict[str, Any]:
 
     import trainer.fitting
 
-    trainer.fitting.ProgressCallback = Clock  # type: ignore[misc]
+    trainer.fitting.ProgressCallback = Clock  # type: ignore[misc]  # a class
     with tempfile.TemporaryDirectory() as folder, strategy.scope():
         trained = train_model(data, config, folder, is_chief=cluster.is_chief)
     report = trained.report
