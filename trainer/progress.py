@@ -22,9 +22,12 @@ seconds) an event has, by kind:
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import logging
+import threading
 import time
+from collections.abc import Callable, Iterator
 from typing import Any, Final, Literal
 
 Kind = Literal["phase", "pipeline", "step", "train", "trial", "work", "error"]
@@ -88,6 +91,29 @@ class Work:
         if not ends and now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
             _LOG.info("%s", work_text({"unit": self._unit, **fields}))
+
+
+@contextlib.contextmanager
+def watched(look: Callable[[], None], seconds: float) -> Iterator[None]:
+    """Calls a function every so many seconds, in a thread, while the block runs.
+
+    Args:
+      look: Sees how far the work is, and updates a `Work`.
+      seconds: Time between two calls.
+    """
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(seconds):
+            look()
+
+    thread = threading.Thread(target=repeat, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def work_text(event: Event) -> str:

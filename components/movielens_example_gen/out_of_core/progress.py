@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
 
 from components import storage
 from components.movielens_example_gen.out_of_core.inputs import Inputs
+from trainer import progress
 from trainer.progress import Work
 
 _SECONDS_BETWEEN_LOOKS = 2.0
@@ -25,21 +25,16 @@ def watched(
       total: How many there are.
       shares: Of the whole work before these tasks, and after them.
     """
-    ended = threading.Event()
     first, last = shares
     work = Work("parts", first)
 
     def look() -> None:
-        while not ended.wait(_SECONDS_BETWEEN_LOOKS):
-            names = storage.names(inputs.folder) or []
-            done = sum(inputs.is_facts(kind, name) for name in names)
-            work.update(first + (last - first) * done / max(total, 1), done)
+        names = storage.names(inputs.folder) or []
+        done = sum(inputs.is_facts(kind, name) for name in names)
+        work.update(first + (last - first) * done / max(total, 1), done)
 
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
     try:
-        yield
+        with progress.watched(look, _SECONDS_BETWEEN_LOOKS):
+            yield
     finally:
-        ended.set()
-        thread.join()
         work.update(last, total)

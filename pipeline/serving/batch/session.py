@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +29,7 @@ from pipeline.serving.batch.job import (
 )
 from pipeline.serving.batch.users import read_ids
 from trainer.errors import UsageError, UserError
-from trainer.progress import Work, emit
+from trainer.progress import Work, emit, watched
 
 Unknown = Literal["refuse", "answer", "skip"]
 _POLL_SECONDS: Final = 0.5
@@ -217,23 +216,16 @@ def _progress(job: Job, folder: BatchFolder, missing: Sequence[int]) -> Iterator
     to_do = sum(job.rows_of(shard) for shard in missing)
     before, answered_before = job.num_users - to_do, ANSWERED.value
     work = Work("users", before / job.num_users)
-    ended = threading.Event()
 
-    def report() -> None:
-        while not ended.wait(_POLL_SECONDS):
-            done = ANSWERED.value - answered_before
-            if not done:
-                done = folder.num_written(job) * job.shard_size - before
-            done = min(max(done, 0), to_do)
-            work.update((before + done) / job.num_users, done)
+    def look() -> None:
+        done = ANSWERED.value - answered_before
+        if not done:
+            done = folder.num_written(job) * job.shard_size - before
+        done = min(max(done, 0), to_do)
+        work.update((before + done) / job.num_users, done)
 
-    thread = threading.Thread(target=report, name="progress", daemon=True)
-    thread.start()
-    try:
+    with watched(look, _POLL_SECONDS):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _counts(folder: BatchFolder, job: Job) -> dict[str, Any]:
