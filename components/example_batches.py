@@ -65,15 +65,22 @@ class _ReadBatches(beam.PTransform):
             | "Files" >> beam.Create(files)
             | "SpreadOverWorkers" >> beam.Reshuffle()
             | "ReadBatches"
-            >> beam.FlatMap(_batches, self._schema, self._batch_size).with_output_types(
-                pa.RecordBatch
-            )
+            >> beam.FlatMap(
+                read_batches, self._schema, self._batch_size
+            ).with_output_types(pa.RecordBatch)
         )
 
 
-def _batches(
-    path: str, schema: bytes | None, batch_size: int
+def read_batches(
+    path: str, schema: bytes | None = None, batch_size: int = _ROWS_PER_BATCH
 ) -> Iterator[pa.RecordBatch]:
+    """Yields the rows of a file as batches with a column for each feature.
+
+    Args:
+      path: Serialized `tf.train.Example`s as TFRecords.
+      schema: Serialized, of the features to read; None for those found in a batch.
+      batch_size: Rows of a batch.
+    """
     decoder = example_coder.ExamplesToRecordBatchDecoder(*([schema] if schema else []))
     compression = "GZIP" if path.endswith(".gz") else ""
     rows = tf.data.TFRecordDataset(path, compression_type=compression)
