@@ -77,6 +77,7 @@ class Sources:
     def __init__(self) -> None:
         """Reads nothing yet."""
         self._content = functools.cache(Path.read_bytes)
+        self._libraries = [f"{name}=={metadata.version(name)}" for name in _LIBRARIES]
         self._path = functools.cache(_source)
         self._imports = functools.cache(self._read_imports)
 
@@ -92,8 +93,7 @@ class Sources:
         for path in (path for folder in ours for path in folder.iterdir()):
             if path.is_file() and path.suffix not in (".py", ".pyc"):
                 files[path.relative_to(_ROOT).as_posix()] = path
-        libraries = [f"{name}=={metadata.version(name)}" for name in _LIBRARIES]
-        digest = hashlib.sha256("\n".join(libraries).encode())
+        digest = hashlib.sha256("\n".join(self._libraries).encode())
         for name, path in sorted(files.items()):
             content = self._content(path)
             digest.update(f"\n{name} {len(content)}\n".encode())

@@ -20,6 +20,7 @@ from pipeline.config import PipelineConfig
 from pipeline.config.loading import load
 from pipeline.local.events import record_events
 from pipeline.local.failures import explain
+from pipeline.local.lean_imports import lean_imports
 from pipeline.runs.workspace import RunFiles, Workspace
 from pipeline.secret_text import redacted
 from trainer import progress
@@ -59,12 +60,13 @@ def _run(
     # The imports take 5 seconds or more. They make a million objects that stay: to look
     # through them for garbage, then and in each later collection, takes a fifth more.
     gc.disable()
-    from tfx.orchestration import metadata
+    with lean_imports():
+        from tfx.orchestration import metadata
 
-    from pipeline.engines.beam_options import BEAM_ARGS
-    from pipeline.local.progress_runner import ProgressDagRunner
-    from pipeline.pipeline import create_pipeline
-    from pipeline.runs.leftovers import remove_leftovers
+        from pipeline.engines.beam_options import BEAM_ARGS
+        from pipeline.local.progress_runner import ProgressDagRunner
+        from pipeline.pipeline import create_pipeline
+        from pipeline.runs.leftovers import remove_leftovers
 
     gc.freeze()
     gc.enable()
@@ -85,8 +87,14 @@ def _run(
     remove_leftovers(workspace)
     if options.no_cache:
         pipeline.enable_cache = False
+    # The time of an answer is measured while nothing else runs, if it has a limit.
+    has_limit = config.serving.max_latency_ms is not None
     ProgressDagRunner(
-        options.run_id, options.until, config.engine, config.data.beam_args()
+        options.run_id,
+        options.until,
+        config.engine,
+        config.data.beam_args(),
+        background=() if has_limit else ("ServabilityCheck",),
     ).run(pipeline)
 
 

@@ -67,8 +67,10 @@ class LiveRun(RunRecord):
         running = self.running
         if running is None:
             return {"kind": "error", "step": None, "cause": cause, "remedy": remedy}
-        running.state = "failed"
-        running.seconds = time.time() - running.started
+        for step in self.steps.values():
+            if step.state == "running":
+                step.state = "failed"
+                step.seconds = time.time() - step.started
         return {"kind": "step", "id": running.id, "state": "failed"}
 
     def _update_step(self, event: Event) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +35,31 @@ class StepError(Exception):
     """A step failed without an exception: TFX only logged why."""
 
 
+class _SharedConnection(metadata.Metadata):
+    """ML Metadata for the steps that run side by side: one at a time reads or writes.
+
+    TFX opens the database anew for each of its accesses; this keeps it open.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        super().__init__(connection)
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> _SharedConnection:
+        self._lock.acquire()
+        if self._store is None:
+            super().__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+
 class ProgressDagRunner(local_dag_runner.LocalDagRunner):
-    """Runs the nodes of a pipeline one after another and emits `step` events.
+    """Runs the nodes of a pipeline and emits `step` events.
+
+    One node runs after another, but for those in the background, which only the nodes
+    that read their outputs wait for.
 
     Unlike its base class it fails where TFX only logs an error (inputs that cannot be
     resolved, a node that is skipped), and it uses the run id of the command line.
@@ -46,6 +71,7 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
         until: str | None = None,
         engine: EngineConfig | None = None,
         beam_args: Sequence[str] = (),
+        background: Collection[str] = (),
     ) -> None:
         """Makes a runner for one run.
 
@@ -56,13 +82,16 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
           engine: Where Beam runs, whatever Beam arguments the pipeline has; no part of
             the cache key.
           beam_args: More arguments of Beam, no part of the cache key either.
+          background: Nodes that mostly wait for a process of their own.
         """
         super().__init__()
         self._run_id = run_id
         self._until = until
         self._engine = engine or EngineConfig()
         self._beam_args = beam_args
+        self._background = background
         self._operators: dict[Any, Any] = {}
+        self._connection: Any = None
 
     def run_with_ir(
         self,
@@ -96,16 +125,41 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
         ]
         root = pipeline.runtime_spec.pipeline_root.field_value.string_value
         self._operators = operators(self._engine, root, self._beam_args)
+        deployment = runner_utils.extract_local_deployment_config(pipeline)
+        connection = deployment.metadata_connection_config
+        self._connection = _SharedConnection(
+            getattr(connection, connection.WhichOneof("connection_config"))
+        )
         progress.emit("pipeline", nodes=[node.node_info.id for node in nodes])
-        for node in nodes:
-            self._run_step(pipeline, node)
+        self._run_steps(pipeline, nodes)
+
+    def _run_steps(
+        self, pipeline: pipeline_pb2.Pipeline, nodes: list[pipeline_pb2.PipelineNode]
+    ) -> None:
+        """Runs nodes in order; what runs in the background ends also if another fails.
+
+        Raises:
+          Exception: See `run_with_ir`; the first failure in the order of the nodes.
+        """
+        background: dict[str, Future[None]] = {}
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            for node in nodes:
+                for id_ in background.keys() & set(node.upstream_nodes):
+                    background.pop(id_).result()
+                id_ = node.node_info.id
+                progress.emit("step", id=id_, state="running")
+                if id_ in self._background:
+                    background[id_] = pool.submit(self._run_step, pipeline, node)
+                else:
+                    self._run_step(pipeline, node)
+            for ended in background.values():
+                ended.result()
 
     def _run_step(
         self, pipeline: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode
     ) -> None:
-        """Runs one node and emits its events."""
+        """Runs one node and emits the events of its end."""
         id_ = node.node_info.id
-        progress.emit("step", id=id_, state="running")
         start = time.monotonic()
         try:
             step = self._launch(pipeline, node)
@@ -136,15 +190,11 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
     ) -> Step:
         """Runs a node with TFX's launcher; returns what ML Metadata has of it."""
         deployment = runner_utils.extract_local_deployment_config(pipeline)
-        connection = getattr(
-            deployment.metadata_connection_config,
-            deployment.metadata_connection_config.WhichOneof("connection_config"),
-        )
         id_ = node.node_info.id
         start = time.monotonic()
         execution = launcher.Launcher(
             pipeline_node=node,
-            mlmd_connection=metadata.Metadata(connection),
+            mlmd_connection=self._connection,
             pipeline_info=pipeline.pipeline_info,
             pipeline_runtime_spec=pipeline.runtime_spec,
             executor_spec=runner_utils.extract_executor_spec(deployment, id_),
@@ -154,7 +204,7 @@ class ProgressDagRunner(local_dag_runner.LocalDagRunner):
         if execution is None or execution.execution_id is None:
             raise StepError("TFX skipped the step: an input does not exist")
         properties = step_properties(id_, time.monotonic() - start, self._run_id)
-        with metadata.Metadata(connection) as handle:
+        with self._connection as handle:
             return _ended_step(handle.store, execution.execution_id, properties)
 
 

@@ -215,9 +215,12 @@ def _note_memory(event: Event, run: LiveRun, process: SubprocessRunner) -> None:
     """Gives a step that has ended the memory that was sampled since its start."""
     if event["kind"] != "step":
         return
-    if event["state"] in ("done", "failed"):
-        run.steps[event["id"]].peak_rss_mb = process.step_rss_mb
-    process.step_rss_mb = 0.0
+    if event["state"] == "running":
+        process.step_rss_mb[event["id"]] = 0.0
+        return
+    peak = process.step_rss_mb.pop(event["id"], 0.0)
+    if event["state"] != "cached":
+        run.steps[event["id"]].peak_rss_mb = peak
 
 
 def _remove_leftovers(workspace: Workspace) -> None:

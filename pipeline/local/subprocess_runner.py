@@ -43,7 +43,7 @@ class SubprocessRunner:
       peak_rss_mb: Peak resident memory so far, in MiB: the sum over the process and its
         descendants, sampled every 0.1 s, or the kernel's exact peak of the largest
         single process if that is more.
-      step_rss_mb: The sampled peak since this was last set to 0.
+      step_rss_mb: Step that runs -> the sampled peak since it was entered here.
     """
 
     def __init__(self, command: Sequence[str], files: RunFiles, lock: int) -> None:
@@ -54,7 +54,8 @@ class SubprocessRunner:
           files: Where its output goes, and where it writes its events.
           lock: File descriptor of the workspace's lock, which it inherits.
         """
-        self.peak_rss_mb = self.step_rss_mb = 0.0
+        self.peak_rss_mb = 0.0
+        self.step_rss_mb: dict[str, float] = {}
         self._events = EventReader(files.events)
         self._held = contextlib.ExitStack()
         temporary, descriptor = self._held.enter_context(temporary_folder())
@@ -113,14 +114,15 @@ class SubprocessRunner:
             processes = [root, *root.children(recursive=True)]
         except psutil.Error:
             return
-        total = 0
+        total = 0.0
         for process in processes:
             try:
-                total += process.memory_info().rss
+                total += process.memory_info().rss / _MIB
             except psutil.Error:
                 continue  # ended since it was listed
-        self.peak_rss_mb = max(self.peak_rss_mb, total / _MIB)
-        self.step_rss_mb = max(self.step_rss_mb, total / _MIB)
+        self.peak_rss_mb = max(self.peak_rss_mb, total)
+        for step, peak in self.step_rss_mb.items():
+            self.step_rss_mb[step] = max(peak, total)
 
 
 def explain_exit(code: int) -> tuple[str, str]:

@@ -165,9 +165,12 @@ class RunRecord:
 
     @property
     def running(self) -> Step | None:
-        """The step that runs now; None before the first and after the last."""
-        states = (step for step in self.steps.values() if step.state == "running")
-        return next(states, None)
+        """The step that runs now; None before the first and after the last.
+
+        Of several, the one that began last.
+        """
+        states = [step for step in self.steps.values() if step.state == "running"]
+        return max(states, key=lambda step: step.started, default=None)
 
     @property
     def progress(self) -> str:
