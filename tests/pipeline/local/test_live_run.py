@@ -44,3 +44,11 @@ def test_a_run_without_an_error_event_fails_in_its_running_step() -> None:
     assert (event["id"], event["state"], run.state) == ("Gate", "failed", "failed")
     assert 2 <= run.steps["Gate"].seconds < 10
     assert LiveRun("r").fail("killed", "")["kind"] == "error"
+
+
+def test_of_two_steps_the_later_is_shown_and_both_fail() -> None:
+    later = step("Trainer", "running") | {"time": 101.0}
+    run = run_after(step("Gate", "running"), later)
+    assert run.running is run.steps["Trainer"]
+    assert run.fail("the run was killed", "")["id"] == "Trainer"
+    assert [each.state for each in run.steps.values()] == ["failed", "failed"]

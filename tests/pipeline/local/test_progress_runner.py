@@ -39,15 +39,18 @@ class Workshop:
         run_id: str,
         enable_cache: bool = True,
         engine: EngineConfig | None = None,
+        background: str = "",
     ) -> LiveRun:
         from pipeline.local.progress_runner import ProgressDagRunner
-        from tests.fixtures.toy_pipeline import toy_pipeline
+        from tests.fixtures.toy_pipeline import parallel_pipeline, toy_pipeline
 
-        pipeline = toy_pipeline(self.folder, limit)
+        make = parallel_pipeline if background else toy_pipeline
+        pipeline = make(self.folder, limit)
         pipeline.enable_cache = enable_cache
+        runner = ProgressDagRunner(run_id, engine=engine, background=[background])
         try:
             with record_events(self._path):
-                ProgressDagRunner(run_id, engine=engine).run(pipeline)
+                runner.run(pipeline)
         finally:
             self.events = list(self._reader.read())
         return self.state()
@@ -116,6 +119,26 @@ def test_a_failure_in_a_beam_worker_is_reported_in_one_line(workshop: Workshop) 
     assert state.error == "3 is above 2. Raise the limit."
     # What failed is not in the cache; what went well is.
     assert states(workshop.run(limit=9, run_id="run-2")) == ["cached", "done", "done"]
+
+
+def test_a_step_in_the_background_runs_beside_others_and_ends_if_they_fail(
+    workshop: Workshop,
+) -> None:
+    with pytest.raises(Exception, match="5 is above 4"):
+        workshop.run(limit=4, run_id="run-1", background="Waits")
+    failed = workshop.state()
+    assert states(failed) == ["done", "done", "failed", "waiting"]
+    assert failed.error == "5 is above 4. Raise the limit."
+
+    (workshop.folder / "flag").unlink()
+    again = workshop.run(
+        limit=5, run_id="run-2", background="Waits", enable_cache=False
+    )
+    assert list(again.steps) == ["Numbers", "Waits", "Writes", "Train"]
+    assert states(again) == ["done"] * 4
+    order = [(e["id"], e["state"]) for e in workshop.events if e["kind"] == "step"]
+    assert order[2:4] == [("Waits", "running"), ("Writes", "running")]
+    assert order[6:] == [("Train", "running"), ("Train", "done")]
 
 
 def test_a_step_whose_input_is_missing_fails(workshop: Workshop) -> None:
