@@ -11,7 +11,7 @@ import contextlib
 import importlib.abc
 import importlib.machinery
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, Final
 
@@ -75,8 +75,6 @@ def _not_imported(name: str) -> Any:
 
 class _StandIn(ModuleType):
     """Looks like a package with any content."""
-
-    __path__: Sequence[str] = ()
 
     def __getattr__(self, name: str) -> Any:
         return _not_imported(name)
