@@ -44,12 +44,17 @@ coverage: setup ## Run the tests and list the lines that none of them runs
 test-docker: setup ## Build the image and run the pipeline in containers, as Kubeflow would
 	@$(BIN)/python tests/docker/chain.py
 
-PEERS := benchmarks/quality/.venv
-bench-quality: setup ## Compare with other recommenders; they get an environment of their own
-	@test -e $(PEERS)/done || { \
-		$(BIN)/uv venv -q --clear --python $(BIN)/python $(PEERS) && \
-		VIRTUAL_ENV=$(PEERS) $(BIN)/uv pip sync -q benchmarks/quality/requirements.txt && \
-		touch $(PEERS)/done; }
+# Make an environment of its own: folder of its requirements.txt, and of its .venv.
+define peers
+	@test -e $(1)/.venv/done || { \
+		$(BIN)/uv venv -q --clear --python $(BIN)/python $(1)/.venv && \
+		VIRTUAL_ENV=$(1)/.venv $(BIN)/uv pip sync -q $(1)/requirements.txt && \
+		touch $(1)/.venv/done; }
+endef
+
+bench-quality: setup ## Compare with other recommenders; they get environments of their own (6 GB)
+	$(call peers,benchmarks/quality)
+	$(call peers,benchmarks/quality/sequential)
 	@$(BIN)/python -m benchmarks.quality $(ARGS)
 
 lint: setup ## Check style, types and the direction of imports

@@ -10,14 +10,20 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.quality.environment import environment
-from benchmarks.quality.grids import PEERS, Peer
+from benchmarks.quality.grids import PEERS
 from benchmarks.quality.measure import measure
-from benchmarks.quality.peer_runs import PeerRuns, read_settings, store_settings
+from benchmarks.quality.peer import Peer
+from benchmarks.quality.peer_runs import (
+    Measured,
+    PeerRuns,
+    read_settings,
+    store_settings,
+)
 from benchmarks.quality.prepared import Prepared, prepare
 from benchmarks.quality.protocols import PROTOCOLS, Protocol
-from benchmarks.quality.split import Array, Split
+from benchmarks.quality.split import Split
 from benchmarks.quality.table import Row, table_of, write
-from benchmarks.quality.worker import PEERS_PYTHON, WorkerError, run_worker
+from benchmarks.quality.worker import WorkerError, run_worker
 from pipeline.runs.workspace import Workspace
 
 
@@ -35,7 +41,7 @@ def main() -> None:
         runs = PeerRuns(prepared.split)
         if options.tune:
             for peer in peers:
-                if peer.grid:
+                if peer.is_searched:
                     store_settings(name, peer.name, runs.tune(peer, protocol))
             continue
         skipped = options.skip.split(",")
@@ -50,13 +56,14 @@ def main() -> None:
 
 def _peer_row(runs: PeerRuns, peer: Peer, protocol: Protocol, seeds: int) -> Row:
     found = read_settings().get(protocol.name, {}).get(peer.name)
-    if peer.grid and not found:
+    if peer.is_searched and not found:
         return Row(peer.title, {}, {}, [], {}, "not tuned: run with --tune first")
     settings = found["settings"] if found else peer.fixed
-    jobs = [(settings, seed) for seed in range(seeds if peer.is_random else 1)]
+    count = seeds if peer.is_random else 1
+    jobs = [(peer.asked(settings), seed) for seed in range(count)]
     try:
-        measured = environment(PEERS_PYTHON)
-        results = runs.ranks(peer, jobs)
+        measured = environment(peer.python)
+        results = runs.fits(peer, jobs)
     except WorkerError as error:
         return Row(peer.title, {}, {}, [], settings, str(error))
     row = _row(peer.title, protocol, runs.num_movies, results, settings)
@@ -76,7 +83,7 @@ def _our_row(prepared: Prepared, protocol: Protocol, variant: str, seeds: int) -
         }
         found = run_worker(sys.executable, "benchmarks.quality.ours", work)
         results = [
-            (np.load(path), result["seconds"])
+            Measured(np.load(path), result["seconds"], result["numbers"])
             for (_, path), result in zip(jobs, found, strict=True)
         ]
     num_movies = Split.load(prepared.split).events.num_movies
@@ -89,16 +96,17 @@ def _row(
     title: str,
     protocol: Protocol,
     num_movies: int,
-    results: list[tuple[Array, float]],
+    results: list[Measured],
     settings: dict[str, object],
 ) -> Row:
-    measured = [measure(ranks, num_movies, protocol.metrics) for ranks, _ in results]
+    measured = [measure(r.ranks, num_movies, protocol.metrics) for r in results]
     row = Row(
         title,
         {name: [one[name][0] for one in measured] for name in protocol.metrics},
         {name: measured[0][name][1] for name in protocol.metrics},
-        [seconds for _, seconds in results],
+        [result.seconds for result in results],
         settings,
+        numbers=results[0].numbers,
     )
     means = {name: round(float(np.mean(v)), 4) for name, v in row.values.items()}
     print(

@@ -16,6 +16,7 @@ from benchmarks.quality.worker import run_worker
 _PACKAGES: Final = (
     *("tfx", "tensorflow", "keras", "tensorflow-recommenders"),
     *("implicit", "lightfm-next", "irspack"),
+    *("torch", "rectools", "recbole"),
 )
 
 

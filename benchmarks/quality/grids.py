@@ -2,34 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-Settings = dict[str, Any]
-
-
-class Peer(NamedTuple):
-    """A ranker of the peers' environment.
-
-    Attributes:
-      name: As in `peers`.
-      title: As in the table.
-      is_random: Whether it differs from seed to seed.
-      fixed: Settings that are not searched.
-      grid: Setting -> values; all combinations are tried on the validation split.
-    """
-
-    name: str
-    title: str
-    is_random: bool
-    fixed: Settings
-    grid: dict[str, list[Any]]
-
-    def candidates(self) -> list[Settings]:
-        """All combinations of the grid, with the fixed settings."""
-        values = itertools.product(*self.grid.values())
-        return [{**self.fixed, **dict(zip(self.grid, v, strict=True))} for v in values]
-
+from benchmarks.quality.peer import Peer
+from benchmarks.quality.sequential_grids import SEQUENTIAL_PEERS
 
 _TUTORIAL: Final = {
     "dim": 32,
@@ -50,6 +26,33 @@ PEERS: Final = {
             False,
             {},
             {"days": [0.25, 1, 2, 4, 7, 14, 30, 60, 120, 365]},
+        ),
+        Peer(
+            "decayed-popularity",
+            "popularity, decayed",
+            False,
+            {},
+            {"half_life": [0.1, 0.25, 1, 2, 4, 7, 14, 30, 60, 120, 365]},
+        ),
+        Peer(
+            "markov-first-order",
+            "Markov chain, first order",
+            False,
+            {"reach": 1, "decay": 1.0, "events": 1, "fade": 1.0},
+            {"shrink": [0.1, 1, 3, 10, 30]},
+        ),
+        Peer(
+            "markov",
+            "Markov chain, last events",
+            False,
+            {},
+            {
+                "reach": [1, 3, 5],
+                "decay": [0.7],
+                "events": [3, 10, 20],
+                "fade": [0.7, 0.9],
+                "shrink": [1, 10],
+            },
         ),
         Peer(
             "item-knn",
@@ -121,7 +124,7 @@ PEERS: Final = {
                 "reg": [1e-3, 3e-3, 1e-2, 3e-2],
             },
         ),
-        Peer("tfrs-tutorial", "TFRS tutorial", True, _TUTORIAL, {}),
+        Peer("tfrs-tutorial", "TFRS tutorial", True, _TUTORIAL, {}, fit="tfrs"),
         Peer(
             "tfrs-tuned",
             "TFRS, tuned, logQ",
@@ -133,6 +136,8 @@ PEERS: Final = {
                 "batch_size": [512],
                 "epochs": [15],
             },
+            fit="tfrs",
         ),
+        *SEQUENTIAL_PEERS,
     )
 }

@@ -35,7 +35,9 @@ def main() -> None:
     for seed, ranks_path in work["jobs"]:
         with tempfile.TemporaryDirectory() as folder:
             report = _train(work, seed, prepared, Path(folder))
-            np.save(ranks_path, _ranks(Path(folder) / "model", prepared.examples))
+            model = tf.saved_model.load(str(Path(folder) / "model"))
+            np.save(ranks_path, _ranks(model, prepared.examples))
+            report["numbers"] = _numbers(model)
         print("\nRESULT", json.dumps(report), flush=True)
 
 
@@ -72,12 +74,16 @@ def _train(
     }
 
 
-def _ranks(model: Path, examples: Path) -> Array:
+def _numbers(model: Any) -> int:
+    """What training has learned: parameters of both towers."""
+    return sum(int(v.shape.num_elements()) for v in model.variables if v.trainable)
+
+
+def _ranks(model: Any, examples: Path) -> Array:
     """Ranks of the held-out movies of all rows: `[rows, held_out]`, 0 for padding."""
-    loaded = tf.saved_model.load(str(model))
     files = sorted(map(str, (examples / "Split-eval").glob("*")))
     rows = tf.data.TFRecordDataset(files, compression_type="GZIP").batch(_BATCH_SIZE)
-    ranks = [EVALUATE.call(loaded, examples=batch)["rank"] for batch in rows]
+    ranks = [EVALUATE.call(model, examples=batch)["rank"] for batch in rows]
     longest = max(part.shape[1] for part in ranks)
     return np.concatenate(
         [np.pad(part, [(0, 0), (0, longest - part.shape[1])]) for part in ranks]

@@ -5,19 +5,33 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from benchmarks.quality.grids import Peer, Settings
 from benchmarks.quality.measure import measure, ranks_of
+from benchmarks.quality.peer import Peer, Settings
 from benchmarks.quality.protocols import Protocol
 from benchmarks.quality.split import Array, Split
-from benchmarks.quality.worker import PEERS_PYTHON, run_worker
+from benchmarks.quality.worker import run_worker
 
 # What `--tune` writes, and every other run reads.
 SETTINGS_FILE: Final = Path(__file__).parent / "peer_settings.json"
 _TUNING_SEED: Final = 0
 # To start one takes seconds; but it keeps its memory, and its scores lie on the disk.
 _TRIALS_OF_A_PROCESS: Final = 8
+
+
+class Measured(NamedTuple):
+    """One fitted ranker.
+
+    Attributes:
+      ranks: int32 `[queries, held_out]`, 0 for padding.
+      seconds: Of fitting.
+      numbers: Numbers that it has learned: its size.
+    """
+
+    ranks: Array
+    seconds: float
+    numbers: int
 
 
 class PeerRuns:
@@ -33,37 +47,41 @@ class PeerRuns:
         self._split = Split.load(path)
         self.num_movies = self._split.events.num_movies
 
-    def ranks(
+    def fits(
         self, peer: Peer, jobs: list[tuple[Settings, int]], validating: bool = False
-    ) -> list[tuple[Array, float]]:
+    ) -> list[Measured]:
         """Fits a peer with settings and seeds, and ranks what is held out.
 
         Returns:
-          Ranks and the seconds of fitting, for each job.
+          For each job what was measured; of a peer with stops for each of `epochs`.
 
         Raises:
           WorkerError: If the peer fails or is not installed.
         """
         _, queries = self._split.fitted(validating)
         with tempfile.TemporaryDirectory() as folder:
-            paths = [Path(folder) / f"{number}.npy" for number in range(len(jobs))]
+            counts = [len(s["epochs"]) if peer.stops else 1 for s, _ in jobs]
+            paths = [
+                [Path(folder) / f"{job}-{stop}.npy" for stop in range(count)]
+                for job, count in enumerate(counts)
+            ]
             work = {
-                "peer": peer.name,
+                "fit": peer.fit or peer.name,
                 "split": str(self._path),
                 "jobs": [
                     {
                         "settings": settings,
                         "seed": seed,
                         "validating": validating,
-                        "scores": str(path),
+                        "scores": [str(path) for path in stops],
                     }
-                    for (settings, seed), path in zip(jobs, paths, strict=True)
+                    for (settings, seed), stops in zip(jobs, paths, strict=True)
                 ],
             }
-            results = run_worker(PEERS_PYTHON, "benchmarks.quality.peers", work)
+            results = run_worker(peer.python, "benchmarks.quality.peers", work)
             return [
-                (ranks_of(path, queries), result["seconds"])
-                for path, result in zip(paths, results, strict=True)
+                Measured(ranks_of(path, queries), **result)
+                for path, result in zip(sum(paths, []), results, strict=True)
             ]
 
     def tune(self, peer: Peer, protocol: Protocol) -> dict[str, Any]:
@@ -75,20 +93,22 @@ class PeerRuns:
         metric = protocol.metrics[0]
         tried = []
         candidates = peer.candidates()
-        for start in range(0, len(candidates), _TRIALS_OF_A_PROCESS):
-            trials = candidates[start : start + _TRIALS_OF_A_PROCESS]
-            results = self.ranks(peer, [(each, _TUNING_SEED) for each in trials], True)
-            for settings, (ranks, seconds) in zip(trials, results, strict=True):
-                value, _ = measure(ranks, self.num_movies, (metric,))[metric]
+        step = 1 if peer.stops else _TRIALS_OF_A_PROCESS
+        for start in range(0, len(candidates), step):
+            trials = [peer.asked(each) for each in candidates[start : start + step]]
+            results = self.fits(peer, [(each, _TUNING_SEED) for each in trials], True)
+            settings_of = [s for each in trials for s in peer.stopped(each)]
+            for settings, found in zip(settings_of, results, strict=True):
+                value, _ = measure(found.ranks, self.num_movies, (metric,))[metric]
                 tried.append(
                     {
                         "settings": settings,
                         "value": round(value, 5),
-                        "seconds": round(seconds, 2),
+                        "seconds": round(found.seconds, 2),
                     }
                 )
                 print(
-                    f"  {peer.name} {settings}: {value:.4f}, {seconds:.1f} s",
+                    f"  {peer.name} {settings}: {value:.4f}, {found.seconds:.1f} s",
                     flush=True,
                 )
         best = max(tried, key=lambda trial: trial["value"])

@@ -61,5 +61,13 @@ PROTOCOLS: Final = {
             _LEAVE_LAST_OUT,
             _BY_TIME,
         ),
+        Protocol(
+            "ml-1m",
+            "ml-1m",
+            "MovieLens-1M, every user's last event held out, seen movies excluded",
+            "",
+            _LEAVE_LAST_OUT,
+            _BY_TIME,
+        ),
     )
 }

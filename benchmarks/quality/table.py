@@ -12,6 +12,10 @@ from benchmarks.quality.protocols import Protocol
 
 # Below it a fit is drawn as if it took as long.
 _FASTEST: Final = 0.01
+_NOT_COMPARABLE: Final = (
+    "Seconds with the name of an accelerator are those of that machine, where other "
+    "trainings ran at the same time: they do not compare with the others."
+)
 RESULTS: Final = Path(__file__).resolve().parents[1] / "results"
 
 
@@ -26,6 +30,9 @@ class Row(NamedTuple):
       settings: What it was fitted with.
       missing: Why there is no value; empty if there is one.
       measured: Where, see `benchmarks.quality.environment`.
+      numbers: Numbers that it has learned: its size; None if that was not counted.
+      accelerator: What it was trained on if not on the processors of the other rows,
+        with whose seconds its own do not compare.
     """
 
     name: str
@@ -35,6 +42,8 @@ class Row(NamedTuple):
     settings: dict[str, Any]
     missing: str = ""
     measured: str = ""
+    numbers: int | None = None
+    accelerator: str = ""
 
 
 def as_markdown(protocol: Protocol, rows: list[Row]) -> str:
@@ -43,22 +52,33 @@ def as_markdown(protocol: Protocol, rows: list[Row]) -> str:
     lines = [
         f"{protocol.title}.",
         "",
-        f"| | {' | '.join(metrics)} | training, s | seeds |",
-        f"|---|{'---|' * (len(metrics) + 2)}",
+        f"| | {' | '.join(metrics)} | training, s | parameters, 1000s | seeds |",
+        f"|---|{'---|' * (len(metrics) + 3)}",
     ]
     present = [row for row in rows if not row.missing]
     present.sort(key=lambda row: -float(np.mean(row.values[metrics[0]])))
     for row in present:
         cells = [_cell(row.values[metric]) for metric in metrics]
         seconds = f"{np.mean(row.seconds):.1f}"
-        cells = [row.name, *cells, seconds, str(len(row.seconds))]
+        if row.accelerator:
+            seconds += f" ({row.accelerator})"
+        size = _size(row.numbers)
+        cells = [row.name, *cells, seconds, size, str(len(row.seconds))]
         lines.append(f"| {' | '.join(cells)} |")
     lines += [f"| {row.name} | missing: {row.missing} |" for row in rows if row.missing]
+    if any(row.accelerator for row in present):
+        lines += ["", _NOT_COMPARABLE]
     if present:
         errors = ", ".join(f"{m} {present[0].error[m]:.4f}" for m in metrics)
         lines += ["", f"Standard errors over users, of the first row: {errors}.", ""]
         lines += _measured(present)
     return "\n".join(lines) + "\n"
+
+
+def _size(numbers: int | None) -> str:
+    if numbers is None:
+        return ""
+    return f"{numbers / 1000:,.0f}"
 
 
 def _measured(rows: list[Row]) -> list[str]:
@@ -112,20 +132,30 @@ def _plot(protocol: Protocol, rows: list[Row], path: Path) -> None:
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     points = sorted(
-        (-float(np.mean(row.values[metric])), float(np.mean(row.seconds)), row.name)
+        (
+            -float(np.mean(row.values[metric])),
+            float(np.mean(row.seconds)),
+            row.name,
+            row.accelerator,
+        )
         for row in rows
     )
-    slowest = max(seconds for _, seconds, _ in points)
-    axes.set(xscale="log", xlabel="training, seconds", ylabel=metric)
+    slowest = max(seconds for _, seconds, _, _ in points)
+    label = "training, seconds"
+    if any(row.accelerator for row in rows):
+        label += " (open circles: on a GPU, which does not compare)"
+    axes.set(xscale="log", xlabel=label, ylabel=metric)
     axes.set_xlim(_FASTEST / 2, 12 * slowest)  # room for the last names
     axes.set_ylim(0, -1.1 * points[0][0])
     axes.set_title(protocol.title, fontsize=10)
     axes.grid(alpha=0.3)
     taken: list[Any] = []
-    for negative, seconds, name in points:
+    for negative, seconds, name, accelerator in points:
         place = max(seconds, _FASTEST), -negative
         color = "tab:red" if name.startswith("ours") else "tab:blue"
-        axes.plot(*place, "o", color=color)
+        # Open: the seconds are those of an accelerator.
+        filling = "none" if accelerator else color
+        axes.plot(*place, "o", color=color, markerfacecolor=filling)
         taken.append(_label(axes, name, place, taken))
     # Else every drawing of one table is another file.
     with rc_context({"svg.hashsalt": protocol.name}):

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PEERS_PYTHON: Final = ROOT / "benchmarks/quality/.venv/bin/python"
+SEQUENTIAL_PYTHON: Final = ROOT / "benchmarks/quality/sequential/.venv/bin/python"
 _MARK: Final = "RESULT "
 # Legacy Keras is for TFRS alone: the pipeline's own model is on Keras 3.
 _PEERS_VARIABLES: Final = {"TF_USE_LEGACY_KERAS": "1"}
@@ -38,15 +39,18 @@ def run_worker(python: Path | str, module: str, work: dict[str, Any]) -> list[An
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(work, file)
         file.flush()
-        done = subprocess.run(
-            [str(python), "-m", module, file.name],
-            cwd=ROOT,
-            env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, **variables},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [str(python), "-m", module, file.name],
+                cwd=ROOT,
+                env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, **variables},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        except FileNotFoundError:
+            raise WorkerError(f"not installed: {python}") from None
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise WorkerError(lines[-1])

@@ -1,23 +1,28 @@
-"""The peers, each fitted in the peers' environment: see `python -m ....peers`.
+"""The peers, each fitted in an environment of the peers: see `python -m ....peers`.
 
-A module here has functions `fit(events, settings, seed) -> Scorer` and imports nothing
-of the pipeline, which the peers' environment does not have.
+A module here has functions `fit(events, settings, seed) -> Fitted`, or a generator that
+yields one at each number of `settings["epochs"]`. It imports nothing of the pipeline,
+which these environments do not have.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from benchmarks.quality.split import Events, Scorer
+from benchmarks.quality.peers.fitted import Fitted
+from benchmarks.quality.split import Events
 
-Fit = Callable[[Events, dict[str, Any], int], Scorer]
+Fit = Callable[[Events, dict[str, Any], int], Fitted | Iterator[Fitted]]
 
-# Peer -> module here and its function.
+# What `grids.Peer.fit` names -> module here and its function.
 _FITS: Final = {
     "popularity": ("popularity", "fit_popularity"),
     "recent-popularity": ("popularity", "fit_recent_popularity"),
+    "decayed-popularity": ("popularity", "fit_decayed_popularity"),
+    "markov": ("markov", "fit"),
+    "markov-first-order": ("markov", "fit"),
     "item-knn": ("item_knn", "fit"),
     "ease": ("ease", "fit"),
     "implicit-als": ("implicit_models", "fit_als"),
@@ -25,13 +30,14 @@ _FITS: Final = {
     "lightfm-warp": ("lightfm_warp", "fit"),
     "irspack-slim": ("irspack_models", "fit_slim"),
     "irspack-ials": ("irspack_models", "fit_ials"),
-    "tfrs-tutorial": ("tfrs_model", "fit"),
-    "tfrs-tuned": ("tfrs_model", "fit"),
+    "tfrs": ("tfrs_model", "fit"),
+    "rectools": ("rectools_models", "train"),
+    "recbole": ("recbole_models", "train"),
 }
 
 
-def fit_of(peer: str) -> Fit:
+def fit_of(name: str) -> Fit:
     """Imports what fits a peer, and nothing of the others."""
-    module, function = _FITS[peer]
+    module, function = _FITS[name]
     fit: Fit = getattr(importlib.import_module(f"{__name__}.{module}"), function)
     return fit

@@ -1,10 +1,12 @@
-"""Fits one peer, once for each job, in the peers' environment.
+"""Fits one peer, once for each job, in an environment of the peers.
 
     python -m benchmarks.quality.peers JOBS.json
 
-Reads `{"peer": ..., "split": path, "jobs": [{"settings", "seed", "validating",
-"scores": path}]}` and prints, for each job, `RESULT {"seconds": ...}`: the seconds of
-fitting alone. The scores are written as float32 `[queries, num_movies]`.
+Reads `{"fit": ..., "split": path, "jobs": [{"settings", "seed", "validating",
+"scores": [path, ...]}]}`. For each path, of which a job has one or as many as numbers
+of epochs, it prints `RESULT {"seconds": ..., "numbers": ...}`: the seconds of fitting
+alone, from the start of the job, and the size of the model. The scores are written as
+float32 `[queries, num_movies]`.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.quality.peers import fit_of
+from benchmarks.quality.peers.fitted import Fitted
 from benchmarks.quality.split import Split
 
 
@@ -24,15 +27,21 @@ def main() -> None:
     """See the module's docstring."""
     work = json.loads(Path(sys.argv[1]).read_text())
     split = Split.load(Path(work["split"]))
-    fit = fit_of(work["peer"])
+    fit = fit_of(work["fit"])
     for job in work["jobs"]:
         events, queries = split.fitted(job["validating"])
         started = time.monotonic()
-        score = fit(events, job["settings"], job["seed"])
-        seconds = time.monotonic() - started
-        np.save(job["scores"], score(queries.user))
-        # On a line of its own: some peers leave a progress bar behind.
-        print("\nRESULT", json.dumps({"seconds": seconds}), flush=True)
+        found = fit(events, job["settings"], job["seed"])
+        fits = iter([found]) if isinstance(found, Fitted) else found
+        seconds = 0.0
+        for path in job["scores"]:
+            fitted = next(fits)
+            seconds += time.monotonic() - started
+            np.save(path, fitted.score(queries.user))
+            result = {"seconds": seconds, "numbers": fitted.numbers}
+            # On a line of its own: some peers leave a progress bar behind.
+            print("\nRESULT", json.dumps(result), flush=True)
+            started = time.monotonic()
 
 
 if __name__ == "__main__":

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from scipy import linalg
 
+from benchmarks.quality.peers.fitted import Fitted
 from benchmarks.quality.peers.matrix import user_movie_matrix
-from benchmarks.quality.split import Array, Events, Scorer
+from benchmarks.quality.split import Array, Events
 
 
-def fit(events: Events, settings: dict[str, Any], seed: int) -> Scorer:
+def fit(events: Events, settings: dict[str, Any], seed: int) -> Fitted:
     """Ridge regression of every movie on all others.
 
         P = (X'X + regularization * I)^-1,  B = I - P / diag(P)
@@ -36,4 +37,4 @@ def fit(events: Events, settings: dict[str, Any], seed: int) -> Scorer:
     def score(users: Array) -> Array:
         return np.asarray(matrix[users] @ weights, np.float32)
 
-    return score
+    return Fitted(score, weights.size)

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from benchmarks.quality.peers.fitted import Fitted
 from benchmarks.quality.peers.matrix import user_movie_matrix
-from benchmarks.quality.split import Array, Events, Scorer
+from benchmarks.quality.split import Array, Events
 
 
-def fit(events: Events, settings: dict[str, Any], seed: int) -> Scorer:
+def fit(events: Events, settings: dict[str, Any], seed: int) -> Fitted:
     """Sums the similarities of a movie's nearest neighbours that the user watched.
 
         similarity(i, j) = common users / (sqrt(users of i * users of j) + shrink)
@@ -32,4 +33,4 @@ def fit(events: Events, settings: dict[str, Any], seed: int) -> Scorer:
     def score(users: Array) -> Array:
         return np.asarray((matrix[users] @ neighbours).toarray(), np.float32)
 
-    return score
+    return Fitted(score, int(neighbours.nnz))

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from lightfm import LightFM
 
+from benchmarks.quality.peers.fitted import Fitted
 from benchmarks.quality.peers.matrix import user_movie_matrix
-from benchmarks.quality.split import Array, Events, Scorer
+from benchmarks.quality.split import Array, Events
 
 
-def fit(events: Events, settings: dict[str, Any], seed: int) -> Scorer:
+def fit(events: Events, settings: dict[str, Any], seed: int) -> Fitted:
     """Matrix factorisation by sampled ranks: Weston et al., IJCAI 2011; Kula 2015."""
     settings = dict(settings)
     epochs = settings.pop("epochs")
@@ -27,4 +28,5 @@ def fit(events: Events, settings: dict[str, Any], seed: int) -> Scorer:
         scores = users_by_factor[users] @ movies_by_factor.T + movie_biases
         return np.asarray(scores, np.float32)
 
-    return score
+    numbers = users_by_factor.size + movies_by_factor.size + movie_biases.size
+    return Fitted(score, numbers)

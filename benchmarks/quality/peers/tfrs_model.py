@@ -15,7 +15,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from benchmarks.quality.split import Array, Events, Scorer
+from benchmarks.quality.peers.fitted import Fitted
+from benchmarks.quality.split import Array, Events
 
 _CORPUS_BATCH = 128  # as in the tutorial
 
@@ -60,7 +61,7 @@ class TutorialModel(tfrs.Model):
         )
 
 
-def fit(events: Events, settings: dict[str, Any], seed: int) -> Scorer:
+def fit(events: Events, settings: dict[str, Any], seed: int) -> Fitted:
     """Trains it with Adagrad, as the tutorial does."""
     model, _ = train(events, settings, seed)
     users, movies = (layer.embeddings.numpy() for layer in (model.users, model.movies))
@@ -68,7 +69,7 @@ def fit(events: Events, settings: dict[str, Any], seed: int) -> Scorer:
     def score(asked: Array) -> Array:
         return np.asarray(users[asked] @ movies.T, np.float32)
 
-    return score
+    return Fitted(score, users.size + movies.size)
 
 
 def train(

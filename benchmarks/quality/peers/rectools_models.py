@@ -1,0 +1,122 @@
+"""SASRec, BERT4Rec, eSASRec and HSTU of RecTools, on PyTorch.
+
+The settings are the arguments of RecTools' models, and `model`, which of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import torch
+from pytorch_lightning import seed_everything
+from rectools import Columns
+from rectools.dataset import Dataset
+from rectools.models.nn.transformers.bert4rec import BERT4RecModel
+from rectools.models.nn.transformers.hstu import HSTUModel
+from rectools.models.nn.transformers.ligr import LiGRLayers
+from rectools.models.nn.transformers.sasrec import SASRecModel
+
+from benchmarks.quality.peers.fitted import Fitted
+from benchmarks.quality.split import Array, Events
+
+# Below the score of any movie that the model knows, and ranked as usual.
+_UNKNOWN: Final = -1e9
+_BUILDERS: Final = {
+    "sasrec": SASRecModel,
+    "bert4rec": BERT4RecModel,
+    "hstu": HSTUModel,
+    # SASRec with the layers of LiGR: Tikhonovich et al., RecSys 2025, arXiv:2508.06450.
+    "esasrec": SASRecModel,
+}
+_LAYERS: Final = {"esasrec": {"transformer_layers_type": LiGRLayers}}
+
+
+def train(events: Events, settings: dict[str, Any], seed: int) -> Iterator[Fitted]:
+    """Trains on each user's last events and stops after each number of epochs.
+
+    Args:
+      events: What it is fitted to.
+      settings: Of the model; `epochs` is a list, ascending. The learning rate is
+        constant: a longer training begins as a shorter one does.
+      seed: Of all random numbers.
+
+    Sources: Kang and McAuley, ICDM 2018, arXiv:1808.09781 (SASRec); Sun et al., CIKM
+    2019, arXiv:1904.06690 (BERT4Rec); Petrov and Macdonald, RecSys 2023,
+    arXiv:2308.07192 (gBCE); Zhai et al., ICML 2024, arXiv:2402.17152 (HSTU).
+    """
+    _quiet()
+    seed_everything(seed)
+    settings = dict(settings)
+    name, stops = settings.pop("model"), settings.pop("epochs")
+    model = _BUILDERS[name](**_LAYERS.get(name, {}), **settings)
+    dataset = Dataset.construct(_frame(events))
+    done = 0
+    for stop in stops:
+        model.fit_partial(dataset, min_epochs=stop - done, max_epochs=stop - done)
+        done = stop
+        numbers = sum(each.numel() for each in model.torch_model.parameters())
+        yield Fitted(_scorer(model, dataset, events), numbers)
+
+
+def _scorer(model: Any, dataset: Dataset, events: Events) -> Any:
+    """Scores of all movies, those that the user has seen included."""
+
+    def score(users: Array) -> Array:
+        preparator = model.data_preparator
+        context = _now(events, users) if preparator.add_unix_ts else None
+        asked = preparator.transform_dataset_u2i(dataset, users, context)
+        # Its rows are in the order of its own numbers of users.
+        batches = preparator.get_dataloader_recommend(asked, model.recommend_batch_size)
+        by_user, by_movie = model.lightning_model._get_user_item_embeddings(
+            batches, model.recommend_torch_device
+        )
+        known = preparator.get_known_item_ids().astype(np.int64)
+        inside = preparator.get_known_items_sorted_internal_ids()
+        values = (by_user @ by_movie.cpu()[torch.as_tensor(inside)].T).numpy()
+        scores = np.full((len(users), events.num_movies), _UNKNOWN, np.float32)
+        row = {user: row for row, user in enumerate(users.tolist())}
+        rows = [row[user] for user in asked.user_id_map.external_ids.tolist()]
+        scores[np.ix_(rows, known)] = values
+        model.lightning_model.train()
+        return scores
+
+    return score
+
+
+def _frame(events: Events) -> pd.DataFrame:
+    """Interactions; RecTools sorts them by time, and keeps the order of equal times."""
+    return pd.DataFrame(
+        {
+            Columns.User: events.user,
+            Columns.Item: events.movie,
+            Columns.Weight: 1.0,
+            Columns.Datetime: pd.to_datetime(events.timestamp, unit="s"),
+        }
+    )
+
+
+def _now(events: Events, users: Array) -> pd.DataFrame:
+    """Time of each request, which HSTU reads: that of the user's last event.
+
+    The time of the held-out event would tell how long the user was away.
+    """
+    last = np.zeros(events.num_users, np.int64)
+    np.maximum.at(last, events.user, events.timestamp)
+    return pd.DataFrame(
+        {
+            Columns.User: users,
+            Columns.Weight: 1.0,
+            Columns.Datetime: pd.to_datetime(last[users], unit="s"),
+        }
+    )
+
+
+def _quiet() -> None:
+    for name in ("pytorch_lightning", "lightning", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")

@@ -1,0 +1,203 @@
+"""The sequential peers: published settings, and what else is tried on validation.
+
+A row of published settings has its number of epochs alone from the validation split, as
+their papers stop early by it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from benchmarks.quality.peer import Peer, Settings
+from benchmarks.quality.worker import SEQUENTIAL_PYTHON
+
+# Epochs of RecTools' models pass over each user once; those of RecBole over each event.
+_EPOCHS: Final = (10, 20, 30, 40, 50, 60, 80, 100, 130, 160, 200)
+_MASKED_EPOCHS: Final = (50, 100, 150, 200, 250, 300, 400)
+_EVENT_EPOCHS: Final = (3, 6, 9, 12, 16, 20, 30, 40, 60)
+
+# RecTools' own, and those of the paper of eSASRec.
+_RECTOOLS: Final = {
+    "n_blocks": 2,
+    "n_heads": 4,
+    "n_factors": 256,
+    "dropout_rate": 0.2,
+    "session_max_len": 100,
+    "lr": 0.001,
+    "batch_size": 128,
+}
+_SAMPLED: Final = {"n_negatives": 256}
+# Petrov and Macdonald's for ML-1M, arXiv:2308.07192.
+_GBCE: Final = {"loss": "gBCE", "n_negatives": 256, "gbce_t": 0.75}
+_GSASREC: Final = {
+    **_RECTOOLS,
+    **_GBCE,
+    "model": "sasrec",
+    "n_heads": 1,
+    "n_factors": 128,
+    "dropout_rate": 0.0,
+    "session_max_len": 200,
+}
+_HSTU: Final = {"relative_time_attention": True, "relative_pos_attention": True}
+# RecBole's own.
+_GRU4REC: Final = {
+    "model": "gru4rec",
+    "length": 50,
+    "batch_size": 2048,
+    "learning_rate": 0.001,
+    "embedding_size": 64,
+    "hidden_size": 128,
+    "num_layers": 1,
+    "dropout_prob": 0.3,
+}
+_RECBOLE_SASREC: Final = {
+    "model": "sasrec",
+    "length": 50,
+    "batch_size": 2048,
+    "learning_rate": 0.001,
+    "n_layers": 2,
+    "n_heads": 2,
+    "hidden_size": 64,
+    "inner_size": 256,
+    "hidden_dropout_prob": 0.5,
+    "attn_dropout_prob": 0.5,
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-12,
+    "initializer_range": 0.02,
+}
+
+
+def _sized(model: str, width: int, dropout: float, **more: Any) -> Settings:
+    """RecTools' settings with another width and dropout, and 200 events."""
+    sized = {
+        "n_heads": 2,
+        "n_factors": width,
+        "dropout_rate": dropout,
+        "session_max_len": 200,
+    }
+    return {**_RECTOOLS, **sized, "model": model, "loss": "softmax", **more}
+
+
+def _pair(
+    name: str,
+    title: str,
+    published: Settings | None,
+    others: list[Settings],
+    stops: tuple[int, ...],
+) -> list[Peer]:
+    """A peer with published settings, if there are any, and one with the best."""
+    fit = name.partition("-")[0]
+
+    def peer(name: str, title: str, trials: list[Settings]) -> Peer:
+        return Peer(
+            name, title, True, {}, {}, tuple(trials), stops, fit, SEQUENTIAL_PYTHON
+        )
+
+    best = peer(name, title, [*([published] if published else []), *others])
+    if not published:
+        return [best]
+    return [peer(f"{name}-published", f"{title}, published", [published]), best]
+
+
+SEQUENTIAL_PEERS: Final = [
+    *_pair(
+        "rectools-sasrec",
+        "SASRec, softmax (RecTools)",
+        {**_RECTOOLS, "model": "sasrec", "loss": "softmax"},
+        [
+            _sized("sasrec", 128, 0.5),
+            _sized("sasrec", 64, 0.2),
+            _sized("sasrec", 64, 0.5),
+            _sized("sasrec", 128, 0.2),
+        ],
+        _EPOCHS,
+    ),
+    *_pair(
+        "rectools-sasrec-sampled",
+        "SASRec, sampled softmax (RecTools)",
+        None,
+        [
+            _sized("sasrec", 128, 0.5, loss="sampled_softmax", **_SAMPLED),
+            _sized("sasrec", 64, 0.2, loss="sampled_softmax", **_SAMPLED),
+        ],
+        _EPOCHS,
+    ),
+    *_pair(
+        "rectools-gsasrec",
+        "gSASRec: SASRec, gBCE (RecTools)",
+        _GSASREC,
+        [_sized("sasrec", 128, 0.5, **_GBCE), _sized("sasrec", 64, 0.2, **_GBCE)],
+        _EPOCHS,
+    ),
+    *_pair(
+        "rectools-esasrec",
+        "eSASRec, sampled softmax (RecTools)",
+        {**_RECTOOLS, "model": "esasrec", "loss": "sampled_softmax", **_SAMPLED},
+        [
+            _sized("esasrec", 128, 0.5, loss="sampled_softmax", **_SAMPLED),
+            _sized("esasrec", 64, 0.5, loss="sampled_softmax", **_SAMPLED),
+            _sized("esasrec", 64, 0.2, loss="sampled_softmax", **_SAMPLED),
+        ],
+        _EPOCHS,
+    ),
+    *_pair(
+        "rectools-esasrec-softmax",
+        "eSASRec, softmax (RecTools)",
+        None,
+        [
+            _sized("esasrec", 128, 0.5),
+            _sized("esasrec", 64, 0.5),
+            _sized("esasrec", 64, 0.2),
+        ],
+        _EPOCHS,
+    ),
+    *_pair(
+        "rectools-esasrec-gbce",
+        "eSASRec, gBCE (RecTools)",
+        None,
+        [_sized("esasrec", 128, 0.5, **_GBCE), _sized("esasrec", 64, 0.2, **_GBCE)],
+        _EPOCHS,
+    ),
+    *_pair(
+        "rectools-bert4rec",
+        "BERT4Rec (RecTools)",
+        {**_RECTOOLS, "model": "bert4rec", "loss": "softmax"},
+        [
+            _sized("bert4rec", 128, 0.2, mask_prob=0.3),
+            _sized("bert4rec", 64, 0.2, mask_prob=0.3),
+        ],
+        _MASKED_EPOCHS,
+    ),
+    *_pair(
+        "rectools-hstu",
+        "HSTU (RecTools)",
+        {**_RECTOOLS, "model": "hstu", "loss": "softmax", **_HSTU},
+        [
+            _sized("hstu", 128, 0.2, **_HSTU),
+            _sized("hstu", 128, 0.5, **{**_HSTU, "relative_time_attention": False}),
+        ],
+        _EPOCHS,
+    ),
+    *_pair(
+        "recbole-gru4rec",
+        "GRU4Rec (RecBole)",
+        _GRU4REC,
+        [
+            {**_GRU4REC, "dropout_prob": 0.5, "embedding_size": 128},
+            {**_GRU4REC, "dropout_prob": 0.5},
+            {**_GRU4REC, "dropout_prob": 0.5, "length": 100},
+        ],
+        _EVENT_EPOCHS,
+    ),
+    *_pair(
+        "recbole-sasrec",
+        "SASRec (RecBole)",
+        _RECBOLE_SASREC,
+        [
+            {**_RECBOLE_SASREC, "hidden_dropout_prob": 0.2, "attn_dropout_prob": 0.2},
+            {**_RECBOLE_SASREC, "hidden_size": 128, "attn_dropout_prob": 0.2},
+            {**_RECBOLE_SASREC, "length": 100},
+        ],
+        _EVENT_EPOCHS,
+    ),
+]
