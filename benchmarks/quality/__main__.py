@@ -58,6 +58,9 @@ def _peer_row(runs: PeerRuns, peer: Peer, protocol: Protocol, seeds: int) -> Row
     found = read_settings().get(protocol.name, {}).get(peer.name)
     if peer.is_searched and not found:
         return Row(peer.title, {}, {}, [], {}, "not tuned: run with --tune first")
+    if found and found.get("unfinished"):
+        why = f"its search is not finished, run with --tune: {found['unfinished']}"
+        return Row(peer.title, {}, {}, [], found["settings"], why)
     settings = found["settings"] if found else peer.fixed
     count = seeds if peer.is_random else 1
     jobs = [(peer.asked(settings), seed) for seed in range(count)]

@@ -121,7 +121,11 @@ class PeerRuns:
 
 
 def read_settings() -> dict[str, dict[str, Any]]:
-    """Protocol -> peer -> what `PeerRuns.tune` found."""
+    """Protocol -> peer -> what `PeerRuns.tune` found.
+
+    What was found on another machine has two keys more: `machine`, which one, and
+    `unfinished`, how far the search came if its best trial may not be the best.
+    """
     if not SETTINGS_FILE.exists():
         return {}
     found: dict[str, dict[str, Any]] = json.loads(SETTINGS_FILE.read_text())

@@ -108,7 +108,8 @@ def write(protocol: Protocol, row: Row) -> None:
     base.with_suffix(".md").write_text(as_markdown(protocol, rows))
     content = [row._asdict() for row in rows]
     base.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
-    _plot(protocol, [row for row in rows if not row.missing], base.with_suffix(".svg"))
+    if present := [row for row in rows if not row.missing]:
+        _plot(protocol, present, base.with_suffix(".svg"))
 
 
 def table_of(protocol: Protocol) -> str:
