@@ -1,56 +1,40 @@
-"""RetrievalTransform: TFX's Transform, which reads and writes whole batches of rows."""
+"""RetrievalTransform: TFX's Transform, in few Beam transforms."""
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import os
+from typing import Any, Final
 
 import apache_beam as beam
-import pyarrow as pa
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
 from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_transform.tf_metadata.dataset_metadata import DatasetMetadata
 from tfx import types
-from tfx.components.transform import executor
 from tfx.components.transform.component import Transform
-from tfx.dsl.components.base import executor_spec
+from tfx.components.util import udf_utils
+from tfx.dsl.components.base import base_beam_executor, executor_spec
+from tfx.dsl.io import fileio
 from tfx.proto import transform_pb2
-from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
+from tfx.types import artifact_utils
+from tfx.types import standard_component_specs as specs
+from tfx.utils import io_utils, json_utils, proto_utils
 
 from components.example_batches import ExampleBatches
-from components.example_sink import ExampleSink
+from components.transform.transformed_files import TransformFile
+
+_TEMPORARY: Final = ".temp_path"
+_FILE: Final = "transformed_examples-{:05d}-of-{:05d}.gz"
 
 
-class _Processor(executor.TransformProcessor):
-    """The stock processor, with another reader and another writer."""
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Computes the Transform graph from some splits and applies it to all files.
 
-    def _CreateTFXIO(  # noqa: N802 - TFX's name
-        self, dataset: Any, schema: schema_pb2.Schema
-    ) -> ExampleBatches:
-        return ExampleBatches(dataset.file_pattern, schema=schema)
-
-    @staticmethod
-    @beam.ptransform_fn
-    def _EncodeAndWrite(  # noqa: N802 - TFX's name
-        batches: beam.PCollection,
-        schema: schema_pb2.Schema,
-        file_format: str,
-        output_path: str,
-    ) -> beam.PCollection:
-        return (
-            batches
-            | "Encode" >> beam.Map(_encoded, RecordBatchToExamplesEncoder(schema))
-            | "Write" >> beam.io.Write(ExampleSink(output_path))
-        )
-
-
-def _encoded(
-    batch: tuple[pa.RecordBatch, dict[str, pa.Array]],
-    encoder: RecordBatchToExamplesEncoder,
-) -> list[bytes]:
-    rows: list[bytes] = encoder.encode(batch[0])
-    return rows
-
-
-class Executor(executor.Executor):
-    """The stock executor with `_Processor`."""
+    It stands in for the executor of TFX's Transform and writes what that writes. The
+    stock one traces the graph seven times, loads it for each split, and makes hundreds
+    of Beam transforms for it, which is most of the time of a small run.
+    """
 
     def Do(  # noqa: N802 - TFX's name
         self,
@@ -59,13 +43,91 @@ class Executor(executor.Executor):
         exec_properties: dict[str, Any],
     ) -> None:
         """Called by TFX."""
-        stock = executor.TransformProcessor
-        # The stock executor makes one by this name, and has no other way to choose it.
-        executor.TransformProcessor = _Processor
-        try:
-            super().Do(input_dict, output_dict, exec_properties)
-        finally:
-            executor.TransformProcessor = stock
+        self._log_startup(input_dict, output_dict, exec_properties)
+        config = transform_pb2.SplitsConfig()
+        proto_utils.json_to_proto(exec_properties[specs.SPLITS_CONFIG_KEY], config)
+        examples = input_dict[specs.EXAMPLES_KEY]
+        transformed = output_dict[specs.TRANSFORMED_EXAMPLES_KEY]
+        for artifact in transformed:
+            artifact.split_names = artifact_utils.encode_split_names(
+                list(config.transform)
+            )
+        uri = artifact_utils.get_split_uri
+        files = [
+            paths
+            for split in config.transform
+            for paths in _files(uri(examples, split), uri(transformed, split))
+        ]
+        patterns = [
+            io_utils.all_files_pattern(uri(examples, split)) for split in config.analyze
+        ]
+        schema = io_utils.SchemaReader().read(
+            io_utils.get_only_uri_in_dir(
+                artifact_utils.get_single_uri(input_dict[specs.SCHEMA_KEY])
+            )
+        )
+        function = functools.partial(
+            udf_utils.get_fn(exec_properties, specs.PREPROCESSING_FN_KEY),
+            custom_config=json_utils.loads(exec_properties[specs.CUSTOM_CONFIG_KEY]),
+        )
+        folder = artifact_utils.get_single_uri(output_dict[specs.TRANSFORM_GRAPH_KEY])
+        temporary = os.path.join(folder, _TEMPORARY)
+        with (
+            self._make_beam_pipeline() as pipeline,
+            tft_beam.Context(temporary, use_deep_copy_optimization=True),
+        ):
+            _add_transform(
+                *(pipeline, patterns, files, schema), function=function, folder=folder
+            )
+        io_utils.delete_dir(temporary)
+
+
+def _files(source: str, target: str) -> list[tuple[str, str]]:
+    """Returns the files of a split, each with the file that is made of it."""
+    found = sorted(fileio.glob(io_utils.all_files_pattern(source)))
+    return [
+        (path, os.path.join(target, _FILE.format(number, len(found))))
+        for number, path in enumerate(found)
+    ]
+
+
+def _add_transform(
+    pipeline: beam.Pipeline,
+    patterns: list[str],
+    files: list[tuple[str, str]],
+    schema: schema_pb2.Schema,
+    *,
+    function: Any,
+    folder: str,
+) -> None:
+    """Adds what computes the Transform graph, and what applies it.
+
+    Args:
+      pipeline: Within a context of TFT.
+      patterns: Files of the rows to analyze.
+      files: Each file to transform, and the one to write.
+      schema: Of the rows.
+      function: The `preprocessing_fn`.
+      folder: Where the graph is written as `TFTransformOutput`.
+    """
+    source = ExampleBatches(patterns, schema=schema)
+    types_ = source.TensorAdapter().OriginalTypeSpecs()
+    analyzed = source.Project(tft.get_analyze_input_columns(function, types_))
+    batches = pipeline | "ReadAnalyzed" >> analyzed.BeamSource()
+    graph = (batches, analyzed.TensorAdapterConfig()) | (
+        "Analyze" >> tft_beam.AnalyzeDataset(function)
+    )
+    _ = graph | tft_beam.WriteTransformFn(folder)
+    raw = os.path.join(folder, tft.TFTransformOutput.RAW_METADATA_DIR)
+    _ = DatasetMetadata(schema) | tft_beam.WriteMetadata(raw, pipeline)
+    path, metadata = graph
+    transform = TransformFile(schema, metadata.schema)
+    _ = (
+        pipeline
+        | "Files" >> beam.Create(files)
+        | "SpreadOverWorkers" >> beam.Reshuffle()
+        | "TransformFiles" >> beam.ParDo(transform, beam.pvalue.AsSingleton(path))
+    )
 
 
 class RetrievalTransform(Transform):

@@ -35,6 +35,23 @@ def test_the_movie_vocabulary_is_the_corpus(transform: Any) -> None:
     assert set(transform.vocabulary_by_name("user_id")) == {b"u1", b"u2"}
 
 
+def test_the_rows_of_a_file_are_transformed_in_their_order(transform: Any) -> None:
+    folder = Path(transform.transform_savedmodel_dir).parents[1] / "transformed"
+    name = "transformed_examples-00000-of-00001.gz"
+    rows, none = (
+        list(tf.data.TFRecordDataset(f"{folder}/Split-{split}/{name}", "GZIP"))
+        for split in ("corpus", "eval")
+    )
+    assert none == []
+    found = tf.io.parse_example(rows, transform.transformed_feature_spec())
+    ids = [b"10", b"20", b"30", b"unrated"]
+    assert found[f.MOVIE_ID].numpy().tolist() == [b"", b"", *ids]
+    expected = apply(transform, movie_id=tf.constant(ids))[f.MOVIE_INDEX]
+    assert found[f.MOVIE_INDEX].numpy().tolist()[2:] == expected.numpy().tolist()
+    assert len(list(folder.glob("*/*"))) == 2
+    assert not (folder.parent / "graph" / ".temp_path").exists()
+
+
 def test_unknown_ids_go_to_the_out_of_vocabulary_bucket(transform: Any) -> None:
     ids = tf.ragged.constant([["10", "none"], ["", "30"]])
     movies = apply(transform, movie_ids=ids)
