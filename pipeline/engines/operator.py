@@ -12,6 +12,7 @@ from tfx.proto.orchestration import executable_spec_pb2, placeholder_pb2
 from pipeline.engines.beam_options import beam_args
 from pipeline.engines.config import EngineConfig
 from pipeline.engines.guard import Guard
+from pipeline.engines.method_signatures import remember_signatures
 
 
 class EngineOperator(BeamExecutorOperator):
@@ -52,6 +53,7 @@ def operators(
       root: Folder of the artifacts, which workers must share.
       further_args: Arguments of Beam that our executors read.
     """
+    remember_signatures()
     guard = Guard(engine, [root])
     spec = executable_spec_pb2.BeamExecutableSpec
     return {spec: functools.partial(EngineOperator, engine, guard, further_args)}
