@@ -8,6 +8,7 @@ each seed.
 from __future__ import annotations
 
 import json
+import math
 import sys
 import tempfile
 from pathlib import Path
@@ -26,6 +27,8 @@ from trainer.train_report import TRAIN_REPORT_FILE
 from trainer.training import run_fn
 
 _BATCH_SIZE: Final = 256
+# Where an exported model keeps the weights of both towers.
+_WEIGHTS: Final = "_encoder/_variables/"
 
 
 def main() -> None:
@@ -35,9 +38,9 @@ def main() -> None:
     for seed, ranks_path in work["jobs"]:
         with tempfile.TemporaryDirectory() as folder:
             report = _train(work, seed, prepared, Path(folder))
-            model = tf.saved_model.load(str(Path(folder) / "model"))
+            model = Path(folder) / "model"
             np.save(ranks_path, _ranks(model, prepared.examples))
-            report["numbers"] = _numbers(model)
+            report["numbers"] = num_parameters(model)
         print("\nRESULT", json.dumps(report), flush=True)
 
 
@@ -74,16 +77,30 @@ def _train(
     }
 
 
-def _numbers(model: Any) -> int:
-    """What training has learned: parameters of both towers."""
-    return sum(int(v.shape.num_elements()) for v in model.variables if v.trainable)
+def num_parameters(model: Path) -> int:
+    """What training has learned: weights of both towers, without index and store.
+
+    Raises:
+      ValueError: If the exported model names them in another way.
+    """
+    saved = tf.train.load_checkpoint(str(model / "variables" / "variables"))
+    types = saved.get_variable_to_dtype_map()
+    sizes = [
+        math.prod(shape)
+        for name, shape in saved.get_variable_to_shape_map().items()
+        if name.startswith(_WEIGHTS) and types[name].is_floating
+    ]
+    if not sizes:
+        raise ValueError(f"No variable of {model} begins with {_WEIGHTS}")
+    return sum(sizes)
 
 
-def _ranks(model: Any, examples: Path) -> Array:
+def _ranks(model: Path, examples: Path) -> Array:
     """Ranks of the held-out movies of all rows: `[rows, held_out]`, 0 for padding."""
+    loaded = tf.saved_model.load(str(model))
     files = sorted(map(str, (examples / "Split-eval").glob("*")))
     rows = tf.data.TFRecordDataset(files, compression_type="GZIP").batch(_BATCH_SIZE)
-    ranks = [EVALUATE.call(model, examples=batch)["rank"] for batch in rows]
+    ranks = [EVALUATE.call(loaded, examples=batch)["rank"] for batch in rows]
     longest = max(part.shape[1] for part in ranks)
     return np.concatenate(
         [np.pad(part, [(0, 0), (0, longest - part.shape[1])]) for part in ranks]

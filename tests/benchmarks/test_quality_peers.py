@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from benchmarks.quality import peer_runs
 from benchmarks.quality.grids import PEERS
 from benchmarks.quality.measure import ranks_of
+from benchmarks.quality.ours import num_parameters
 from benchmarks.quality.peers import fit_of, markov, popularity
 from benchmarks.quality.protocols import PROTOCOLS
 from benchmarks.quality.split import PADDING, Events, Queries, Split, lists
@@ -114,7 +117,7 @@ def test_decayed_popularity_reads_no_future() -> None:
     ],
 )
 def test_scores_are_of_the_asked_users_and_exclude_nothing(
-    split: Split, name: str, settings: dict[str, float], tmp_path
+    split: Split, name: str, settings: dict[str, float], tmp_path: Path
 ) -> None:
     fitted = fit_of(name)(split.events, settings, 0)
     scores = fitted.score(split.queries.user)
@@ -166,7 +169,16 @@ def test_table_tells_other_machines_and_sizes() -> None:
     assert "do not compare" in text
 
 
-def test_missing_environment_is_told(tmp_path) -> None:
+def test_parameters_are_those_of_the_towers(tmp_path: Path) -> None:
+    model, encoder = tf.Module(), tf.Module()
+    # As `trainer.query_encoder` keeps them: weights, and states of generators.
+    encoder._variables = [tf.Variable(tf.ones([3, 2])), tf.Variable([1, 2])]
+    model._encoder, model._store = encoder, tf.Variable(tf.ones([7]))
+    tf.saved_model.save(model, str(tmp_path))
+    assert num_parameters(tmp_path) == 3 * 2
+
+
+def test_missing_environment_is_told(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match="not installed"):
         run_worker(tmp_path / "python", "benchmarks.quality.environment", {})
 
@@ -225,7 +237,7 @@ assert found["item_length"].tolist() == [2, 4], found
     reason="RecTools and RecBole come with the peers: make bench-quality",
 )
 def test_sequential_peers_score_all_movies_of_the_asked_users(
-    split: Split, tmp_path
+    split: Split, tmp_path: Path
 ) -> None:
     split.save(tmp_path / "split.npz")
     done = subprocess.run(
