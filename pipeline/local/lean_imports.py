@@ -23,7 +23,6 @@ _NOT_CALLED: Final = (
     "google.cloud.pubsub",
     "google.cloud.pubsub_v1",
     "googleapiclient",
-    "h5py",
     "ipywidgets",
     "kubernetes",
     "matplotlib",
