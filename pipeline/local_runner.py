@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import contextlib
 import gc
 import logging
 import os
@@ -63,7 +64,8 @@ def _run(
     # The imports take 5 seconds or more. They make a million objects that stay: to look
     # through them for garbage, then and in each later collection, takes a fifth more.
     gc.disable()
-    with lean_imports():
+    # KerasTuner calls some of what is left out.
+    with contextlib.nullcontext() if config.tune.enabled else lean_imports():
         from tfx.orchestration import metadata
 
         from pipeline.engines.beam_options import BEAM_ARGS

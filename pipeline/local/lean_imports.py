@@ -1,4 +1,4 @@
-"""Imports TFX without libraries that no run calls: a third of the time of its import.
+"""Imports TFX without libraries that a run does not call: a third of the import's time.
 
 TFX, Beam, TFMA and Keras import notebooks, plots, clients of clouds and metrics of
 translations, whoever needs them. What they find here in their place is modules of
