@@ -82,13 +82,10 @@ def fit(
         *([board] if is_chief else []),
         reporter,
     ]
-    _run_epochs(
-        model,
-        window_dataset(windows, config.batch_size, config.seed, epochs, sampling),
-        epochs,
-        steps,
-        callbacks,
-    )
+    with window_dataset(
+        windows, config.batch_size, config.seed, epochs, sampling
+    ) as dataset:
+        _run_epochs(model, dataset, epochs, steps, callbacks)
     seconds = checkpoint.seconds
     losses = checkpoint.history["loss"]
     _check_finite(losses, config.learning_rate)

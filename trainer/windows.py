@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -119,14 +121,15 @@ def hold_out_newest(
     return train.take(has_target), validation.take(drawn)
 
 
+@contextmanager
 def window_dataset(
     windows: Windows,
     batch_size: int,
     seed: int,
     epochs: range = range(1),
     sampling: Sampling | None = None,
-) -> tf.data.Dataset:
-    """Makes shuffled batches of windows.
+) -> Iterator[tf.data.Dataset]:
+    """Makes shuffled batches of windows, for the time of a `with` statement.
 
     Args:
       windows: What to train on.
@@ -136,9 +139,12 @@ def window_dataset(
         only on the seed and the epoch, so that a resumed fit sees the same batches.
       sampling: Which windows an epoch has; None for all.
 
-    Returns:
+    Yields:
       Batches of the inputs of `trainer.model.TwoTowerModel`.
     """
+    # The graph of the dataset refers to itself and so outlives it: what `batch` takes
+    # rows of is taken from it at the end.
+    held = [windows]
     sampling = sampling or Sampling(np.ones(len(windows.is_target), bool), 1.0)
     always, others = (
         tf.constant(np.flatnonzero(mask), tf.int32)
@@ -156,13 +162,14 @@ def window_dataset(
 
     def batch(order: tf.Tensor) -> dict[str, tf.Tensor]:
         # By NumPy: tensors would be a second copy of all windows.
-        types = [tf.as_dtype(column.dtype) for column in windows]
+        columns = held[0]
+        types = [tf.as_dtype(column.dtype) for column in columns]
         rows = tf.numpy_function(
-            lambda order: list(windows.take(order)), [order], types, stateful=False
+            lambda order: list(held[0].take(order)), [order], types, stateful=False
         )
-        for tensor, column in zip(rows, windows, strict=True):
+        for tensor, column in zip(rows, columns, strict=True):
             tensor.set_shape([None, *column.shape[1:]])
-        return dict(zip(windows._fields, rows, strict=True))
+        return dict(zip(Windows._fields, rows, strict=True))
 
     options = tf.data.Options()
     # There is nothing to tune, and the tuning thread can delay the end of the iterator
@@ -173,4 +180,7 @@ def window_dataset(
     options.experimental_distribute.auto_shard_policy = policy
     dataset = tf.data.Dataset.range(epochs.start, epochs.stop, output_type=tf.int32)
     dataset = dataset.flat_map(shuffled).map(batch)
-    return dataset.prefetch(2).with_options(options)
+    try:
+        yield dataset.prefetch(2).with_options(options)
+    finally:
+        held.clear()

@@ -198,13 +198,16 @@ def test_windows_without_a_new_rating_are_drawn_for_each_epoch():
     always = np.arange(small.NUM_USERS) < 2
     sampling = Sampling(always, 0.5)
     assert (sampling.num_drawn, sampling.num_windows) == (2, 4)
-    made = window_dataset(windows, 4, 1, range(12), sampling)
-    users = [batch["user_index"].numpy().tolist() for batch in made]
+
+    def drawn(epochs: range) -> list[list[int]]:
+        with window_dataset(windows, 4, 1, epochs, sampling) as batches:
+            return [batch["user_index"].numpy().tolist() for batch in batches]
+
+    users = drawn(range(12))
     assert all({0, 1} < set(epoch) and len(set(epoch)) == 4 for epoch in users)
     assert set().union(*users) == set(range(small.NUM_USERS))
     # A fit that resumes at epoch 5 sees what it would have seen.
-    resumed = window_dataset(windows, 4, 1, range(5, 12), sampling)
-    assert [batch["user_index"].numpy().tolist() for batch in resumed] == users[5:]
+    assert drawn(range(5, 12)) == users[5:]
 
 
 def test_a_model_that_does_not_fit_is_left_unless_it_must_be_continued(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 
 import numpy as np
@@ -35,10 +36,11 @@ def overlapping() -> Columns:
 def test_every_event_is_a_target_exactly_once() -> None:
     windows = make_windows(overlapping(), length=7)
     counts: Counter[int] = Counter()
-    for batch in window_dataset(windows, batch_size=1, seed=1):
-        assert batch["movies"].shape == (1, 7)
-        targets = batch["movies"].numpy()[batch["is_target"].numpy()]
-        counts.update(targets.tolist())
+    with window_dataset(windows, batch_size=1, seed=1) as batches:
+        for batch in batches:
+            assert batch["movies"].shape == (1, 7)
+            targets = batch["movies"].numpy()[batch["is_target"].numpy()]
+            counts.update(targets.tolist())
     assert counts == Counter([*range(8), 9])
 
 
@@ -77,8 +79,21 @@ def test_the_order_changes_with_the_epoch_and_repeats_with_the_seed() -> None:
     windows = make_windows(small.train_columns(), small.WINDOW_LENGTH)
 
     def order(seed: int) -> list[list[int]]:
-        epochs = [window_dataset(windows, 1, seed, range(e, e + 1)) for e in range(3)]
-        return [[int(b["user_index"][0]) for b in epoch] for epoch in epochs]
+        epochs = []
+        for epoch in range(3):
+            with window_dataset(windows, 1, seed, range(epoch, epoch + 1)) as batches:
+                epochs.append([int(batch["user_index"][0]) for batch in batches])
+        return epochs
 
     assert order(5) == order(5)
     assert order(5)[0] != order(5)[1]
+
+
+def test_batches_do_not_keep_the_windows_in_memory() -> None:
+    """Of large data they are a gigabyte, which the export then lacks."""
+    windows = make_windows(small.train_columns(), small.WINDOW_LENGTH)
+    with window_dataset(windows, 1, 1) as batches:
+        assert next(iter(batches))
+    column = weakref.ref(windows.movies)
+    del windows
+    assert column() is None
