@@ -162,7 +162,7 @@ def window_dataset(
 
     def batch(order: tf.Tensor) -> dict[str, tf.Tensor]:
         # By NumPy: tensors would be a second copy of all windows.
-        columns = held[0]
+        columns: tuple[Any, ...] = held[0]
         types = [tf.as_dtype(column.dtype) for column in columns]
         rows = tf.numpy_function(
             lambda order: list(held[0].take(order)), [order], types, stateful=False
