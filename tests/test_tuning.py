@@ -44,8 +44,8 @@ def test_a_search_and_a_run_with_its_result(workshop: Chain, tmp_path: Path) -> 
     assert "Trainer" not in states and set(states.values()) == {"cached"}
     tuning = workshop.summary()["tuning"]
     assert [trial["epochs"] for trial in tuning["trials"]] == [2, 2]
-    recalls = [trial["recall"] for trial in tuning["trials"]]
-    assert recalls == sorted(recalls, reverse=True)
+    scores = [trial["ndcg"] for trial in tuning["trials"]]
+    assert scores == sorted(scores, reverse=True)
     best = tuning["best"]
     assert yaml.safe_load(best_file.read_text()) == {
         "train": {"learning_rate": best["train.learning_rate"]},

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from trainer.atomic_files import PART_PREFIX, write_bytes
 from trainer.config import TrainerConfig, to_json
-from trainer.validation import MONITORED, Validation
+from trainer.validation import MONITORED, RECALL, Validation
 
 _FILE: Final = "state.npz"
 _FOLDER: Final = "checkpoints"
@@ -83,7 +83,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.has_stopped = False
         self.history: dict[str, list[float]] = {"loss": []}
         if validation:
-            self.history[MONITORED] = []
+            self.history |= {MONITORED: [], RECALL: []}
 
     def restore(self, model: keras.Model) -> int:
         """Restores the checkpoint, if there is one and it can be read.

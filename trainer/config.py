@@ -46,6 +46,8 @@ MovieFeature = Literal["id", "genres", "decade", "year", "title"]
 EventFeature = Literal["rating", "gap"]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
+# A number of users, or a number that follows from how many there are.
+Queries = Literal["auto"] | Count
 RequestSize = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -163,9 +165,13 @@ class TrainConfig:
       epochs: Maximum number of passes over the train split.
       batch_size: Windows (not events) per step, on all devices together.
       validation_queries: Maximum number of users whose last training event is held out
-        for validation; 0 for no validation. These events are not trained on.
-      patience: Training stops after so many epochs without a better recall@10 on these
-        queries; None to train all epochs. The best weights are kept in any case.
+        for validation; 0 for no validation; "auto" for a fifth of the users, at least
+        200 and at most 5,000. These events are not trained on.
+      patience: Training stops after so many epochs in a row that are worse than an
+        earlier one beyond noise, by NDCG on these queries; None to train all epochs.
+        With the schedule "cosine" only epochs count whose learning rate is below a
+        quarter of `learning_rate`. The last weights are kept, unless earlier ones are
+        better beyond noise.
       precision: Numeric precision of computation; weights are always float32. "auto" is
         mixed_float16 on a GPU with tensor cores, and else float32.
       seed: Seed of initial weights, shuffling, dropout and sampling.
@@ -198,7 +204,7 @@ class TrainConfig:
     weight_decay: Weight = 0.0
     epochs: PositiveInt = 9
     batch_size: PositiveInt = 64
-    validation_queries: Count = 200
+    validation_queries: Queries = "auto"
     patience: PositiveInt | None = 3
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     # Keras takes 32 bits without a sign, TensorFlow with one; modules add to it.

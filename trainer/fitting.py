@@ -19,7 +19,7 @@ from trainer.errors import UserError
 from trainer.model import TwoTowerModel
 from trainer.row_adam import RowAdam
 from trainer.train_report import FitReport
-from trainer.validation import MONITORED, Validation
+from trainer.validation import MONITORED, RECALL, Validation, standard_error
 from trainer.windows import Sampling, Windows, window_dataset
 
 OPTIMIZERS: Final = {
@@ -29,6 +29,8 @@ OPTIMIZERS: Final = {
     "sgd": keras.optimizers.SGD,
 }
 _FINAL_LEARNING_RATE: Final = 0.05  # as a fraction of the first
+# Epochs count for `train.patience` once the learning rate is below this fraction.
+_LATE_LEARNING_RATE: Final = 0.25
 _SECONDS_BETWEEN_EVENTS: Final = 0.5
 
 
@@ -48,7 +50,7 @@ def fit(
     Args:
       model: An untrained model.
       windows: What to train on.
-      validation: Windows to measure recall@10 on after each epoch; None for none.
+      validation: Windows to measure each epoch on; None for none.
       config: The section `train` of the configuration.
       log_dir: Folder of TensorBoard's event files.
       sampling: Which windows an epoch has; None for all.
@@ -67,14 +69,16 @@ def fit(
     model.compile(optimizer=make_optimizer(config, steps))
     # Built here, since a training step that creates variables would be traced twice.
     model.optimizer.build(model.trainable_variables)
-    monitor = None if validation is None else Validation(validation, config.patience)
+    monitor = None
+    if validation is not None:
+        monitor = Validation(validation, config.patience, late_epoch(config))
     checkpoint = Checkpoint(checkpoints, monitor, writes=is_chief)
     done = _resume(checkpoint, model)
     epochs = range(done, done if checkpoint.has_stopped else config.epochs)
     num_targets = _num_targets(windows, sampling)
     reporter = ProgressCallback(config.epochs, done, num_targets)
     board = keras.callbacks.TensorBoard(log_dir, write_graph=False)
-    # In this order: recall must be in the logs before it is read.
+    # In this order: the validation must be in the logs before it is read.
     callbacks = [
         keras.callbacks.TerminateOnNaN(),
         *([monitor] if monitor else []),
@@ -91,7 +95,9 @@ def fit(
     _check_finite(losses, config.learning_rate)
     return FitReport(
         loss=losses,
-        recall=checkpoint.history.get(MONITORED, []),
+        recall=checkpoint.history.get(RECALL, []),
+        ndcg=checkpoint.history.get(MONITORED, []),
+        ndcg_error=standard_error(monitor.values) if monitor else 0.0,
         best_epoch=monitor.best_epoch if monitor else len(losses),
         num_queries=0 if validation is None else len(validation.movies),
         num_targets=num_targets,
@@ -142,14 +148,37 @@ def make_optimizer(config: TrainConfig, steps: int) -> keras.optimizers.Optimize
       config: The section `train` of the configuration.
       steps: Steps of an epoch.
     """
-    rate: Any = config.learning_rate
-    if config.learning_rate_schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(
-            rate, config.epochs * steps, alpha=_FINAL_LEARNING_RATE
-        )
+    rate = _learning_rate(config, steps)
     kind = find_class("train.optimizer", config.optimizer, OPTIMIZERS)
     decay = config.weight_decay
     return kind(learning_rate=rate, **({"weight_decay": decay} if decay else {}))
+
+
+def _learning_rate(config: TrainConfig, steps: int) -> Any:
+    """Returns the learning rate, or its schedule over the steps of the fit."""
+    if config.learning_rate_schedule == "constant":
+        return config.learning_rate
+    return keras.optimizers.schedules.CosineDecay(
+        config.learning_rate, config.epochs * steps, alpha=_FINAL_LEARNING_RATE
+    )
+
+
+def late_epoch(config: TrainConfig) -> int:
+    """Returns the first epoch, from 1, that may count for `train.patience`.
+
+    It is the first that ends with a learning rate of at most `_LATE_LEARNING_RATE` of
+    the highest; 1 with a constant one.
+    """
+    rate = _learning_rate(config, steps=1)
+    if not callable(rate):
+        return 1
+    rates = [float(rate(epoch)) for epoch in range(config.epochs + 1)]
+    highest = max(rates)
+    return next(
+        epoch
+        for epoch in range(1, config.epochs + 1)
+        if rates[epoch] <= _LATE_LEARNING_RATE * highest or epoch == config.epochs
+    )
 
 
 def _run_epochs(
@@ -252,7 +281,9 @@ class ProgressCallback(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Reports the epoch."""
         self.epoch_seconds.append(time.monotonic() - self._epoch_started)
-        self._emit(epoch + 1, logs, recall=(logs or {}).get(MONITORED))
+        measured = logs or {}
+        ended = {"recall": measured.get(RECALL), "ndcg": measured.get(MONITORED)}
+        self._emit(epoch + 1, logs, **ended)
         self._report_work(epoch + 1)
 
     def _emit(self, done: float, logs: dict[str, Any] | None, **ended: Any) -> None:

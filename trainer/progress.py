@@ -11,8 +11,8 @@ seconds) an event has, by kind:
   `seconds`, `figure` (its headline) and `outputs`: output key ->
   `{"uri": ..., "properties": {...}}`.
 * `train`: `epoch` (epochs done, a fraction in between), `epochs`, `loss`, `seconds`
-  since training began, and at the end of an epoch `recall`, null without validation; or
-  `text` alone, where training continues after an interruption.
+  since training began, and at the end of an epoch `recall` and `ndcg`, null without
+  validation; or `text` alone, where training continues after an interruption.
 * `work`: how far the long part of a step is: `share` (of 1; null if not known), `rate`
   (in `unit` a second) and `left` (seconds, or null).
 * `trial`: `trial` (its number, from 1), `trials` (at most), `state` (running, done or

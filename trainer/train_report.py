@@ -17,6 +17,8 @@ class FitReport:
     Attributes:
       loss: Mean loss of each epoch, in nats.
       recall: Recall@10 of the validation slice after each epoch; empty without one.
+      ndcg: The same of NDCG without a cut-off, by which epochs are compared.
+      ndcg_error: Standard error of the kept epoch's NDCG.
       best_epoch: The epoch whose weights the model has, from 1.
       num_queries: Queries of the validation slice.
       num_targets: Events that an epoch predicts.
@@ -35,6 +37,8 @@ class FitReport:
     train_seconds: float
     targets_per_second: float
     epoch_seconds: list[float]
+    ndcg: list[float] = field(default_factory=list)
+    ndcg_error: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

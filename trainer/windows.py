@@ -11,11 +11,16 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainer import features as f
+from trainer.config import Queries
 from trainer.input_pipeline import Columns, Ragged
 from trainer.ranking import PADDING
 
 # A validated event needs at least one event before it, to make a query of.
 _MIN_VALIDATED_LENGTH: Final = 2
+# Bounds of a fifth of the users, `train.validation_queries=auto`: fewer queries than
+# the first tell nothing apart, more than the second cost more time than they tell.
+_FEWEST_QUERIES: Final = 200
+_MOST_QUERIES: Final = 5000
 
 
 class Sampling(NamedTuple):
@@ -92,7 +97,7 @@ def make_windows(columns: Columns, length: int) -> Windows:
 def hold_out_newest(
     windows: Windows,
     window_index: NDArray[np.int64],
-    num_queries: int,
+    num_queries: Queries,
     seed: int,
 ) -> tuple[Windows, Windows]:
     """Holds out the last training event of some users, to validate on.
@@ -100,7 +105,7 @@ def hold_out_newest(
     Args:
       windows: The train split.
       window_index: int64 `[windows]`, number of a window among those of its user.
-      num_queries: Users at most, drawn at random.
+      num_queries: Users at most, drawn at random: see `train.validation_queries`.
       seed: Seed of the draw.
 
     Returns:
@@ -112,6 +117,8 @@ def hold_out_newest(
     lengths = (windows.movies >= 0).sum(axis=1)
     newest = order[is_newest]
     newest = newest[lengths[newest] >= _MIN_VALIDATED_LENGTH]
+    if num_queries == "auto":
+        num_queries = int(np.clip(len(newest) // 5, _FEWEST_QUERIES, _MOST_QUERIES))
     drawn = np.random.default_rng(seed).permutation(newest)[:num_queries]
     held_out = np.zeros_like(windows.is_target)
     held_out[drawn, lengths[drawn] - 1] = True

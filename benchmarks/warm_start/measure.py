@@ -51,7 +51,7 @@ def measure(
     ranks: dict[str, list[int]] = collections.defaultdict(list)
     for start in range(0, len(queries), _BATCH):
         block = np.array(queries[start : start + _BATCH]).T
-        found = _rank(model, embeddings, block, span, edition)
+        found = rank_events(model, embeddings, block, span, edition)
         for user, rank in zip(block[0], found, strict=True):
             ranks[edition.users[user].decode()].append(int(rank))
     return {user: _metrics(np.array(of_user)) for user, of_user in ranks.items()}
@@ -71,7 +71,7 @@ def _queries(edition: Edition, start: int, until: int) -> list[tuple[int, int]]:
     return queries
 
 
-def _rank(
+def rank_events(
     model: TwoTowerModel,
     embeddings: tf.Tensor,
     block: Any,

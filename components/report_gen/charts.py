@@ -56,12 +56,13 @@ _MARKERS: Final = {"candidate": "o", "baseline": "D", "popularity": "s"}
 
 
 def training_curve(report: Mapping[str, Any]) -> str:
-    """Returns the loss of each epoch as an SVG, and below it the validation's recall.
+    """Returns the loss of each epoch as an SVG, and below it the validation's metrics.
 
     Args:
       report: `train_report.json`; without a loss there is no SVG.
     """
-    curves = {"loss": report.get("loss"), "recall@10": report.get("recall")}
+    keys = {"loss": "loss", "recall@10": "recall", "NDCG": "ndcg"}
+    curves = {name: report.get(key) for name, key in keys.items()}
     drawn = {name: values for name, values in curves.items() if values}
     if not drawn:
         return ""
@@ -76,7 +77,7 @@ def training_curve(report: Mapping[str, Any]) -> str:
                 axes.axvline(report["best_epoch"], color=COLOURS["muted"], ls="--")
         panels[-1].set_xlabel("epoch")
         panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        return svg(figure, "training", f"{' and '.join(drawn)} by epoch")
+        return svg(figure, "training", f"{', '.join(drawn)} by epoch")
 
 
 def metric_by_cutoff(metric: str, summary: Mapping[str, Any]) -> str:

@@ -29,7 +29,7 @@ class Executor(executor.Executor):
     """Runs the stock Tuner's search and keeps more of its results.
 
     `tuner_results.json` has only the score of each trial. `search.json`, beside it, has
-    the best values, and all trials with recall@10, standard error and seconds. The best
+    the best values, and all trials with NDCG, its standard error and seconds. The best
     values are also the custom property `summary` of the artifact
     `best_hyperparameters`, for `two-tower lineage`.
     """
@@ -55,7 +55,7 @@ class Executor(executor.Executor):
         # Best first, failed ones last, ties as they ran: as KerasTuner ranks them.
         ranked = sorted(
             tuner.outcomes,
-            key=lambda trial: -1 if trial.recall is None else trial.recall,
+            key=lambda trial: -1 if trial.ndcg is None else trial.ndcg,
             reverse=True,
         )
         content = {

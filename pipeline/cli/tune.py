@@ -60,7 +60,7 @@ def tune(
     """Search for better hyperparameters, on the train split alone.
 
     Runs the pipeline up to the step Tuner, which trains one model for each trial
-    and ranks them by recall@10 on a validation slice of the train split. The section
+    and ranks them by NDCG on a validation slice of the train split. The section
     `tune` of the configuration defines what is tried and how: see docs/tuning.md.
 
     \b
@@ -165,12 +165,13 @@ def _table(
     trials: Sequence[Mapping[str, Any]], keys: Sequence[str]
 ) -> tuple[list[str], list[list[str]]]:
     """Columns and rows, best first."""
-    columns = ["trial>", "recall@10>", "std. error>", "epochs>", "seconds>"]
+    columns = ["trial>", "ndcg>", "std. error>", "recall@10>", "epochs>", "seconds>"]
     rows = [
         [
             str(trial["trial"]),
-            "failed" if trial["error"] else number(trial["recall"]),
+            "failed" if trial["error"] else number(trial["ndcg"]),
             number(trial["standard_error"]),
+            number(trial["recall"]),
             str(trial["epochs"] or "-"),
             number(trial["seconds"], 1),
             *(format_value(trial["values"][key]) for key in keys),
@@ -183,8 +184,8 @@ def _table(
 def _equally_good(trials: Sequence[Mapping[str, Any]]) -> str:
     """How many trials are within one standard error of the best."""
     best = trials[0]
-    limit = best["recall"] - best["standard_error"]
-    equals = [t for t in trials[1:] if not t["error"] and t["recall"] >= limit]
+    limit = best["ndcg"] - best["standard_error"]
+    equals = [t for t in trials[1:] if not t["error"] and t["ndcg"] >= limit]
     of = f"of {best['queries']:,} validation queries"
     if not equals:
         return f"No other trial is within its standard error, {of}"
@@ -198,7 +199,7 @@ def _yaml(trial: Mapping[str, Any], best: Mapping[str, Any], summary: Summary) -
     """The best values as a configuration file."""
     return (
         f"# Found by `two-tower tune` on {summary.dataset}, run {summary.run_id}:\n"
-        f"# recall@10 {trial['recall']:.4f} on the validation slice, standard error "
+        f"# NDCG {trial['ndcg']:.4f} on the validation slice, standard error "
         f"{trial['standard_error']:.4f}.\n"
         + yaml.safe_dump(by_section(best), sort_keys=False, default_flow_style=None)
     )

@@ -42,7 +42,7 @@ class RunView:
             ),
             BarColumn(bar_width=30),
             TextColumn(
-                "loss {task.fields[loss]:.4f}   {task.fields[recall]}", markup=False
+                "loss {task.fields[loss]:.4f}   {task.fields[measured]}", markup=False
             ),
             console=console,
         )
@@ -111,16 +111,16 @@ class RunView:
         if self._live is not None:
             if self._bar is None:
                 self._bar = self._progress.add_task(
-                    self._trial, total=event["epochs"], loss=event["loss"], recall=""
+                    self._trial, total=event["epochs"], loss=event["loss"], measured=""
                 )
             done = event["epoch"]
             self._progress.update(self._bar, completed=done, loss=event["loss"])
             if "recall" in event:
-                self._progress.update(self._bar, recall=_recall(event))
+                self._progress.update(self._bar, measured=_measured(event))
         elif not self._trial and "recall" in event:
             self._print(
                 f"    epoch {event['epoch']}/{event['epochs']}   "
-                f"loss {event['loss']:.4f}   {_recall(event)}{event['seconds']:.1f} s"
+                f"loss {event['loss']:.4f}   {_measured(event)}{event['seconds']:.1f} s"
             )
 
     def _end_training(self) -> None:
@@ -158,14 +158,15 @@ def _trial_line(event: Event) -> str:
     """One line of a trial: number, recall or error, seconds and values."""
     result = f"failed: {event['error']}"
     if not event["error"]:
-        result = f"recall@10 {event['recall']:.4f} ± {event['standard_error']:.4f}"
+        result = f"ndcg {event['ndcg']:.4f} ± {event['standard_error']:.4f}"
     return (
         f"    trial {event['trial']}/{event['trials']}   {result}   "
         f"{event['seconds']:.1f} s   {format_values(event['values'])}"
     )
 
 
-def _recall(event: Event) -> str:
-    """Recall on the validation slice after an epoch, if it was measured."""
-    recall = event["recall"]
-    return "" if recall is None else f"recall@10 {recall:.3f}   "
+def _measured(event: Event) -> str:
+    """The validation slice after an epoch, if it was measured."""
+    if event["recall"] is None:
+        return ""
+    return f"recall@10 {event['recall']:.3f}   ndcg {event['ndcg']:.4f}   "

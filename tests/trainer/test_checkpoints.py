@@ -15,7 +15,7 @@ from trainer.checkpoints import checkpoint_folder, remove_checkpoints
 from trainer.fitting import ProgressCallback, fit
 from trainer.model import TwoTowerModel
 from trainer.train_report import FitReport
-from trainer.validation import MONITORED, Validation
+from trainer.validation import MONITORED, RECALL, Validation
 from trainer.windows import hold_out_newest, make_windows
 
 EPOCHS = 4
@@ -64,6 +64,7 @@ def test_a_killed_fit_ends_where_it_would_have_ended(
     model, report = fitted(tmp_path / "killed")
     assert report.loss == expected.loss
     assert report.recall == expected.recall
+    assert (report.ndcg, report.ndcg_error) == (expected.ndcg, expected.ndcg_error)
     assert report.best_epoch == expected.best_epoch
     for mine, theirs in zip(model.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
@@ -83,7 +84,7 @@ def test_a_fit_that_stopped_early_is_not_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(self: Validation, epoch: int, logs: dict[str, Any]) -> None:
-        logs[MONITORED] = 0.5
+        logs[MONITORED] = logs[RECALL] = 0.5
         self.model.stop_training = epoch == 1
 
     monkeypatch.setattr(Validation, "on_epoch_end", stop)

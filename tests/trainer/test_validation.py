@@ -9,29 +9,40 @@ import pytest
 
 from tests.fixtures import small_model as small
 from trainer import features as f
+from trainer.fitting import late_epoch
 from trainer.input_pipeline import TrainingData
 from trainer.training import train_model
-from trainer.validation import Validation
+from trainer.validation import MONITORED, RECALL, Validation, gains
+from trainer.windows import Windows, hold_out_newest
+
+QUERIES = 400
 
 
-class FixedRecall(Validation):
-    """Ranks by a script of recalls, to see what is made of them."""
+class FixedRanks(Validation):
+    """Ranks by a script, to see what is made of it.
 
-    def __init__(self, recalls: list[float], patience: int | None) -> None:
-        many = small.windows().take(np.zeros(100, np.int64))
-        super().__init__(many, patience)
-        self._script = iter(recalls)
+    The rank of an epoch is `10 * factor` of each query, times noise of each query and
+    epoch of its own.
+    """
+
+    def __init__(self, factors: list[float], noise: float, **settings: int) -> None:
+        many = small.windows().take(np.zeros(QUERIES, np.int64))
+        super().__init__(many, **settings)
+        rng = np.random.default_rng(3)
+        hardness = rng.lognormal(sigma=2, size=QUERIES)
+        noises = rng.lognormal(sigma=noise, size=(len(factors), QUERIES))
+        ranks = 10 * np.array(factors)[:, None] * hardness * noises
+        self._script = iter(np.ceil(ranks).astype(np.int32))
 
     def ranks(self) -> np.ndarray:
-        hits = round(100 * next(self._script))
-        return np.where(np.arange(100) < hits, 1, 99)
+        return next(self._script)
 
 
 class Stub:
     """Counts as the model: its weights are the epoch."""
 
     stop_training = False
-    epoch = 0
+    epoch = restored = 0
 
     def get_weights(self) -> list[int]:
         return [self.epoch]
@@ -40,28 +51,92 @@ class Stub:
         self.restored = weights[0]
 
 
-@pytest.mark.parametrize(
-    "recalls, patience, epochs, best",
-    [
-        ([0.1, 0.5, 0.48, 0.47, 0.49], 2, 5, 5),  # within the error of .05: the last
-        ([0.1, 0.5, 0.3, 0.3, 0.3], 2, 4, 2),
-        ([0.1, 0.5, 0.3, 0.5, 0.3], 2, 5, 4),
-        ([0.1, 0.5, 0.3, 0.3, 0.3], None, 5, 2),
-        ([0.0, 0.0, 0.0], 1, 3, 3),
-    ],
-)
-def test_training_stops_without_improvement_and_keeps_the_best_epoch(
-    recalls: list[float], patience: int | None, epochs: int, best: int
-) -> None:
-    callback, model = FixedRecall(recalls, patience), Stub()
+def validated(callback: FixedRanks, epochs: range, model: Stub) -> tuple[int, int]:
+    """Runs epochs; returns the last one and the one whose weights the model has."""
     callback.set_model(model)
-    for epoch in range(len(recalls)):
+    for epoch in epochs:
         model.epoch = epoch + 1
         callback.on_epoch_end(epoch, {})
         if model.stop_training:
             break
     callback.on_train_end()
-    assert (model.epoch, model.restored, callback.best_epoch) == (epochs, best, best)
+    return model.epoch, model.restored or model.epoch
+
+
+@pytest.mark.parametrize(
+    "factors, noise, settings, last, kept",
+    [
+        # Epochs that differ by noise only: the last.
+        ([4, 1, 1, 1, 1], 0.8, {"patience": 2}, 5, 5),
+        ([4, 1, 1.03, 1.03, 1.03], 0.8, {"patience": 2}, 5, 5),
+        # Worse for each query: at once, at the end, after a recovery, or never.
+        ([4, 1, 1.5, 1.5, 1.5], 0.1, {"patience": 2}, 4, 2),
+        ([4, 1, 1, 1, 1.5], 0.0, {"patience": 2}, 5, 4),
+        ([4, 1, 1.5, 1, 1.5], 0.0, {"patience": 2}, 5, 4),
+        ([4, 1, 1.5, 1.5, 1.5], 0.1, {"patience": None}, 5, 2),
+        # Worse while the learning rate is high, as in ML-1M with 128 numbers.
+        ([4, 1, 2, 2, 0.9], 0.1, {"patience": 2, "counts_from": 4}, 5, 5),
+        ([4, 1, 2, 2, 2, 2], 0.1, {"patience": 2, "counts_from": 4}, 5, 2),
+        ([1e4, 1e4, 1e4], 0.0, {"patience": 1}, 3, 3),
+    ],
+)
+def test_the_last_epoch_is_kept_unless_an_earlier_one_is_better_beyond_noise(
+    factors: list[float], noise: float, settings: dict[str, int], last: int, kept: int
+) -> None:
+    callback = FixedRanks(factors, noise, **settings)
+    assert validated(callback, range(len(factors)), Stub()) == (last, kept)
+    assert callback.best_epoch == kept
+
+
+def test_a_restored_validation_decides_as_an_uninterrupted_one() -> None:
+    factors = [4.0, 1.0, 2.0, 2.0, 2.0]
+    first = FixedRanks(factors, 0.1, patience=3)
+    first.set_model(Stub())
+    for epoch in range(3):
+        first.on_epoch_end(epoch, {})
+    second = FixedRanks(factors[3:], 0.1, patience=3)
+    second.restore(first.state())
+    # Worse in epochs 3, 4 and 5: the first of them was before the interruption.
+    assert validated(second, range(3, 9), Stub())[0] == 5
+    assert second.best_epoch == 2
+
+
+def test_both_measures_are_in_the_logs() -> None:
+    callback = FixedRanks([1.0], 0.0, patience=None)
+    callback.set_model(Stub())
+    logs: dict[str, float] = {}
+    callback.on_epoch_end(0, logs)
+    assert 0 < logs[MONITORED] < 1 and 0 < logs[RECALL] < 1
+    np.testing.assert_allclose(gains(np.array([1, 3])), [1, 0.5])
+
+
+@pytest.mark.parametrize(
+    "schedule, epochs, first",
+    [("constant", 9, 1), ("cosine", 9, 7), ("cosine", 16, 12), ("cosine", 1, 1)],
+)
+def test_epochs_count_once_the_learning_rate_is_low(
+    schedule: str, epochs: int, first: int
+) -> None:
+    config = small.train_config(learning_rate_schedule=schedule, epochs=epochs)
+    assert late_epoch(config) == first
+
+
+@pytest.mark.parametrize(
+    "users, queries", [(150, 150), (600, 200), (6000, 1200), (26_000, 5000)]
+)
+def test_the_number_of_queries_grows_with_the_users(users: int, queries: int) -> None:
+    events = np.zeros((users, 2))
+    windows = Windows(
+        user_index=np.arange(users, dtype=np.int32),
+        attribute_indices=np.zeros((users, 3), np.int32),
+        movies=events.astype(np.int32),
+        ratings=events.astype(np.float32),
+        timestamps=events.astype(np.int64),
+        is_target=events == 0,
+    )
+    train, validation = hold_out_newest(windows, np.zeros(users, np.int64), "auto", 1)
+    assert len(validation.movies) == queries
+    assert train.is_target.sum() == 2 * users - queries
 
 
 def test_without_a_user_to_validate_on_all_epochs_are_trained(

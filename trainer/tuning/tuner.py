@@ -24,7 +24,7 @@ from trainer.training import train_model
 from trainer.tuning.config import TunerConfig
 from trainer.tuning.hyperparameters import from_keras_tuner
 from trainer.tuning.search_space import make_oracle
-from trainer.validation import MONITORED, standard_error
+from trainer.validation import MONITORED
 
 # The value by which KerasTuner's Hyperband sets the epochs of a trial.
 _HYPERBAND_EPOCHS: Final = "tuner/epochs"
@@ -69,8 +69,9 @@ class Outcome:
     Attributes:
       trial: Its number, from 1.
       values: Configuration key to value.
+      ndcg: NDCG without a cut-off of the validation slice; None if it failed.
+      standard_error: Of that NDCG.
       recall: Recall@10 of the validation slice; None if it failed.
-      standard_error: Of that recall, `sqrt(p * (1 - p) / n)`.
       queries: Queries of the slice, `n`.
       epochs: Epochs that it was trained for.
       seconds: Duration in seconds.
@@ -79,8 +80,9 @@ class Outcome:
 
     trial: int
     values: dict[str, Any]
-    recall: float | None = None
+    ndcg: float | None = None
     standard_error: float | None = None
+    recall: float | None = None
     queries: int = 0
     epochs: int = 0
     seconds: float = 0.0
@@ -90,7 +92,8 @@ class Outcome:
 class RetrievalTuner(keras_tuner.Tuner):
     """KerasTuner's search loop around `trainer.training.train_model`.
 
-    A trial's score is the recall@10 of the weights that training would keep. Every
+    A trial's score is the NDCG of the weights that training would keep, by which
+    `trainer.validation` compares epochs, too. Every
     trial has the same seed, hence the same validation slice.
 
     Args:
@@ -146,12 +149,13 @@ class RetrievalTuner(keras_tuner.Tuner):
             outcome = dataclasses.replace(outcome, error=reason)
             raise keras_tuner.errors.FailedTrialError(reason) from error
         else:
-            recall, queries = report.recall[report.best_epoch - 1], report.num_queries
+            kept = report.best_epoch - 1
             outcome = dataclasses.replace(
                 outcome,
-                recall=recall,
-                standard_error=standard_error(recall, queries),
-                queries=queries,
+                ndcg=report.ndcg[kept],
+                standard_error=report.ndcg_error,
+                recall=report.recall[kept],
+                queries=report.num_queries,
                 epochs=len(report.recall),
             )
         finally:
@@ -160,7 +164,7 @@ class RetrievalTuner(keras_tuner.Tuner):
             self.outcomes.append(outcome)
             self._report(outcome, state="failed" if outcome.error else "done")
             keras.utils.clear_session()
-        return {MONITORED: outcome.recall or 0.0}
+        return {MONITORED: outcome.ndcg or 0.0}
 
     def on_trial_end(self, trial: Trial) -> None:
         """Ends the search after `tune.max_seconds`."""

@@ -85,7 +85,7 @@ def test_training_shows_the_validation_where_there_is_one() -> None:
     text = page.render(
         dataclasses.replace(plain, training={**plain.training, **validated})
     )
-    assert "loss and recall@10 by epoch" in text
+    assert "loss, recall@10 by epoch" in text
     assert "the weights are those of epoch 2" in text
     assert "recall@10 by epoch" not in page.render(plain)
 

@@ -38,9 +38,9 @@ def train(done, **ended):
     emit("train", epoch=done, epochs=3, loss=5 - done, seconds=done, **ended)
 train(1.0)
 train(1.5)
-train(2, recall=None)
+train(2, recall=None, ndcg=None)
 train(2.5)
-train(3, recall=0.1234)
+train(3, recall=0.1234, ndcg=0.25)
 """
 REST = """
 emit("step", id="Trainer", state="done", seconds=2.5, figure="loss 4.5 -> 3.0")
@@ -92,7 +92,18 @@ def test_a_log_has_one_line_for_each_finished_step_and_epoch(tmp_path: Path) -> 
     epochs = [line.split() for line in lines if "epoch" in line]
     assert epochs == [
         ["epoch", "2/3", "loss", "3.0000", "2.0", "s"],
-        ["epoch", "3/3", "loss", "2.0000", "recall@10", "0.123", "3.0", "s"],
+        [
+            "epoch",
+            "3/3",
+            "loss",
+            "2.0000",
+            "recall@10",
+            "0.123",
+            "ndcg",
+            "0.2500",
+            "3.0",
+            "s",
+        ],
     ]
     assert ["metric", "candidate", "popularity", "lift"] in found
     assert ["mrr", "0.1200", "0.0400", "3.00x"] in found

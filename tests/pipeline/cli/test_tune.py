@@ -27,8 +27,9 @@ def trial(number: int, rate: float, **changes: Any) -> dict[str, Any]:
     return {
         "trial": number,
         "values": values,
-        "recall": 0.2,
+        "ndcg": 0.2,
         "standard_error": 0.03,
+        "recall": 0.3,
         "queries": 178,
         "epochs": 9,
         "seconds": 12.345,
@@ -37,9 +38,10 @@ def trial(number: int, rate: float, **changes: Any) -> dict[str, Any]:
     }
 
 
-BEST = trial(2, 0.0123456, recall=0.25)
-FAILED = trial(3, 1.0, recall=None, standard_error=None, epochs=0, error="it diverged")
-TRIALS = [BEST, trial(1, 0.005, recall=0.23), trial(4, 0.001, recall=0.1), FAILED]
+BEST = trial(2, 0.0123456, ndcg=0.25)
+NONE = {"ndcg": None, "standard_error": None, "recall": None}
+FAILED = trial(3, 1.0, **NONE, epochs=0, error="it diverged")
+TRIALS = [BEST, trial(1, 0.005, ndcg=0.23), trial(4, 0.001, ndcg=0.1), FAILED]
 
 # Emits the events of a search.
 SEARCH = """
@@ -107,8 +109,7 @@ def test_a_log_has_one_line_for_each_trial(tmp_path: Path) -> None:
     found = [line for line in lines if line.startswith("trial ")]
     values = "model.recency_decays [0.5,0.8]"
     assert found[0] == (
-        "trial 1/9 recall@10 0.2300 ± 0.0300 12.3 s train.learning_rate 0.005, "
-        + values
+        "trial 1/9 ndcg 0.2300 ± 0.0300 12.3 s train.learning_rate 0.005, " + values
     )
     assert found[2] == (
         f"trial 3/9 failed: it diverged 12.3 s train.learning_rate 1, {values}"
@@ -124,7 +125,7 @@ def test_the_table_has_the_best_trial_first(tmp_path: Path) -> None:
     table = lines[start : start + 5]
     assert table[0][-2:] == ["learning_rate", "recency_decays"]
     assert table[1] == [
-        *("2", "0.2500", "0.0300", "9", "12.3"),
+        *("2", "0.2500", "0.0300", "0.3000", "9", "12.3"),
         *("0.01235", "[0.5,0.8]"),
     ]
     assert [row[1] for row in table[1:]] == ["0.2500", "0.2300", "0.1000", "failed"]
@@ -140,7 +141,7 @@ def test_the_file_is_a_configuration_and_the_next_command_takes_it(
     assert best.model.recency_decays == tuple(DECAYS)
     assert best.tune == load().tune  # it does not search again
     text = (tmp_path / "best.yaml").read_text()
-    assert "recall@10 0.2500" in text and "ml-tiny" in text
+    assert "NDCG 0.2500" in text and "ml-tiny" in text
     # What was searched is not set again, for that would win over the file.
     assert (
         "two-tower run --set train.epochs=3 --data-dir 'my data' --config mine.yaml "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 
 from tests.fixtures import small_model as small
-from trainer import validation
 from trainer.config import from_json, to_json
 from trainer.errors import UserError
 from trainer.progress import LOGGER
@@ -20,12 +18,6 @@ from trainer.tuning.tuner import RetrievalTuner, tuner_fn
 pytestmark = pytest.mark.slow  # every search trains several models
 
 RATES = {"train.learning_rate": Dimension(values=(1e-6, 0.05))}
-
-
-@pytest.fixture(autouse=True)
-def recall_at_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of twelve movies seven are seen: any model finds the right one among ten."""
-    monkeypatch.setattr(validation, "_CUTOFF", 1)
 
 
 def tuner_config(tune: TuneConfig, validation_queries: int = 6) -> TunerConfig:
@@ -61,9 +53,8 @@ def test_a_search_finds_the_better_value_and_reports_each_trial(
         "model.recency_decays": [0.5, 0.8],
     }
     assert other.values["train.learning_rate"] == 1e-6
-    share = first.recall or 0.0
-    assert share > (other.recall or 0.0)
-    assert first.standard_error == pytest.approx(math.sqrt(share * (1 - share) / 6))
+    assert (first.ndcg or 0.0) > (other.ndcg or 0.0)
+    assert first.standard_error is not None and first.recall is not None
     assert (first.queries, first.epochs) == (6, 10)
 
     LOGGER.removeHandler(caplog.handler)
@@ -72,7 +63,7 @@ def test_a_search_finds_the_better_value_and_reports_each_trial(
     assert [(e["trial"], e["state"]) for e in trials] == [
         (trial, state) for trial in (1, 2) for state in ("running", "done")
     ]
-    assert trials[1]["recall"] == first.recall
+    assert trials[1]["ndcg"] == first.ndcg
 
 
 def test_a_failed_trial_does_not_end_the_search(tmp_path: Path) -> None:
@@ -80,7 +71,7 @@ def test_a_failed_trial_does_not_end_the_search(tmp_path: Path) -> None:
     tune = TuneConfig(trials=2, epochs=1, space={"model.embedding_dim": dims})
     good, bad = searched(tmp_path, tune).outcomes
     assert (good.values["model.embedding_dim"], good.error) == (8, "")
-    assert "embedding_dim is 7" in bad.error and bad.recall is None
+    assert "embedding_dim is 7" in bad.error and bad.ndcg is None
 
 
 def test_a_search_without_a_success_is_an_error(tmp_path: Path) -> None:
