@@ -53,6 +53,7 @@ def rows(queries: int, movies: list[bytes]) -> Iterator[Row]:
             f.OCCUPATION: [b"writer" if user % 3 else b"artist"],
             f.SEEN_MOVIE_IDS: seen,
             f.HELD_OUT_MOVIE_IDS: [held_out],
+            f.HELD_OUT_OPINION: [[b"liked", b"not_liked"][user % 2]],
             f.HELD_OUT_POPULARITY: [[b"head", b"middle", b"tail"][user % 3]],
             f.HELD_OUT_GENRES: [GENRES[user % 6], GENRES[(user + 1) % 6]],
             f.HELD_OUT_DECADES: [b"%d0s" % (195 + user % 7)],

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from benchmarks.warm_start.measure import rank_events
 from benchmarks.warm_start.spans import Edition, Span, cuts, make_span, read_edition
+from components.movielens_example_gen.timelines import Events
 from pipeline.config import PipelineConfig
 from trainer.cold_start import embed_corpus
 from trainer.model import TwoTowerModel
@@ -45,13 +46,35 @@ class Split(NamedTuple):
         return self.edition.events.ratings[self.events]
 
 
-def read_split(data_dir: Path, config: PipelineConfig) -> Split:
-    """Reads an edition, and holds out as `data.split=leave_last_n` with one event."""
+def read_split(data_dir: Path, config: PipelineConfig, skip: int = 0) -> Split:
+    """Reads an edition, and holds out as `data.split=leave_last_n` with one event.
+
+    Args:
+      data_dir: The edition's files.
+      config: The section `data` counts.
+      skip: How many of each user's newest events to leave out before: with 1 the
+        held-out events are those to choose settings by.
+    """
     edition = read_edition(data_dir, config)
+    edition = edition._replace(events=_without_newest(edition.events, skip))
     span = make_span(edition, cuts(edition, 1, None)[-1], config)
     starts = edition.events.starts
     users = np.flatnonzero(np.diff(starts) >= config.data.min_user_ratings)
     return Split(edition, span, users, starts[users + 1] - 1)
+
+
+def _without_newest(events: Events, count: int) -> Events:
+    """Leaves out the newest events of each user."""
+    ends = np.repeat(events.starts[1:], np.diff(events.starts))
+    kept = np.arange(len(events)) < ends - count
+    lengths = np.maximum(np.diff(events.starts) - count, 0)
+    return Events(
+        np.concatenate(([0], np.cumsum(lengths))),
+        events.movies[kept],
+        events.ratings[kept],
+        events.timestamps[kept],
+        events.kinds[kept],
+    )
 
 
 class Fitted(NamedTuple):
@@ -85,7 +108,7 @@ def held_out_ranks(model: TwoTowerModel, split: Split, config: PipelineConfig) -
     found = [
         rank_events(
             model, embeddings, queries[:, i : i + _BATCH], split.span, split.edition
-        )
+        ).rank[:, 0]
         for i in range(0, queries.shape[1], _BATCH)
     ]
     return np.concatenate(found)
@@ -99,3 +122,27 @@ def hits(ranks: Array) -> Array:
 def ndcgs(ranks: Array) -> Array:
     """Returns NDCG@10 of each query."""
     return np.where(ranks <= _CUTOFF, 1 / np.log2(ranks + 1.0), 0.0)
+
+
+def top_movies(
+    model: TwoTowerModel,
+    split: Split,
+    config: PipelineConfig,
+    user: str,
+    count: int = 10,
+) -> list[str]:
+    """Returns titles of the best unseen movies of a user, with their genres."""
+    data, edition = split.span.data, split.edition
+    row = int(np.flatnonzero(edition.users == user.encode())[0])
+    query = np.flatnonzero(split.users == row)
+    block = np.stack([split.users[query], split.events[query]])
+    embeddings = tf.constant(
+        embed_corpus(model, data.corpus.features, data.train, config.trainer_config())
+    )
+    best = rank_events(
+        model, embeddings, block, split.span, edition, top_k=count
+    ).top_ids[0]
+    return [
+        f"{data.corpus.titles[i].decode()} ({data.corpus.genres[i].decode()})"
+        for i in best.numpy()
+    ]

@@ -38,6 +38,8 @@ class Catalogue(tf.Module):
             for texts in (corpus.movie_ids, corpus.titles, corpus.genres)
         )
         self._num_ratings = tf.constant(corpus.num_ratings, tf.int64)
+        # float32 `[num_movies + 1, genres]`, zero for the unknown movie.
+        self.genre_weights = tf.constant(corpus.features.genre_weights, tf.float32)
         self.attributes = Attributes(_genre_bits(corpus), _years(corpus))
 
     def columns(self) -> dict[str, tf.Tensor]:

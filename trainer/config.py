@@ -43,8 +43,21 @@ def _check_scale(values: tuple[float, float, float]) -> tuple[float, float, floa
 # Lowest rating, highest rating and step: see `RatingScale`.
 Scale = Annotated[tuple[float, float, float], AfterValidator(_check_scale)]
 MovieFeature = Literal["id", "genres", "decade", "year", "title"]
-EventFeature = Literal["rating", "gap"]
+EventFeature = Literal["rating", "gap", "opinion"]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _check_weights(steps: Mapping[float, float]) -> Mapping[float, float]:
+    if not any(steps.values()):
+        raise ValueError("no rating has a weight above 0")
+    return steps
+
+
+# A named rule, or rating to the weight from that rating on.
+TargetWeight = (
+    Literal["equal", "liked"]
+    | Annotated[Mapping[float, Weight], AfterValidator(_check_weights)]
+)
 Count = Annotated[int, Field(ge=0)]
 # A number of users, or a number that follows from how many there are.
 Queries = Literal["auto"] | Count
@@ -67,8 +80,9 @@ class ModelConfig:
       encoder_layers: Layers of "gru", or blocks of "attention". Experimental.
       encoder_heads: Attention heads of "attention". Experimental.
       encoder_dropout: Dropout rate inside "attention". Experimental.
-      event_features: What is read of an event beside its movie: its rating, and the gap
-        in time before it.
+      event_features: What is read of an event beside its movie: its "rating"; the "gap"
+        in time before it; the user's "opinion", which is the rating relative to the
+        mean of theirs until then.
       user_attributes: Whether age, gender and occupation are read.
       movie_features: What a movie is embedded by.
       title_tokens: How many title words have an embedding (the most frequent); 0 for
@@ -153,6 +167,9 @@ class TrainConfig:
         negative.
       remove_accidental_hits: Whether "in_batch_softmax" leaves out negatives that are
         the target's movie.
+      target_weight: How much an event counts as a target: "equal"; "liked", where one
+        with a rating below 4 of 5 stars counts a tenth; or ratings to the weights from
+        each on, such as {0.5: 0.2, 3: 0.5, 4: 1}, with 0 below the first.
       rating_weight: Weight of the auxiliary loss that predicts ratings; 0 for none.
       self_supervised_weight: Weight of the auxiliary loss that contrasts two masked
         views of a timeline with those of others; 0 for none.
@@ -196,6 +213,7 @@ class TrainConfig:
     hard_negatives: Count = 0
     logq_correction: bool = True
     remove_accidental_hits: bool = True
+    target_weight: TargetWeight = "equal"
     rating_weight: Weight = 0.0
     self_supervised_weight: Weight = 0.0
     optimizer: ClassName = "adam"

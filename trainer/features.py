@@ -69,6 +69,7 @@ USER_KIND: Final = "user_kind"  # bytes: "warm", or "cold" for one who is new
 AGE_GROUP: Final = "age_group"  # bytes, e.g. "25-34"; absent where `AGE` is
 HELD_OUT_POPULARITY: Final = "held_out_popularity"  # bytes, list: head, middle, tail
 HELD_OUT_GENRES: Final = "held_out_genres"  # bytes, list
+HELD_OUT_OPINION: Final = "held_out_opinion"  # bytes, list: liked, not_liked
 HELD_OUT_DECADES: Final = "held_out_decades"  # bytes, list, e.g. "1990s", "unknown"
 
 # --- corpus rows ---------------------------------------------------------------------

@@ -9,6 +9,7 @@ import tensorflow as tf
 from trainer import features as f
 from trainer.blocks import in_blocks, rows_per_block
 from trainer.catalogue import Catalogue
+from trainer.genre_balance import genre_divergence, genre_diversity
 from trainer.popularity import PopularityRanking
 from trainer.preprocessing import TransformGraph
 from trainer.query_encoder import QueryEncoder
@@ -79,8 +80,10 @@ class HeldOutRanking(tf.Module):
         Returns:
           `rank` and `popularity_rank`, see `trainer.ranking`; `trained_on`, 1 where the
           model was trained on the held-out event; `top_ids`, corpus rows;
-          `top_self_information`, in bits; `corpus_size`; and `index_recall`, see
-          `index_recall`. Types and shapes are in `trainer.serving_contract.EVALUATE`.
+          `top_self_information`, in bits; `genre_diversity` and `genre_divergence` of
+          each beginning of that list, see `trainer.genre_balance`; `corpus_size`; and
+          `index_recall`, see `index_recall`. Types and shapes are in
+          `trainer.serving_contract.EVALUATE`.
         """
         raw = tf.io.parse_example(examples, self._raw_spec)
         row = self._transform(raw)
@@ -106,6 +109,7 @@ class HeldOutRanking(tf.Module):
             top_k=self._top_k,
             exclude_seen=self._exclude_seen,
         )
+        genres = self._catalogue.genre_weights
         held_out_ids = raw[f.HELD_OUT_MOVIE_IDS].to_tensor("")
         return {
             "rank": ranking.rank,
@@ -115,6 +119,10 @@ class HeldOutRanking(tf.Module):
             "trained_on": self._trained_events.contains(raw[f.USER_ID], held_out_ids),
             "top_ids": ranking.top_ids,
             "top_self_information": self._catalogue.self_information(ranking.top_ids),
+            "genre_diversity": genre_diversity(genres, ranking.top_ids),
+            "genre_divergence": genre_divergence(
+                genres, tf.cast(row[f.MOVIE_INDICES], tf.int32), ranking.top_ids
+            ),
             "corpus_size": tf.fill([tf.size(examples), 1], self._index.num_movies),
             "index_recall": index_recall(
                 self._index,

@@ -11,6 +11,7 @@ from trainer.auxiliary_losses import RatingHead, view_loss
 from trainer.context import ModelContext
 from trainer.dotted_paths import find_class
 from trainer.losses import Retrieval, RetrievalLoss
+from trainer.target_weights import TargetWeights
 from trainer.towers import CandidateTower, QueryTower, Timelines
 
 TOWERS: Final = {"query_tower": QueryTower, "candidate_tower": CandidateTower}
@@ -30,6 +31,7 @@ class TwoTowerModel(keras.Model):
       loss: The retrieval loss, which also chooses the candidates of a step.
       rating_weight: Weight of `RatingHead` beside the retrieval loss; 0 for none.
       self_supervised_weight: Weight of `view_loss`; 0 for none.
+      target_weights: How much each target counts; None for all the same.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class TwoTowerModel(keras.Model):
         loss: RetrievalLoss,
         rating_weight: float = 0.0,
         self_supervised_weight: float = 0.0,
+        target_weights: TargetWeights | None = None,
     ) -> None:
         super().__init__(name="two_tower")
         config = context.config
@@ -52,6 +55,9 @@ class TwoTowerModel(keras.Model):
         # The embedding, the time's embedding and the bias.
         self.width = context.embedding_dim + config.time_dim + 1
         self._retrieval_loss = loss
+        self.target_weights = target_weights or TargetWeights.of(
+            "equal", context.rating_scale
+        )
         self._rating_weight = rating_weight
         self._view_weight = self_supervised_weight
         self._view_seed = keras.random.SeedGenerator(context.seed + 2)
@@ -88,6 +94,7 @@ class TwoTowerModel(keras.Model):
             positives=tf.gather(embeddings, tf.gather_nd(event_rows, positions)),
             candidate_ids=candidate_ids,
             candidates=candidates,
+            weights=self.target_weights(tf.gather_nd(inputs["ratings"], positions)),
         )
         if training:
             self._add_auxiliary_losses(retrieval, timelines, positions)
@@ -168,7 +175,7 @@ class TwoTowerModel(keras.Model):
         return loss
 
     def _part_of_step(self, retrieval: Retrieval) -> tf.Tensor | float:
-        """Returns the weight of this replica's loss: its share of the step's targets.
+        """Returns the weight of this replica's loss: its share of the step's weights.
 
         Replicas have windows with more and fewer targets, and some have none in the
         last step of an epoch: equal weights would make another loss of it than one
@@ -179,7 +186,7 @@ class TwoTowerModel(keras.Model):
             return 1.0
         if tf.distribute.get_strategy().num_replicas_in_sync == 1:
             return 1.0
-        count = tf.cast(tf.size(retrieval.targets), tf.float32)
+        count = tf.reduce_sum(retrieval.weights)
         total = replica.all_reduce(tf.distribute.ReduceOp.SUM, count)
         return tf.math.divide_no_nan(count, total)
 

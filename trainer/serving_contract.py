@@ -219,6 +219,9 @@ EVALUATE: Final = Signature(
         "trained_on": TensorType("int32", ("B", "H")),
         "top_ids": TensorType("int32", ("B", "K")),
         "top_self_information": TensorType("float32", ("B", "K")),
+        # Of the first 1, 2, ... movies: see `trainer.genre_balance`.
+        "genre_diversity": TensorType("float32", ("B", "K")),
+        "genre_divergence": TensorType("float32", ("B", "K")),
         "corpus_size": TensorType("int32", ("B", "1")),
         # Share of the exact list that the index returns, seen movies left out: the
         # smaller of those of the first `DEFAULT_K` movies and of all K.

@@ -29,6 +29,7 @@ from trainer.input_pipeline import TrainingData, read_training_data
 from trainer.losses import LossContext, make_loss
 from trainer.model import TwoTowerModel
 from trainer.movielens import AGE_BOUNDS, GENDERS, OCCUPATIONS, RatingScale
+from trainer.target_weights import TargetWeights
 from trainer.train_report import TRAIN_REPORT_FILE, FitReport, TrainReport
 from trainer.tuning.hyperparameters import format_values, from_keras_tuner
 from trainer.warm_start import carry_over, check_settings
@@ -175,6 +176,7 @@ def train_model(
             make_loss(LossContext(train, data.corpus.num_ratings)),
             train.rating_weight,
             train.self_supervised_weight,
+            TargetWeights.of(train.target_weight, context.rating_scale),
         )
     logging.info("History encoder: %s", config.model.history_encoder)
     start, carried = _continue(model, start or Start(), data, config)

@@ -70,6 +70,7 @@ class Validation(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self._windows = windows
+        self._weights = np.ones(len(windows.movies))
         self._patience = math.inf if patience is None else patience
         self._counts_from = counts_from
         self._rank_batch = tf.function(
@@ -84,10 +85,17 @@ class Validation(keras.callbacks.Callback):
         self._highest = self.values
         self._highest_weights: list[NDArray[Any]] = []
 
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Weighs the queries as the loss does; the mean of the weights is 1."""
+        ratings = self._windows.ratings[self._windows.is_target]
+        weights = self.model.target_weights(tf.constant(ratings)).numpy()
+        if weights.any():
+            self._weights = weights / weights.mean(dtype=np.float64)
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures the epoch, and stops training if it has been worse for too long."""
         ranks = self.ranks()
-        values = gains(ranks)
+        values = gains(ranks) * self._weights
         if logs is not None:
             logs[RECALL] = mean_of_workers(float(np.mean(ranks <= _CUTOFF)))
         mean = mean_of_workers(float(values.mean()))

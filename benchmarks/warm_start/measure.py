@@ -13,7 +13,7 @@ from benchmarks.warm_start.spans import Edition, Span
 from pipeline.config import PipelineConfig
 from trainer.cold_start import embed_corpus
 from trainer.model import TwoTowerModel, embed_events
-from trainer.ranking import OUT_OF_CORPUS, PADDING, rank_held_out
+from trainer.ranking import OUT_OF_CORPUS, PADDING, Ranking, rank_held_out
 from trainer.towers import Timelines
 
 _CUTOFF = 10
@@ -51,7 +51,7 @@ def measure(
     ranks: dict[str, list[int]] = collections.defaultdict(list)
     for start in range(0, len(queries), _BATCH):
         block = np.array(queries[start : start + _BATCH]).T
-        found = rank_events(model, embeddings, block, span, edition)
+        found = rank_events(model, embeddings, block, span, edition).rank[:, 0]
         for user, rank in zip(block[0], found, strict=True):
             ranks[edition.users[user].decode()].append(int(rank))
     return {user: _metrics(np.array(of_user)) for user, of_user in ranks.items()}
@@ -77,8 +77,10 @@ def rank_events(
     block: Any,
     span: Span,
     edition: Edition,
-) -> Any:
-    """Returns the rank of each query's event; `block` is users and events, `[2, n]`."""
+    *,
+    top_k: int = 1,
+) -> Ranking:
+    """Ranks each query's event; `block` is users and events, `[2, n]`."""
     users, queries = block
     events, rows, length = edition.events, span.rows, span.window_length
     known = [_before(edition, *query, rows) for query in block.T]
@@ -105,7 +107,7 @@ def rank_events(
     positions = np.stack([np.arange(len(users)), end], axis=1).astype(np.int32)
     query = model.query_tower(timelines, tf.constant(positions))
     scores = tf.matmul(query, embeddings[: model.num_movies], transpose_b=True)
-    return rank_held_out(scores, tf.constant(seen), tf.constant(held_out), 1).rank[:, 0]
+    return rank_held_out(scores, tf.constant(seen), tf.constant(held_out), top_k)
 
 
 def _before(edition: Edition, user: int, event: int, rows: Any) -> Any:

@@ -32,10 +32,15 @@ def _metric_name(*families: str) -> AfterValidator:
 AccuracyMetric = Annotated[str, _metric_name("hit_rate", "recall", "ndcg", "map")]
 # A mean over users, so that two models can be compared user by user.
 MeanMetric = Annotated[
-    str, _metric_name("hit_rate", "recall", "ndcg", "map", "novelty")
+    str,
+    _metric_name("hit_rate", "recall", "ndcg", "map", "novelty", "genre_diversity"),
 ]
 Metric = Annotated[
-    str, _metric_name("hit_rate", "recall", "ndcg", "map", "coverage", "novelty")
+    str,
+    _metric_name(
+        *("hit_rate", "recall", "ndcg", "map", "coverage", "novelty"),
+        "genre_diversity",
+    ),
 ]
 # Computed on request: one of the project's, or a user's "package.module.Class@10".
 OwnMetric = Annotated[
@@ -101,6 +106,7 @@ class EvalConfig:
         "gender",
         "age_group",
         "occupation",
+        "held_out_opinion",
         "held_out_popularity",
         "held_out_genres",
         "held_out_decades",

@@ -116,6 +116,10 @@ def _query(outputs: dict[str, Any]) -> Query:
     unknown = {
         "trained_on": np.zeros_like(outputs["rank"]),
         "index_recall": np.ones_like(outputs["corpus_size"], np.float32),
+        **dict.fromkeys(
+            ("genre_diversity", "genre_divergence"),
+            np.full_like(outputs["top_ids"], np.nan, np.float32),
+        ),
     }
     found = {**unknown, **outputs}
     return Query(*(np.ravel(found[name]) for name in Query._fields))

@@ -23,8 +23,8 @@ class Query(NamedTuple):
     """The outputs of the `evaluate` signature for one query, under their names there.
 
     See `QueryBatch` for what they mean. Shapes: `rank`, `popularity_rank` and
-    `trained_on` are `[held_out]`, `top_ids` and `top_self_information` `[top_k]`,
-    `corpus_size` and `index_recall` `[1]`.
+    `trained_on` are `[held_out]`, `top_ids`, `top_self_information`, `genre_diversity`
+    and `genre_divergence` `[top_k]`, `corpus_size` and `index_recall` `[1]`.
     """
 
     rank: IntArray
@@ -34,6 +34,8 @@ class Query(NamedTuple):
     top_self_information: NDArray[np.float32]
     trained_on: IntArray
     index_recall: NDArray[np.float32]
+    genre_diversity: NDArray[np.float32]
+    genre_divergence: NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +82,9 @@ class QueryBatch(Ranks):
         very event, which must not happen to a held-out event; else 0.
       index_recall: float32 `[queries]`: how many of the best movies the model's index
         finds, from 0 to 1.
+      genre_diversity: float32 `[queries, top_k]`, of the first 1, 2, ... movies; NaN if
+        the model does not compute it.
+      genre_divergence: The same, in nats.
     """
 
     popularity_rank: IntArray
@@ -87,6 +92,8 @@ class QueryBatch(Ranks):
     top_self_information: NDArray[np.float32]
     trained_on: IntArray
     index_recall: NDArray[np.float32]
+    genre_diversity: NDArray[np.float32]
+    genre_divergence: NDArray[np.float32]
 
     @classmethod
     def of(cls, queries: Sequence[Query]) -> QueryBatch:
@@ -107,6 +114,8 @@ class QueryBatch(Ranks):
             top_self_information=np.stack([q.top_self_information for q in queries]),
             trained_on=padded(query.trained_on for query in queries),
             index_recall=np.concatenate([query.index_recall for query in queries]),
+            genre_diversity=np.stack([query.genre_diversity for query in queries]),
+            genre_divergence=np.stack([query.genre_divergence for query in queries]),
         )
 
     def by_popularity(self) -> Ranks:

@@ -9,6 +9,7 @@ from typing import Final
 
 from components.metrics.base import Metric
 from components.metrics.coverage import Coverage
+from components.metrics.genre_diversity import GenreDivergence, GenreDiversity
 from components.metrics.hit_rate import HitRate
 from components.metrics.index_recall import IndexRecall
 from components.metrics.interaction_recall import InteractionRecall
@@ -19,7 +20,10 @@ from components.metrics.novelty import Novelty
 from components.metrics.recall import Recall
 
 _WITHOUT_CUTOFF: Final = (Mrr, IndexRecall)
-_DEFAULT: Final = (HitRate, Recall, Ndcg, MeanAveragePrecision, Coverage, Novelty)
+_DEFAULT: Final = (
+    *(HitRate, Recall, Ndcg, MeanAveragePrecision, Coverage, Novelty),
+    *(GenreDiversity, GenreDivergence),
+)
 # Computed only where `eval.metrics` names them.
 _ON_REQUEST: Final = (InteractionRecall,)
 

@@ -36,6 +36,7 @@ def curated_schema_text(rating_scale: Sequence[float] | None = None) -> str:
             ratings=f"min: {float(scale.lowest)} max: {float(scale.highest)}",
             genders=_values(GENDERS),
             user_kinds=_values(k.decode() for k in (slicing.WARM, slicing.COLD)),
+            opinions=_values(o.decode() for o in (slicing.LIKED, slicing.NOT_LIKED)),
             popularity=_values(name.decode() for name in slicing.POPULARITY),
         )
     except (KeyError, ValueError) as error:

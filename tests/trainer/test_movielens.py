@@ -45,6 +45,7 @@ def test_schema_has_the_values_that_are_written() -> None:
     assert domains == {
         f.GENDER: set(movielens.GENDERS),
         f.USER_KIND: {slicing.WARM.decode(), slicing.COLD.decode()},
+        f.HELD_OUT_OPINION: {slicing.LIKED.decode(), slicing.NOT_LIKED.decode()},
         f.HELD_OUT_POPULARITY: {name.decode() for name in slicing.POPULARITY},
     }
 

@@ -141,7 +141,7 @@ def test_no_model_reads_what_queries_are_sliced_by() -> None:
     from trainer.held_out_ranking import EVALUATED_FEATURES  # noqa: PLC0415 - see above
 
     sliced_by = {
-        *(f.USER_KIND, f.AGE_GROUP),
+        *(f.USER_KIND, f.AGE_GROUP, f.HELD_OUT_OPINION),
         *(f.HELD_OUT_POPULARITY, f.HELD_OUT_GENRES, f.HELD_OUT_DECADES),
     }
     assert not sliced_by & {*EVALUATED_FEATURES, *f.PASSED_THROUGH}

@@ -20,6 +20,7 @@ class Retrieval(NamedTuple):
       positives: `[n, dim]`, the embedded targets.
       candidate_ids: int32 `[c]`, see `RetrievalLoss.candidate_ids`.
       candidates: `[c, dim]`, the embedded candidates.
+      weights: float32 `[n]`, how much each target counts; None for all the same.
     """
 
     queries: tf.Tensor
@@ -27,6 +28,7 @@ class Retrieval(NamedTuple):
     positives: tf.Tensor
     candidate_ids: tf.Tensor
     candidates: tf.Tensor
+    weights: tf.Tensor | None = None
 
 
 class LossContext(NamedTuple):
@@ -67,7 +69,7 @@ class RetrievalLoss(keras.layers.Layer):
             negatives = self.logits(retrieval.queries, retrieval.candidates)
             mean_logit = tf.reduce_mean(negatives, axis=1)
             right = self.right_logits(retrieval)
-            return self.cross_entropy(right, negatives, mean_logit)
+            return self.cross_entropy(right, negatives, mean_logit, retrieval.weights)
     ```
 
     Attributes:
@@ -116,7 +118,11 @@ class RetrievalLoss(keras.layers.Layer):
         return tf.reduce_sum(products, axis=1) / self.temperature
 
     def cross_entropy(
-        self, right: tf.Tensor, negatives: tf.Tensor, mean_logit: tf.Tensor
+        self,
+        right: tf.Tensor,
+        negatives: tf.Tensor,
+        mean_logit: tf.Tensor,
+        weights: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Computes the cross-entropy of the right candidate against the negatives.
 
@@ -128,6 +134,7 @@ class RetrievalLoss(keras.layers.Layer):
           right: `[n]`, logit of the target.
           negatives: `[n, c]`, minus infinity where a candidate is no negative.
           mean_logit: `[n]`, mean over the candidates, for label smoothing.
+          weights: `[n]`, see `Retrieval`.
 
         Returns:
           The scalar loss.
@@ -137,17 +144,26 @@ class RetrievalLoss(keras.layers.Layer):
             negatives = tf.math.top_k(negatives, count, sorted=False).values
         others = tf.reduce_logsumexp(negatives, axis=1)
         total = tf.reduce_logsumexp(tf.stack([right, others], axis=1), axis=1)
-        return self.reduce(total, right, mean_logit)
+        return self.reduce(total, right, mean_logit, weights)
 
     def reduce(
-        self, total: tf.Tensor, right: tf.Tensor, mean_logit: tf.Tensor
+        self,
+        total: tf.Tensor,
+        right: tf.Tensor,
+        mean_logit: tf.Tensor,
+        weights: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Mean or sum of `total - right`, with label smoothing; all are `[n]`."""
         share = self._label_smoothing
         losses = total - right
         if share:
             losses = total - (1 - share) * right - share * mean_logit
-        return tf.reduce_sum(losses) if self.sums else mean(losses)
+        weights = tf.ones_like(losses) if weights is None else weights
+        weights = tf.cast(weights, losses.dtype)
+        total = tf.reduce_sum(weights * losses)
+        if self.sums:
+            return total
+        return tf.math.divide_no_nan(total, tf.reduce_sum(weights))
 
 
 def wide(values: tf.Tensor) -> tf.Tensor:

@@ -45,10 +45,13 @@ class FullSoftmax(RetrievalLoss):
             logits = self.logits(retrieval.queries, retrieval.candidates)
             is_right = retrieval.targets[:, None] == retrieval.candidate_ids[None, :]
             negatives = tf.where(is_right, tf.cast(-float("inf"), logits.dtype), logits)
-            return self.cross_entropy(right, negatives, mean_logit)
+            return self.cross_entropy(right, negatives, mean_logit, retrieval.weights)
         queries = retrieval.queries / self.temperature
         return self.reduce(
-            log_partition(queries, retrieval.candidates), right, mean_logit
+            log_partition(queries, retrieval.candidates),
+            right,
+            mean_logit,
+            retrieval.weights,
         )
 
 

@@ -57,7 +57,7 @@ class InBatchSoftmax(RetrievalLoss):
         if self._removes_hits:
             is_right = retrieval.targets[:, None] == ids[None, :]
         negatives = tf.where(is_right, tf.cast(-float("inf"), logits.dtype), logits)
-        return self.cross_entropy(right, negatives, mean_logit)
+        return self.cross_entropy(right, negatives, mean_logit, retrieval.weights)
 
     def _log_frequency(self, size: tf.Tensor) -> tf.Tensor:
         """Log of how often each movie is expected among the candidates, per target."""

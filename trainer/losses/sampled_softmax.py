@@ -63,10 +63,10 @@ class SampledSoftmax(RetrievalLoss):
             logits -= tf.cast(expected, logits.dtype)
             nothing = tf.fill(tf.shape(hits)[:1], tf.cast(-float("inf"), logits.dtype))
             negatives = tf.tensor_scatter_nd_update(logits, hits, nothing)
-            return self.cross_entropy(right, negatives, mean_logit)
+            return self.cross_entropy(right, negatives, mean_logit, retrieval.weights)
         queries = retrieval.queries / self.temperature
         total = log_partition(queries, retrieval.candidates, expected, hits, right)
-        return self.reduce(total, right, mean_logit)
+        return self.reduce(total, right, mean_logit, retrieval.weights)
 
 
 def accidental_hits(targets: tf.Tensor, candidate_ids: tf.Tensor) -> tf.Tensor:

@@ -27,6 +27,7 @@ from components.movielens_example_gen.rows.slicing import MovieSlices, bucket
 from components.movielens_example_gen.tables import Ids, as_ids
 from components.movielens_example_gen.timelines import HELD_OUT, KNOWN, SEEN, TRAIN
 from trainer import features as f
+from trainer.movielens import RatingScale
 
 
 def cut_windows(
@@ -213,7 +214,9 @@ def eval_rows(
     events = _Events.of(shard)
     trained, known = events.of_kind(TRAIN), events.before_query(config.split)
     history = _Columns.of(events.where(known & (events.kinds != SEEN)), corpus)
-    held_out = _Columns.of(events.of_kind(HELD_OUT), corpus)
+    asked = events.of_kind(HELD_OUT)
+    held_out = _Columns.of(asked, corpus)
+    scale = RatingScale.of(config.rating_scale)
     seen = _MovieLists.of(events.where(known), corpus)
     later = _MovieLists.of(events.where(~known & (events.kinds != HELD_OUT)), corpus)
     ages = [a["age"] if a else None for a in shard.column("attributes").to_pylist()]
@@ -237,6 +240,7 @@ def eval_rows(
                 f.HELD_OUT_RATINGS: held_out.ratings.feature(first, last),
                 f.HELD_OUT_TIMESTAMPS: held_out.timestamps.feature(first, last),
                 **slicing.user_features(num_trained, ages[index]),
+                **slicing.opinion(asked.ratings[first:last], scale),
                 **corpus.slices.features(held_out.movies.codes[first:last].tolist()),
             }
         )

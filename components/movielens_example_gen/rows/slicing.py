@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from components.movielens_example_gen.rows import encoding
 from trainer import features as f
-from trainer.movielens import AGE_BOUNDS
+from trainer.movielens import AGE_BOUNDS, RatingScale
 
-# Classes of popularity, and kinds of users: values of `trainer.features`.
+# Classes of popularity, opinions, and kinds of users: values of `trainer.features`.
 POPULARITY: Final = (b"head", b"middle", b"tail")
+LIKED, NOT_LIKED = b"liked", b"not_liked"
 WARM, COLD = b"warm", b"cold"
 
 
@@ -101,6 +102,17 @@ class MovieSlices:
             f.HELD_OUT_DECADES: {self.decades[movie] for movie in movies},
         }
         return {name: encoding.bytes_feature(sorted(v)) for name, v in values.items()}
+
+
+def opinion(ratings: NDArray[np.float32], scale: RatingScale) -> dict[str, bytes]:
+    """Encodes whether the user liked what is held out, each value once.
+
+    Args:
+      ratings: Of the held-out events, at least one.
+      scale: Their scale: see `RatingScale.liked`.
+    """
+    values = {LIKED if liked else NOT_LIKED for liked in ratings >= scale.liked}
+    return {f.HELD_OUT_OPINION: encoding.bytes_feature(sorted(values))}
 
 
 def user_features(num_events: int, age: int | None) -> dict[str, bytes]:

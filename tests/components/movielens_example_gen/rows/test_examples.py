@@ -125,6 +125,7 @@ def test_rows_of_the_splits(tmp_path: Path) -> None:
             f.HELD_OUT_RATINGS: [3.0],
             f.HELD_OUT_TIMESTAMPS: [600],
             f.USER_KIND: [b"warm"],
+            f.HELD_OUT_OPINION: [b"not_liked"],
             f.HELD_OUT_POPULARITY: [b"tail"],
             f.HELD_OUT_GENRES: [b"Drama"],
             f.HELD_OUT_DECADES: [b"1900s"],
@@ -250,4 +251,5 @@ def test_a_new_user_is_a_query_without_a_history(tmp_path: Path) -> None:
     [row] = found[f.EVAL_SPLIT]
     assert row[f.MOVIE_IDS] == row[f.SEEN_MOVIE_IDS] == []
     assert row[f.USER_KIND] == [b"cold"]
-    assert row[f.HELD_OUT_POPULARITY] == [b"head", b"tail"]  # each once
+    assert row[f.HELD_OUT_OPINION] == [b"liked"]  # each once
+    assert row[f.HELD_OUT_POPULARITY] == [b"head", b"tail"]
