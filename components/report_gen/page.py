@@ -36,7 +36,8 @@ def render(facts: Facts) -> str:
         slice_charts=_slice_charts(summary),
         slice_metric=_slice_metric(summary),
         fairness=_fairness(summary),
-        tail=_tail(summary),
+        tail=_both(summary, "held_out_popularity", "tail", "head"),
+        opinions=_both(summary, "held_out_opinion", "liked", "not_liked"),
         slowest=max((step.seconds for step in facts.steps), default=0.0) or 1.0,
         config=yaml.safe_dump(facts.config, sort_keys=False, allow_unicode=True),
     )
@@ -132,10 +133,12 @@ def _fairness(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _tail(summary: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Returns the metric for held-out movies of tail and head, if both exist."""
-    parts = {part["name"]: part for part in _parts(summary, "held_out_popularity")}
-    return parts if {"tail", "head"} <= set(parts) else None
+def _both(
+    summary: Mapping[str, Any], feature: str, *names: str
+) -> dict[str, Any] | None:
+    """Returns the metric of some slices by a feature, if all of them have queries."""
+    parts = {part["name"]: part for part in _parts(summary, feature)}
+    return parts if set(names) <= set(parts) else None
 
 
 def _parts(summary: Mapping[str, Any], feature: str) -> list[dict[str, Any]]:

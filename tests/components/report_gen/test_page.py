@@ -141,6 +141,16 @@ def test_the_card_compares_the_tail_with_the_head() -> None:
     assert "is 0.200 (0.150 to 0.250) for them and 0.400 (0.350 to 0.450)" in text
 
 
+def test_the_card_compares_liked_movies_with_the_others() -> None:
+    parts = [
+        {"features": {"held_out_opinion": name}, **numbers(value, 400, None)}
+        for name, value in (("liked", 0.4), ("not_liked", 0.2))
+    ]
+    text = page.render(facts(slices=parts))
+    assert "is 0.400 (0.350 to 0.450) for held-out movies that the user liked" in text
+    assert "that the user liked" not in page.render(facts(slices=parts[:1]))
+
+
 def test_charts_are_in_the_colours_of_the_page() -> None:
     svgs = re.findall(r"<svg .*?</svg>", page.render(facts(0.2)), re.DOTALL)
     used = set(re.findall(r"(?:fill|stroke): ([^;\"]+)", "".join(svgs)))
