@@ -3,7 +3,7 @@
     python -m benchmarks.liked ml-100k --data-dir DIR --seeds 1 2 --split validation \
         --arm default --arm liked train.target_weight=liked
     python -m benchmarks.liked ml-100k --data-dir DIR --seeds 1 2 3 --user 405 \
-        --arm default --arm preset --config liked
+        --arm default --arm liked train.target_weight=liked
 
 Of each user the newest rating is held out, or with `--split validation` the one before
 it, to choose settings by. The first arm is what the others are compared with, query by

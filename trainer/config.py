@@ -82,7 +82,7 @@ class ModelConfig:
       encoder_dropout: Dropout rate inside "attention". Experimental.
       event_features: What is read of an event beside its movie: its "rating"; the "gap"
         in time before it; the user's "opinion", which is the rating relative to the
-        mean of theirs until then.
+        mean of theirs until then (experimental).
       user_attributes: Whether age, gender and occupation are read.
       movie_features: What a movie is embedded by.
       title_tokens: How many title words have an embedding (the most frequent); 0 for

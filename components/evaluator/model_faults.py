@@ -12,9 +12,11 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from trainer.serving_contract import EVALUATE, MODEL_INFO_FILE
 
 # Outputs of `EVALUATE` that the metrics read. An older live model may not know what it
-# was trained on, nor the recall of its index.
+# was trained on, nor the recall of its index, nor the genres of its lists.
 _OF_CANDIDATE: Final = frozenset(EVALUATE.outputs)
-_OF_LIVE_MODEL: Final = _OF_CANDIDATE - {"trained_on", "index_recall"}
+_OF_LIVE_MODEL: Final = _OF_CANDIDATE - {
+    *("trained_on", "index_recall", "genre_diversity", "genre_divergence")
+}
 
 
 def signature_fault(path: str, is_live: bool = False) -> str | None:
