@@ -16,7 +16,7 @@ _EPOCHS: Final = (10, 20, 30, 40, 50, 60, 80, 100, 130, 160, 200)
 _MASKED_EPOCHS: Final = (50, 100, 150, 200, 250, 300, 400)
 _EVENT_EPOCHS: Final = (3, 6, 9, 12, 16, 20, 30, 40, 60)
 
-# RecTools' own, and those of the paper of eSASRec.
+# RecTools' defaults, but for the epochs; eSASRec is these with other layers and loss.
 _RECTOOLS: Final = {
     "n_blocks": 2,
     "n_heads": 4,
@@ -26,8 +26,8 @@ _RECTOOLS: Final = {
     "lr": 0.001,
     "batch_size": 128,
 }
+# Petrov and Macdonald's for ML-1M, arXiv:2308.07192: RecTools' default is 1 negative.
 _SAMPLED: Final = {"n_negatives": 256}
-# Petrov and Macdonald's for ML-1M, arXiv:2308.07192.
 _GBCE: Final = {"loss": "gBCE", "n_negatives": 256, "gbce_t": 0.75}
 _GSASREC: Final = {
     **_RECTOOLS,
