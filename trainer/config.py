@@ -43,7 +43,7 @@ def _check_scale(values: tuple[float, float, float]) -> tuple[float, float, floa
 # Lowest rating, highest rating and step: see `RatingScale`.
 Scale = Annotated[tuple[float, float, float], AfterValidator(_check_scale)]
 MovieFeature = Literal["id", "genres", "decade", "year", "title"]
-EventFeature = Literal["rating", "gap", "opinion"]
+EventFeature = Literal["rating", "gap"]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -80,9 +80,8 @@ class ModelConfig:
       encoder_layers: Layers of "gru", or blocks of "attention". Experimental.
       encoder_heads: Attention heads of "attention". Experimental.
       encoder_dropout: Dropout rate inside "attention". Experimental.
-      event_features: What is read of an event beside its movie: its "rating"; the "gap"
-        in time before it; the user's "opinion", which is the rating relative to the
-        mean of theirs until then (experimental).
+      event_features: What is read of an event beside its movie: its rating, and the gap
+        in time before it.
       user_attributes: Whether age, gender and occupation are read.
       movie_features: What a movie is embedded by.
       title_tokens: How many title words have an embedding (the most frequent); 0 for

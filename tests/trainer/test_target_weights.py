@@ -1,4 +1,4 @@
-"""Targets that count by their rating, and events by what the user thought of them."""
+"""Targets that count by their rating."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from tests.fixtures import small_model as small
 from trainer.losses import LossContext, make_loss
 from trainer.movielens import HALF_STARS, RatingScale
 from trainer.target_weights import TargetWeights
-from trainer.towers.layers import OpinionGate
 
 
 @pytest.mark.parametrize(
@@ -58,14 +57,3 @@ def test_the_loss_is_the_weighted_mean(loss: str, hard_negatives: int) -> None:
 def test_no_rating_may_count_at_all() -> None:
     with pytest.raises(ValueError, match="no rating has a weight above 0"):
         dataclasses.replace(small.TRAIN, target_weight={4.0: 0.0})
-
-
-def test_the_same_stars_are_praise_or_complaint_by_the_users_own_mean() -> None:
-    gate = OpinionGate(small.context())
-    events = tf.ones((2, 3, small.MODEL.embedding_dim))
-    ratings = tf.constant([[5.0, 5.0, 3.0], [1.0, 3.0, -1.0]])
-    np.testing.assert_array_equal(gate(events, ratings)[0], events[0])  # it starts so
-    gate.scale.assign(tf.repeat(tf.range(-4.0, 5.0)[:, None], events.shape[2], 1))
-    found = gate(events, ratings)[:, :, 0].numpy()
-    # 0, 0 and 1.33 stars below the mean of 4.33; 0 and 1 above that of 2; padding.
-    np.testing.assert_array_equal(found, [[1, 1, -2], [1, 3, 0]])

@@ -8,7 +8,6 @@ import keras
 import tensorflow as tf
 
 from trainer.context import ModelContext
-from trainer.movielens import HALF_STARS
 
 # What the rows of a table stand for, beside the name of a vocabulary: see `row_kinds`.
 BY_INDEX: Final = "index"  # the same in every training; later trainings may have more
@@ -19,7 +18,6 @@ _BYTE_VALUES: Final = 256
 _BYTES_OF_A_DRAW: Final = 4
 # Gaps of 1, 2, 4, ... seconds; the last bucket has all above 2^28 seconds (9 years).
 _NUM_GAPS: Final = 30
-_MOST_HALF_STARS: Final = 4
 
 
 def rows_of(table: keras.Variable, indices: tf.Tensor, dtype: str) -> tf.Tensor:
@@ -119,7 +117,6 @@ class EventSignals(keras.layers.Layer):
                 (sizes[name], context.embedding_dim), initializer="zeros", name=name
             )
             for name in context.config.event_features
-            if name in sizes
         }
 
     def call(self, ratings: tf.Tensor, timestamps: tf.Tensor) -> tf.Tensor:
@@ -142,46 +139,6 @@ class EventSignals(keras.layers.Layer):
             [tf.gather(table, indices[name]) for name, table in self._tables.items()]
         )
         return signals * tf.cast(ratings >= 0, signals.dtype)[:, :, None]
-
-
-class OpinionGate(keras.layers.Layer):
-    """Scales and shifts an event by what the user thought of the movie.
-
-    `e * (1 + scale[d]) + shift[d]`, where `d` is the rating minus the mean of all that
-    the user gave until then, in half stars, at most two stars up or down. Three stars
-    are praise by one user and a complaint by another. So an event can count less, or
-    against movies that are like it, where a signal that is only added to it cannot
-    change what the movie itself adds. Both tables start at zero.
-    """
-
-    def __init__(self, context: ModelContext) -> None:
-        super().__init__(name="opinion_gate")
-        scale = context.rating_scale
-        span = HALF_STARS.highest - HALF_STARS.lowest
-        self._half_stars = 2 * span / ((scale.highest - scale.lowest) or span)
-        shape = (2 * _MOST_HALF_STARS + 1, context.embedding_dim)
-        self.scale = self.add_weight(shape, initializer="zeros", name="scale")
-        self.shift = self.add_weight(shape, initializer="zeros", name="shift")
-
-    def call(self, events: tf.Tensor, ratings: tf.Tensor) -> tf.Tensor:
-        """Changes events.
-
-        Args:
-          events: `[batch, L, embedding_dim]`, zero at padding.
-          ratings: float32 `[batch, L]`, on the rating scale, negative at padding.
-
-        Returns:
-          `[batch, L, embedding_dim]`, zero at padding.
-        """
-        is_event = tf.cast(ratings >= 0, tf.float32)
-        known = tf.cast(ratings, tf.float32) * is_event
-        count = tf.maximum(tf.cumsum(is_event, axis=1), 1.0)
-        above = (known - tf.cumsum(known, axis=1) / count) * self._half_stars
-        steps = tf.cast(tf.round(above), tf.int32)
-        row = tf.clip_by_value(steps, -_MOST_HALF_STARS, _MOST_HALF_STARS)
-        row += _MOST_HALF_STARS
-        changed = events * (1 + tf.gather(self.scale, row)) + tf.gather(self.shift, row)
-        return changed * tf.cast(is_event, changed.dtype)[:, :, None]
 
 
 def _gap_index(timestamps: tf.Tensor) -> tf.Tensor:

@@ -18,7 +18,6 @@ from trainer.towers.layers import (
     ByteDropout,
     CrossNetwork,
     EventSignals,
-    OpinionGate,
     rows_of,
 )
 
@@ -77,9 +76,7 @@ class QueryTower(keras.layers.Layer):
         self.history = find_class(
             "model.history_encoder", config.history_encoder, ENCODERS
         )(context)
-        features = set(config.event_features)
-        self._opinion = OpinionGate(context) if "opinion" in features else None
-        self._signals = EventSignals(context) if features - {"opinion"} else None
+        self._signals = EventSignals(context) if config.event_features else None
         self._user_dropout = config.user_dropout
         self._seed = keras.random.SeedGenerator(context.seed)
         self._dropout = ByteDropout(config.dropout, context.seed + 1)
@@ -143,8 +140,6 @@ class QueryTower(keras.layers.Layer):
           product multiplies with the movie's bias.
         """
         events = timelines.movies
-        if self._opinion is not None:
-            events = self._opinion(events, timelines.ratings)
         if self._signals is not None:
             events += self._signals(timelines.ratings, timelines.timestamps)
         user = tf.gather(self._embed_users(timelines, training), positions[:, 0])
