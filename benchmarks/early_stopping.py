@@ -129,8 +129,10 @@ def _difference(mine: list[dict[str, Any]], other: list[dict[str, Any]]) -> str:
         lost = np.array(
             [a[metric] - b[metric] for a, b in zip(mine, other, strict=True)]
         )
-        error = lost.std(ddof=1) / math.sqrt(len(lost)) if len(lost) > 1 else math.nan
-        parts.append(f"{lost.mean():+.4f} ± {error:.4f}")
+        error = ""
+        if len(lost) > 1:
+            error = f" ± {lost.std(ddof=1) / math.sqrt(len(lost)):.4f}"
+        parts.append(f"{lost.mean():+.4f}{error}")
     return " / ".join(parts)
 
 
