@@ -44,6 +44,7 @@ def _check_scale(values: tuple[float, float, float]) -> tuple[float, float, floa
 Scale = Annotated[tuple[float, float, float], AfterValidator(_check_scale)]
 MovieFeature = Literal["id", "genres", "decade", "year", "title"]
 EventFeature = Literal["rating", "gap"]
+Seconds = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -77,6 +78,10 @@ class ModelConfig:
         for the random split), "none", or the dotted path of a `HistoryEncoder`.
       recency_decays: For "pool": one recency-weighted sum for each; the weight of an
         event relative to the next newer one.
+      time_scales: For "pool": seconds; one sum for each, by the time since an event,
+        whose learned scale starts there.
+      last_events: For "pool": how many of the last events have a transformation of
+        their own; 0 for none.
       encoder_layers: Layers of "gru", or blocks of "attention". Experimental.
       encoder_heads: Attention heads of "attention". Experimental.
       encoder_dropout: Dropout rate inside "attention". Experimental.
@@ -108,6 +113,8 @@ class ModelConfig:
     embedding_dim: Annotated[int, Field(ge=2, le=4096)] = 64
     history_encoder: ClassName = "pool"
     recency_decays: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.8, 0.95)
+    time_scales: tuple[Seconds, ...] = (45.0, 110.0, 800.0)
+    last_events: Annotated[int, Field(ge=0, le=64)] = 3
     encoder_layers: PositiveInt = 1
     encoder_heads: PositiveInt = 2
     encoder_dropout: Fraction = 0.2

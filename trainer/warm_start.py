@@ -27,7 +27,7 @@ from trainer.towers import BY_INDEX, NOT_CARRIED
 _CONTINUABLE: Final = frozenset(
     f"model.{key}"
     for key in ("dropout", "user_dropout", "movie_dropout", "encoder_dropout")
-    + ("recency_decays", "title_tokens", "unrated_movies")
+    + ("recency_decays", "time_scales", "title_tokens", "unrated_movies")
 )
 # Keras numbers layers of the same kind by how many a process has made.
 _LAYER_NUMBER: Final = re.compile(r"_\d+(?=/)")

@@ -31,9 +31,12 @@ class HistoryEncoder(keras.layers.Layer):
 
     Attributes:
       num_outputs: Codes that the encoder returns for one position.
+      reads_timestamps: Whether `call` has a further argument, `timestamps`: int64
+        `[batch, L]`, seconds since the epoch, UTC; anything at padding.
     """
 
     num_outputs: int = 1
+    reads_timestamps: bool = False
 
     def __init__(self, context: ModelContext) -> None:
         super().__init__(name="history")

@@ -1,4 +1,4 @@
-"""History encoders that pool: weighted sums of the events, without parameters."""
+"""History encoders that pool: weighted sums of the events."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trainer.context import ModelContext
 from trainer.history.base import HistoryEncoder
+from trainer.history.recent import LastEvents, TimePools
 
 # Shorter blocks would save more work, but make matrix products too small to be fast.
 _BLOCK_LENGTH: Final = 32
@@ -31,12 +32,22 @@ class PooledHistory(HistoryEncoder):
     of size `positions * events` would do. The positions are split into blocks instead:
     a pool is its value at the first position of the block, times one factor, plus the
     events of the block. For a window of 100 events that is a third of the work.
+
+    Beside these, `TimePools` for each of `model.time_scales`, and `LastEvents` of
+    `model.last_events`.
     """
+
+    reads_timestamps = True
 
     def __init__(self, context: ModelContext) -> None:
         super().__init__(context)
-        decays = context.config.recency_decays
-        self.num_outputs = 1 + len(decays)
+        config = context.config
+        decays = config.recency_decays
+        self._num_pools = 1 + len(decays)
+        scales, last = config.time_scales, config.last_events
+        self._time_pools = TimePools(scales) if scales else None
+        self._last_events = LastEvents(last, self.embedding_dim) if last else None
+        self.num_outputs = self._num_pools + len(scales) + bool(last)
         num_positions = context.window_length + 1
         self._num_blocks = -(-num_positions // _BLOCK_LENGTH)
         self._block_length = -(-num_positions // self._num_blocks)
@@ -46,9 +57,22 @@ class PooledHistory(HistoryEncoder):
         self._block_weights = _block_weights(weights, self._block_length)
 
     def call(
-        self, events: tf.Tensor, positions: tf.Tensor, training: bool = False
+        self,
+        events: tf.Tensor,
+        positions: tf.Tensor,
+        training: bool = False,
+        timestamps: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Pools the events before each position: see `HistoryEncoder.call`."""
+        codes = [self._pools(events, positions)]
+        if self._time_pools is not None:
+            codes.append(self._time_pools(events, positions, timestamps))
+        if self._last_events is not None:
+            codes.append(self._last_events(events, positions))
+        return tf.concat(codes, axis=1)
+
+    def _pools(self, events: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        """Pools by place: `[n, pools, dim]`."""
         blocks, length = self._num_blocks, self._block_length
         batch = tf.shape(events)[0]
         # Large matrix products are several times faster than one for each row.
@@ -64,7 +88,7 @@ class PooledHistory(HistoryEncoder):
             tf.concat([first, in_blocks], axis=1),
         )
         row, position = positions[:, :1], positions[:, 1:]
-        pool = position // length * self.num_outputs + tf.range(self.num_outputs)
+        pool = position // length * self._num_pools + tf.range(self._num_pools)
         # Gathered from the product as it is: a transpose costs more than the product.
         return tf.gather(
             tf.reshape(pools, [-1, self.embedding_dim]),

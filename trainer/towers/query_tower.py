@@ -143,7 +143,13 @@ class QueryTower(keras.layers.Layer):
         if self._signals is not None:
             events += self._signals(timelines.ratings, timelines.timestamps)
         user = tf.gather(self._embed_users(timelines, training), positions[:, 0])
-        codes = self.history(events, positions, training=training)
+        times = {"timestamps": timelines.timestamps}
+        codes = self.history(
+            events,
+            positions,
+            training=training,
+            **(times if self.history.reads_timestamps else {}),
+        )
         inputs = tf.concat([user[:, None, :], codes], axis=1)
         width = inputs.shape[1] * self.embedding_dim
         flat = self._dropout(tf.reshape(inputs, [-1, width]), training=training)

@@ -15,7 +15,10 @@ CAUSAL = sorted(ENCODERS.keys() - {"bag", "none"})
 
 def encoder(name: str, **changes: object) -> HistoryEncoder:
     keras.utils.set_random_seed(1)
-    return ENCODERS[name](small.context(encoder_dropout=0.0, **changes))
+    layer = ENCODERS[name](small.context(encoder_dropout=0.0, **changes))
+    for weight in layer.trainable_variables:  # some start at zero
+        weight.assign_add(keras.random.normal(weight.shape, stddev=0.3))
+    return layer
 
 
 @pytest.fixture
@@ -33,7 +36,9 @@ def test_an_event_changes_only_the_positions_after_it(
     changed[:, 3] *= -1.0
     after = small.encode_everywhere(layer, changed)
     np.testing.assert_array_equal(before[:, :4], after[:, :4])
-    assert (np.abs(before[:, 4:6] - after[:, 4:6]).max(axis=3) > 1e-4).all()
+    differences = np.abs(before[:, 4:6] - after[:, 4:6])
+    assert (differences.max(axis=(2, 3)) > 1e-4).all()
+    assert (differences.max(axis=(0, 1, 3)) > 1e-4).all()  # by each code
 
 
 @pytest.mark.parametrize("name", CAUSAL)
@@ -50,7 +55,7 @@ def test_the_order_of_events_matters(name: str, events: np.ndarray) -> None:
 def test_a_row_does_not_depend_on_its_batch(events: np.ndarray) -> None:
     for name in (*CAUSAL, "bag"):
         layer = encoder(name)
-        alone = layer(tf.constant(events[1:2]), tf.constant([[0, 5]]))
+        alone = small.encode(layer, events[1:2], [[0, 5]])
         np.testing.assert_allclose(
             small.encode_everywhere(layer, events)[1, 5], alone[0], atol=1e-5
         )
@@ -60,6 +65,9 @@ def test_a_row_does_not_depend_on_its_batch(events: np.ndarray) -> None:
 def test_an_encoder_can_be_traced_into_a_graph(name: str, events: np.ndarray) -> None:
     """As the served model does, outside of any Keras model."""
     layer = encoder(name)
-    positions = tf.constant([[0, 5], [2, 3]])
-    traced = tf.function(layer, autograph=False)(tf.constant(events), positions)
-    np.testing.assert_allclose(traced, layer(tf.constant(events), positions), atol=1e-5)
+    positions = [[0, 5], [2, 3]]
+    eager = small.encode(layer, events, positions)
+    traced = tf.function(
+        lambda values: small.encode(layer, values, positions), autograph=False
+    )(tf.constant(events))
+    np.testing.assert_allclose(traced, eager, atol=1e-5)

@@ -1,0 +1,164 @@
+"""Parts of a pooled history that learn: the last events, and the time since each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+# Positions of a block: shorter ones save more of the half that lies in the future, but
+# make matrix products too small to be fast.
+_BLOCK_LENGTH: Final = 26
+# Of the exponent: exp(-exp(5)) is zero in float32, and its gradient is no NaN.
+_HIGHEST_EXPONENT: Final = 5.0
+_FUTURE: Final = 1e4  # a logarithm of seconds that is above all others
+_SHARPNESS: Final = 2.0  # at first
+_PLACE_RATE: Final = 0.0025  # at first
+_SMALL: Final = 1e-9
+
+
+class LastEvents(keras.layers.Layer):
+    """Transforms each of the last events by a matrix of its own, and sums.
+
+    `sum(W_j e_(t - j) for j in 1 .. count)`, a causal convolution: what is watched next
+    depends on which movies were the last, in their order (Rendle et al. 2010,
+    "Factorizing Personalized Markov Chains"; Tang & Wang 2018, "Caser"). The matrices
+    start at zero.
+
+    Args:
+      count: Events that are read.
+      dim: Width of an event.
+    """
+
+    def __init__(self, count: int, dim: int) -> None:
+        super().__init__(name="last_events")
+        self._count, self._dim = count, dim
+        self._matrices = self.add_weight(
+            (count * dim, dim), initializer="zeros", name="matrices"
+        )
+        self.built = True
+
+    def call(self, events: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        """Reads the events before each position: see `HistoryEncoder.call`.
+
+        Returns:
+          `[n, 1, dim]`.
+        """
+        length = events.shape[1] + self._count
+        padded = tf.pad(events, [[0, 0], [self._count, 0], [0, 0]])
+        # Event t is row t + count of `padded`.
+        first = positions[:, 0] * length + positions[:, 1]
+        last = tf.gather(
+            tf.reshape(padded, [-1, self._dim]),
+            first[:, None] + tf.range(self._count),
+        )
+        code = tf.matmul(tf.reshape(last, [-1, self._count * self._dim]), self._matrices)
+        return code[:, None, :]
+
+
+class TimePools(keras.layers.Layer):
+    """Weighted sums of the events, by the time since each and not by their number.
+
+    For an event `s` before position `t`, whose last event is at the time `u`:
+
+    `w_s = exp(-((u - time_s + 1 s) / scale) ** sharpness - rate * (t - 1 - s))`,
+    `code = sum(w_s * e_s) / sqrt(sum(w_s ** 2))`
+
+    the exponential-power function of time of FuXi-gamma (arXiv:2512.12740), with a
+    decay by places. Scale, sharpness and rate of each pool are learned. A short scale
+    with a high sharpness is a pool of what was rated on one page; those that were rated
+    in the same second count alike, whatever their order. The root keeps the scale of a
+    sum of independent vectors.
+
+    Args:
+      scales: Seconds: where the scale of each pool starts.
+    """
+
+    def __init__(self, scales: Sequence[float]) -> None:
+        super().__init__(name="time_pools")
+        self.num_pools = len(scales)
+        self._log_scale, self._log_sharpness, self._log_rate = (
+            self.add_weight(
+                (self.num_pools,),
+                initializer=_values(np.log(start)),
+                name=name,
+                autocast=False,  # half precision is too coarse
+            )
+            for name, start in (
+                ("log_scale", np.array(scales)),
+                ("log_sharpness", np.full(len(scales), _SHARPNESS)),
+                ("log_rate", np.full(len(scales), _PLACE_RATE)),
+            )
+        )
+        self.built = True
+
+    def call(
+        self, events: tf.Tensor, positions: tf.Tensor, timestamps: tf.Tensor
+    ) -> tf.Tensor:
+        """Pools the events before each position: see `HistoryEncoder.call`.
+
+        Returns:
+          `[n, pools, dim]`.
+        """
+        length, dim = events.shape[1], events.shape[2]
+        num_blocks = -(-(length + 1) // _BLOCK_LENGTH)
+        size = -(-(length + 1) // num_blocks)
+        # Of each row's own time: float32 has no seconds of 50 years.
+        times = _relative(timestamps)
+        blocks = []
+        for start in range(0, length + 1, size):
+            stop = min(start + size, length + 1)
+            end = min(stop - 1, length)  # of the events before the last position
+            weights, norms = self._weights(times, start, stop, max(end, 1))
+            pools = tf.matmul(tf.cast(weights, events.dtype), events[:, : max(end, 1)])
+            pools *= tf.cast(norms, events.dtype)
+            shape = [-1, self.num_pools, stop - start, dim]
+            blocks.append(tf.reshape(pools, shape))
+        pools = tf.reshape(tf.concat(blocks, axis=2), [-1, dim])
+        row, position = positions[:, :1], positions[:, 1:]
+        pool = row * self.num_pools + tf.range(self.num_pools)
+        return tf.gather(pools, pool * (length + 1) + position)
+
+    def _weights(
+        self, times: tf.Tensor, start: int, stop: int, end: int
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Computes the weights of events `0 .. end` at positions `start .. stop`.
+
+        Returns:
+          float32 `[batch, pools * positions, end]` and, to multiply the sums with,
+          `[batch, pools * positions, 1]`.
+        """
+        position, event = np.arange(start, stop)[:, None], np.arange(end)[None, :]
+        age = (position - 1 - event).astype("float32")
+        last = tf.gather(times, np.maximum(np.arange(start, stop) - 1, 0), axis=1)
+        seconds = tf.cast(last[:, :, None] - times[:, None, :end], tf.float32)
+        log_time = tf.math.log1p(tf.maximum(seconds, 0.0))
+        log_time = tf.where(age >= 0, log_time, _FUTURE)
+        age = np.maximum(age, 0)
+        scale, sharpness, rate = self._log_scale, self._log_sharpness, self._log_rate
+        all_weights = []
+        for pool in range(self.num_pools):
+            power = tf.exp(sharpness[pool])
+            exponent = tf.minimum(
+                power * log_time - power * scale[pool], _HIGHEST_EXPONENT
+            )
+            decay = tf.exp(exponent) + tf.exp(rate[pool]) * age
+            all_weights.append(tf.exp(-decay))
+        weights = tf.concat(all_weights, axis=1)
+        squares = tf.reduce_sum(tf.square(weights), axis=2, keepdims=True)
+        return weights, tf.math.rsqrt(squares + _SMALL)
+
+
+def _values(values: np.ndarray) -> keras.initializers.Initializer:
+    return lambda shape, dtype: tf.cast(values, dtype)
+
+
+def _relative(timestamps: tf.Tensor) -> tf.Tensor:
+    """Returns seconds since the first event of each row: int32 `[batch, L]`."""
+    since = tf.clip_by_value(
+        timestamps - timestamps[:, :1], tf.int32.min // 2, tf.int32.max // 2
+    )
+    return tf.cast(since, tf.int32)
