@@ -213,7 +213,7 @@ class TrainConfig:
     loss: ClassName = "auto"
     loss_reduction: Literal["mean", "sum"] = "mean"
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    label_smoothing: Fraction = 0.1
+    label_smoothing: Fraction = 0.2
     num_negatives: PositiveInt = 2048
     uniform_negatives: Count = 0
     hard_negatives: Count = 0

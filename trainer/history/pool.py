@@ -45,8 +45,9 @@ class PooledHistory(HistoryEncoder):
         decays = config.recency_decays
         self._num_pools = 1 + len(decays)
         scales, last = config.time_scales, config.last_events
-        self._time_pools = TimePools(scales) if scales else None
-        self._last_events = LastEvents(last, self.embedding_dim) if last else None
+        shape = self.window_length, self.embedding_dim
+        self._time_pools = TimePools(scales, *shape) if scales else None
+        self._last_events = LastEvents(last, *shape) if last else None
         self.num_outputs = self._num_pools + len(scales) + bool(last)
         num_positions = context.window_length + 1
         self._num_blocks = -(-num_positions // _BLOCK_LENGTH)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 # Positions of a block: shorter ones save more of the half that lies in the future, but
 # make matrix products too small to be fast.
@@ -30,12 +31,13 @@ class LastEvents(keras.layers.Layer):
 
     Args:
       count: Events that are read.
+      length: Events of a timeline, `L`.
       dim: Width of an event.
     """
 
-    def __init__(self, count: int, dim: int) -> None:
+    def __init__(self, count: int, length: int, dim: int) -> None:
         super().__init__(name="last_events")
-        self._count, self._dim = count, dim
+        self._count, self._length, self._dim = count, length, dim
         self._matrices = self.add_weight(
             (count * dim, dim), initializer="zeros", name="matrices"
         )
@@ -47,7 +49,7 @@ class LastEvents(keras.layers.Layer):
         Returns:
           `[n, 1, dim]`.
         """
-        length = events.shape[1] + self._count
+        length = self._length + self._count
         padded = tf.pad(events, [[0, 0], [self._count, 0], [0, 0]])
         # Event t is row t + count of `padded`.
         first = positions[:, 0] * length + positions[:, 1]
@@ -55,7 +57,9 @@ class LastEvents(keras.layers.Layer):
             tf.reshape(padded, [-1, self._dim]),
             first[:, None] + tf.range(self._count),
         )
-        code = tf.matmul(tf.reshape(last, [-1, self._count * self._dim]), self._matrices)
+        code = tf.matmul(
+            tf.reshape(last, [-1, self._count * self._dim]), self._matrices
+        )
         return code[:, None, :]
 
 
@@ -75,10 +79,13 @@ class TimePools(keras.layers.Layer):
 
     Args:
       scales: Seconds: where the scale of each pool starts.
+      length: Events of a timeline, `L`.
+      dim: Width of an event.
     """
 
-    def __init__(self, scales: Sequence[float]) -> None:
+    def __init__(self, scales: Sequence[float], length: int, dim: int) -> None:
         super().__init__(name="time_pools")
+        self._length, self._dim = length, dim
         self.num_pools = len(scales)
         self._log_scale, self._log_sharpness, self._log_rate = (
             self.add_weight(
@@ -103,7 +110,7 @@ class TimePools(keras.layers.Layer):
         Returns:
           `[n, pools, dim]`.
         """
-        length, dim = events.shape[1], events.shape[2]
+        length, dim = self._length, self._dim
         num_blocks = -(-(length + 1) // _BLOCK_LENGTH)
         size = -(-(length + 1) // num_blocks)
         # Of each row's own time: float32 has no seconds of 50 years.
@@ -152,7 +159,7 @@ class TimePools(keras.layers.Layer):
         return weights, tf.math.rsqrt(squares + _SMALL)
 
 
-def _values(values: np.ndarray) -> keras.initializers.Initializer:
+def _values(values: NDArray[Any]) -> Any:
     return lambda shape, dtype: tf.cast(values, dtype)
 
 

@@ -23,7 +23,7 @@ def test_time_pools_equal_the_formula_of_the_docstring(length: int) -> None:
     events = random.normal(size=(2, length, 4)).astype("float32")
     gaps = random.choice([0, 1, 40, 5000, 9 * DAY], size=(2, length))
     times = 10**9 + np.cumsum(gaps, axis=1)
-    layer = TimePools(SCALES)
+    layer = TimePools(SCALES, length, 4)
     positions = every_position(2, length)
     codes = layer(tf.constant(events), positions, tf.constant(times))
     for code, (row, position) in zip(codes.numpy(), positions, strict=True):
@@ -42,7 +42,7 @@ def test_gradients_are_finite_whatever_the_times() -> None:
     """Same second, a lifetime between events, not in order, and padding."""
     times = [[5, 5, 5, 5], [0, 2**40, 2**41, -1], [10**9, 3, 10**9, -1], [-1] * 4]
     events = np.random.default_rng(1).normal(size=(4, 4, 4)).astype("float32")
-    layer = TimePools(SCALES)
+    layer = TimePools(SCALES, 4, 4)
     for weight in layer.trainable_variables:
         weight.assign(weight + 2.0)  # sharp
     with tf.GradientTape() as tape:
@@ -57,7 +57,7 @@ def test_gradients_are_finite_whatever_the_times() -> None:
 
 
 def test_last_events_start_at_zero_and_read_the_order() -> None:
-    layer = LastEvents(2, 4)
+    layer = LastEvents(2, 5, 4)
     events = np.random.default_rng(1).normal(size=(1, 5, 4)).astype("float32")
     positions = tf.constant([[0, 1], [0, 4]])
     assert not np.any(layer(tf.constant(events), positions))
