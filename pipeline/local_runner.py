@@ -76,6 +76,9 @@ def _run(
     gc.freeze()
     gc.enable()
     os.environ[WORKERS_VARIABLE] = str(config.train.workers)
+    if config.train.workers > 1:
+        # TensorFlow in this process would take all memory of the GPUs, in Transform.
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     pipeline = create_pipeline(
         config,
         pipeline_root=str(workspace.pipeline_root),

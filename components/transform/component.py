@@ -77,7 +77,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             tft_beam.Context(temporary, use_deep_copy_optimization=True),
         ):
             _add_transform(
-                *(pipeline, patterns, files, schema), function=function, folder=folder
+                *(pipeline, patterns, files, schema),
+                function=function,
+                folder=folder,
+                temporary=temporary,
             )
         io_utils.delete_dir(temporary)
 
@@ -99,6 +102,7 @@ def _add_transform(
     *,
     function: Any,
     folder: str,
+    temporary: str,
 ) -> None:
     """Adds what computes the Transform graph, and what applies it.
 
@@ -109,6 +113,7 @@ def _add_transform(
       schema: Of the rows.
       function: The `preprocessing_fn`.
       folder: Where the graph is written as `TFTransformOutput`.
+      temporary: Folder of unfinished files.
     """
     source = ExampleBatches(patterns, schema=schema)
     types_ = source.TensorAdapter().OriginalTypeSpecs()
@@ -121,7 +126,7 @@ def _add_transform(
     raw = os.path.join(folder, tft.TFTransformOutput.RAW_METADATA_DIR)
     _ = DatasetMetadata(schema) | tft_beam.WriteMetadata(raw, pipeline)
     path, metadata = graph
-    transform = TransformFile(schema, metadata.schema)
+    transform = TransformFile(schema, metadata.schema, temporary)
     _ = (
         pipeline
         | "Files" >> beam.Create(files)

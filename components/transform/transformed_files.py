@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import uuid
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -29,10 +31,17 @@ class TransformFile(beam.DoFn):
     Args:
       raw: Schema of the rows.
       transformed: Schema of transformed rows.
+      temporary: Folder of unfinished files, outside of what readers list.
     """
 
-    def __init__(self, raw: schema_pb2.Schema, transformed: schema_pb2.Schema) -> None:
+    def __init__(
+        self,
+        raw: schema_pb2.Schema,
+        transformed: schema_pb2.Schema,
+        temporary: str,
+    ) -> None:
         super().__init__()
+        self._temporary = temporary
         # Serialized, as TFX passes it: a message of the schema need not be picklable.
         self._raw = raw.SerializeToString()
         self._schema = transformed.SerializeToString()
@@ -54,9 +63,11 @@ class TransformFile(beam.DoFn):
           graph: Path of the Transform graph's SavedModel.
         """
         source, target = paths
-        temporary = f"{target}.temporary"
+        # Two workers may write the same file, of which one is given up.
+        temporary = os.path.join(self._temporary, uuid.uuid4().hex)
         options = tf.io.TFRecordOptions(**_OPTIONS)
-        fileio.makedirs(target.rpartition("/")[0])
+        fileio.makedirs(self._temporary)
+        fileio.makedirs(os.path.dirname(target))
         with tf.io.TFRecordWriter(temporary, options) as writer:
             for row in self._transformed(source, graph):
                 writer.write(row)

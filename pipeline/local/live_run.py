@@ -58,12 +58,16 @@ class LiveRun(RunRecord):
         return f"{self.cause.rstrip('.')}. {self.remedy}"
 
     def fail(self, cause: str, remedy: str) -> Event:
-        """Marks the run as failed after its subprocess ended without an error event.
+        """Marks the run as failed after its subprocess ended in the middle of a step.
+
+        An earlier failure stays the cause: beside the step that failed another may
+        have gone on.
 
         Returns:
           The event that the subprocess should have emitted.
         """
-        self.cause, self.remedy = cause, remedy
+        if not self.cause:
+            self.cause, self.remedy = cause, remedy
         running = self.running
         if running is None:
             return {"kind": "error", "step": None, "cause": cause, "remedy": remedy}

@@ -177,7 +177,7 @@ def follow(
                         run.update(event)
                         _note_memory(event, run, process)
                         view.show(event, run)
-                if process.exit_code and not run.cause:
+                if process.exit_code and (not run.cause or run.running):
                     view.show(run.fail(*_explain_end(process.exit_code, files)), run)
         except (KeyboardInterrupt, SystemExit) as error:
             run.fail("the run was interrupted", _RUN_AGAIN)

@@ -52,3 +52,15 @@ def test_of_two_steps_the_later_is_shown_and_both_fail() -> None:
     assert run.running is run.steps["Trainer"]
     assert run.fail("the run was killed", "")["id"] == "Trainer"
     assert [each.state for each in run.steps.values()] == ["failed", "failed"]
+
+
+def test_a_failure_stays_the_cause_if_the_run_is_interrupted_later() -> None:
+    """Another step goes on beside the one that failed."""
+    run = run_after(
+        step("Gate", "running"),
+        step("Trainer", "running"),
+        step("Trainer", "failed", seconds=1.0),
+        {"kind": "error", "step": "Trainer", "cause": "no rows.", "remedy": ""},
+    )
+    assert run.fail("the run was interrupted", "Run it again.")["id"] == "Gate"
+    assert (run.error, run.steps["Gate"].state) == ("no rows.", "failed")
