@@ -17,8 +17,8 @@ from trainer.ranking import PADDING
 
 # A validated event needs at least one event before it, to make a query of.
 _MIN_VALIDATED_LENGTH: Final = 2
-# Bounds of a fifth of the users, `train.validation_queries=auto`: fewer queries than
-# the first tell nothing apart, more than the second cost more time than they tell.
+# Bounds of a fifth of the users, `train.validation_queries=auto`: fewer queries are
+# too imprecise to compare epochs, and more take time without much more precision.
 _FEWEST_QUERIES: Final = 200
 _MOST_QUERIES: Final = 5000
 

@@ -164,8 +164,9 @@ def _values(values: NDArray[Any]) -> Any:
 
 
 def _relative(timestamps: tf.Tensor) -> tf.Tensor:
-    """Returns seconds since the first event of each row: int32 `[batch, L]`."""
-    since = tf.clip_by_value(
-        timestamps - timestamps[:, :1], tf.int32.min // 2, tf.int32.max // 2
-    )
+    """Returns seconds since the first event of each row: int32 `[batch, L]`.
+
+    Up to 68 years, so that a first event at the epoch does not make all others one.
+    """
+    since = tf.clip_by_value(timestamps - timestamps[:, :1], 0, tf.int32.max)
     return tf.cast(since, tf.int32)

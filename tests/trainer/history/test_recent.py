@@ -38,6 +38,21 @@ def test_time_pools_equal_the_formula_of_the_docstring(length: int) -> None:
             np.testing.assert_allclose(code[pool], expected, atol=1e-4)
 
 
+def test_a_first_event_at_the_epoch_leaves_the_times_of_the_others() -> None:
+    """Half a century before them: only the oldest event has no weight."""
+    events = np.random.default_rng(1).normal(size=(2, 4, 4)).astype("float32")
+    events[1] = events[0]
+    recent = 1_700_000_000 + np.array([0, 50, 100])
+    times = np.array([[0, *recent], [recent[0] - 40 * 365 * DAY, *recent]])
+    layer = TimePools(SCALES, 4, 4)
+    positions = np.array([[0, 4], [1, 4]], "int32")
+    codes = layer(tf.constant(events), positions, tf.constant(times)).numpy()
+    since = np.array([100, 50, 0])
+    weights = np.exp(-(((since + 1) / SCALES[0]) ** 2) - 0.0025 * np.array([2, 1, 0]))
+    expected = weights @ events[0, 1:] / np.sqrt((weights**2).sum())
+    np.testing.assert_allclose(codes[:, 0], [expected, expected], atol=1e-4)
+
+
 def test_gradients_are_finite_whatever_the_times() -> None:
     """Same second, a lifetime between events, not in order, and padding."""
     times = [[5, 5, 5, 5], [0, 2**40, 2**41, -1], [10**9, 3, 10**9, -1], [-1] * 4]
