@@ -87,7 +87,8 @@ def test_a_candidate_is_compared_without_being_served(
         share = np.mean([top["movie_id"] in row[column] for row in rows])
         assert top[f"{role}_share_of_users"] == pytest.approx(share)
     changes = [
-        m["candidate_share_of_users"] - m["live_share_of_users"] for m in report["gain"]
+        round(m["candidate_share_of_users"] - m["live_share_of_users"], 9)
+        for m in report["gain"]
     ]
     assert changes == sorted(changes, reverse=True)
 
