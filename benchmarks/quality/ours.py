@@ -63,6 +63,7 @@ def _train(
             eval_files=[files["eval"]],
             serving_model_dir=str(folder / "model"),
             model_run_dir=str(folder / "Trainer" / "model_run" / "1"),
+            base_model=None,
         )
     )
     report_file = folder / "Trainer" / "model_run" / "1" / TRAIN_REPORT_FILE
