@@ -69,9 +69,10 @@ def measure(split: Split, config: PipelineConfig, seed: int) -> list[dict[str, A
     if rule.report.best_epoch == epochs:  # the same steps with the same draws
         rows.append(rows[0] | {"arm": "never"})
     else:
-        usual, validation._BEYOND_NOISE = validation._BEYOND_NOISE, math.inf  # type: ignore[misc]
+        usual = validation._BEYOND_NOISE
+        validation._BEYOND_NOISE = math.inf  # type: ignore[misc]  # Final
         never = train(split, config, seed=seed)
-        validation._BEYOND_NOISE = usual  # type: ignore[misc]
+        validation._BEYOND_NOISE = usual  # type: ignore[misc]  # Final
         rows.append({"arm": "never", **_measured(never, split, config)})
     whole = train(split, config, seed=seed, validation_queries=0)
     return [*rows, {"arm": "whole", **_measured(whole, split, config)}]

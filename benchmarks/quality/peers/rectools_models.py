@@ -103,7 +103,7 @@ def _frame(events: Events) -> pd.DataFrame:
 def _now(events: Events, users: Array) -> pd.DataFrame:
     """Time of each request, which HSTU reads: that of the user's last event.
 
-    The time of the held-out event would tell how long the user was away.
+    The time of the held-out event would show how long the user was away.
     """
     last = np.zeros(events.num_users, np.int64)
     np.maximum.at(last, events.user, events.timestamp)
