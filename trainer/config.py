@@ -78,8 +78,7 @@ class ModelConfig:
         for the random split), "none", or the dotted path of a `HistoryEncoder`.
       recency_decays: For "pool": one recency-weighted sum for each; the weight of an
         event relative to the next newer one.
-      time_scales: For "pool": seconds; one sum for each, by the time since an event,
-        whose learned scale starts there.
+      time_scales: For "pool": seconds; one sum for each, by the time since an event.
       last_events: For "pool": how many of the last events have a transformation of
         their own; 0 for none.
       encoder_layers: Layers of "gru", or blocks of "attention". Experimental.

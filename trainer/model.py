@@ -225,4 +225,6 @@ def events_alone(embedded: tf.Tensor, rows: tf.Tensor, dim: int) -> tf.Tensor:
       rows: int32 `[batch, L]`, -1 where there is no event.
       dim: Width of a movie's embedding, without its time and bias.
     """
-    return embedded[:, :, :dim] * tf.cast(rows >= 0, embedded.dtype)[:, :, None]
+    # The gradient of `embedded[:, :, :dim]` takes three times as long.
+    events = tf.slice(embedded, [0, 0, 0], [-1, -1, dim])
+    return events * tf.cast(rows >= 0, embedded.dtype)[:, :, None]

@@ -1,23 +1,18 @@
-"""Parts of a pooled history that learn: the last events, and the time since each."""
+"""Parts of a pooled history: the last events, and sums by the time since each."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 # Positions of a block: shorter ones save more of the half that lies in the future, but
 # make matrix products too small to be fast.
-_BLOCK_LENGTH: Final = 26
-# Of the exponent: exp(-exp(5)) is zero in float32, and its gradient is no NaN.
-_HIGHEST_EXPONENT: Final = 5.0
-_FUTURE: Final = 1e4  # a logarithm of seconds that is above all others
-_SHARPNESS: Final = 2.0  # at first
-_PLACE_RATE: Final = 0.0025  # at first
+_BLOCK_LENGTH: Final = 34
+_PLACE_RATE: Final = 0.003
 _SMALL: Final = 1e-9
 
 
@@ -63,46 +58,32 @@ class LastEvents(keras.layers.Layer):
         return code[:, None, :]
 
 
-class TimePools(keras.layers.Layer):
+class TimePools:
     """Weighted sums of the events, by the time since each and not by their number.
 
     For an event `s` before position `t`, whose last event is at the time `u`:
 
-    `w_s = exp(-((u - time_s + 1 s) / scale) ** sharpness - rate * (t - 1 - s))`,
+    `w_s = exp(-((u - time_s + 1 s) / scale) ** 2 - rate * (t - 1 - s))`,
     `code = sum(w_s * e_s) / sqrt(sum(w_s ** 2))`
 
-    the exponential-power function of time of FuXi-gamma (arXiv:2512.12740), with a
-    decay by places. Scale, sharpness and rate of each pool are learned. A short scale
-    with a high sharpness is a pool of what was rated on one page; those that were rated
-    in the same second count alike, whatever their order. The root keeps the scale of a
-    sum of independent vectors.
+    the exponential-power function of time of FuXi-gamma (arXiv:2512.12740) with the
+    power 2, and a slow decay by places. A short scale is a pool of what was rated on
+    one page; events of the same second count nearly alike, whatever their order. The
+    root keeps the scale of a sum of independent vectors.
+
+    Nothing of it is learned: training moved scales and powers little, without a gain.
 
     Args:
-      scales: Seconds: where the scale of each pool starts.
+      scales: Seconds, one pool for each.
       length: Events of a timeline, `L`.
       dim: Width of an event.
     """
 
     def __init__(self, scales: Sequence[float], length: int, dim: int) -> None:
-        super().__init__(name="time_pools")
-        self._length, self._dim = length, dim
+        self._scales, self._length, self._dim = scales, length, dim
         self.num_pools = len(scales)
-        self._log_scale, self._log_sharpness, self._log_rate = (
-            self.add_weight(
-                (self.num_pools,),
-                initializer=_values(np.log(start)),
-                name=name,
-                autocast=False,  # half precision is too coarse
-            )
-            for name, start in (
-                ("log_scale", np.array(scales)),
-                ("log_sharpness", np.full(len(scales), _SHARPNESS)),
-                ("log_rate", np.full(len(scales), _PLACE_RATE)),
-            )
-        )
-        self.built = True
 
-    def call(
+    def __call__(
         self, events: tf.Tensor, positions: tf.Tensor, timestamps: tf.Tensor
     ) -> tf.Tensor:
         """Pools the events before each position: see `HistoryEncoder.call`.
@@ -118,49 +99,33 @@ class TimePools(keras.layers.Layer):
         blocks = []
         for start in range(0, length + 1, size):
             stop = min(start + size, length + 1)
-            end = min(stop - 1, length)  # of the events before the last position
-            weights, norms = self._weights(times, start, stop, max(end, 1))
-            pools = tf.matmul(tf.cast(weights, events.dtype), events[:, : max(end, 1)])
-            pools *= tf.cast(norms, events.dtype)
+            end = max(min(stop - 1, length), 1)  # of those before the last position
+            weights = tf.cast(self._weights(times, start, stop, end), events.dtype)
             shape = [-1, self.num_pools, stop - start, dim]
-            blocks.append(tf.reshape(pools, shape))
+            earlier = tf.slice(events, [0, 0, 0], [-1, end, -1])
+            blocks.append(tf.reshape(tf.matmul(weights, earlier), shape))
         pools = tf.reshape(tf.concat(blocks, axis=2), [-1, dim])
         row, position = positions[:, :1], positions[:, 1:]
         pool = row * self.num_pools + tf.range(self.num_pools)
         return tf.gather(pools, pool * (length + 1) + position)
 
-    def _weights(
-        self, times: tf.Tensor, start: int, stop: int, end: int
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def _weights(self, times: tf.Tensor, start: int, stop: int, end: int) -> tf.Tensor:
         """Computes the weights of events `0 .. end` at positions `start .. stop`.
 
         Returns:
-          float32 `[batch, pools * positions, end]` and, to multiply the sums with,
-          `[batch, pools * positions, 1]`.
+          float32 `[batch, pools * positions, end]`.
         """
         position, event = np.arange(start, stop)[:, None], np.arange(end)[None, :]
         age = (position - 1 - event).astype("float32")
+        by_place = np.where(age >= 0, -_PLACE_RATE * age, -np.inf).astype("float32")
         last = tf.gather(times, np.maximum(np.arange(start, stop) - 1, 0), axis=1)
         seconds = tf.cast(last[:, :, None] - times[:, None, :end], tf.float32)
-        log_time = tf.math.log1p(tf.maximum(seconds, 0.0))
-        log_time = tf.where(age >= 0, log_time, _FUTURE)
-        age = np.maximum(age, 0)
-        scale, sharpness, rate = self._log_scale, self._log_sharpness, self._log_rate
-        all_weights = []
-        for pool in range(self.num_pools):
-            power = tf.exp(sharpness[pool])
-            exponent = tf.minimum(
-                power * log_time - power * scale[pool], _HIGHEST_EXPONENT
-            )
-            decay = tf.exp(exponent) + tf.exp(rate[pool]) * age
-            all_weights.append(tf.exp(-decay))
-        weights = tf.concat(all_weights, axis=1)
+        squared = tf.square(seconds + 1.0)
+        weights = tf.concat(
+            [tf.exp(by_place - squared / scale**2) for scale in self._scales], axis=1
+        )
         squares = tf.reduce_sum(tf.square(weights), axis=2, keepdims=True)
-        return weights, tf.math.rsqrt(squares + _SMALL)
-
-
-def _values(values: NDArray[Any]) -> Any:
-    return lambda shape, dtype: tf.cast(values, dtype)
+        return weights * tf.math.rsqrt(squares + _SMALL)
 
 
 def _relative(timestamps: tf.Tensor) -> tf.Tensor:

@@ -33,7 +33,7 @@ def test_time_pools_equal_the_formula_of_the_docstring(length: int) -> None:
         since = times[row, position - 1] - times[row, :position]
         age = np.arange(position)[::-1]
         for pool, scale in enumerate(SCALES):
-            weights = np.exp(-(((since + 1) / scale) ** 2) - 0.0025 * age)
+            weights = np.exp(-(((since + 1) / scale) ** 2) - 0.003 * age)
             expected = weights @ events[row, :position] / np.sqrt((weights**2).sum())
             np.testing.assert_allclose(code[pool], expected, atol=1e-4)
 
@@ -48,7 +48,7 @@ def test_a_first_event_at_the_epoch_leaves_the_times_of_the_others() -> None:
     positions = np.array([[0, 4], [1, 4]], "int32")
     codes = layer(tf.constant(events), positions, tf.constant(times)).numpy()
     since = np.array([100, 50, 0])
-    weights = np.exp(-(((since + 1) / SCALES[0]) ** 2) - 0.0025 * np.array([2, 1, 0]))
+    weights = np.exp(-(((since + 1) / SCALES[0]) ** 2) - 0.003 * np.array([2, 1, 0]))
     expected = weights @ events[0, 1:] / np.sqrt((weights**2).sum())
     np.testing.assert_allclose(codes[:, 0], [expected, expected], atol=1e-4)
 
@@ -59,17 +59,14 @@ def test_gradients_are_finite_whatever_the_times() -> None:
     times.append([0, 90, 180, 9000])
     events = np.random.default_rng(1).normal(size=(5, 4, 4)).astype("float32")
     layer = TimePools(SCALES, 4, 4)
-    for weight in layer.trainable_variables:
-        weight.assign(weight + 1.0)  # sharp
+    read = tf.Variable(events)
     with tf.GradientTape() as tape:
-        codes = layer(
-            tf.constant(events), every_position(5, 4), tf.constant(times, tf.int64)
-        )
+        codes = layer(read, every_position(5, 4), tf.constant(times, tf.int64))
         loss = tf.reduce_sum(tf.square(codes))
-    gradients = tape.gradient(loss, layer.trainable_variables)
+    gradient = tape.gradient(loss, read)
     assert np.isfinite(codes).all()
-    assert all(np.isfinite(gradient).all() for gradient in gradients)
-    assert all(np.abs(gradient).max() > 0 for gradient in gradients)
+    assert np.isfinite(gradient).all()
+    assert np.abs(gradient[:, 0]).min() > 0
 
 
 def test_last_events_start_at_zero_and_read_the_order() -> None:
