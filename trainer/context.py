@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from numpy.typing import NDArray
 
 from trainer.config import ModelConfig
 from trainer.movielens import HALF_STARS, RatingScale
+
+# Width of the query tower's hidden layer, and from how many events on it is the wide
+# one: docs/model.md, "By size".
+_HIDDEN_UNITS: Final = 64
+_WIDE_HIDDEN_UNITS: Final = 256
+_WIDE_FROM_EVENTS: Final = 500_000
 
 
 class CandidateFeatures(NamedTuple):
@@ -49,6 +55,7 @@ class ModelContext(NamedTuple):
         UTC: they divide the events of the train split into buckets of equal size.
       rating_scale: The scale of the ratings of a timeline.
       seed: Seed of dropout; initial weights use Keras' global seed.
+      num_events: Events of the train split.
     """
 
     config: ModelConfig
@@ -59,8 +66,17 @@ class ModelContext(NamedTuple):
     time_boundaries: NDArray[Any]
     seed: int
     rating_scale: RatingScale = HALF_STARS
+    num_events: int = 0
 
     @property
     def embedding_dim(self) -> int:
         """Width of a movie's and a user's embedding, without time and bias."""
         return self.config.embedding_dim
+
+    @property
+    def hidden_units(self) -> int:
+        """Width of the query tower's hidden layer, 0 for none."""
+        if self.config.hidden_units != "auto":
+            return self.config.hidden_units
+        is_wide = self.num_events >= _WIDE_FROM_EVENTS
+        return _WIDE_HIDDEN_UNITS if is_wide else _HIDDEN_UNITS

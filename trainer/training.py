@@ -169,6 +169,7 @@ def train_model(
         time_boundaries=time_boundaries(windows, config.model.time_buckets),
         seed=train.seed,
         rating_scale=RatingScale.of(config.rating_scale),
+        num_events=int(windows.is_target.sum()),
     )
     with precision(train.precision):
         model = TwoTowerModel(

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tests.fixtures import small_model as small
 from trainer.errors import UserError
-from trainer.towers import CandidateTower
+from trainer.towers import CandidateTower, QueryTower
 
 WIDTH = small.MODEL.embedding_dim + small.MODEL.time_dim + 1
 
@@ -125,6 +125,18 @@ def test_only_the_named_features_count() -> None:
     np.testing.assert_allclose(result.candidates[:, :8], movies)
     trainable = {variable.path for variable in model.trainable_variables}
     assert not any("bias" in path for path in trainable)
+
+
+@pytest.mark.parametrize(
+    ("hidden_units", "num_events", "expected"),
+    [("auto", 499_999, 64), ("auto", 500_000, 256), (32, 500_000, 32)],
+)
+def test_more_events_have_a_wider_hidden_layer(
+    hidden_units: str | int, num_events: int, expected: int
+) -> None:
+    context = small.context(hidden_units=hidden_units)._replace(num_events=num_events)
+    correction = QueryTower(context).weights[-2]  # from the hidden layer to the query
+    assert correction.shape == (expected, context.embedding_dim)
 
 
 def test_auxiliary_losses_are_added_by_their_weight() -> None:

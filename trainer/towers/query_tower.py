@@ -7,7 +7,6 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from trainer.config import ModelConfig
 from trainer.context import ModelContext
 from trainer.dotted_paths import find_class
 from trainer.history import ENCODERS
@@ -81,7 +80,7 @@ class QueryTower(keras.layers.Layer):
         self._seed = keras.random.SeedGenerator(context.seed)
         self._dropout = ByteDropout(config.dropout, context.seed + 1)
         self._add_tables(context)
-        self._add_correction((self.history.num_outputs + 1) * dim, config)
+        self._add_correction((self.history.num_outputs + 1) * dim, context)
         self.built = True
 
     def _add_tables(self, context: ModelContext) -> None:
@@ -107,11 +106,11 @@ class QueryTower(keras.layers.Layer):
             trainable=time_dim > 0,
         )
 
-    def _add_correction(self, width: int, config: ModelConfig) -> None:
-        hidden = config.hidden_units
+    def _add_correction(self, width: int, context: ModelContext) -> None:
+        layers, hidden = context.config.cross_layers, context.hidden_units
         self._hidden = self._cross = None
-        if config.cross_layers:
-            self._cross = CrossNetwork(config.cross_layers, width)
+        if layers:
+            self._cross = CrossNetwork(layers, width)
         if hidden:
             self._hidden = keras.layers.Dense(hidden, activation="gelu")
             self._correction = keras.layers.Dense(
