@@ -172,7 +172,12 @@ def read_columns(
     )
     # One batch is unpacked while another is parsed.
     dataset = dataset.batch(_READ_ROWS).prefetch(1)
-    dataset = dataset.map(lambda rows: tf.io.parse_example(rows, wanted))
+
+    @tf.autograph.experimental.do_not_convert  # nothing to convert, which takes a while
+    def parse(rows: tf.Tensor) -> dict[str, Any]:
+        return tf.io.parse_example(rows, wanted)
+
+    dataset = dataset.map(parse)
     batches = list(dataset)
     if not batches and may_be_empty:
         batches = [tf.io.parse_example(tf.constant([], tf.string), wanted)]

@@ -63,6 +63,7 @@ class TwoTowerModel(keras.Model):
         self._view_seed = keras.random.SeedGenerator(context.seed + 2)
         if rating_weight:
             self._rating_head = RatingHead(self.width, context.rating_scale)
+        self.built = True  # or Keras would trace `call` twice, first to find its shapes
 
     def call(self, inputs: dict[str, tf.Tensor], training: bool = False) -> Retrieval:
         """Embeds the target events of windows and the candidates of a step.

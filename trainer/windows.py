@@ -158,6 +158,8 @@ def window_dataset(
         for mask in (sampling.always, ~sampling.always)
     )
 
+    # AutoGraph would take half a second and find nothing to convert.
+    @tf.autograph.experimental.do_not_convert
     def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
         rows = always
         if sampling.num_drawn:
@@ -167,6 +169,7 @@ def window_dataset(
         order = tf.random.experimental.stateless_shuffle(rows, [seed, epoch])
         return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
 
+    @tf.autograph.experimental.do_not_convert
     def batch(order: tf.Tensor) -> dict[str, tf.Tensor]:
         # By NumPy: tensors would be a second copy of all windows.
         columns: tuple[Any, ...] = held[0]
