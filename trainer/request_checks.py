@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from trainer import features as f
 from trainer.config import RequestLimits
-from trainer.serving_contract import FIRST_YEAR, LAST_YEAR, Signature
+from trainer.serving_contract import DIVERSITY, FIRST_YEAR, LAST_YEAR, Signature
 
 # Dimension -> what it counts, and the field of `RequestLimits` that bounds it.
 _BOUNDS: Final = {
@@ -117,6 +117,8 @@ class RequestChecks:
             checks.append(_ratings(inputs[f.MOVIE_IDS], inputs[f.RATINGS]))
         if FIRST_YEAR in inputs:
             checks += _years(inputs[FIRST_YEAR], inputs[LAST_YEAR])
+        if DIVERSITY in inputs:
+            checks.append(_diversity(inputs[DIVERSITY]))
         return checks
 
     def _k(self, k: tf.Tensor) -> tf.Operation:
@@ -158,6 +160,15 @@ def _years(first: tf.Tensor, last: tf.Tensor) -> list[tf.Operation]:
         for name, years in ((FIRST_YEAR, first), (LAST_YEAR, last))
     ]
     return [*not_negative, in_order]
+
+
+def _diversity(diversity: tf.Tensor) -> tf.Operation:
+    is_share = (diversity >= 0) & (diversity < 1)
+    return refuse_unless(
+        tf.reduce_all(is_share),
+        f"{DIVERSITY} must be at least 0 and less than 1 but the first that is not is",
+        tf.boolean_mask(diversity, ~is_share)[:1],
+    )
 
 
 def _of_rank(rank: int, name: str, tensor: tf.Tensor) -> tf.Tensor:

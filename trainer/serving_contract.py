@@ -138,6 +138,7 @@ EXCLUDED: Final = "exclude_movie_ids"
 FIRST_YEAR: Final = "first_year"
 LAST_YEAR: Final = "last_year"
 INCLUDE_SEEN: Final = "include_seen"
+DIVERSITY: Final = "diversity"
 # Movies that a serialized example asks for if it has no `k`, or as many as the model
 # recommends if that is less.
 DEFAULT_K: Final = 10
@@ -166,6 +167,8 @@ _FILTERS: Final = {
     FIRST_YEAR: TensorType("int32", ("B",), 0),
     LAST_YEAR: TensorType("int32", ("B",), 0),
 }
+# From 0, which changes nothing, to less than 1: see `trainer.diversity`.
+_DIVERSITY: Final = TensorType("float32", ("B",), 0.0)
 # Who asks, where the edition has it.
 _ATTRIBUTES: Final = {
     f.AGE: TensorType("int64", ("B",), -1),
@@ -180,7 +183,14 @@ SERVING_DEFAULT: Final = Signature(
 )
 RECOMMEND_FROM_HISTORY: Final = Signature(
     "recommend_from_history",
-    {f.USER_ID: _IDS, **_EVENTS, **_ATTRIBUTES, **_FILTERS, "k": _K},
+    {
+        f.USER_ID: _IDS,
+        **_EVENTS,
+        **_ATTRIBUTES,
+        **_FILTERS,
+        DIVERSITY: _DIVERSITY,
+        "k": _K,
+    },
     _RECOMMENDED,
 )
 # Like `serving_default`, but with events that are newer than the stored timeline, and
@@ -192,6 +202,7 @@ RECOMMEND: Final = Signature(
         **_EVENTS,
         **_FILTERS,
         INCLUDE_SEEN: TensorType("bool", ("B",), False),
+        DIVERSITY: _DIVERSITY,
         "k": _K,
     },
     _RECOMMENDED,

@@ -17,6 +17,7 @@ from trainer import serving_contract as contract
 from trainer.blocks import in_blocks, rows_per_block
 from trainer.catalogue import Catalogue
 from trainer.config import RequestLimits
+from trainer.diversity import Diversity
 from trainer.held_out_ranking import HeldOutRanking
 from trainer.preprocessing import TransformGraph
 from trainer.query_encoder import QueryEncoder
@@ -44,6 +45,7 @@ class Asked(NamedTuple):
       timelines: Events of each user.
       excluded: int32 `[rows, excluded]`, corpus rows or `PADDING`.
       filters: What may be recommended; None for everything.
+      diversity: float32 `[rows]`, see `Diversity`; None where nobody asks for it.
     """
 
     user_index: tf.Tensor
@@ -51,6 +53,7 @@ class Asked(NamedTuple):
     timelines: EventLists
     excluded: tf.Tensor
     filters: Filters | None = None
+    diversity: tf.Tensor | None = None
 
 
 class ServingModel(tf.Module):
@@ -91,6 +94,7 @@ class ServingModel(tf.Module):
         self._encoder = encoder
         self._index, self._catalogue = index, catalogue
         self._similar = SimilarMovies(index)
+        self._diversity = Diversity(index)
         self._store = store
         self._transform = transform
         self._held_out_ranking = held_out_ranking
@@ -168,9 +172,10 @@ class ServingModel(tf.Module):
                 .timelines(),
                 tf.concat([tf.where(again, PADDING, seen), excluded], axis=1),
                 Filters(*(each[rows] for each in filters)),
+                inputs[contract.DIVERSITY][rows],
             )
 
-        return self._recommend(inputs["k"], continued, _bytes_per_row(inputs))
+        return self._recommend(inputs["k"], continued, self._bytes_per_row(inputs))
 
     def recommend_from_history(self, inputs: Inputs) -> Outputs:
         """Recommends by timelines of the request, which replace the stored ones.
@@ -195,9 +200,10 @@ class ServingModel(tf.Module):
                 events.timelines(),
                 tf.concat([events.movies, excluded], axis=1),
                 Filters(*(each[rows] for each in filters)),
+                inputs[contract.DIVERSITY][rows],
             )
 
-        return self._recommend(inputs["k"], given, _bytes_per_row(inputs))
+        return self._recommend(inputs["k"], given, self._bytes_per_row(inputs))
 
     def recommend_examples(self, inputs: Inputs) -> Outputs:
         """Recommends like `recommend`, to one user for each serialized example."""
@@ -289,13 +295,19 @@ class ServingModel(tf.Module):
         Args:
           k: int32 `[batch]`.
           asked: Returns what some rows ask.
-          bytes_per_row: What the lists of a row take in memory.
+          bytes_per_row: What a row takes in memory beside query and search.
         """
 
         def best(rows: slice, width: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            user_index, attributes, timelines, excluded, filters = asked(rows)
-            query = self._encoder(user_index, attributes, timelines)
-            return self._index.best(query, excluded, width, filters)
+            some = asked(rows)
+            query = self._encoder(some.user_index, some.attributes, some.timelines)
+
+            def search(width: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                return self._index.best(query, some.excluded, width, some.filters)
+
+            if some.diversity is None:
+                return search(width)
+            return self._diversity(some.diversity, width, search)
 
         fixed = self._encoder.bytes_per_query + self._index.bytes_per_query
         return self._best(k, best, fixed + bytes_per_row)
@@ -322,11 +334,13 @@ class ServingModel(tf.Module):
         )
         return self._catalogue.describe(scores, index, k)
 
-
-def _bytes_per_row(inputs: Inputs) -> tf.Tensor:
-    """Returns what the lists of a row take in memory: int64 scalar."""
-    lists = (inputs[name] for name in (f.MOVIE_IDS, contract.EXCLUDED))
-    return _BYTES_PER_EVENT * sum(tf.shape(each, tf.int64)[1] for each in lists)
+    def _bytes_per_row(self, inputs: Inputs) -> tf.Tensor:
+        """Returns what lists and re-ranking of a row take in memory: int64 scalar."""
+        lists = (inputs[name] for name in (f.MOVIE_IDS, contract.EXCLUDED))
+        events = sum(tf.shape(each, tf.int64)[1] for each in lists)
+        is_diverse = tf.reduce_any(inputs[contract.DIVERSITY] > 0)
+        again = tf.where(is_diverse, self._diversity.bytes_per_query, 0)
+        return _BYTES_PER_EVENT * events + tf.cast(again, tf.int64)
 
 
 def traced(signature: contract.Signature, function: Callable[[Inputs], Outputs]) -> Any:

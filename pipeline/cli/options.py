@@ -144,9 +144,19 @@ class ConfigOptions:
 
 
 def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds `genres: tuple[str, ...]`, and `from_year` and `to_year`: int | None."""
+    """Adds what a request may ask for.
+
+    `genres: tuple[str, ...]`; `from_year` and `to_year`: int | None; `diversity: float`
+    """
     year = click.IntRange(1)
     for option in (
+        click.option(
+            "--diversity",
+            type=click.FloatRange(0, 1, max_open=True),
+            default=0.0,
+            help="How much it counts that movies are unlike each other (MMR), from 0 "
+            "to less than 1.  [default: 0]",
+        ),
         click.option("--to-year", type=year, help="Only movies until this year."),
         click.option("--from-year", type=year, help="Only movies since this year."),
         click.option(

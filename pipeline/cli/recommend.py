@@ -58,6 +58,7 @@ def recommend(
     genres: tuple[str, ...],
     from_year: int | None,
     to_year: int | None,
+    diversity: float,
     exclude: str | None,
     server: str | None,
     as_json: bool,
@@ -83,7 +84,10 @@ def recommend(
         raise click.UsageError("--history names no movie.")
     if from_year and to_year and from_year > to_year:
         raise click.UsageError(f"--from-year {from_year} is after --to-year {to_year}.")
-    wishes = Wishes(genres, from_year or 0, to_year or 0, tuple(_ids(exclude)))
+    wishes = Wishes(
+        *(genres, from_year or 0, to_year or 0, tuple(_ids(exclude))),
+        diversity=diversity,
+    )
     ask = functools.partial(_ask, user, movie_ids, k, wishes)
     if server is not None:
         name, found = ask(ServedModel(server, DEFAULT_MODEL_NAME))

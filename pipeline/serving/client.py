@@ -125,7 +125,7 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Wishes:
-    """What may be recommended.
+    """What may be recommended, and in which order.
 
     Attributes:
       genres: A movie has at least one of them; empty for any.
@@ -133,6 +133,8 @@ class Wishes:
       last_year: Latest year; 0 for any.
       exclude: Movies that are not recommended.
       include_seen: Whether what the user has rated may be recommended, too.
+      diversity: How much it counts that movies are unlike each other, from 0 to less
+        than 1.
     """
 
     genres: tuple[str, ...] = ()
@@ -140,6 +142,7 @@ class Wishes:
     last_year: int = 0
     exclude: tuple[str, ...] = ()
     include_seen: bool = False
+    diversity: float = 0.0
 
     def inputs(self) -> dict[str, Any]:
         """Returns the inputs of a signature for one row, those that wish something."""
@@ -149,6 +152,7 @@ class Wishes:
             "last_year": [self.last_year] if self.last_year else None,
             "exclude_movie_ids": [list(self.exclude)] if self.exclude else None,
             "include_seen": [True] if self.include_seen else None,
+            "diversity": [self.diversity] if self.diversity else None,
         }
         return {name: value for name, value in found.items() if value is not None}
 

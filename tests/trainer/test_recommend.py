@@ -151,6 +151,86 @@ def test_filters_leave_the_best_of_what_is_allowed(
         assert score == pytest.approx(scores[movie], rel=1e-4, abs=1e-5)
 
 
+@settings(max_examples=30)
+@given(
+    requests=st.lists(
+        st.tuples(
+            *(_USERS, _FILTERS, st.booleans(), st.integers(1, 20)),
+            st.sampled_from([0.0, 0.2, 0.5, 0.9]),
+        ),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_each_row_is_reranked_by_its_own_diversity(
+    served: Served, requests: list[tuple[Any, ...]]
+) -> None:
+    examples = [
+        example(
+            **{n: v for n, v in filters.items() if v not in ([], 0)},
+            **{"user_id": user, "include_seen": again, "k": k, "diversity": diversity},
+        )
+        for user, filters, again, k, diversity in requests
+    ]
+    answer = served.call(contract.RECOMMEND_EXAMPLES, examples=examples)
+    for row, (user, filters, again, k, diversity) in enumerate(requests):
+        left = allowed(filters["genres"], filters["first_year"], filters["last_year"])
+        left -= set(filters["exclude_movie_ids"])
+        left -= set() if again else {event.movie for event in stored(user)}
+        of_left = [index for index, m in enumerate(MOVIE_IDS) if m in left]
+        found = [MOVIE_IDS.index(m) for m in answer["movie_ids"][row] if m]
+        assert len(found) == min(k, len(left))
+        scores = served.scores(user)
+        assert answer["scores"][row, : len(found)] == pytest.approx(
+            scores[found], rel=1e-4, abs=1e-5
+        )
+        assert_greedy(found, of_left, scores, served.movies[:, :-1], diversity)
+
+
+def assert_greedy(
+    found: list[int],
+    left: list[int],
+    scores: NDArray[np.float32],
+    vectors: NDArray[np.float32],
+    diversity: float,
+) -> None:
+    """Each movie of a list has the largest marginal relevance of those that are left.
+
+    Args:
+      found: Corpus rows, in order.
+      left: Corpus rows of the pool.
+      scores: Of all movies.
+      vectors: Embeddings of all movies, without biases.
+      diversity: Share of the similarity.
+    """
+    left = list(left)
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    low = scores[left].min(initial=np.inf)
+    spread = scores[left].max(initial=-np.inf) - low or 1.0
+    for place, movie in enumerate(found):
+        relevance = (scores[left] - low) / spread
+        similarity = 0.0
+        if place:
+            similarity = (unit[left] @ unit[found[:place]].T).max(axis=1)
+        value = (1 - diversity) * relevance - diversity * similarity
+        assert value[left.index(movie)] == pytest.approx(value.max(), abs=1e-4)
+        left.remove(movie)
+
+
+def test_without_diversity_nothing_changes(served: Served) -> None:
+    """To the last bit, also where another row of the batch asks for it."""
+    users = [*USERS, _NOBODY]
+    plain = served.call(contract.SERVING_DEFAULT, user_id=users, k=[9] * len(users))
+    for first in (0.0, 0.5):
+        diversity = [first, *[0.0] * (len(users) - 1)]
+        answer = served.call(
+            contract.RECOMMEND, user_id=users, k=[9] * len(users), diversity=diversity
+        )
+        for name, values in plain.items():
+            assert (answer[name][1:] == values[1:]).all()
+            assert (answer[name][0] == values[0]).all() == (first == 0)
+
+
 @given(user=_USERS, events=_EVENTS, filters=_FILTERS, again=st.booleans())
 def test_new_events_continue_the_stored_timeline(
     served: Served,
@@ -334,6 +414,10 @@ _SOUND: Final = {"user_id": ["42"], "k": [3]}
         (
             {"movie_ids": [["1"]], "timestamps": [[1]]},
             ("movie_ids and ratings", "[1 1]", "[1 0]"),
+        ),
+        *(
+            ({"diversity": [value]}, ("diversity must be", f"[{shown}]"))
+            for value, shown in ((1.0, "1"), (-0.5, "-0.5"), (math.nan, "nan"))
         ),
         ({"k": [21]}, ("k must be", "[20]", "[21]")),
         ({"user_id": ["1"] * 65, "k": [1] * 65}, ("user_id", "max_batch", "[65]")),

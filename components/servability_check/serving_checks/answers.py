@@ -26,6 +26,7 @@ class Expectation:
       seen: Those that must not be recommended.
       unsure: Those that may be missing, because a served model may know more of a user.
       allowed: Those that pass the filters of the row; None for the corpus.
+      is_sorted: Whether scores must be in descending order.
     """
 
     where: str
@@ -34,6 +35,7 @@ class Expectation:
     seen: Sequence[Collection[str]]
     unsure: Sequence[Collection[str]] | None = None
     allowed: Sequence[frozenset[str]] | None = None
+    is_sorted: bool = True
 
     def num_left(self, row: int) -> int:
         """How many movies can certainly be recommended to a row."""
@@ -76,7 +78,7 @@ def _row_faults(
     bad = scores[~np.isfinite(scores)]
     if len(bad):
         yield "finite", f"{len(bad)} of {len(scores)} scores are {bad[0]}"
-    elif np.any(np.diff(scores) > 0):
+    elif expected.is_sorted and np.any(np.diff(scores) > 0):
         yield "order", "scores are not in descending order"
     if len(set(movies)) < count:
         twice = next(movie for movie in movies if movies.count(movie) > 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -22,6 +23,7 @@ RECOMMENDING: Final = (
 )
 _WITH_FILTERS: Final = ("recommend", "recommend_from_history")
 _OF_STORED_USERS: Final = ("serving_default", "recommend")
+_DIVERSITY: Final = 0.3  # of requests that ask for some
 
 
 def check_known_users(client: Client, requests: Requests) -> Iterator[str]:
@@ -109,9 +111,13 @@ def check_filters(client: Client, requests: Requests) -> Iterator[str]:
             # An excluded movie must not come back with those that were seen.
             rows += [row | {"include_seen": True} for row in rows]
         rows = rows[: requests.limits["max_batch"]]
-        yield from answer_faults(
-            client.ask(signature, rows), _filtered(requests, signature, user, rows)
+        expected = _filtered(requests, signature, user, rows)
+        yield from answer_faults(client.ask(signature, rows), expected)
+        diverse = dataclasses.replace(
+            expected, where=f"{expected.where} and diversity", is_sorted=False
         )
+        rows = [row | {"diversity": _DIVERSITY} for row in rows]
+        yield from answer_faults(client.ask(signature, rows), diverse)
 
 
 def _filtered(

@@ -153,6 +153,7 @@ def _filters(client: Client, signature: str, row: Row) -> Iterator[RefusedReques
         ),
         ("the first year -5", {"first_year": -5}, ("first_year", "-5")),
         ("the last year -5", {"last_year": -5}, ("last_year", "-5")),
+        ("a diversity of 1", {"diversity": 1.0}, ("diversity", "1")),
     ):
         inputs = client.batch(signature, [{**row, **filters}])
         yield RefusedRequest(signature, what, inputs, named)

@@ -146,4 +146,10 @@ def _filter_inputs(rows: int, filters: Filters) -> dict[str, Any]:
         "first_year": tf.fill([rows], filters.first_year),
         "last_year": tf.fill([rows], filters.last_year),
         "include_seen": tf.fill([rows], filters.include_seen),
+        # A live model of an earlier release has no such input.
+        **(
+            {"diversity": tf.fill([rows], share)}
+            if (share := filters.diversity)
+            else {}
+        ),
     }

@@ -28,6 +28,7 @@ class Filters:
       last_year: Of the movies, itself included; 0 for no bound.
       exclude_movie_ids: Movies that nobody gets.
       include_seen: Whether users may get what they have watched.
+      diversity: See `pipeline.serving.client.Wishes`.
     """
 
     genres: tuple[str, ...] = ()
@@ -35,6 +36,7 @@ class Filters:
     last_year: int = 0
     exclude_movie_ids: tuple[str, ...] = ()
     include_seen: bool = False
+    diversity: float = 0.0
 
     def check(self) -> None:
         """Checks the values.

@@ -17,6 +17,7 @@ from trainer import features as f
 from trainer.serving_contract import (
     CANDIDATE_EMBEDDING,
     CATALOGUE,
+    DIVERSITY,
     KNOWN_USER,
     RECOMMEND,
     SIMILAR_MOVIES,
@@ -123,7 +124,10 @@ def recommend(
         for number, event in enumerate(asked.events)
     ]
     start = time.perf_counter()
-    outputs = loaded.call(RECOMMEND.name, _inputs(asked, added))
+    inputs = _inputs(asked, added)
+    if DIVERSITY in loaded.signature(RECOMMEND.name).inputs:
+        inputs[DIVERSITY] = np.zeros(1, np.float32)
+    outputs = loaded.call(RECOMMEND.name, inputs)
     milliseconds = 1000 * (time.perf_counter() - start)
     knows_user = bool(asked.user_id) and knows(loaded, asked.user_id)
     stored = timeline(loaded, known, asked.user_id) if knows_user else []

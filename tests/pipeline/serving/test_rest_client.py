@@ -106,6 +106,7 @@ def test_what_is_not_wished_for_is_sent_as_nothing(
         "first_year": [1990],
         "last_year": [0],
         "include_seen": [False],
+        "diversity": [0.0],
         "k": [2],
     }
 
