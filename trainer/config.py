@@ -175,7 +175,8 @@ class TrainConfig:
         the target's movie.
       target_weight: How much an event counts as a target: "equal"; "liked", where one
         with a rating below 4 of 5 stars counts a tenth; or ratings to the weights from
-        each on, such as {0.5: 0.2, 3: 0.5, 4: 1}, with 0 below the first.
+        each on, such as {0.5: 0.2, 3: 0.5, 4: 1}, with 0 below the first. "liked" shows
+        fewer movies that people rate low, and finds less of what they rate in all.
       rating_weight: Weight of the auxiliary loss that predicts ratings; 0 for none.
       self_supervised_weight: Weight of the auxiliary loss that contrasts two masked
         views of a timeline with those of others; 0 for none.

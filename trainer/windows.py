@@ -151,7 +151,7 @@ def window_dataset(
     """
     # The graph of the dataset refers to itself and so outlives it: what `batch` takes
     # rows of is taken from it at the end.
-    held = [windows]
+    held, nothing = [windows], windows.take(np.zeros(0, np.int64))
     sampling = sampling or Sampling(np.ones(len(windows.is_target), bool), 1.0)
     always, others = (
         tf.constant(np.flatnonzero(mask), tf.int32)
@@ -174,12 +174,16 @@ def window_dataset(
         # By NumPy: tensors would be a second copy of all windows.
         columns: tuple[Any, ...] = held[0]
         types = [tf.as_dtype(column.dtype) for column in columns]
-        rows = tf.numpy_function(
-            lambda order: list(held[0].take(order)), [order], types, stateful=False
-        )
+        rows = tf.numpy_function(taken, [order], types, stateful=False)
         for tensor, column in zip(rows, columns, strict=True):
             tensor.set_shape([None, *column.shape[1:]])
         return dict(zip(Windows._fields, rows, strict=True))
+
+    def taken(order: NDArray[np.int64]) -> list[NDArray[Any]]:
+        for each in held:
+            return list(each.take(order))
+        # After the end: where training stops early, a thread still prefetches.
+        return list(nothing)
 
     options = tf.data.Options()
     # There is nothing to tune, and the tuning thread can delay the end of the iterator

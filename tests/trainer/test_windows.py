@@ -97,3 +97,14 @@ def test_batches_do_not_keep_the_windows_in_memory() -> None:
     column = weakref.ref(windows.movies)
     del windows
     assert column() is None
+
+
+def test_what_is_prefetched_after_an_early_stop_is_no_error() -> None:
+    """Its exception would be in the log of a training that stopped as it should."""
+    windows = make_windows(overlapping(), length=7)
+    with window_dataset(windows, 1, 1, range(9)) as batches:
+        iterator = iter(batches)
+        next(iterator)
+    rest = [len(batch["movies"]) for batch in iterator]
+    assert len(rest) == 9 * 3 - 1
+    assert sum(rest) < len(rest)
