@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -14,15 +15,15 @@ from trainer.movielens import RatingScale
 
 # Of a target that the user did not like, with `train.target_weight=liked`.
 _NOT_LIKED: Final = 0.1
-# Ratings are compared as float32.
-_TOLERANCE: Final = 1e-4
+_TOLERANCE: Final = 1e-3  # of a step of the scale
 
 
 class TargetWeights(NamedTuple):
     """A step function of the rating.
 
     Attributes:
-      bounds: float32 `[n]`, ascending ratings.
+      bounds: float32 `[n]`, ascending, each halfway between two ratings: a training
+        step in half precision has rounded them.
       weights: float32 `[n + 1]`, below the first bound, and from each on.
     """
 
@@ -39,7 +40,7 @@ class TargetWeights(NamedTuple):
             steps = setting
         bounds = sorted(steps)
         return cls(
-            np.array(bounds, np.float32) - np.float32(_TOLERANCE),
+            np.array([_below(bound, scale) for bound in bounds], np.float32),
             np.array([0.0, *(steps[bound] for bound in bounds)], np.float32),
         )
 
@@ -49,3 +50,9 @@ class TargetWeights(NamedTuple):
             self.bounds, tf.reshape(tf.cast(ratings, tf.float32), [-1]), side="right"
         )
         return tf.reshape(tf.gather(self.weights, step), tf.shape(ratings))
+
+
+def _below(bound: float, scale: RatingScale) -> float:
+    """Returns what lies half a step below the least rating from `bound` on."""
+    steps = math.ceil((bound - scale.lowest) / scale.step - _TOLERANCE)
+    return scale.lowest + (steps - 0.5) * scale.step

@@ -20,6 +20,7 @@ from trainer.target_weights import TargetWeights
         ("equal", [1, 1, 1, 1]),
         ("liked", [0.1, 0.1, 1, 1]),
         ({3: 0.5, 4.0: 2}, [0, 0.5, 2, 2]),
+        ({3.6: 1}, [0, 0, 1, 1]),
     ],
 )
 def test_a_target_counts_by_its_rating(setting: object, weights: list[float]) -> None:
@@ -30,6 +31,17 @@ def test_a_target_counts_by_its_rating(setting: object, weights: list[float]) ->
 def test_liked_is_relative_to_the_scale() -> None:
     weights = TargetWeights.of("liked", RatingScale(1, 10, 1))
     np.testing.assert_allclose(weights(tf.constant([[7.0, 8.0]])), [[0.1, 1.0]])
+
+
+def test_ratings_rounded_to_half_precision_count_as_what_they_were() -> None:
+    """2.3 of bfloat16 is 2.297."""
+    scale = RatingScale(0.7, 5, 0.1)
+    ratings = np.arange(7, 51) / 10
+    rounded = tf.cast(ratings, tf.bfloat16)
+    assert np.all(TargetWeights.of("equal", scale)(rounded) == 1)
+    for bound in ratings:
+        weights = TargetWeights.of({float(bound): 1}, scale)(rounded)
+        np.testing.assert_array_equal(weights, ratings >= bound)
 
 
 @pytest.mark.parametrize(
