@@ -17,6 +17,7 @@ from trainer.ranking import (
     PADDING,
     rank_held_out,
     rank_in_blocks,
+    top_k,
 )
 
 NAN, INF = math.nan, math.inf
@@ -80,13 +81,16 @@ def test_seen_movies_are_candidates_on_request():
 
 # Few distinct values, so that ties, NaN and infinities meet in most examples.
 _SCORES = st.sampled_from([-INF, -1.5, 0.0, -0.0, 0.25, 1.0, INF, NAN])
+# Which are ranked in another way if all of a batch are finite.
+_FINITE = st.sampled_from([-1.5, 0.0, -0.0, 0.25, 1.0])
 
 
 @st.composite
 def _queries(draw):
     batch, movies = draw(st.integers(1, 4)), draw(st.integers(1, 9))
     rows = st.integers(-2, movies + 1)
-    scores = draw(hnp.arrays(np.float32, (batch, movies), elements=_SCORES))
+    values = _FINITE if draw(st.booleans()) else _SCORES
+    scores = draw(hnp.arrays(np.float32, (batch, movies), elements=values))
     seen = draw(hnp.arrays(np.int32, (batch, draw(st.integers(0, 9))), elements=rows))
     # Many held-out movies are ranked in another way than few.
     num_held_out = draw(st.integers(0, 4) | st.just(70))
@@ -128,6 +132,25 @@ def test_a_movie_ranked_within_k_is_among_the_top_k(query):
         # Beyond the corpus a rank means "never shown", however large k is.
         within = movies[(rank > 0) & (rank <= min(top_k, scores.shape[1]))]
         assert set(within.tolist()) <= set(top_ids.tolist())
+
+
+@pytest.mark.parametrize("width", [33_000, None])
+def test_the_best_of_many_columns_are_those_of_a_sort(width):
+    """In groups, with ties in all of them, and fewer scores than are asked for."""
+    scores = np.random.default_rng(1).integers(0, 200, (3, 33_000)).astype(np.float32)
+    scores[1] = 7
+    scores[2, :-5] = -INF
+    traced = tf.function(top_k, autograph=False).get_concrete_function(
+        tf.TensorSpec([None, width], tf.float32), tf.TensorSpec([], tf.int32)
+    )
+    for k in (1, 300):
+        best, columns = traced(tf.constant(scores), tf.constant(k))
+        expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        np.testing.assert_array_equal(
+            best, np.take_along_axis(scores, expected, axis=1)
+        )
+        is_finite = np.isfinite(best)
+        np.testing.assert_array_equal(columns.numpy()[is_finite], expected[is_finite])
 
 
 @pytest.mark.parametrize("batch", [0, 1, 7, 23])

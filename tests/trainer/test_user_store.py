@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tests.fixtures.small_model import ragged
@@ -64,7 +65,11 @@ def lists(column: Ragged) -> list[list[int]]:
     return [row.tolist() for row in np.split(column.values, column.splits[1:-1])]
 
 
-def test_what_is_known_besides_joins_timelines_and_seen() -> None:
+@pytest.mark.parametrize("rows_per_chunk", [1, 100])
+def test_what_is_known_besides_joins_timelines_and_seen(
+    monkeypatch: pytest.MonkeyPatch, rows_per_chunk: int
+) -> None:
+    monkeypatch.setattr("trainer.user_store._ROWS_PER_CHUNK", rows_per_chunk)
     store = store_of(known_rows(b"b", b"few"))
     assert store.user_ids.tolist() == [b"a", b"b", b"cold", b"few"]
     assert lists(store.movies) == [[9], [7, 1, 2, 3, 4, 5, 8], [6], [7, 8], []]

@@ -11,6 +11,8 @@ from tests.fixtures import small_model as small
 from trainer import features as f
 from trainer.fitting import late_epoch
 from trainer.input_pipeline import TrainingData
+from trainer.movielens import HALF_STARS
+from trainer.target_weights import TargetWeights
 from trainer.training import train_model
 from trainer.validation import MONITORED, RECALL, Validation, gains
 from trainer.windows import Windows, hold_out_newest
@@ -27,7 +29,9 @@ class FixedRanks(Validation):
 
     def __init__(self, factors: list[float], noise: float, **settings: int) -> None:
         many = small.windows().take(np.zeros(QUERIES, np.int64))
-        super().__init__(many, **settings)
+        is_target = np.zeros_like(many.is_target)
+        is_target[:, -1] = True
+        super().__init__(many._replace(is_target=is_target), **settings)
         rng = np.random.default_rng(3)
         hardness = rng.lognormal(sigma=2, size=QUERIES)
         noises = rng.lognormal(sigma=noise, size=(len(factors), QUERIES))
@@ -43,6 +47,7 @@ class Stub:
 
     stop_training = False
     epoch = restored = 0
+    target_weights = TargetWeights.of("equal", HALF_STARS)
 
     def get_weights(self) -> list[int]:
         return [self.epoch]
@@ -54,6 +59,7 @@ class Stub:
 def validated(callback: FixedRanks, epochs: range, model: Stub) -> tuple[int, int]:
     """Runs epochs; returns the last one and the one whose weights the model has."""
     callback.set_model(model)
+    callback.on_train_begin()
     for epoch in epochs:
         model.epoch = epoch + 1
         callback.on_epoch_end(epoch, {})
@@ -108,6 +114,20 @@ def test_both_measures_are_in_the_logs() -> None:
     callback.on_epoch_end(0, logs)
     assert 0 < logs[MONITORED] < 1 and 0 < logs[RECALL] < 1
     np.testing.assert_allclose(gains(np.array([1, 3])), [1, 0.5])
+
+
+@pytest.mark.parametrize("weight, kept", [(0.1, 2), (1.0, 1)])
+def test_queries_count_as_the_loss_counts_them(weight: float, kept: int) -> None:
+    """The second epoch is better for 40 liked movies, and worse for the others."""
+    callback, model = FixedRanks([1.0, 1.0], 0.0, patience=None), Stub()
+    ratings = np.full(callback._windows.ratings.shape, 3.0, np.float32)
+    ratings[:40] = 5.0
+    callback._windows = callback._windows._replace(ratings=ratings)
+    others = np.repeat([10, 12], [40, QUERIES - 40])
+    callback._script = iter([np.full(QUERIES, 11), others])
+    model.target_weights = TargetWeights.of({0.5: weight, 4: 1.0}, HALF_STARS)
+    assert validated(callback, range(2), model) == (2, kept)
+    assert callback._weights.mean() == pytest.approx(1)
 
 
 @pytest.mark.parametrize(

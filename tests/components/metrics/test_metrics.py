@@ -110,6 +110,18 @@ def test_novelty_is_the_mean_over_what_is_shown():
     assert compute("novelty@3", batch)["novelty@3"] == 7 / 3
 
 
+@pytest.mark.parametrize("name", ["genre_diversity", "genre_divergence"])
+def test_genres_are_those_of_the_beginning_of_the_list(name):
+    values = {name: [[0.0, 0.5, 0.25], [0.0, 1.0, 0.75]]}
+    top_ids = [[0, 1, 2], [2, 1, 0]]
+    batch = batch_of([[1], [1]], 8, top_ids=top_ids, **values)
+    assert compute(f"{name}@2", batch)[f"{name}@2"] == 0.75
+    assert compute(f"{name}@3", batch)[f"{name}@3"] == 0.5
+    assert math.isnan(compute(f"{name}@4", batch)[f"{name}@4"])
+    whole = batch_of([[1], [1]], 3, top_ids=top_ids, **values)
+    assert compute(f"{name}@10", whole)[f"{name}@10"] == 0.5
+
+
 def test_interaction_recall_counts_events_and_not_users():
     batch = batch_of([[1, 2, 9], [4]], 20)
     assert compute("interaction_recall@3", batch)["interaction_recall@3"] == 2 / 4

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -139,6 +141,53 @@ def test_a_step_in_the_background_runs_beside_others_and_ends_if_they_fail(
     order = [(e["id"], e["state"]) for e in workshop.events if e["kind"] == "step"]
     assert order[2:4] == [("Waits", "running"), ("Writes", "running")]
     assert order[6:] == [("Train", "running"), ("Train", "done")]
+
+
+@pytest.mark.parametrize(
+    "fails, ran, message",
+    [
+        ("Check", ["Check", "Evaluate"], "Check failed"),  # and no node that reads it
+        ("Evaluate", ["Check", "Evaluate"], "Evaluate failed"),
+        ("both", ["Check", "Evaluate"], "Evaluate failed"),
+        ("", ["Check", "Evaluate", "Push"], ""),
+        ("until Check", ["Check"], "Check failed"),
+    ],
+)
+def test_a_failure_in_the_background_ends_the_run(
+    fails: str, ran: list[str], message: str
+) -> None:
+    from pipeline.local.progress_runner import ProgressDagRunner
+
+    started, evaluates = [], threading.Event()
+
+    class Runner(ProgressDagRunner):
+        def _run_step(self, pipeline: Any, node: Any) -> None:
+            name = node.node_info.id
+            started.append(name)
+            if name == "Evaluate":
+                evaluates.set()
+            elif name == "Check" and not fails.startswith("until"):
+                assert evaluates.wait(10)
+            if name in fails or fails == "both":
+                raise ValueError(f"{name} failed")
+
+    nodes = [
+        SimpleNamespace(node_info=SimpleNamespace(id=name), upstream_nodes=upstream)
+        for name, upstream in (
+            ("Check", ["Train"]),
+            ("Evaluate", ["Train"]),
+            ("Push", ["Check", "Evaluate"]),
+        )
+    ]
+    if fails.startswith("until"):
+        nodes = nodes[:1]
+    runner = Runner("run-1", background=["Check"])
+    if message:
+        with pytest.raises(ValueError, match=message):
+            runner._run_steps(None, nodes)
+    else:
+        runner._run_steps(None, nodes)
+    assert sorted(started) == sorted(ran)
 
 
 def test_a_step_whose_input_is_missing_fails(workshop: Workshop) -> None:
