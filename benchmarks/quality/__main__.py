@@ -13,12 +13,8 @@ from benchmarks.quality.environment import environment
 from benchmarks.quality.grids import PEERS
 from benchmarks.quality.measure import measure
 from benchmarks.quality.peer import Peer
-from benchmarks.quality.peer_runs import (
-    Measured,
-    PeerRuns,
-    read_settings,
-    store_settings,
-)
+from benchmarks.quality.peer_runs import Measured, PeerRuns
+from benchmarks.quality.peer_settings import Found, found
 from benchmarks.quality.prepared import Prepared, prepare
 from benchmarks.quality.protocols import PROTOCOLS, Protocol
 from benchmarks.quality.split import Split
@@ -42,7 +38,7 @@ def main() -> None:
         if options.tune:
             for peer in peers:
                 if peer.is_searched:
-                    store_settings(name, peer.name, runs.tune(peer, protocol))
+                    runs.tune(peer, protocol)
             continue
         skipped = options.skip.split(",")
         for peer in peers:
@@ -55,22 +51,18 @@ def main() -> None:
 
 
 def _peer_row(runs: PeerRuns, peer: Peer, protocol: Protocol, seeds: int) -> Row:
-    found = read_settings().get(protocol.name, {}).get(peer.name)
-    if peer.is_searched and not found:
+    best = found(protocol, peer) if peer.is_searched else Found(peer.fixed, 0, "")
+    if not best:
         return Row(peer.title, {}, {}, [], {}, "not tuned: run with --tune first")
-    if found and found.get("unfinished"):
-        why = f"its search is not finished, run with --tune: {found['unfinished']}"
-        return Row(peer.title, {}, {}, [], found["settings"], why)
-    settings = found["settings"] if found else peer.fixed
     count = seeds if peer.is_random else 1
-    jobs = [(peer.asked(settings), seed) for seed in range(count)]
+    jobs = [(peer.asked(best.settings), seed) for seed in range(count)]
     try:
         measured = environment(peer.python)
-        results = runs.fits(peer, jobs)
+        results = list(runs.fits(peer, jobs))
     except WorkerError as error:
-        return Row(peer.title, {}, {}, [], settings, str(error))
-    row = _row(peer.title, protocol, runs.num_movies, results, settings)
-    return row._replace(measured=measured)
+        return Row(peer.title, {}, {}, [], best.settings, str(error))
+    row = _row(peer.title, protocol, runs.num_movies, results, best.settings)
+    return row._replace(measured=measured, unfinished=best.unfinished)
 
 
 def _our_row(prepared: Prepared, protocol: Protocol, variant: str, seeds: int) -> Row:

@@ -24,6 +24,8 @@ class Peer(NamedTuple):
       stops: Numbers of epochs, ascending, after which one training is measured.
       fit: What fits it, see `peers`; its name if empty.
       python: Interpreter of its environment.
+      search: Where its trials are kept in `peer_settings.json`, which may be those of
+        another peer too; under its name if empty.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Peer(NamedTuple):
     stops: tuple[int, ...] = ()
     fit: str = ""
     python: Path = PEERS_PYTHON
+    search: str = ""
 
     def candidates(self) -> list[Settings]:
         """All trials with all combinations of the grid, without the stops."""
@@ -59,6 +62,10 @@ class Peer(NamedTuple):
         if not self.stops:
             return [asked]
         return [{**asked, "epochs": stop} for stop in asked["epochs"]]
+
+    def trained(self, settings: Settings) -> Settings:
+        """The settings of a training: without `epochs` if it has stops."""
+        return {k: v for k, v in settings.items() if k != "epochs" or not self.stops}
 
     @property
     def is_searched(self) -> bool:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from benchmarks.quality.measure import measure, ranks_of
 from benchmarks.quality.peer import Peer, Settings
+from benchmarks.quality.peer_settings import Trial, add_trials, is_over, untried
 from benchmarks.quality.protocols import Protocol
 from benchmarks.quality.split import Array, Split
-from benchmarks.quality.worker import run_worker
+from benchmarks.quality.worker import stream_worker
 
-# What `--tune` writes, and every other run reads.
-SETTINGS_FILE: Final = Path(__file__).parent / "peer_settings.json"
 _TUNING_SEED: Final = 0
 # To start one takes seconds; but it keeps its memory, and its scores lie on the disk.
 _TRIALS_OF_A_PROCESS: Final = 8
@@ -49,10 +49,10 @@ class PeerRuns:
 
     def fits(
         self, peer: Peer, jobs: list[tuple[Settings, int]], validating: bool = False
-    ) -> list[Measured]:
+    ) -> Generator[Measured, None, None]:
         """Fits a peer with settings and seeds, and ranks what is held out.
 
-        Returns:
+        Yields:
           For each job what was measured; of a peer with stops for each of `epochs`.
 
         Raises:
@@ -78,76 +78,37 @@ class PeerRuns:
                     for (settings, seed), stops in zip(jobs, paths, strict=True)
                 ],
             }
-            results = run_worker(peer.python, "benchmarks.quality.peers", work)
-            return [
-                Measured(ranks_of(path, queries), **result)
-                for path, result in zip(sum(paths, []), results, strict=True)
-            ]
+            worker = stream_worker(peer.python, "benchmarks.quality.peers", work)
+            with closing(worker) as results:
+                for path, result in zip(sum(paths, []), results, strict=True):
+                    yield Measured(ranks_of(path, queries), **result)
+                    path.unlink()
 
-    def tune(self, peer: Peer, protocol: Protocol) -> dict[str, Any]:
-        """Tries the peer's grid on the validation split.
+    def tune(self, peer: Peer, protocol: Protocol) -> None:
+        """Tries what is left of the peer's grid on the validation split.
 
-        Returns:
-          The best settings, its value, the metric, and all that was tried.
+        The trials are kept after each process. A training with stops ends early, as
+        `is_over` says.
         """
-        metric = protocol.metrics[0]
-        tried = []
-        candidates = peer.candidates()
+        left = untried(protocol, peer)
         step = 1 if peer.stops else _TRIALS_OF_A_PROCESS
-        for start in range(0, len(candidates), step):
-            trials = [peer.asked(each) for each in candidates[start : start + step]]
-            results = self.fits(peer, [(each, _TUNING_SEED) for each in trials], True)
-            settings_of = [s for each in trials for s in peer.stopped(each)]
-            for settings, found in zip(settings_of, results, strict=True):
+        for start in range(0, len(left), step):
+            asked = [peer.asked(each) for each in left[start : start + step]]
+            add_trials(protocol, peer, self._trials(peer, protocol.metrics[0], asked))
+
+    def _trials(self, peer: Peer, metric: str, asked: list[Settings]) -> list[Trial]:
+        """Trials of one process."""
+        trials: list[Trial] = []
+        settings_of = [s for each in asked for s in peer.stopped(each)]
+        jobs = [(each, _TUNING_SEED) for each in asked]
+        with closing(self.fits(peer, jobs, validating=True)) as results:
+            for settings, found in zip(settings_of, results, strict=False):
                 value, _ = measure(found.ranks, self.num_movies, (metric,))[metric]
-                tried.append(
-                    {
-                        "settings": settings,
-                        "value": round(value, 5),
-                        "seconds": round(found.seconds, 2),
-                    }
+                seconds = round(found.seconds, 2)
+                trials.append(
+                    {"settings": settings, "value": round(value, 5), "seconds": seconds}
                 )
-                print(
-                    f"  {peer.name} {settings}: {value:.4f}, {found.seconds:.1f} s",
-                    flush=True,
-                )
-        best = max(tried, key=lambda trial: trial["value"])
-        return {
-            "settings": best["settings"],
-            "metric": metric,
-            "value": best["value"],
-            "tried": tried,
-        }
-
-
-def read_settings() -> dict[str, dict[str, Any]]:
-    """Protocol -> peer -> what `PeerRuns.tune` found.
-
-    What was found on another machine has two keys more: `machine`, which one, and
-    `unfinished`, how far the search came if its best trial may not be the best.
-    """
-    if not SETTINGS_FILE.exists():
-        return {}
-    found: dict[str, dict[str, Any]] = json.loads(SETTINGS_FILE.read_text())
-    return found
-
-
-def store_settings(protocol: str, peer: str, found: dict[str, Any]) -> None:
-    """Adds what was found to the file."""
-    content = read_settings()
-    content.setdefault(protocol, {})[peer] = found
-    SETTINGS_FILE.write_text(_as_text(content) + "\n")
-
-
-def _as_text(content: dict[str, dict[str, Any]]) -> str:
-    """JSON with one trial a line, so that it can be read."""
-    blocks = []
-    for protocol, peers in content.items():
-        rows = []
-        for peer, found in peers.items():
-            tried = ",\n   ".join(json.dumps(trial) for trial in found["tried"])
-            chosen = {k: v for k, v in found.items() if k != "tried"}
-            head = json.dumps(chosen)[:-1]
-            rows.append(f'  "{peer}": {head}, "tried": [\n   {tried}]}}')
-        blocks.append(f' "{protocol}": {{\n' + ",\n".join(rows) + "\n }")
-    return "{\n" + ",\n".join(blocks) + "\n}"
+                print(f"  {peer.name} {settings}: {value:.4f}, {seconds} s", flush=True)
+                if peer.stops and is_over(trials):
+                    break
+        return trials

@@ -6,7 +6,7 @@ their papers stop early by it.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from benchmarks.quality.peer import Peer, Settings
 from benchmarks.quality.worker import SEQUENTIAL_PYTHON
@@ -15,6 +15,9 @@ from benchmarks.quality.worker import SEQUENTIAL_PYTHON
 _EPOCHS: Final = (10, 20, 30, 40, 50, 60, 80, 100, 130, 160, 200)
 _MASKED_EPOCHS: Final = (50, 100, 150, 200, 250, 300, 400)
 _EVENT_EPOCHS: Final = (3, 6, 9, 12, 16, 20, 30, 40, 60)
+
+# More steps for the same computation, which two cores can afford.
+_SMALL_BATCHES: Final = {"batch_size": 16, "epochs": (5, 10, 15, 20, 25, 30, 40)}
 
 # RecTools' defaults, but for the epochs; eSASRec is these with other layers and loss.
 _RECTOOLS: Final = {
@@ -27,7 +30,7 @@ _RECTOOLS: Final = {
     "batch_size": 128,
 }
 # Petrov and Macdonald's for ML-1M, arXiv:2308.07192: RecTools' default is 1 negative.
-_SAMPLED: Final = {"n_negatives": 256}
+_SAMPLED: Final = {"loss": "sampled_softmax", "n_negatives": 256}
 _GBCE: Final = {"loss": "gBCE", "n_negatives": 256, "gbce_t": 0.75}
 _GSASREC: Final = {
     **_RECTOOLS,
@@ -78,126 +81,100 @@ def _sized(model: str, width: int, dropout: float, **more: Any) -> Settings:
     return {**_RECTOOLS, **sized, "model": model, "loss": "softmax", **more}
 
 
-def _pair(
-    name: str,
-    title: str,
-    published: Settings | None,
-    others: list[Settings],
-    stops: tuple[int, ...],
-) -> list[Peer]:
-    """A peer with published settings, if there are any, and one with the best."""
-    fit = name.partition("-")[0]
+class _Search(NamedTuple):
+    """A model: its published settings, the others that are tried, and the stops."""
 
-    def peer(name: str, title: str, trials: list[Settings]) -> Peer:
-        return Peer(
-            name, title, True, {}, {}, tuple(trials), stops, fit, SEQUENTIAL_PYTHON
-        )
+    name: str
+    title: str
+    published: Settings
+    others: tuple[Settings, ...]
+    stops: tuple[int, ...] = _EPOCHS
 
-    best = peer(name, title, [*([published] if published else []), *others])
-    if not published:
-        return [best]
-    return [peer(f"{name}-published", f"{title}, published", [published]), best]
+    def peers(self) -> list[Peer]:
+        """One with the published settings, and one with the best of all."""
+        return [
+            Peer(
+                name,
+                title,
+                is_random=True,
+                fixed={},
+                grid={},
+                trials=trials,
+                stops=self.stops,
+                fit=self.name.partition("-")[0],
+                python=SEQUENTIAL_PYTHON,
+                search=self.name,
+            )
+            for name, title, trials in (
+                (
+                    f"{self.name}-published",
+                    f"{self.title}, published",
+                    (self.published,),
+                ),
+                (self.name, self.title, (self.published, *self.others)),
+            )
+        ]
 
 
-SEQUENTIAL_PEERS: Final = [
-    *_pair(
+_SEARCHES: Final = (
+    _Search(
         "rectools-sasrec",
-        "SASRec, softmax (RecTools)",
+        "SASRec (RecTools)",
         {**_RECTOOLS, "model": "sasrec", "loss": "softmax"},
-        [
+        (
             _sized("sasrec", 128, 0.5),
             _sized("sasrec", 64, 0.2),
             _sized("sasrec", 64, 0.5),
             _sized("sasrec", 128, 0.2),
-        ],
-        _EPOCHS,
+            _sized("sasrec", 64, 0.2, **_SMALL_BATCHES),
+        ),
     ),
-    *_pair(
-        "rectools-sasrec-sampled",
-        "SASRec, sampled softmax (RecTools)",
-        None,
-        [
-            _sized("sasrec", 128, 0.5, loss="sampled_softmax", **_SAMPLED),
-            _sized("sasrec", 64, 0.2, loss="sampled_softmax", **_SAMPLED),
-        ],
-        _EPOCHS,
-    ),
-    *_pair(
+    _Search(
         "rectools-gsasrec",
-        "gSASRec: SASRec, gBCE (RecTools)",
+        "gSASRec (RecTools)",
         _GSASREC,
-        [_sized("sasrec", 128, 0.5, **_GBCE), _sized("sasrec", 64, 0.2, **_GBCE)],
-        _EPOCHS,
+        (_sized("sasrec", 128, 0.5, **_GBCE), _sized("sasrec", 64, 0.2, **_GBCE)),
     ),
-    *_pair(
+    _Search(
         "rectools-esasrec",
-        "eSASRec, sampled softmax (RecTools)",
-        {**_RECTOOLS, "model": "esasrec", "loss": "sampled_softmax", **_SAMPLED},
-        [
-            _sized("esasrec", 128, 0.5, loss="sampled_softmax", **_SAMPLED),
-            _sized("esasrec", 64, 0.5, loss="sampled_softmax", **_SAMPLED),
-            _sized("esasrec", 64, 0.2, loss="sampled_softmax", **_SAMPLED),
-        ],
-        _EPOCHS,
-    ),
-    *_pair(
-        "rectools-esasrec-softmax",
-        "eSASRec, softmax (RecTools)",
-        None,
-        [
-            _sized("esasrec", 128, 0.5),
-            _sized("esasrec", 64, 0.5),
+        "eSASRec (RecTools)",
+        {**_RECTOOLS, "model": "esasrec", **_SAMPLED},
+        (
+            _sized("esasrec", 128, 0.5, **_SAMPLED),
             _sized("esasrec", 64, 0.2),
-        ],
-        _EPOCHS,
+            _sized("esasrec", 64, 0.2, **_GBCE),
+        ),
     ),
-    *_pair(
-        "rectools-esasrec-gbce",
-        "eSASRec, gBCE (RecTools)",
-        None,
-        [_sized("esasrec", 128, 0.5, **_GBCE), _sized("esasrec", 64, 0.2, **_GBCE)],
-        _EPOCHS,
-    ),
-    *_pair(
+    _Search(
         "rectools-bert4rec",
         "BERT4Rec (RecTools)",
         {**_RECTOOLS, "model": "bert4rec", "loss": "softmax"},
-        [
+        (
             _sized("bert4rec", 128, 0.2, mask_prob=0.3),
             _sized("bert4rec", 64, 0.2, mask_prob=0.3),
-        ],
+        ),
         _MASKED_EPOCHS,
     ),
-    *_pair(
+    _Search(
         "rectools-hstu",
         "HSTU (RecTools)",
         {**_RECTOOLS, "model": "hstu", "loss": "softmax", **_HSTU},
-        [
-            _sized("hstu", 128, 0.2, **_HSTU),
-            _sized("hstu", 128, 0.5, **{**_HSTU, "relative_time_attention": False}),
-        ],
-        _EPOCHS,
+        (_sized("hstu", 128, 0.2, **_HSTU), _sized("hstu", 64, 0.2, **_HSTU)),
     ),
-    *_pair(
+    _Search(
         "recbole-gru4rec",
         "GRU4Rec (RecBole)",
         _GRU4REC,
-        [
-            {**_GRU4REC, "dropout_prob": 0.5, "embedding_size": 128},
-            {**_GRU4REC, "dropout_prob": 0.5},
-            {**_GRU4REC, "dropout_prob": 0.5, "length": 100},
-        ],
+        ({**_GRU4REC, "dropout_prob": 0.5, "embedding_size": 128},),
         _EVENT_EPOCHS,
     ),
-    *_pair(
+    _Search(
         "recbole-sasrec",
         "SASRec (RecBole)",
         _RECBOLE_SASREC,
-        [
-            {**_RECBOLE_SASREC, "hidden_dropout_prob": 0.2, "attn_dropout_prob": 0.2},
-            {**_RECBOLE_SASREC, "hidden_size": 128, "attn_dropout_prob": 0.2},
-            {**_RECBOLE_SASREC, "length": 100},
-        ],
+        ({**_RECBOLE_SASREC, "hidden_dropout_prob": 0.2, "attn_dropout_prob": 0.2},),
         _EVENT_EPOCHS,
     ),
-]
+)
+
+SEQUENTIAL_PEERS: Final = [peer for search in _SEARCHES for peer in search.peers()]

@@ -12,9 +12,9 @@ from benchmarks.quality.protocols import Protocol
 
 # Below it a fit is drawn as if it took as long.
 _FASTEST: Final = 0.01
-_NOT_COMPARABLE: Final = (
-    "Seconds with the name of an accelerator are those of that machine, where other "
-    "trainings ran at the same time: they do not compare with the others."
+_SEARCH_UNFINISHED: Final = (
+    "\\* Its search for settings on the validation split is not finished: it may "
+    "be better than this."
 )
 RESULTS: Final = Path(__file__).resolve().parents[1] / "results"
 
@@ -31,8 +31,7 @@ class Row(NamedTuple):
       missing: Why there is no value; empty if there is one.
       measured: Where, see `benchmarks.quality.environment`.
       numbers: Numbers that it has learned: its size; None if that was not counted.
-      accelerator: What it was trained on if not on the processors of the other rows,
-        with whose seconds its own do not compare.
+      unfinished: Why settings better than these may exist, see `peer_settings.Found`.
     """
 
     name: str
@@ -43,7 +42,7 @@ class Row(NamedTuple):
     missing: str = ""
     measured: str = ""
     numbers: int | None = None
-    accelerator: str = ""
+    unfinished: str = ""
 
 
 def as_markdown(protocol: Protocol, rows: list[Row]) -> str:
@@ -60,19 +59,23 @@ def as_markdown(protocol: Protocol, rows: list[Row]) -> str:
     for row in present:
         cells = [_cell(row.values[metric]) for metric in metrics]
         seconds = f"{np.mean(row.seconds):.1f}"
-        if row.accelerator:
-            seconds += f" ({row.accelerator})"
         size = _size(row.numbers)
-        cells = [row.name, *cells, seconds, size, str(len(row.seconds))]
+        name = f"{row.name} \\*" if row.unfinished else row.name
+        cells = [name, *cells, seconds, size, str(len(row.seconds))]
         lines.append(f"| {' | '.join(cells)} |")
     lines += [f"| {row.name} | missing: {row.missing} |" for row in rows if row.missing]
-    if any(row.accelerator for row in present):
-        lines += ["", _NOT_COMPARABLE]
+    lines += _unfinished(present)
     if present:
         errors = ", ".join(f"{m} {present[0].error[m]:.4f}" for m in metrics)
         lines += ["", f"Standard errors over users, of the first row: {errors}.", ""]
         lines += _measured(present)
     return "\n".join(lines) + "\n"
+
+
+def _unfinished(rows: list[Row]) -> list[str]:
+    """Whose settings may not be the best that its grid has."""
+    lines = [f"- {row.name}: {row.unfinished}." for row in rows if row.unfinished]
+    return ["", _SEARCH_UNFINISHED, "", *lines] if lines else []
 
 
 def _size(numbers: int | None) -> str:
@@ -137,26 +140,20 @@ def _plot(protocol: Protocol, rows: list[Row], path: Path) -> None:
             -float(np.mean(row.values[metric])),
             float(np.mean(row.seconds)),
             row.name,
-            row.accelerator,
         )
         for row in rows
     )
-    slowest = max(seconds for _, seconds, _, _ in points)
-    label = "training, seconds"
-    if any(row.accelerator for row in rows):
-        label += " (open circles: on a GPU, which does not compare)"
-    axes.set(xscale="log", xlabel=label, ylabel=metric)
+    slowest = max(seconds for _, seconds, _ in points)
+    axes.set(xscale="log", xlabel="training, seconds", ylabel=metric)
     axes.set_xlim(_FASTEST / 2, 12 * slowest)  # room for the last names
     axes.set_ylim(0, -1.1 * points[0][0])
     axes.set_title(protocol.title, fontsize=10)
     axes.grid(alpha=0.3)
     taken: list[Any] = []
-    for negative, seconds, name, accelerator in points:
+    for negative, seconds, name in points:
         place = max(seconds, _FASTEST), -negative
         color = "tab:red" if name.startswith("ours") else "tab:blue"
-        # Open: the seconds are those of an accelerator.
-        filling = "none" if accelerator else color
-        axes.plot(*place, "o", color=color, markerfacecolor=filling)
+        axes.plot(*place, "o", color=color)
         taken.append(_label(axes, name, place, taken))
     # Else every drawing of one table is another file.
     with rc_context({"svg.hashsalt": protocol.name}):

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,13 @@ class WorkerError(Exception):
 
 
 def run_worker(python: Path | str, module: str, work: dict[str, Any]) -> list[Any]:
+    """All results of `stream_worker`, in order."""
+    return list(stream_worker(python, module, work))
+
+
+def stream_worker(
+    python: Path | str, module: str, work: dict[str, Any]
+) -> Generator[Any, None, None]:
     """Runs `python -m module WORK.json` from the root of the project.
 
     Args:
@@ -29,33 +37,40 @@ def run_worker(python: Path | str, module: str, work: dict[str, Any]) -> list[An
       module: Module that prints `RESULT` and JSON, once for each result.
       work: What it is to do.
 
-    Returns:
-      The results, in order.
+    Yields:
+      The results, as they come. The process is ended when the generator is closed.
 
     Raises:
       WorkerError: If it fails.
     """
     variables = _PEERS_VARIABLES if Path(python) == PEERS_PYTHON else {}
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+    with (
+        tempfile.NamedTemporaryFile("w", suffix=".json") as file,
+        tempfile.TemporaryFile("w+") as errors,
+    ):
         json.dump(work, file)
         file.flush()
         try:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 [str(python), "-m", module, file.name],
                 cwd=ROOT,
                 env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, **variables},
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
+                stdout=subprocess.PIPE,
+                stderr=errors,
                 text=True,
-                check=False,
             )
         except FileNotFoundError:
             raise WorkerError(f"not installed: {python}") from None
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise WorkerError(lines[-1])
-    return [
-        json.loads(line.removeprefix(_MARK))
-        for line in done.stdout.splitlines()
-        if line.startswith(_MARK)
-    ]
+        with process:
+            try:
+                for line in process.stdout or ():
+                    if line.startswith(_MARK):
+                        yield json.loads(line.removeprefix(_MARK))
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode:
+            errors.seek(0)
+            lines = errors.read().strip().splitlines()
+            raise WorkerError(lines[-1] if lines else f"exit code {process.returncode}")

@@ -5,16 +5,20 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks.quality import peer_runs
+from benchmarks.quality import peer_settings
 from benchmarks.quality.grids import PEERS
 from benchmarks.quality.measure import ranks_of
 from benchmarks.quality.ours import num_parameters
+from benchmarks.quality.peer import Peer, Settings
+from benchmarks.quality.peer_runs import Measured, PeerRuns
+from benchmarks.quality.peer_settings import found, trials_of
 from benchmarks.quality.peers import fit_of, markov, popularity
 from benchmarks.quality.protocols import PROTOCOLS
 from benchmarks.quality.split import PADDING, Events, Queries, Split, lists
@@ -132,18 +136,15 @@ def test_scores_are_of_the_asked_users_and_exclude_nothing(
     assert ((ranks[:, 0] >= 1) & (ranks[:, 0] <= unseen)).all()
 
 
-def test_settings_file_has_trials_of_the_peers_and_the_best_of_them() -> None:
-    for protocol, peers in peer_runs.read_settings().items():
-        assert protocol in PROTOCOLS
-        for name, found in peers.items():
-            peer = PEERS[name]
-            values = [trial["value"] for trial in found["tried"]]
-            assert found["value"] == max(values)
-            assert found["settings"] in [trial["settings"] for trial in found["tried"]]
-            known = {key for each in peer.candidates() for key in each} | (
-                {"epochs"} if peer.stops else set()
-            )
-            assert set(found["settings"]) <= known, name
+def test_settings_file_has_trials_of_the_peers() -> None:
+    for name, tried in peer_settings.read_trials().items():
+        protocol = PROTOCOLS[name]
+        owners = {peer.search or peer.name: peer for peer in PEERS.values()}
+        for search in tried:
+            best = found(protocol, owners[search])
+            assert best is not None, search
+            values = [trial["value"] for trial in trials_of(protocol, owners[search])]
+            assert best.value == max(values)
 
 
 def test_stops_are_parts_of_one_training() -> None:
@@ -156,17 +157,55 @@ def test_stops_are_parts_of_one_training() -> None:
     assert candidate in PEERS["rectools-sasrec"].candidates()
 
 
-def test_table_tells_other_machines_and_sizes() -> None:
+def test_search_goes_on_where_it_ended(
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peer_settings, "SETTINGS_FILE", tmp_path / "settings.json")
+    split.save(tmp_path / "split.npz")
+    runs, protocol = PeerRuns(tmp_path / "split.npz"), PROTOCOLS["ml-1m"]
+    peer = Peer(
+        "popularity", "", False, {}, {"days": [1, 2]}, stops=(5, 6, 7, 8), fit="fake"
+    )
+    asked = []
+
+    def fits(
+        peer: Peer, jobs: list[tuple[Settings, int]], validating: bool
+    ) -> Generator[Measured, None, None]:
+        (settings, _), rank = jobs[0], 1
+        asked.append(settings["days"])
+        for epochs in settings["epochs"]:
+            rank = {5: 2, 6: 1}.get(epochs, 3 if settings["days"] == 1 else 1)
+            yield Measured(np.full((USERS, 1), rank, np.int32), float(epochs), 1)
+
+    monkeypatch.setattr(runs, "fits", fits)
+    runs.tune(peer._replace(grid={"days": [1]}), protocol)
+    best = found(protocol, peer)
+    assert best is not None
+    # Two stops after the best are enough.
+    assert len(trials_of(protocol, peer)) == 4
+    assert best.settings == {"days": 1, "epochs": 6}
+    assert best.unfinished == "1 of 2 settings not tried"
+    runs.tune(peer._replace(stops=(5, 6)), protocol)
+    assert asked == [1, 2]
+    # Both are as good; what was tried first is kept, and its training is over.
+    assert found(protocol, peer) == best._replace(unfinished="")
+    alone = found(protocol, peer._replace(grid={"days": [2]}))
+    assert alone is not None
+    assert alone.unfinished == "not trained for more than 6 epochs"
+
+
+def test_table_tells_sizes_and_unfinished_searches() -> None:
     values = {metric: [0.5] for metric in PROTOCOLS["ml-1m"].metrics}
     errors = dict.fromkeys(values, 0.1)
     rows = [
-        Row("here", values, errors, [2.0], {}, numbers=1500),
-        Row("there", values, errors, [3.0], {}, accelerator="H100"),
+        Row("tuned", values, errors, [2.0], {}, numbers=1500),
+        Row("untuned", values, errors, [3.0], {}, unfinished="1 of 2 left"),
     ]
     text = as_markdown(PROTOCOLS["ml-1m"], rows)
     assert "| 2.0 | 2 | 1 |" in text
-    assert "| 3.0 (H100) |  | 1 |" in text
-    assert "do not compare" in text
+    assert "| untuned \\* |" in text
+    assert "- untuned: 1 of 2 left." in text
+    assert "not finished" not in as_markdown(PROTOCOLS["ml-1m"], rows[:1])
 
 
 def test_parameters_are_those_of_the_towers(tmp_path: Path) -> None:
