@@ -14,10 +14,8 @@ from benchmarks.quality.worker import SEQUENTIAL_PYTHON
 # Epochs of RecTools' models pass over each user once; those of RecBole over each event.
 _EPOCHS: Final = (10, 20, 30, 40, 50, 60, 80, 100, 130, 160, 200)
 _MASKED_EPOCHS: Final = (50, 100, 150, 200, 250, 300, 400)
+_SMALL_EPOCHS: Final = (5, 10, 15, 20, 25, 30, 40)
 _EVENT_EPOCHS: Final = (3, 6, 9, 12, 16, 20, 30, 40, 60)
-
-# More steps for the same computation, which two cores can afford.
-_SMALL_BATCHES: Final = {"batch_size": 16, "epochs": (5, 10, 15, 20, 25, 30, 40)}
 
 # RecTools' defaults, but for the epochs; eSASRec is these with other layers and loss.
 _RECTOOLS: Final = {
@@ -77,8 +75,16 @@ def _sized(model: str, width: int, dropout: float, **more: Any) -> Settings:
         "n_factors": width,
         "dropout_rate": dropout,
         "session_max_len": 200,
+        "model": model,
+        "loss": "softmax",
     }
-    return {**_RECTOOLS, **sized, "model": model, "loss": "softmax", **more}
+    return {**_RECTOOLS, **sized, **more}
+
+
+def _small(model: str, **more: Any) -> Settings:
+    """What two cores can train: few numbers, and more steps in an epoch."""
+    small = {"session_max_len": 100, "batch_size": 16, "epochs": _SMALL_EPOCHS}
+    return {**_sized(model, 64, 0.2), **small, **more}
 
 
 class _Search(NamedTuple):
@@ -126,14 +132,19 @@ _SEARCHES: Final = (
             _sized("sasrec", 64, 0.2),
             _sized("sasrec", 64, 0.5),
             _sized("sasrec", 128, 0.2),
-            _sized("sasrec", 64, 0.2, **_SMALL_BATCHES),
+            _small("sasrec"),
+            _small("sasrec", session_max_len=200),
         ),
     ),
     _Search(
         "rectools-gsasrec",
         "gSASRec (RecTools)",
         _GSASREC,
-        (_sized("sasrec", 128, 0.5, **_GBCE), _sized("sasrec", 64, 0.2, **_GBCE)),
+        (
+            _sized("sasrec", 128, 0.5, **_GBCE),
+            _sized("sasrec", 64, 0.2, **_GBCE),
+            _small("sasrec", **_GBCE),
+        ),
     ),
     _Search(
         "rectools-esasrec",
@@ -142,7 +153,7 @@ _SEARCHES: Final = (
         (
             _sized("esasrec", 128, 0.5, **_SAMPLED),
             _sized("esasrec", 64, 0.2),
-            _sized("esasrec", 64, 0.2, **_GBCE),
+            _small("esasrec"),
         ),
     ),
     _Search(
@@ -151,7 +162,7 @@ _SEARCHES: Final = (
         {**_RECTOOLS, "model": "bert4rec", "loss": "softmax"},
         (
             _sized("bert4rec", 128, 0.2, mask_prob=0.3),
-            _sized("bert4rec", 64, 0.2, mask_prob=0.3),
+            _small("bert4rec", mask_prob=0.3, epochs=_MASKED_EPOCHS),
         ),
         _MASKED_EPOCHS,
     ),
@@ -159,7 +170,7 @@ _SEARCHES: Final = (
         "rectools-hstu",
         "HSTU (RecTools)",
         {**_RECTOOLS, "model": "hstu", "loss": "softmax", **_HSTU},
-        (_sized("hstu", 128, 0.2, **_HSTU), _sized("hstu", 64, 0.2, **_HSTU)),
+        (_small("hstu", **_HSTU),),
     ),
     _Search(
         "recbole-gru4rec",
