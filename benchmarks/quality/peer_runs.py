@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Generator
 from contextlib import closing
@@ -10,7 +11,7 @@ from typing import Final, NamedTuple
 
 from benchmarks.quality.measure import measure, ranks_of
 from benchmarks.quality.peer import Peer, Settings
-from benchmarks.quality.peer_settings import Trial, add_trials, is_over, untried
+from benchmarks.quality.peer_settings import Trial, add_trial, is_over, untried
 from benchmarks.quality.protocols import Protocol
 from benchmarks.quality.split import Array, Split
 from benchmarks.quality.worker import stream_worker
@@ -87,28 +88,27 @@ class PeerRuns:
     def tune(self, peer: Peer, protocol: Protocol) -> None:
         """Tries what is left of the peer's grid on the validation split.
 
-        The trials are kept after each process. A training with stops ends early, as
-        `is_over` says.
+        Each trial is kept at once. A training with stops ends early, as `is_over` says.
         """
         left = untried(protocol, peer)
         step = 1 if peer.stops else _TRIALS_OF_A_PROCESS
         for start in range(0, len(left), step):
             asked = [peer.asked(each) for each in left[start : start + step]]
-            add_trials(protocol, peer, self._trials(peer, protocol.metrics[0], asked))
+            jobs = [(each, _TUNING_SEED) for each in asked]
+            settings_of = [s for each in asked for s in peer.stopped(each)]
+            trials: list[Trial] = []
+            with closing(self.fits(peer, jobs, validating=True)) as results:
+                for settings, measured in zip(settings_of, results, strict=False):
+                    trials.append(self._trial(protocol.metrics[0], settings, measured))
+                    add_trial(protocol, peer, trials[-1])
+                    print(f"  {peer.name} {json.dumps(trials[-1])}", flush=True)
+                    if peer.stops and is_over(trials):
+                        break
 
-    def _trials(self, peer: Peer, metric: str, asked: list[Settings]) -> list[Trial]:
-        """Trials of one process."""
-        trials: list[Trial] = []
-        settings_of = [s for each in asked for s in peer.stopped(each)]
-        jobs = [(each, _TUNING_SEED) for each in asked]
-        with closing(self.fits(peer, jobs, validating=True)) as results:
-            for settings, found in zip(settings_of, results, strict=False):
-                value, _ = measure(found.ranks, self.num_movies, (metric,))[metric]
-                seconds = round(found.seconds, 2)
-                trials.append(
-                    {"settings": settings, "value": round(value, 5), "seconds": seconds}
-                )
-                print(f"  {peer.name} {settings}: {value:.4f}, {seconds} s", flush=True)
-                if peer.stops and is_over(trials):
-                    break
-        return trials
+    def _trial(self, metric: str, settings: Settings, measured: Measured) -> Trial:
+        value, _ = measure(measured.ranks, self.num_movies, (metric,))[metric]
+        return {
+            "settings": settings,
+            "value": round(value, 5),
+            "seconds": round(measured.seconds, 2),
+        }

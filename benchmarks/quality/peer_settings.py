@@ -76,11 +76,11 @@ def read_trials() -> dict[str, dict[str, list[Trial]]]:
     return content
 
 
-def add_trials(protocol: Protocol, peer: Peer, trials: list[Trial]) -> None:
+def add_trial(protocol: Protocol, peer: Peer, trial: Trial) -> None:
     """Adds what was tried to the file."""
     content = read_trials()
     of_protocol = content.setdefault(protocol.name, {})
-    of_protocol.setdefault(peer.search or peer.name, []).extend(trials)
+    of_protocol.setdefault(peer.search or peer.name, []).append(trial)
     SETTINGS_FILE.write_text(_as_text(content) + "\n")
 
 

@@ -14,7 +14,7 @@ from benchmarks.quality.worker import SEQUENTIAL_PYTHON
 # Epochs of RecTools' models pass over each user once; those of RecBole over each event.
 _EPOCHS: Final = (10, 20, 30, 40, 50, 60, 80, 100, 130, 160, 200)
 _MASKED_EPOCHS: Final = (50, 100, 150, 200, 250, 300, 400)
-_SMALL_EPOCHS: Final = (5, 10, 15, 20, 25, 30, 40)
+_SMALL_EPOCHS: Final = (2, 4, 6, 8, 10, 15, 20, 25, 30, 40)
 _EVENT_EPOCHS: Final = (3, 6, 9, 12, 16, 20, 30, 40, 60)
 
 # RecTools' defaults, but for the epochs; eSASRec is these with other layers and loss.
