@@ -38,7 +38,7 @@ def main() -> None:
         if options.tune:
             for peer in peers:
                 if peer.is_searched:
-                    runs.tune(peer, protocol)
+                    runs.tune(peer, protocol, options.trials)
             continue
         skipped = options.skip.split(",")
         for peer in peers:
@@ -116,6 +116,9 @@ def _parser() -> argparse.ArgumentParser:
         "protocols", nargs="*", metavar="PROTOCOL", help=str([*PROTOCOLS])
     )
     parser.add_argument("--tune", action="store_true", help="choose peers' settings")
+    parser.add_argument(
+        "--trials", type=int, help="settings of a peer to try at most; the rest later"
+    )
     parser.add_argument("--only", help="names of rankers, separated by commas")
     parser.add_argument("--skip", default="", help="peers to leave out, likewise")
     parser.add_argument("--seeds", type=int, default=3)

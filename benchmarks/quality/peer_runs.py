@@ -85,12 +85,12 @@ class PeerRuns:
                     yield Measured(ranks_of(path, queries), **result)
                     path.unlink()
 
-    def tune(self, peer: Peer, protocol: Protocol) -> None:
-        """Tries what is left of the peer's grid on the validation split.
+    def tune(self, peer: Peer, protocol: Protocol, at_most: int | None = None) -> None:
+        """Tries what is left of the peer's grid, or the first of it, for validation.
 
         Each trial is kept at once. A training with stops ends early, as `is_over` says.
         """
-        left = untried(protocol, peer)
+        left = untried(protocol, peer)[:at_most]
         step = 1 if peer.stops else _TRIALS_OF_A_PROCESS
         for start in range(0, len(left), step):
             asked = [peer.asked(each) for each in left[start : start + step]]

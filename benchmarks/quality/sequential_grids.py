@@ -14,7 +14,7 @@ from benchmarks.quality.worker import SEQUENTIAL_PYTHON
 # Epochs of RecTools' models pass over each user once; those of RecBole over each event.
 _EPOCHS: Final = (10, 20, 30, 40, 50, 60, 80, 100, 130, 160, 200)
 _MASKED_EPOCHS: Final = (50, 100, 150, 200, 250, 300, 400)
-_SMALL_EPOCHS: Final = (2, 4, 6, 8, 10, 15, 20, 25, 30, 40)
+_SMALL_EPOCHS: Final = (2, 4, 6, 8, 10, 15, 20, 25, 30, 40, 60)
 _EVENT_EPOCHS: Final = (3, 6, 9, 12, 16, 20, 30, 40, 60)
 
 # RecTools' defaults, but for the epochs; eSASRec is these with other layers and loss.
@@ -117,7 +117,7 @@ class _Search(NamedTuple):
                     f"{self.title}, published",
                     (self.published,),
                 ),
-                (self.name, self.title, (self.published, *self.others)),
+                (self.name, self.title, (*self.others, self.published)),
             )
         ]
 
@@ -128,12 +128,12 @@ _SEARCHES: Final = (
         "SASRec (RecTools)",
         {**_RECTOOLS, "model": "sasrec", "loss": "softmax"},
         (
+            _small("sasrec"),
+            _small("sasrec", session_max_len=200),
             _sized("sasrec", 128, 0.5),
             _sized("sasrec", 64, 0.2),
             _sized("sasrec", 64, 0.5),
             _sized("sasrec", 128, 0.2),
-            _small("sasrec"),
-            _small("sasrec", session_max_len=200),
         ),
     ),
     _Search(
@@ -141,9 +141,9 @@ _SEARCHES: Final = (
         "gSASRec (RecTools)",
         _GSASREC,
         (
+            _small("sasrec", **_GBCE),
             _sized("sasrec", 128, 0.5, **_GBCE),
             _sized("sasrec", 64, 0.2, **_GBCE),
-            _small("sasrec", **_GBCE),
         ),
     ),
     _Search(
@@ -151,9 +151,9 @@ _SEARCHES: Final = (
         "eSASRec (RecTools)",
         {**_RECTOOLS, "model": "esasrec", **_SAMPLED},
         (
+            _small("esasrec"),
             _sized("esasrec", 128, 0.5, **_SAMPLED),
             _sized("esasrec", 64, 0.2),
-            _small("esasrec"),
         ),
     ),
     _Search(
@@ -161,8 +161,8 @@ _SEARCHES: Final = (
         "BERT4Rec (RecTools)",
         {**_RECTOOLS, "model": "bert4rec", "loss": "softmax"},
         (
+            _small("bert4rec", mask_prob=0.3),
             _sized("bert4rec", 128, 0.2, mask_prob=0.3),
-            _small("bert4rec", mask_prob=0.3, epochs=_MASKED_EPOCHS),
         ),
         _MASKED_EPOCHS,
     ),
