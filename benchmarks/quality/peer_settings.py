@@ -38,15 +38,21 @@ def found(protocol: Protocol, peer: Peer) -> Found | None:
     if not trials:
         return None
     best = max(trials, key=lambda trial: float(trial["value"]))
-    gaps = []
-    if left := untried(protocol, peer):
-        gaps.append(f"{len(left)} of {len(peer.candidates())} settings not tried")
-    training = peer.trained(best["settings"])
-    curve = [each for each in trials if peer.trained(each["settings"]) == training]
-    if peer.stops and not is_over(curve):
-        last = curve[-1]["settings"]["epochs"]
-        gaps.append(f"not trained for more than {last} epochs")
-    return Found(best["settings"], best["value"], ", ".join(gaps))
+    candidates = peer.candidates()
+    left = len(untried(protocol, peer))
+    short = sum(not is_over(_curve(trials, peer, each)) for each in candidates) - left
+    gaps = [f"{left} not tried"] if left else []
+    if peer.stops and short:
+        gaps.append(f"{short} not trained to the end")
+    if gaps:
+        gaps = [f"of {len(candidates)} settings {' and '.join(gaps)}"]
+    return Found(best["settings"], best["value"], "".join(gaps))
+
+
+def _curve(trials: list[Trial], peer: Peer, settings: Settings) -> list[Trial]:
+    """The stops of one training."""
+    training = peer.trained(settings)
+    return [each for each in trials if peer.trained(each["settings"]) == training]
 
 
 def untried(protocol: Protocol, peer: Peer) -> list[Settings]:
@@ -58,6 +64,8 @@ def untried(protocol: Protocol, peer: Peer) -> list[Settings]:
 def is_over(curve: list[Trial]) -> bool:
     """Whether the last stops of one training were no better than one before."""
     values = [trial["value"] for trial in curve]
+    if not values:
+        return False
     return len(values) - 1 - values.index(max(values)) >= _PATIENCE
 
 

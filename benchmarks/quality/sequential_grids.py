@@ -130,10 +130,6 @@ _SEARCHES: Final = (
         (
             _small("sasrec"),
             _small("sasrec", session_max_len=200),
-            _sized("sasrec", 128, 0.5),
-            _sized("sasrec", 64, 0.2),
-            _sized("sasrec", 64, 0.5),
-            _sized("sasrec", 128, 0.2),
         ),
     ),
     _Search(
@@ -188,4 +184,17 @@ _SEARCHES: Final = (
     ),
 )
 
-SEQUENTIAL_PEERS: Final = [peer for search in _SEARCHES for peer in search.peers()]
+_UNTUNED: Final = Peer(
+    "rectools-sasrec-untuned",
+    "SASRec (RecTools), 6 epochs, untuned",
+    is_random=True,
+    fixed={**_small("sasrec"), "epochs": [6]},
+    grid={},
+    fit="rectools",
+    python=SEQUENTIAL_PYTHON,
+)
+
+SEQUENTIAL_PEERS: Final = [
+    *(peer for search in _SEARCHES for peer in search.peers()),
+    _UNTUNED,
+]
