@@ -184,14 +184,13 @@ def test_search_goes_on_where_it_ended(
     # Two stops after the best are enough.
     assert len(trials_of(protocol, peer)) == 4
     assert best.settings == {"days": 1, "epochs": 6}
-    assert best.unfinished == "1 of 2 settings not tried"
+    assert best.unfinished == "of 2 settings 1 not tried"
     runs.tune(peer._replace(stops=(5, 6)), protocol)
     assert asked == [1, 2]
-    # Both are as good; what was tried first is kept, and its training is over.
-    assert found(protocol, peer) == best._replace(unfinished="")
-    alone = found(protocol, peer._replace(grid={"days": [2]}))
-    assert alone is not None
-    assert alone.unfinished == "not trained for more than 6 epochs"
+    # Both are as good; what was tried first is kept.
+    assert found(protocol, peer) == best._replace(
+        unfinished="of 2 settings 1 not trained to the end"
+    )
 
 
 def test_table_tells_sizes_and_unfinished_searches() -> None:
