@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from trainer.model import TwoTowerModel, events_alone
 from trainer.ranking import PADDING
+from trainer.shared_graph import traced_once
 from trainer.towers import Timelines
 from trainer.user_store import EventLists
 
@@ -42,6 +43,13 @@ class QueryEncoder(tf.Module):
         self._max_history = max_history
         # Embedded events, and what a history encoder makes of them.
         self.bytes_per_query = _COPIES * 4 * max_history * model.embedding_dim
+        self._embed = traced_once(
+            self._embed_lists,
+            tf.TensorSpec([None], tf.int32),
+            tf.TensorSpec([None, None], tf.int32),
+            tf.TensorSpec([None], tf.int64),
+            *(tf.TensorSpec([None], t) for t in (tf.int32, tf.float32, tf.int64)),
+        )
 
     def __call__(
         self, user_index: tf.Tensor, attributes: tf.Tensor, timelines: EventLists
@@ -56,7 +64,20 @@ class QueryEncoder(tf.Module):
         Returns:
           float32 `[batch, dim]`.
         """
-        movies, ratings, timestamps, end = self._newest(timelines)
+        splits = tf.cast(timelines.movies.row_splits, tf.int64)
+        values = (column.values for column in timelines)
+        query: tf.Tensor = self._embed(user_index, attributes, splits, *values)
+        return query
+
+    def _embed_lists(
+        self,
+        user_index: tf.Tensor,
+        attributes: tf.Tensor,
+        splits: tf.Tensor,
+        *columns: tf.Tensor,
+    ) -> tf.Tensor:
+        """Does what `__call__` does for the columns of all timelines, by row splits."""
+        movies, ratings, timestamps, end = self._newest(columns, splits)
         query: tf.Tensor = self._tower(
             Timelines(
                 user_index,
@@ -73,7 +94,9 @@ class QueryEncoder(tf.Module):
         )
         return tf.cast(query, tf.float32)
 
-    def _newest(self, timelines: EventLists) -> tuple[tf.Tensor, ...]:
+    def _newest(
+        self, columns: tuple[tf.Tensor, ...], splits: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
         """Returns the columns of the newest events as matrices, and their number.
 
         Returns:
@@ -81,15 +104,14 @@ class QueryEncoder(tf.Module):
           int32 `[batch]`.
         """
         # Slices of three ragged tensors would take half the time of a request.
-        splits = timelines.movies.row_splits
         ends = splits[1:]
         count = tf.minimum(ends - splits[:-1], self._max_history)[:, tf.newaxis]
         column = tf.range(self._max_history, dtype=splits.dtype)
         position = ends[:, tf.newaxis] - count + column
-        nowhere = tf.size(timelines.movies.values, splits.dtype)
+        nowhere = tf.size(columns[0], splits.dtype)
         position = tf.where(column < count, position, nowhere)
-        columns = (
-            tf.gather(tf.pad(each.values, [[0, 1]], constant_values=PADDING), position)
-            for each in timelines
+        newest = (
+            tf.gather(tf.pad(each, [[0, 1]], constant_values=PADDING), position)
+            for each in columns
         )
-        return (*columns, tf.cast(count[:, 0], tf.int32))
+        return (*newest, tf.cast(count[:, 0], tf.int32))

@@ -26,6 +26,7 @@ from trainer.request_checks import RequestChecks
 from trainer.request_events import Events
 from trainer.request_filters import filters_of
 from trainer.retrieval_index import Filters, RetrievalIndex
+from trainer.shared_graph import traced_once
 from trainer.similar_movies import SimilarMovies
 from trainer.user_store import EventLists, TimelineLookup
 
@@ -98,16 +99,26 @@ class ServingModel(tf.Module):
         self._store = store
         self._transform = transform
         self._held_out_ranking = held_out_ranking
+        self._index_of = traced_once(
+            lambda ids: transform({f.MOVIE_ID: ids})[f.MOVIE_INDEX],
+            tf.TensorSpec([None], tf.string),
+        )
+        self._describe = traced_once(
+            catalogue.describe,
+            tf.TensorSpec([None, None], tf.float32),
+            tf.TensorSpec([None, None], tf.int32),
+            tf.TensorSpec([None], tf.int32),
+        )
         self._checks = RequestChecks(limits, index.num_movies)
         self.max_k = self._checks.max_k
-        self.evaluate = traced(
+        self.evaluate = _exported(
             contract.EVALUATE, lambda inputs: held_out_ranking(inputs["examples"])
         )
-        self.catalogue = traced(contract.CATALOGUE, lambda _: catalogue.columns())
-        self.stored_users = traced(
+        self.catalogue = _exported(contract.CATALOGUE, lambda _: catalogue.columns())
+        self.stored_users = _exported(
             contract.STORED_USERS, lambda _: {f.USER_ID: store.user_ids()}
         )
-        self.stored_timelines = traced(
+        self.stored_timelines = _exported(
             contract.STORED_TIMELINES, self._stored_timelines
         )
 
@@ -117,20 +128,30 @@ class ServingModel(tf.Module):
             tuple[contract.Signature, Callable[[Inputs], Outputs]], ...
         ] = (
             (contract.SERVING_DEFAULT, self.serving_default),
-            (contract.RECOMMEND, self.recommend),
             (contract.RECOMMEND_FROM_HISTORY, self.recommend_from_history),
-            (contract.RECOMMEND_EXAMPLES, self.recommend_examples),
             (contract.SIMILAR_MOVIES, self.similar_movies),
             (contract.QUERY_EMBEDDING, self.query_embedding),
             (contract.CANDIDATE_EMBEDDING, self.candidate_embedding),
             (contract.KNOWN_USER, self.known_user),
             (contract.KNOWN_MOVIE, self.known_movie),
         )
-        return {
-            signature.name: traced(
-                signature, self._checked(signature, function)
-            ).get_concrete_function(*signature.input_specs())
+        traced = {
+            signature.name: _graph(signature, self._checked(signature, function))
             for signature, function in functions
+        }
+        recommend = _graph(
+            contract.RECOMMEND, self._checked(contract.RECOMMEND, self.recommend)
+        )
+        by_examples = _graph(
+            contract.RECOMMEND_EXAMPLES,
+            self._checked(
+                contract.RECOMMEND_EXAMPLES,
+                lambda inputs: self.recommend_examples(inputs, recommend),
+            ),
+        )
+        return traced | {
+            contract.RECOMMEND.name: recommend,
+            contract.RECOMMEND_EXAMPLES.name: by_examples,
         }
 
     def serving_default(self, inputs: Inputs) -> Outputs:
@@ -205,10 +226,16 @@ class ServingModel(tf.Module):
 
         return self._recommend(inputs["k"], given, self._bytes_per_row(inputs))
 
-    def recommend_examples(self, inputs: Inputs) -> Outputs:
-        """Recommends like `recommend`, to one user for each serialized example."""
-        parsed = request_examples.parse(inputs["examples"], self._checks)
-        return self._checked(contract.RECOMMEND, self.recommend)(parsed)
+    def recommend_examples(
+        self, inputs: Inputs, recommend: Callable[..., Outputs]
+    ) -> Outputs:
+        """Recommends like `recommend`, to one user for each serialized example.
+
+        Args:
+          inputs: The examples.
+          recommend: The function of `trainer.serving_contract.RECOMMEND`.
+        """
+        return recommend(**request_examples.parse(inputs["examples"], self._checks))
 
     def similar_movies(self, inputs: Inputs) -> Outputs:
         """Returns the movies that the model embeds like each movie."""
@@ -262,7 +289,7 @@ class ServingModel(tf.Module):
 
     def _movie_index(self, movie_id: tf.Tensor) -> tf.Tensor:
         """Returns int32 of the same shape, `num_movies` for unknown movies."""
-        index = self._transform({f.MOVIE_ID: tf.reshape(movie_id, [-1])})[f.MOVIE_INDEX]
+        index = self._index_of(tf.reshape(movie_id, [-1]))
         return tf.reshape(tf.cast(index, tf.int32), tf.shape(movie_id))
 
     def _movies(self, inputs: Inputs, rows: slice) -> tuple[Events, tf.Tensor]:
@@ -332,7 +359,8 @@ class ServingModel(tf.Module):
             rows_per_block(bytes_per_row),
             [(tf.float32, width), (tf.int32, width)],
         )
-        return self._catalogue.describe(scores, index, k)
+        described: Outputs = self._describe(scores, index, k)
+        return described
 
     def _bytes_per_row(self, inputs: Inputs) -> tf.Tensor:
         """Returns what lists and re-ranking of a row take in memory: int64 scalar."""
@@ -343,20 +371,31 @@ class ServingModel(tf.Module):
         return _BYTES_PER_EVENT * events + tf.cast(again, tf.int64)
 
 
-def traced(signature: contract.Signature, function: Callable[[Inputs], Outputs]) -> Any:
-    """Returns a function of tensors, traced once for the types of the signature.
-
-    It is traced without AutoGraph, which nothing here needs: it would rewrite the
-    source of Keras and TFT for each signature, for 15 seconds in all.
-
-    Args:
-      signature: Names the inputs.
-      function: Maps them to the outputs.
-    """
+def _graph(signature: contract.Signature, function: Callable[[Inputs], Outputs]) -> Any:
+    """Traces a function of named inputs as one of tensors, for their types."""
 
     def of_tensors(*tensors: tf.Tensor) -> Outputs:
         return function(dict(zip(signature.inputs, tensors, strict=True)))
 
+    # Without AutoGraph: see `trainer.shared_graph.traced_once`.
     traced = tf.function(of_tensors, autograph=False)
-    traced.get_concrete_function(*signature.input_specs())
-    return traced
+    return traced.get_concrete_function(*signature.input_specs())
+
+
+def _exported(
+    signature: contract.Signature, function: Callable[[Inputs], Outputs]
+) -> Any:
+    """Returns a function of tensors that a SavedModel has beside its signatures.
+
+    A SavedModel traces each such function once more when it is saved: what it traces
+    then is only the call of a graph.
+    """
+    graph = _graph(signature, function)
+
+    def call(*tensors: tf.Tensor) -> Outputs:
+        outputs: Outputs = graph(*tensors)
+        return outputs
+
+    called = tf.function(call, autograph=False)
+    called.get_concrete_function(*signature.input_specs())
+    return called

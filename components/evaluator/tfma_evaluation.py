@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import apache_beam as beam
 import numpy as np
-import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.proto import config_pb2
@@ -29,6 +28,7 @@ from components.evaluator.query_ranks import (
 from components.evaluator.results import TRAINED_ON, SliceResult, metric_names
 from components.evaluator.tfma_metric import RetrievalMetrics
 from components.evaluator.thresholds import thresholds_of
+from components.loaded_models import load_model
 from components.movielens_example_gen.data_summary import (
     SUMMARY_PROPERTY,
     parse_summary,
@@ -211,7 +211,7 @@ class _EvaluatedModel:
 
 
 def _load_model(path: str) -> _EvaluatedModel:
-    model = tf.saved_model.load(path)
+    model = load_model(path)
     return _EvaluatedModel(model, {EVALUATE.name: EVALUATE.function(model)})
 
 

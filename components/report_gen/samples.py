@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfx import types
 
 from components.example_rows import serialized_rows
+from components.loaded_models import load_model
 from components.report_gen.facts import Recommended, UserSample
 from trainer import features as f
 from trainer.serving_contract import RECOMMEND_FROM_HISTORY
@@ -41,7 +42,7 @@ def sample_users(
         movie[f.MOVIE_ID][0]: movie[f.TITLE][0].decode(errors="replace")
         for movie in _rows(examples, f.CORPUS_SPLIT)
     }
-    model = tf.saved_model.load(model_path)
+    model = load_model(model_path)
     k = min(_TOP, max_k)
     return [_sample(row, titles, model, k) for row in chosen]
 
