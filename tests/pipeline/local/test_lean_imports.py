@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.local import lean_imports
+from trainer.dotted_paths import find_class
 
 
 def test_a_library_is_left_out_only_while_others_are_imported(
@@ -30,6 +31,8 @@ def test_a_library_is_left_out_only_while_others_are_imported(
     import left_out  # type: ignore[import-not-found]  # written above
 
     assert left_out.value == 7
+    (tmp_path / "own_tower.py").write_text("from left_out import value as Tower")
+    assert find_class("model.query_tower", "own_tower.Tower", {}) == left_out.value
     with lean_imports.lean_imports():
         import left_out
 
