@@ -8,6 +8,7 @@ from typing import Any, Final
 import tensorflow as tf
 
 from trainer.retrieval_index import RetrievalIndex
+from trainer.shared_graph import traced_once
 
 # The best movies of each row that are re-ranked. It must not follow from the number of
 # movies that is asked for: the first ten of twenty would be other movies than ten, and
@@ -46,6 +47,13 @@ class Diversity:
         self._pool = min(_POOL, index.num_movies)
         # The embeddings, and a copy of unit length.
         self.bytes_per_query = 8 * self._pool * index.dim
+        self._reordered = traced_once(
+            self._order,
+            tf.TensorSpec([None, None], tf.float32),
+            tf.TensorSpec([None, None], tf.int32),
+            tf.TensorSpec([None], tf.float32),
+            tf.TensorSpec([], tf.int32),
+        )
 
     def __call__(
         self,
@@ -69,7 +77,7 @@ class Diversity:
         scores, index = best(tf.where(is_diverse, tf.maximum(width, self._pool), width))
 
         def reranked() -> Listed:
-            order = self._order(scores, index, diversity, width)
+            order = self._reordered(scores, index, diversity, width)
             return tuple(tf.gather(each, order, batch_dims=1) for each in listed)
 
         listed = scores, index
