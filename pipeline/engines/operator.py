@@ -12,7 +12,10 @@ from tfx.proto.orchestration import executable_spec_pb2, placeholder_pb2
 from pipeline.engines.beam_options import beam_args
 from pipeline.engines.config import EngineConfig
 from pipeline.engines.guard import Guard
-from pipeline.engines.method_signatures import remember_signatures
+from pipeline.engines.method_signatures import (
+    look_for_notebook_lazily,
+    remember_signatures,
+)
 
 
 class EngineOperator(BeamExecutorOperator):
@@ -54,6 +57,7 @@ def operators(
       further_args: Arguments of Beam that our executors read.
     """
     remember_signatures()
+    look_for_notebook_lazily()
     guard = Guard(engine, [root])
     spec = executable_spec_pb2.BeamExecutableSpec
     return {spec: functools.partial(EngineOperator, engine, guard, further_args)}
