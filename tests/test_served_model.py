@@ -51,7 +51,8 @@ def history(user, movies):
         timestamps=tf.ones(size, tf.int64), k=k(5),
         age=tf.constant([-1], tf.int64), gender=ids(""), occupation=ids(""),
         exclude_movie_ids=tf.constant([[""]]), genres=tf.constant([[""]]),
-        first_year=tf.constant([0]), last_year=tf.constant([0]))
+        first_year=tf.constant([0]), last_year=tf.constant([0]),
+        diversity=tf.constant([0.0]))
     return [x.decode() for x in top["movie_ids"].numpy()[0]]
 def embedding(movie):
     found = model.signatures["candidate_embedding"](movie_id=ids(movie))
