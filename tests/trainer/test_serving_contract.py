@@ -82,6 +82,7 @@ def test_python_values_become_the_types_of_the_contract() -> None:
         "genres": (np.dtype(object), (1, 0)),
         "first_year": (np.dtype(np.int32), (1,)),
         "last_year": (np.dtype(np.int32), (1,)),
+        "diversity": (np.dtype(np.float32), (1,)),
         "k": (np.dtype(np.int32), (1,)),
     }
     assert arrays["age"] == [-1]
