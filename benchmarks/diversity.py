@@ -25,9 +25,13 @@ from tfx.types import artifact_utils, standard_artifacts
 
 from components.servability_check.queries import Query, read_queries
 from trainer.features import EVAL_SPLIT
-from trainer.serving_contract import CATALOGUE, RECOMMEND_FROM_HISTORY
+from trainer.serving_contract import (
+    CANDIDATE_EMBEDDING,
+    CATALOGUE,
+    RECOMMEND_FROM_HISTORY,
+)
 
-_SETTINGS: Final = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
+_SETTINGS: Final = (0.0, 0.1, 0.2, 0.3, 0.5)
 _K: Final = 10
 _BATCH: Final = 64
 _CALLS: Final = 100
@@ -45,28 +49,40 @@ def main() -> None:
     examples.uri = str(options.examples)
     examples.split_names = artifact_utils.encode_split_names([EVAL_SPLIT])
     queries = read_queries(examples, 1_000_000)
-    genres = _genres(model)
+    tables = _genres(model), _embeddings(model)
     times = _milliseconds(model, queries)
     lines = []
+    plain = _measured(model, queries, tables, 0.0)
     for diversity in _SETTINGS:
-        rows = _measured(model, queries, genres, diversity)
-        for name, some in (("even", rows[::2]), ("odd", rows[1::2])):
-            found = dict(zip(_METRICS, some.mean(axis=0).round(4), strict=True))
-            line = {"diversity": diversity, "rows": name, "queries": len(some), **found}
-            line["median_ms"] = times[diversity]
-            lines.append(json.dumps(line))
+        rows = _measured(model, queries, tables, diversity)
+        for name, part in (("even", slice(0, None, 2)), ("odd", slice(1, None, 2))):
+            about = {"diversity": diversity, "rows": name, "ms": times[diversity]}
+            lines.append(json.dumps(about | _summary(rows[part], plain[part])))
             print(lines[-1], flush=True)
     if options.results:
         options.results.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-_METRICS: Final = ("hit_rate@10", "ndcg@10", "genre_diversity@10")
+# "similarity" is the mean cosine of the embeddings of two movies of a list.
+_METRICS: Final = ("hit_rate@10", "ndcg@10", "genre_diversity@10", "similarity@10")
+
+_Vectors = dict[bytes, NDArray[np.float64]]  # of unit length, by movie id
+
+
+def _summary(
+    rows: NDArray[np.float64], plain: NDArray[np.float64]
+) -> dict[str, list[float]]:
+    """Mean, difference from `plain`, and the standard error of that over queries."""
+    gained = rows - plain
+    error = gained.std(axis=0, ddof=1) / np.sqrt(len(rows))
+    columns = np.stack([rows.mean(axis=0), gained.mean(axis=0), error], axis=1)
+    return dict(zip(_METRICS, columns.round(4).tolist(), strict=True))
 
 
 def _measured(
     model: Any,
     queries: Sequence[Query],
-    genres: dict[bytes, NDArray[np.float32]],
+    tables: tuple[_Vectors, _Vectors],
     diversity: float,
 ) -> NDArray[np.float64]:
     """Returns the metrics of each query, `[queries, metrics]`."""
@@ -78,7 +94,8 @@ def _measured(
             held_out = query.held_out[0].encode()
             place = movies.index(held_out) if held_out in movies else None
             gain = 0.0 if place is None else 1 / np.log2(place + 2)
-            rows.append((place is not None, gain, _diversity(genres, movies)))
+            genres, embeddings = (_likeness(table, movies) for table in tables)
+            rows.append((place is not None, gain, 1 - genres, embeddings))
     return np.array(rows, float)
 
 
@@ -101,21 +118,34 @@ def _padded(rows: Sequence[Sequence[Any]], absent: Any) -> list[list[Any]]:
     return [[*row, *[absent] * (longest - len(row))] for row in rows]
 
 
-def _genres(model: Any) -> dict[bytes, NDArray[np.float32]]:
-    """Returns a unit vector of genres for each movie."""
+def _genres(model: Any) -> _Vectors:
+    """Returns the genres of each movie."""
     movies = CATALOGUE.call(model)
     names = [text.split(b"|") if text else [] for text in movies["genres"].tolist()]
     all_names = sorted({name for row in names for name in row})
     table = np.array([[name in row for name in all_names] for row in names], float)
-    table /= np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-9)
-    return dict(zip(movies["movie_id"].tolist(), table, strict=True))
+    return _of_unit_length(movies["movie_id"].tolist(), table)
 
 
-def _diversity(genres: dict[bytes, NDArray[np.float32]], movies: list[bytes]) -> float:
-    """Mean over pairs of 1 - the cosine of genres: `trainer.genre_balance`."""
-    vectors = np.stack([genres[movie] for movie in movies if movie])
-    pairs = np.triu_indices(len(vectors), 1)
-    return float(1 - (vectors @ vectors.T)[pairs].mean())
+def _embeddings(model: Any) -> _Vectors:
+    """Returns the embedding of each movie without its bias."""
+    ids, found = CATALOGUE.call(model)["movie_id"].tolist(), []
+    for start in range(0, len(ids), _BATCH):
+        some = CANDIDATE_EMBEDDING.call(model, movie_id=ids[start : start + _BATCH])
+        found.append(some["embedding"][:, :-1])
+    return _of_unit_length(ids, np.concatenate(found))
+
+
+def _of_unit_length(ids: list[bytes], table: NDArray[Any]) -> _Vectors:
+    norms = np.linalg.norm(table, axis=1, keepdims=True)
+    return dict(zip(ids, table / np.maximum(norms, 1e-9), strict=True))
+
+
+def _likeness(vectors: _Vectors, movies: list[bytes]) -> float:
+    """Returns the mean cosine of two movies of a list."""
+    listed = np.stack([vectors[movie] for movie in movies if movie])
+    pairs = np.triu_indices(len(listed), 1)
+    return float((listed @ listed.T)[pairs].mean())
 
 
 def _milliseconds(model: Any, queries: Sequence[Query]) -> dict[float, float]:
