@@ -14,7 +14,11 @@ from components.metrics.base import (
     Ranks,
     WithCutoff,
 )
-from components.metrics.registry import default_metric_names, metric_named
+from components.metrics.registry import (
+    default_metric_names,
+    lower_is_better,
+    metric_named,
+)
 
 __all__ = [
     "AccuracyMetric",
@@ -25,5 +29,6 @@ __all__ = [
     "Ranks",
     "WithCutoff",
     "default_metric_names",
+    "lower_is_better",
     "metric_named",
 ]

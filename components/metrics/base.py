@@ -137,10 +137,12 @@ class MeanMetric(abc.ABC):
     Attributes:
       name: Name of the metric in the configuration.
       is_fraction: Whether every query's value is from 0 to 1.
+      lower_is_better: Whether a smaller value is the better one.
     """
 
     name: str
     is_fraction: bool
+    lower_is_better: bool = False
 
     @abc.abstractmethod
     def value(self, batch: QueryBatch) -> FloatArray:

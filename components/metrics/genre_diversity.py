@@ -48,6 +48,7 @@ class GenreDivergence(_GenreMetric):
 
     base_name = "genre_divergence"
     is_fraction = False
+    lower_is_better = True
 
     def value(self, batch: QueryBatch) -> FloatArray:
         """float64 `[queries]`, nats."""

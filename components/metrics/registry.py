@@ -59,6 +59,15 @@ def metric_named(name: str) -> Metric:
     raise ValueError(f"Unknown metric {name!r}: use mrr, index_recall, {known}@k")
 
 
+def lower_is_better(name: str) -> bool:
+    """Returns whether a smaller value is better, of one of the project's metrics."""
+    base_name = name.partition("@")[0]
+    return any(
+        metric.base_name == base_name and getattr(metric, "lower_is_better", False)
+        for metric in _DEFAULT
+    )
+
+
 def default_metric_names(top_k: Sequence[int]) -> list[str]:
     """Every metric at every cut-off, except those computed only on request."""
     at_cutoffs = [f"{m.base_name}@{k}" for m in _DEFAULT for k in top_k]

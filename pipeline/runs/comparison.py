@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from components.evaluator.query_ranks import Pairs, QueryRanks
+from components.metrics import lower_is_better
 from components.metrics.uncertainty import two_sided
 from pipeline.runs.run_record import RunRecord
 
@@ -144,7 +145,8 @@ def _metrics(
             noise = math.hypot(_half(first, name), _half(second, name))
         verdict: Literal["better", "worse", ""] = ""
         if abs(difference) > noise:  # false if either is NaN
-            verdict = "better" if difference > 0 else "worse"
+            is_better = (difference < 0) == lower_is_better(name)
+            verdict = "better" if is_better else "worse"
         finite = _or_none(difference), _or_none(noise)
         changes.append(MetricChange(name, one, other, *finite, is_paired, verdict))
     return changes

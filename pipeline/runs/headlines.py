@@ -81,7 +81,9 @@ def _tuner_results(output: Artifact) -> str:
     best = search["trials"][0]
     trials = _count(len(search["trials"]), "trial")
     values = format_values(search["best"])
-    return f"best of {trials}: recall@10 {best['recall']:.3f} by {values}"
+    # Searches of earlier releases ranked by recall.
+    name, key = ("ndcg", "ndcg") if "ndcg" in best else ("recall@10", "recall")
+    return f"best of {trials}: {name} {best[key]:.3f} by {values}"
 
 
 def _evaluation(output: Artifact) -> str:

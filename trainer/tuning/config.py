@@ -26,6 +26,8 @@ _FIXED: Final = {
     "model.title_tokens": "Transform has made that vocabulary before the search starts",
     "train.validation_queries": "all trials must be compared on the same queries",
     "train.seed": "all trials must be compared on the same queries",
+    "train.target_weight": "the validation weighs its queries by it, so that trials "
+    "would be compared by different measures",
 }
 _EPOCHS: Final = "train.epochs"
 
@@ -84,7 +86,7 @@ def _choice(default: Any, *values: Any) -> Dimension:
 class TuneConfig:
     """The hyperparameter search before training.
 
-    A trial trains a model as the Trainer would and measures recall@10 on the validation
+    A trial trains a model as the Trainer would and measures NDCG on the validation
     slice of the train split. The eval split is never read.
 
     Attributes:

@@ -93,6 +93,7 @@ def test_a_space_is_read_as_it_is_written() -> None:
         ),
         ("{model.title_tokens: {values: [10]}}", "Transform has made that vocabulary"),
         ("{train.validation_queries: {values: [10]}}", "compared on the same queries"),
+        ("{train.target_weight: {values: [liked]}}", "compared by different measures"),
         ("{train.learning_rate: {low: 1}}", "no key 'tune.space.train.learning_rate.l"),
         ("{}", "tune.space: it is empty"),
     ],
