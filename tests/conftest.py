@@ -222,6 +222,14 @@ def small_export(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def small_model(small_export: Path) -> Any:
+    """The same, loaded once: no test may change it."""
+    import tensorflow as tf  # noqa: PLC0415 - most tests do not need it
+
+    return tf.saved_model.load(str(small_export))
+
+
+@pytest.fixture(scope="session")
 def python() -> Iterator[WarmPython | None]:
     """Runs commands that need TFX; None where coverage measures their processes."""
     if "coverage" in sys.modules:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,14 +15,13 @@ from trainer.serving_contract import EVALUATE, RECOMMEND_FROM_HISTORY
 pytestmark = pytest.mark.slow
 
 
-def test_evaluate_ranks_movies_as_they_are_recommended(small_export: Path) -> None:
+def test_evaluate_ranks_movies_as_they_are_recommended(small_model: Any) -> None:
     """For the same rows, with the same movies left out."""
-    model = tf.saved_model.load(str(small_export))
     for serialized in eval_examples():
         row = tf.train.Example.FromString(serialized)
         feature = row.features.feature
         answer = RECOMMEND_FROM_HISTORY.call(
-            model,
+            small_model,
             user_id=feature[f.USER_ID].bytes_list.value,
             movie_ids=[list(feature[f.MOVIE_IDS].bytes_list.value)],
             ratings=[list(feature[f.RATINGS].float_list.value)],
@@ -33,7 +32,7 @@ def test_evaluate_ranks_movies_as_they_are_recommended(small_export: Path) -> No
         watched = feature[f.MOVIE_IDS].bytes_list.value
         feature[f.SEEN_MOVIE_IDS].bytes_list.value[:] = watched
         feature[f.HELD_OUT_MOVIE_IDS].bytes_list.value[:] = movies
-        found = EVALUATE.call(model, examples=[row.SerializeToString()])
+        found = EVALUATE.call(small_model, examples=[row.SerializeToString()])
         ranks = found["rank"][0, : len(movies)]
         # Movies of equal scores share the last rank, here as in `trainer.ranking`.
         scores = answer["scores"][0, : len(movies)]

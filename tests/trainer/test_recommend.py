@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import starmap
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import hypothesis.strategies as st
@@ -67,10 +66,9 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(small_export: Path) -> Served:
-    model = tf.saved_model.load(str(small_export))
-    found = contract.CANDIDATE_EMBEDDING.call(model, movie_id=list(MOVIE_IDS))
-    return Served(model, found["embedding"])
+def served(small_model: Any) -> Served:
+    found = contract.CANDIDATE_EMBEDDING.call(small_model, movie_id=list(MOVIE_IDS))
+    return Served(small_model, found["embedding"])
 
 
 def columns(events: Sequence[Event]) -> dict[str, list[Any]]:
