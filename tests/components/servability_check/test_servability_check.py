@@ -114,11 +114,10 @@ def test_warm_up_requests_of_each_signature_can_be_replayed(
 
 
 def test_a_large_model_that_needs_this_process_is_not_blessed(
-    tmp_path: Path, examples: artifact.Artifact, small_export: Path
+    tmp_path: Path, examples: artifact.Artifact, small_model: Any
 ) -> None:
     """It answers here, where its Python function lives, but not in a server."""
-    loaded = tf.saved_model.load(str(small_export))
-    default = loaded.signatures["serving_default"]
+    default = small_model.signatures["serving_default"]
 
     @tf.function(
         input_signature=[
@@ -132,8 +131,8 @@ def test_a_large_model_that_needs_this_process_is_not_blessed(
         return answer | {"scores": tf.ensure_shape(scores, [None, None])}
 
     saved = tmp_path / "with Python"
-    signatures = {**loaded.signatures, "serving_default": with_python}
-    tf.saved_model.save(loaded, str(saved), signatures=signatures)
+    signatures = {**small_model.signatures, "serving_default": with_python}
+    tf.saved_model.save(small_model, str(saved), signatures=signatures)
     config = _config(max_size_mb=0.1)
     blessing = _check(tmp_path, examples, saved, config)
     assert blessing.get_int_custom_property("blessed") == 0
