@@ -261,6 +261,15 @@ for user, rows in own.groupby("user_id"):
     row = scores[list(users).index(user)]
     assert list(np.argsort(-row)[:5]) == list(rows.sort_values("rank").item_id), user
 
+# The loss is RecTools'.
+own = model.lightning_model.eval()
+batch = next(iter(model.data_preparator.get_dataloader_train()))
+ours = rt._Training.training_step(own, batch, 0)
+logits = own.get_batch_logits(batch)
+theirs = own.loss_calculator(logits, batch["y"], batch["yw"])
+assert (batch["y"] == 0).any() and float(ours) > 0
+assert torch.allclose(ours, theirs, rtol=1e-5), (ours, theirs)
+
 # RecBole's sequences end before the event that they predict.
 movies = torch.arange(1, 11)
 found = rb._sequences(movies, torch.tensor([0, 3]), torch.tensor([2, 9]), 4)
