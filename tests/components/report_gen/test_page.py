@@ -98,7 +98,7 @@ def test_steps_have_their_times_if_the_runner_recorded_them() -> None:
     text = page.render(dataclasses.replace(facts(), steps=steps))
     assert "<td>Transform</td><td>done</td>" in text
     assert re.findall(r"<i style=\"width: ([\d.]+)%\"", text) == ["25.0", "100.0"]
-    assert 'all up to this report</td><td class="n">25.0<' in text
+    assert 'steps may run side by side</td><td class="n">25.0<' in text
     alone = page.render(dataclasses.replace(facts(), steps=[]))
     assert "The runner did not record how long the steps took" in alone
 
