@@ -10,9 +10,11 @@ import fcntl
 import gc
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +24,7 @@ import hypothesis
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+from pipeline.datasets import synthetic_ratings
 from pipeline.datasets.split_spans import split_spans
 from pipeline.datasets.synthesize import synthesize
 from pipeline.datasets.synthetic_ratings import SynthesisConfig
@@ -268,12 +271,38 @@ def _make_ratings(chain: Chain) -> None:
     """Writes synthetic ratings to one folder, and the same ratings to two spans."""
     config = SynthesisConfig(ratings=6000, users=200, movies=60, format="ml-100k")
     synthesize(chain.data, config)
+    _rate_in_sittings(chain.data / "u.data")
     _give_two_movies_one_title(chain.data / "u.item")
     split_spans(chain.data, chain.spans, num_spans=len(DAYS))
     for number, day in enumerate(DAYS, start=1):
         (chain.spans / f"span-{number}").rename(chain.spans / day)
     for path in (chain.data, chain.spans / DAYS[-1]):
         _list_a_new_movie(path / "u.item")
+
+
+def _rate_in_sittings(ratings: Path) -> None:
+    """Has each user rate the movies of one group after those of another.
+
+    As people rate like movies in one sitting. Who rated what and when stays as it is,
+    but the order of a user's movies now says what comes next.
+    """
+    of_user = defaultdict(list)
+    for line in ratings.read_text().splitlines():
+        user, movie, stars, at = line.split("\t")
+        of_user[user].append((int(at), int(movie), stars))
+    count, generator = len(synthetic_ratings.GENRES), random.Random(1)
+    lines = []
+    for user, events in of_user.items():
+        groups = generator.sample(range(count), count)
+        in_sittings = sorted(
+            events, key=lambda e: groups[synthetic_ratings.group_of(e[1] - 1)]
+        )
+        times = sorted(at for at, _, _ in events)
+        lines += [
+            f"{user}\t{movie}\t{stars}\t{at}\n"
+            for at, (_, movie, stars) in zip(times, in_sittings, strict=True)
+        ]
+    ratings.write_text("".join(lines))
 
 
 def _give_two_movies_one_title(items: Path) -> None:

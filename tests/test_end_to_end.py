@@ -63,15 +63,16 @@ def test_the_report_describes_the_run(chain: Chain) -> None:
 
 
 def test_planted_taste_is_found(chain: Chain) -> None:
-    """A model that only learned popularity would be as good as popularity.
+    """Taste and sittings: ten groups of movies, each user's rated one after the other.
 
-    So small is this data, whose order says nothing, that what learns from the order
-    finds some where there is none.
+    A model that only learned popularity would be as good as popularity, and so is one
+    without a history: .97 times on this data, where one with nothing but the sum of all
+    events reaches 1.17 and the default 2.5.
     """
     metrics = chain.first["metrics"]
     for metric in ("ndcg@10", "mrr"):
         lift = metrics["candidate"][metric] / metrics["popularity"][metric]
-        assert 1.3 < lift < 20, f"{metric} is {lift} times popularity"
+        assert 1.8 < lift < 20, f"{metric} is {lift} times popularity"
 
 
 def test_a_date_without_data_is_an_error_that_names_it(chain: Chain) -> None:
