@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tests.fixtures.exported_model import LIMITS, eval_examples
 from trainer import features as f
-from trainer.serving_contract import EVALUATE, RECOMMEND_FROM_HISTORY
+from trainer.serving_contract import CATALOGUE, EVALUATE, RECOMMEND_FROM_HISTORY
 
 pytestmark = pytest.mark.slow
 
@@ -38,3 +38,34 @@ def test_evaluate_ranks_movies_as_they_are_recommended(small_model: Any) -> None
         scores = answer["scores"][0, : len(movies)]
         expected = (scores >= scores[:, np.newaxis]).sum(axis=1)
         np.testing.assert_array_equal(ranks, expected)
+
+
+def test_genres_of_the_list_are_compared_with_those_of_the_history(
+    small_model: Any,
+) -> None:
+    """Not with those of all seen movies, nor of what is held out."""
+    movies = CATALOGUE.call(small_model)
+    genres = [text.split(b"|") if text else [] for text in movies[f.GENRES]]
+    names = sorted({name for listed in genres for name in listed})
+    weights = np.array(
+        [[(n in each) / max(len(each), 1) for n in names] for each in genres]
+    )
+    row_of = {movie: row for row, movie in enumerate(movies[f.MOVIE_ID])}
+    compared = 0
+    for serialized in eval_examples():
+        row = tf.train.Example.FromString(serialized)
+        feature = row.features.feature
+        watched = [row_of[m] for m in feature[f.MOVIE_IDS].bytes_list.value]
+        feature[f.SEEN_MOVIE_IDS].bytes_list.value[:] = list(row_of)[:1]
+        found = EVALUATE.call(small_model, examples=[row.SerializeToString()])
+        own, listed = (
+            weights[rows].sum(axis=0) for rows in (watched, found["top_ids"][0])
+        )
+        if not own.any():
+            continue
+        p, q = own / own.sum(), listed / listed.sum()
+        shares = p[p > 0] / (0.99 * q + 0.01 * p)[p > 0]
+        divergence = (p[p > 0] * np.log(shares)).sum()
+        assert found["genre_divergence"][0, -1] == pytest.approx(divergence, abs=1e-5)
+        compared += 1
+    assert compared
