@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 import tensorflow as tf
@@ -79,7 +79,9 @@ def _sample(row: _Row, titles: dict[bytes, str], model: Any, k: int) -> UserSamp
 
 def _rows(examples: types.Artifact, split: str) -> Iterator[_Row]:
     """Yields the rows of the split as feature -> values."""
-    for serialized in serialized_rows(examples, split).as_numpy_iterator():
+    # In batches: a step of the iterator takes longer than to read a row.
+    batches = serialized_rows(examples, split).batch(_NUM_ROWS).as_numpy_iterator()
+    for serialized in chain.from_iterable(batches):
         features = tf.train.Example.FromString(serialized).features.feature
         yield {
             name: list(
