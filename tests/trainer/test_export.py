@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.framework import node_def_pb2
+from tensorflow.core.protobuf import saved_model_pb2
 
 from tests.fixtures.exported_model import LIMITS, eval_examples
 from trainer import features as f
@@ -69,3 +72,23 @@ def test_genres_of_the_list_are_compared_with_those_of_the_history(
         assert found["genre_divergence"][0, -1] == pytest.approx(divergence, abs=1e-5)
         compared += 1
     assert compared
+
+
+def test_what_functions_share_is_saved_once(small_export: Path) -> None:
+    """Each copy of the query encoder would take a second to save and to load."""
+    saved_model = saved_model_pb2.SavedModel()
+    saved_model.ParseFromString((small_export / "saved_model.pb").read_bytes())
+    functions = saved_model.meta_graphs[0].graph_def.library.function
+    names = [function.signature.name for function in functions]
+    for shared in ("embed_lists", "describe"):
+        assert sum(shared in name for name in names) == 1
+    callers = [
+        function.signature.name
+        for function in functions
+        if any("embed_lists" in _called(node) for node in function.node_def)
+    ]
+    assert len(callers) == 5  # `recommend_examples` calls `recommend`
+
+
+def _called(node: node_def_pb2.NodeDef) -> str:
+    return str(node.attr["f"].func.name)
