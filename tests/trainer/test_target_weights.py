@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tests.fixtures import small_model as small
 from trainer.losses import LossContext, make_loss
 from trainer.movielens import HALF_STARS, RatingScale
 from trainer.target_weights import TargetWeights
+from trainer.training import train_model
 
 
 @pytest.mark.parametrize(
@@ -64,6 +66,18 @@ def test_the_loss_is_the_weighted_mean(loss: str, hard_negatives: int) -> None:
     assert value(both) == pytest.approx(0.25 * alone[0] + 0.75 * alone[1], rel=1e-5)
     assert value(step) == pytest.approx(value(step._replace(weights=None)), rel=1e-6)
     assert value(step._replace(weights=tf.zeros(count))) == 0
+
+
+def test_a_trained_model_weighs_each_target_by_its_own_rating(tmp_path: Path) -> None:
+    train = small.train_config(target_weight={0.5: 0.25, 3: 1.0}, epochs=1)
+    config = small.trainer_config(train=train)
+    model = train_model(small.training_data(), config, str(tmp_path)).model
+    batch = small.batch()
+    found = model(batch)
+    ratings = tf.boolean_mask(batch["ratings"], batch["is_target"]).numpy()
+    movies = tf.boolean_mask(batch["movies"], batch["is_target"])
+    np.testing.assert_array_equal(found.targets, movies)
+    np.testing.assert_array_equal(found.weights, np.where(ratings < 3, 0.25, 1))
 
 
 def test_no_rating_may_count_at_all() -> None:

@@ -75,6 +75,10 @@ def validated(callback: FixedRanks, epochs: range, model: Stub) -> tuple[int, in
         # Epochs that differ by noise only: the last.
         ([4, 1, 1, 1, 1], 0.8, {"patience": 2}, 5, 5),
         ([4, 1, 1.03, 1.03, 1.03], 0.8, {"patience": 2}, 5, 5),
+        # Worse by 3 to 6 standard errors.
+        ([4, 1, 1.4, 1.4, 1.4], 0.8, {"patience": 2}, 4, 2),
+        # Worse twice, but not in a row.
+        ([4, 1, 1.5, 1, 1.5, 1], 0.0, {"patience": 2}, 6, 6),
         # Worse for each query: at once, at the end, after a recovery, or never.
         ([4, 1, 1.5, 1.5, 1.5], 0.1, {"patience": 2}, 4, 2),
         ([4, 1, 1, 1, 1.5], 0.0, {"patience": 2}, 5, 4),
@@ -114,6 +118,19 @@ def test_both_measures_are_in_the_logs() -> None:
     callback.on_epoch_end(0, logs)
     assert 0 < logs[MONITORED] < 1 and 0 < logs[RECALL] < 1
     np.testing.assert_allclose(gains(np.array([1, 3])), [1, 0.5])
+    callback._script = iter([np.repeat([10, 11], QUERIES // 2)])
+    callback.on_epoch_end(1, logs)
+    assert logs[RECALL] == 0.5
+
+
+def test_what_a_window_has_seen_is_no_candidate() -> None:
+    windows = small.windows()
+    first_window = np.zeros(len(windows.movies), np.int64)
+    _, held_out = hold_out_newest(windows, first_window, small.NUM_USERS, 1)
+    callback = Validation(held_out, None)
+    callback.set_model(small.make_model())
+    seen = [len({*row} - {row[-1]}) for row in held_out.movies.tolist()]
+    assert (callback.ranks() <= small.NUM_MOVIES - np.array(seen)).all()
 
 
 @pytest.mark.parametrize("weight, kept", [(0.1, 2), (1.0, 1)])

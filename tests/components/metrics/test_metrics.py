@@ -122,6 +122,12 @@ def test_genres_are_those_of_the_beginning_of_the_list(name):
     assert compute(f"{name}@10", whole)[f"{name}@10"] == 0.5
 
 
+def test_an_interval_ends_at_one_only_where_values_do():
+    means = [m for m in map(metric_named, NAMES) if isinstance(m, base.MeanMetric)]
+    unbounded = {m.name.partition("@")[0] for m in means if not m.is_fraction}
+    assert unbounded == {"novelty", "genre_divergence"}
+
+
 def test_interaction_recall_counts_events_and_not_users():
     batch = batch_of([[1, 2, 9], [4]], 20)
     assert compute("interaction_recall@3", batch)["interaction_recall@3"] == 2 / 4
