@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from benchmarks.quality.measure import measure, ranks_of
 from benchmarks.quality.peer import Peer, Settings
-from benchmarks.quality.peer_settings import Trial, add_trial, is_over, untried
+from benchmarks.quality.peer_settings import Trial, add_trial, is_over, left
 from benchmarks.quality.protocols import Protocol
 from benchmarks.quality.split import Array, Split
 from benchmarks.quality.worker import stream_worker
@@ -90,10 +90,10 @@ class PeerRuns:
 
         Each trial is kept at once. A training with stops ends early, as `is_over` says.
         """
-        left = untried(protocol, peer)[:at_most]
+        candidates = left(protocol, peer)[:at_most]
         step = 1 if peer.stops else _TRIALS_OF_A_PROCESS
-        for start in range(0, len(left), step):
-            asked = [peer.asked(each) for each in left[start : start + step]]
+        for start in range(0, len(candidates), step):
+            asked = [peer.asked(each) for each in candidates[start : start + step]]
             jobs = [(each, _TUNING_SEED) for each in asked]
             settings_of = [s for each in asked for s in peer.stopped(each)]
             trials: list[Trial] = []

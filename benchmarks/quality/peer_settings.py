@@ -38,34 +38,45 @@ def found(protocol: Protocol, peer: Peer) -> Found | None:
     if not trials:
         return None
     best = max(trials, key=lambda trial: float(trial["value"]))
-    candidates = peer.candidates()
-    left = len(untried(protocol, peer))
-    short = sum(not is_over(_curve(trials, peer, each)) for each in candidates) - left
-    gaps = [f"{left} not tried"] if left else []
-    if peer.stops and short:
+    untried = sum(not _curve(trials, peer, each) for each in peer.candidates())
+    short = len(left(protocol, peer)) - untried
+    gaps = [f"{untried} not tried"] if untried else []
+    if short:
         gaps.append(f"{short} not trained to the end")
-    if gaps:
-        gaps = [f"of {len(candidates)} settings {' and '.join(gaps)}"]
-    return Found(best["settings"], best["value"], "".join(gaps))
+    text = f"of {len(peer.candidates())} settings {' and '.join(gaps)}" if gaps else ""
+    return Found(best["settings"], best["value"], text)
+
+
+def left(protocol: Protocol, peer: Peer) -> list[Settings]:
+    """Candidates that were not tried, then those not trained to the end."""
+    trials = trials_of(protocol, peer)
+    curves = [(each, _curve(trials, peer, each)) for each in peer.candidates()]
+    return [
+        *(each for each, curve in curves if not curve),
+        *(each for each, curve in curves if curve and not _is_done(peer, each, curve)),
+    ]
 
 
 def _curve(trials: list[Trial], peer: Peer, settings: Settings) -> list[Trial]:
-    """The stops of one training."""
+    """The stops of one training, in order."""
     training = peer.trained(settings)
-    return [each for each in trials if peer.trained(each["settings"]) == training]
+    curve = [each for each in trials if peer.trained(each["settings"]) == training]
+    return sorted(curve, key=_epochs)
 
 
-def untried(protocol: Protocol, peer: Peer) -> list[Settings]:
-    """Candidates of whose training there is no trial."""
-    known = [peer.trained(trial["settings"]) for trial in trials_of(protocol, peer)]
-    return [each for each in peer.candidates() if peer.trained(each) not in known]
+def _epochs(trial: Trial) -> int:
+    return int(trial["settings"].get("epochs", 0))
+
+
+def _is_done(peer: Peer, settings: Settings, curve: list[Trial]) -> bool:
+    if not peer.stops:
+        return True
+    return is_over(curve) or _epochs(curve[-1]) >= peer.asked(settings)["epochs"][-1]
 
 
 def is_over(curve: list[Trial]) -> bool:
     """Whether the last stops of one training were no better than one before."""
     values = [trial["value"] for trial in curve]
-    if not values:
-        return False
     return len(values) - 1 - values.index(max(values)) >= _PATIENCE
 
 
@@ -85,10 +96,12 @@ def read_trials() -> dict[str, dict[str, list[Trial]]]:
 
 
 def add_trial(protocol: Protocol, peer: Peer, trial: Trial) -> None:
-    """Adds what was tried to the file."""
+    """Adds what was tried to the file, in place of a trial with the same settings."""
     content = read_trials()
-    of_protocol = content.setdefault(protocol.name, {})
-    of_protocol.setdefault(peer.search or peer.name, []).append(trial)
+    of_peer = content.setdefault(protocol.name, {})
+    name = peer.search or peer.name
+    others = [t for t in of_peer.get(name, []) if t["settings"] != trial["settings"]]
+    of_peer[name] = [*others, trial]
     SETTINGS_FILE.write_text(_as_text(content) + "\n")
 
 

@@ -191,6 +191,10 @@ def test_search_goes_on_where_it_ended(
     assert found(protocol, peer) == best._replace(
         unfinished="of 2 settings 1 not trained to the end"
     )
+    runs.tune(peer, protocol)
+    assert asked == [1, 2, 2]
+    assert len(trials_of(protocol, peer)) == 8
+    assert found(protocol, peer) == best._replace(unfinished="")
 
 
 def test_table_tells_sizes_and_unfinished_searches() -> None:
