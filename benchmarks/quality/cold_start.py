@@ -1,4 +1,4 @@
-"""New users and new movies: `python -m benchmarks.quality.cold_start [--data-dir F]`.
+"""New users and new movies: `python -m benchmarks.quality.cold_start [PROTOCOL]`.
 
 * Users: in each of four folds the model is trained without a quarter of the users. They
   are then queries with the last five events of their timeline and no user id; the
@@ -6,7 +6,8 @@
 * Movies: in each of ten folds the model is trained without any event of a tenth of the
   movies. Events of these are then to be found, among the movies without events (as on a
   shelf of new ones) and among the whole corpus, against chance. One fold says little:
-  a few popular movies decide it.
+  a few popular movies decide it. `--movie-folds` and `--user-folds` measure only the
+  first of them: ten folds of MovieLens-1M take hours.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from typing import Final
 import numpy as np
 
 from benchmarks.quality.cold_world import Trained, World, ranks, without
-from benchmarks.quality.prepared import prepare
+from benchmarks.quality.prepared import configuration, prepare
 from benchmarks.quality.protocols import PROTOCOLS
 from benchmarks.quality.split import Array
 from pipeline.runs.workspace import Workspace
 from trainer import features as f
 from trainer.input_pipeline import take_rows
 from trainer.ranking import PADDING
+from trainer.validation import standard_error
 from trainer.windows import Windows, make_windows
 
 _USER_FOLDS: Final = 4
@@ -33,11 +35,11 @@ _SHORT_HISTORY: Final = 5
 _K: Final = 10
 
 
-def new_users(world: World) -> None:
+def new_users(world: World, folds: int) -> None:
     """Prints HR@10 of known users and of users that training never saw."""
     fold_of = np.random.default_rng(1).integers(0, _USER_FOLDS, world.num_users)
     hits: dict[str, list[Array]] = {"known": [], "new": []}
-    for fold in range(_USER_FOLDS):
+    for fold in range(folds):
         kept = np.flatnonzero(fold_of[world.train[f.USER_INDEX]] != fold)
         model = world.fit(take_rows(world.train, kept), world.corpus)
         is_new = fold_of[world.queries[f.USER_INDEX]] == fold
@@ -55,13 +57,13 @@ def new_users(world: World) -> None:
     )
 
 
-def new_movies(world: World) -> None:
+def new_movies(world: World, folds: int) -> None:
     """Prints how often the target is found among the movies without ratings."""
     rng = np.random.default_rng(1)
     num_movies = len(world.corpus.movie_ids)
     fold_of = rng.permutation(num_movies) % _MOVIE_FOLDS
     gains: dict[str, list[float]] = {}
-    for fold in range(_MOVIE_FOLDS):
+    for fold in range(folds):
         is_new = fold_of == fold
         model = _fit_without(world, is_new)
         queries = _events_of(world, is_new, rng)
@@ -73,7 +75,7 @@ def new_movies(world: World) -> None:
                 gain = float((found <= k).mean()) * size / k
                 gains.setdefault(f"HR@{k} of new movies among {title}", []).append(gain)
     for name, of_folds in gains.items():
-        error = np.std(of_folds, ddof=1) / np.sqrt(_MOVIE_FOLDS)
+        error = standard_error(np.array(of_folds))
         print(
             f"{name}: {np.mean(of_folds):.2f} +- {error:.2f} x chance, "
             f"{min(of_folds):.1f} to {max(of_folds):.1f} by fold"
@@ -109,13 +111,20 @@ def _events_of(world: World, is_new: Array, rng: np.random.Generator) -> Windows
 def main() -> None:
     """See the module's docstring."""
     parser = argparse.ArgumentParser(prog="benchmarks.quality.cold_start")
+    parser.add_argument("protocol", nargs="?", choices=PROTOCOLS, default="ml-100k")
     parser.add_argument("--workspace", type=Path, default=Path("workspace"))
     parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--user-folds", type=int, default=_USER_FOLDS)
+    parser.add_argument("--movie-folds", type=int, default=_MOVIE_FOLDS)
     options = parser.parse_args()
     workspace = Workspace.open(options.workspace, create=True)
-    world = World(prepare(PROTOCOLS["ml-100k"], workspace, options.data_dir))
-    new_users(world)
-    new_movies(world)
+    protocol = PROTOCOLS[options.protocol]
+    prepared = prepare(protocol, workspace, options.data_dir)
+    world = World(prepared, configuration(protocol))
+    if options.user_folds:
+        new_users(world, min(options.user_folds, _USER_FOLDS))
+    if options.movie_folds:
+        new_movies(world, min(options.movie_folds, _MOVIE_FOLDS))
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from benchmarks.quality.prepared import Prepared, configuration
-from benchmarks.quality.protocols import PROTOCOLS
+from benchmarks.quality.prepared import Prepared
 from benchmarks.quality.split import Array
+from pipeline.config import PipelineConfig
 from trainer import features as f
 from trainer.cold_start import embed_corpus
 from trainer.input_pipeline import (
@@ -42,11 +42,11 @@ class Trained(NamedTuple):
 class World:
     """The data of one protocol and the usual configuration."""
 
-    def __init__(self, prepared: Prepared) -> None:
+    def __init__(self, prepared: Prepared, config: PipelineConfig) -> None:
         """Reads what Transform made."""
         graph = tft.TFTransformOutput(str(prepared.transform_graph))
         spec = graph.transformed_feature_spec()
-        self.config = configuration(PROTOCOLS["ml-100k"])
+        self.config = config
         self.length = self.config.data.window_length
 
         def read(split: str) -> Columns:
