@@ -136,13 +136,13 @@ class ServingModel(tf.Module):
             (contract.KNOWN_MOVIE, self.known_movie),
         )
         traced = {
-            signature.name: _graph(signature, self._checked(signature, function))
+            signature.name: graph_of(signature, self._checked(signature, function))
             for signature, function in functions
         }
-        recommend = _graph(
+        recommend = graph_of(
             contract.RECOMMEND, self._checked(contract.RECOMMEND, self.recommend)
         )
-        by_examples = _graph(
+        by_examples = graph_of(
             contract.RECOMMEND_EXAMPLES,
             self._checked(
                 contract.RECOMMEND_EXAMPLES,
@@ -371,7 +371,9 @@ class ServingModel(tf.Module):
         return _BYTES_PER_EVENT * events + tf.cast(again, tf.int64)
 
 
-def _graph(signature: contract.Signature, function: Callable[[Inputs], Outputs]) -> Any:
+def graph_of(
+    signature: contract.Signature, function: Callable[[Inputs], Outputs]
+) -> Any:
     """Traces a function of named inputs as one of tensors, for their types."""
 
     def of_tensors(*tensors: tf.Tensor) -> Outputs:
@@ -390,7 +392,7 @@ def _exported(
     A SavedModel traces each such function once more when it is saved: what it traces
     then is only the call of a graph.
     """
-    graph = _graph(signature, function)
+    graph = graph_of(signature, function)
 
     def call(*tensors: tf.Tensor) -> Outputs:
         outputs: Outputs = graph(*tensors)
