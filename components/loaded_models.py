@@ -13,7 +13,8 @@ def load_model(path: str) -> Any:
     """Loads a SavedModel, or returns it if it is one of the last two that were loaded.
 
     To load a model takes longer than to rank a thousand queries with it. Two, since the
-    Evaluator compares a candidate with the live model.
+    Evaluator compares a candidate with the live model; they stay in memory until others
+    are loaded.
 
     Args:
       path: Directory with `saved_model.pb`.

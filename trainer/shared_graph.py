@@ -11,9 +11,9 @@ import tensorflow as tf
 def traced_once(function: Callable[..., Any], *specs: tf.TensorSpec) -> Any:
     """Traces a function of tensors now, for all of its callers.
 
-    Each call is one operation in the caller's graph. TensorFlow inlines it before it
-    runs, so that it costs nothing there, while a model takes less time to export and to
-    load with each graph that it does not hold twice.
+    Each call is one operation in the caller's graph, which TensorFlow inlines before it
+    runs: it costs nothing then. A model with one copy of a graph in place of several
+    takes less time to export and to load.
 
     Without AutoGraph, which nothing here needs: it would rewrite the source of Keras
     and TFT for 15 seconds in all.

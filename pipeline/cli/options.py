@@ -154,8 +154,8 @@ def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--diversity",
             type=click.FloatRange(0, 1, max_open=True),
             default=0.0,
-            help="How much it counts that movies are unlike each other (MMR), from 0 "
-            "to less than 1.  [default: 0]",
+            help="Re-rank for a more varied list (MMR): from 0, by score alone, to "
+            "less than 1.  [default: 0]",
         ),
         click.option("--to-year", type=year, help="Only movies until this year."),
         click.option("--from-year", type=year, help="Only movies since this year."),

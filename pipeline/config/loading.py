@@ -22,7 +22,7 @@ import dataclasses
 import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from pipeline.secret_variables import SECRET_KEYS, SECTIONS
 from trainer.errors import UsageError
 
 _ADAPTER = TypeAdapter(PipelineConfig)
+_BUT = ", but it "  # stands in a message before what is allowed
 _ENTRY_DEPTH = 3  # section.field.entry: one entry of a mapping field
 _RUNNER = ("engine", "runner")
 _WITH_NULLS = ("data", "columns")  # a mapping in which null is a value
@@ -168,14 +169,14 @@ def _validate(layer: Layer) -> PipelineConfig:
         return _ADAPTER.validate_json(text, strict=True)
     except ValidationError as error:
         found = [_explain(details, layer) for details in error.errors()]
-        message = "; ".join(message for message, _ in found)
+        message = "; ".join(_united(message for message, _ in found))
         remedies = dict.fromkeys(remedy for _, remedy in found)
         raise UsageError(message, " ".join(remedies)) from error
 
 
 def _explain(details: ErrorDetails, layer: Layer) -> tuple[str, str]:
     """Explains one pydantic error as (message, remedy)."""
-    path = tuple(str(part) for part in details["loc"] if part != "[key]")
+    path = _path(details["loc"], layer.values)
     key, where = ".".join(path), _origin(path, layer)
     match details["type"]:
         case "unexpected_keyword_argument":
@@ -195,7 +196,30 @@ def _explain(details: ErrorDetails, layer: Layer) -> tuple[str, str]:
     value = json.dumps(details["input"], default=str)
     if path[0] in SECTIONS and not _WORD.fullmatch(value):
         value = "***"
-    return f"{key} is {value}{where}, but it {allowed}", "Change its value."
+    return f"{key} is {value}{where}{_BUT}{allowed}", "Change its value."
+
+
+def _path(loc: Sequence[int | str], values: Any) -> KeyPath:
+    """Returns the keys of pydantic's path, which also names types of a union."""
+    path: list[str] = []
+    for part in loc:
+        if not isinstance(values, Mapping | list):  # there are no keys below it
+            break
+        if part != "[key]":
+            path.append(str(part))
+        below = values if isinstance(values, Mapping) else dict(enumerate(values))
+        values = below.get(part, {})
+    return tuple(path)
+
+
+def _united(messages: Iterable[str]) -> Iterator[str]:
+    """Joins what is said of one value: there is an error for each type it may have."""
+    rules: dict[str, list[str]] = {}
+    for message in messages:
+        value, but, rule = message.partition(_BUT)
+        rules.setdefault(value, []).extend([rule] if but else [])
+    for value, of_value in rules.items():
+        yield f"{value}{_BUT}{' or '.join(of_value)}" if of_value else value
 
 
 def _origin(path: KeyPath, layer: Layer) -> str:

@@ -196,10 +196,15 @@ def _check_value(key: str, name: str, value: Any) -> None:
     try:
         from_json(_SECTIONS[section], {field: value})
     except ValidationError as error:
-        first = error.errors()[0]
-        if not first["loc"]:  # of several keys, which a trial may set together
+        errors = error.errors()
+        if not errors[0]["loc"]:  # of several keys, which a trial may set together
             return
-        reason = first["msg"].replace("Input should", "must", 1)
+        # Of a value that may have several types there is one error for each.
+        of_types = [each for each in errors if isinstance(each["loc"][-1], str)]
+        reason = " or ".join(
+            each["msg"].replace("Input should", "must", 1)
+            for each in of_types or errors[:1]
+        )
         raise SearchSpaceError(
             f"{key} has {json.dumps(value)} under {name}, but it {reason}",
             "Change its value.",

@@ -65,7 +65,9 @@ def configured_point(
                 return None
             index = dimension.values.index(value)
             point[key] = to_keras_tuner(dimension.values)[index]
-        elif value is None or not dimension.min <= value <= dimension.max:
+        elif isinstance(value, str | None):  # "auto" is in no range
+            return None
+        elif not dimension.min <= value <= dimension.max:
             return None
         else:
             point[key] = value

@@ -106,6 +106,10 @@ def test_dump_can_be_read_back(tmp_path: Path) -> None:
         ("eval.top_k=[1,a]", ['eval.top_k.1 is "a"', "integer"]),
         ("eval.top_k=[1,a", ["not valid YAML", "'eval.top_k=[1, 10]'"]),
         ("eval.floors.mrr=.nan", ["nan", "finite"]),
+        (
+            "model.hidden_units=-1",
+            ["model.hidden_units is -1 (--set", "it must be 'auto' or must be greater"],
+        ),
         ("train.epochs", ["key.path=value"]),
         ("=3", ["key.path=value"]),
     ],

@@ -77,6 +77,10 @@ def test_a_space_is_read_as_it_is_written() -> None:
             "{train.batch_size: {values: [16, many]}}",
             '"many" under values, but it must',
         ),
+        (
+            "{model.hidden_units: {values: [-1]}}",
+            "it must be 'auto' or must be greater than or equal to 0",
+        ),
         ("{train.batch_size: {values: [16, 16]}}", "has a value twice"),
         ("{train.batch_size: {values: [1], max: 2}}", "either values or min and max"),
         (

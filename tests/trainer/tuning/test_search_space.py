@@ -35,3 +35,6 @@ def test_the_configuration_is_a_trial_unless_it_is_outside_the_space() -> None:
         "model.recency_decays": "[0.5, 0.8]",
     }
     assert configured_point(outside, config) is None
+    assert config.model.hidden_units == "auto"
+    widths = {"model.hidden_units": Dimension(min=32, max=256)}
+    assert configured_point(widths, config) is None
