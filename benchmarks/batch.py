@@ -156,7 +156,7 @@ def export(path: str, users: int, movies: int, index: str) -> None:
         found = make_index(
             embeddings, catalogue.attributes, IndexConfig(index=index), 1
         )
-        encoder = QueryEncoder(model, found.embeddings, _WINDOW)
+        encoder = QueryEncoder(model, found.embeddings_of, _WINDOW)
         store = _store(rng, users, movies)
         limits = RequestLimits()
         serving = ServingModel(
