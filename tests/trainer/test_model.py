@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -125,6 +127,20 @@ def test_only_the_named_features_count() -> None:
     np.testing.assert_allclose(result.candidates[:, :8], movies)
     trainable = {variable.path for variable in model.trainable_variables}
     assert not any("bias" in path for path in trainable)
+
+
+def test_a_first_step_calls_the_towers_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keras would call a model that is not built twice, first to find its shapes."""
+    calls = []
+    call = CandidateTower.call
+
+    def counted(self: CandidateTower, *args: Any, **options: Any) -> tf.Tensor:
+        calls.append(1)
+        return call(self, *args, **options)
+
+    monkeypatch.setattr(CandidateTower, "call", counted)
+    small.make_model()(small.batch(), training=True)
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def _default_space() -> Mapping[str, Dimension]:
         "train.batch_size": _choice(train.batch_size, 16, 32, 64, 128),
         "train.label_smoothing": Dimension(min=0.0, max=0.3),
         "model.embedding_dim": _choice(model.embedding_dim, 32, 48, 64, 96),
-        "model.hidden_units": _choice(model.hidden_units, 32, 64, 128, 256),
+        "model.hidden_units": _choice(model.hidden_units, 32, 128),
         "model.dropout": Dimension(min=0.2, max=0.7),
         "model.user_dropout": Dimension(min=0.0, max=0.5),
         "model.recency_decays": _choice(list(model.recency_decays), *decays),
