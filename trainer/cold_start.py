@@ -7,7 +7,6 @@ from collections.abc import Collection
 from typing import Any, Final
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainer import features as f
@@ -27,6 +26,9 @@ _CHUNK: Final = 4096
 _MAX_WINDOWS: Final = 64
 _MAX_QUERIES: Final = 1024
 _PENALTIES: Final = (0.3, 1.0, 3.0, 10.0, 30.0)
+# Of the movies: what counts as the best. With less of them new movies take places of
+# better ones in a list of ten, with more they hardly ever come into it.
+_BEST_SHARE: Final = 0.04
 
 
 def embed_corpus(
@@ -49,7 +51,7 @@ def embed_corpus(
     Args:
       model: A trained model.
       movies: Attributes of the corpus, and which movies have ratings.
-      train: The train split, which provides queries for `_logit_correction`.
+      train: The train split, which provides queries for `_score_correction`.
       config: What the Trainer was given.
 
     Returns:
@@ -77,10 +79,8 @@ def embed_corpus(
         rows = unrated[start : start + _CHUNK]
         similar = similarity(movies, attributes, rows, rated)
         embeddings[rows] = similar @ weights + known.mean(axis=0)
-    temperature = config.train.temperature
     queries = _sample_queries(model, train, config.window_length, rng)
-    correction = _logit_correction(queries / temperature, known, left_out)
-    embeddings[unrated, -1] += temperature * correction
+    embeddings[unrated, -1] += _score_correction(queries, known, left_out)
     logging.info("Embedded %d movies without ratings by attributes", len(unrated))
     return embeddings
 
@@ -172,12 +172,14 @@ def _sample_queries(
     return rng.permutation(queries)[:_MAX_QUERIES]
 
 
-def _logit_correction(queries: Floats, known: Floats, predicted: Floats) -> float:
-    """Computes what to add to predicted logits, which are too low as they are.
+def _score_correction(queries: Floats, known: Floats, predicted: Floats) -> float:
+    """Computes what to add to predicted scores, which are too low as they are.
 
-    A prediction is a mean, and the exponential of a mean is below the mean of
-    exponentials: a movie that may or may not become popular would be ranked as if it
-    never did. With the correction, predicted movies have their share of the softmax.
+    A prediction is a mean, and so it is less extreme than what it predicts: a movie
+    that may or may not become popular would be ranked as if it never did. With the
+    correction, predicted movies are as often among the best of a query as the known
+    ones are. Their share of the softmax would say less: label smoothing spreads a part
+    of that over all movies alike.
 
     Args:
       queries: `[n, width]`.
@@ -185,10 +187,11 @@ def _logit_correction(queries: Floats, known: Floats, predicted: Floats) -> floa
       predicted: `[movies, width]`, predictions for the same movies.
 
     Returns:
-      The mean over queries of `log(sum(exp(known))) - log(sum(exp(predicted)))`.
+      The lowest `c` with which as many predicted movies of a query, on average, as
+      known ones have the score that ends the best `_BEST_SHARE` of the known ones.
     """
-    log_totals = [
-        tf.reduce_logsumexp(queries @ embeddings.T, axis=1)
-        for embeddings in (known, predicted)
-    ]
-    return float(tf.reduce_mean(log_totals[0] - log_totals[1]))
+    best = max(1, round(_BEST_SHARE * len(known)))
+    lowest = np.partition(queries @ known.T, -best, axis=1)[:, -best]
+    above = (queries @ predicted.T - lowest[:, None]).ravel()
+    number = best * len(queries)
+    return -float(np.partition(above, -number)[-number])

@@ -11,7 +11,7 @@ import pytest
 
 from tests.fixtures import small_model as small
 from trainer import cold_start
-from trainer.cold_start import _logit_correction, _regress, embed_corpus, similarity
+from trainer.cold_start import _regress, _score_correction, embed_corpus, similarity
 from trainer.context import CandidateFeatures
 from trainer.losses import LossContext, make_loss
 from trainer.model import TwoTowerModel
@@ -171,20 +171,24 @@ def test_leave_one_out_predictions_equal_those_of_a_refit() -> None:
     np.testing.assert_allclose(_regress(kernel, values)[1], best, atol=1e-10)
 
 
-def test_the_correction_gives_predictions_their_share_of_the_softmax() -> None:
+@pytest.mark.parametrize("spread", [0.5, 2.0])
+def test_corrected_predictions_are_as_often_among_the_best(spread: float) -> None:
     rng = np.random.default_rng(3)
-    known = np.append(rng.normal(size=(30, 5)), rng.normal(size=(30, 1)), axis=1)
-    queries = np.append(rng.normal(size=(1, 5)), [[1.0]], axis=1)
-    predicted = known / 2
-    predicted[:, -1] += _logit_correction(queries, known, predicted)
-    totals = [np.exp(queries @ part.T).sum() for part in (known, predicted)]
-    assert totals[0] == pytest.approx(totals[1])
+    known = np.append(rng.normal(size=(250, 5)), rng.normal(size=(250, 1)), axis=1)
+    queries = np.append(rng.normal(size=(40, 5)), np.ones((40, 1)), axis=1)
+    predicted = known * spread
+    correction = _score_correction(queries, known, predicted)
+    assert (correction > 0) == (spread < 1)
+    predicted[:, -1] += correction + 1e-9
+    tenth = np.sort(queries @ known.T, axis=1)[:, -10:-9]
+    assert (queries @ predicted.T >= tenth).sum() == 10 * len(queries)
 
 
-def test_the_correction_depends_on_the_temperature() -> None:
-    results = [embedded(features(), temperature)[UNRATED] for temperature in (1.0, 4.0)]
-    np.testing.assert_array_equal(results[0][:, :-1], results[1][:, :-1])
-    # The softer the softmax, the less a spread of the logits adds to its sum.
-    shifts = [result[:, -1] for result in results]
-    assert (shifts[0] > 0).all()
-    assert (np.abs(shifts[1]) < np.abs(shifts[0])).all()
+def test_few_movies_are_corrected_too() -> None:
+    known = np.arange(6.0).reshape(3, 2)
+    assert _score_correction(np.ones((1, 2)), known, known - 1.0) == pytest.approx(2.0)
+
+
+def test_the_correction_does_not_depend_on_the_temperature() -> None:
+    results = [embedded(features(), temperature) for temperature in (1.0, 4.0)]
+    np.testing.assert_array_equal(*results)
