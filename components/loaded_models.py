@@ -28,5 +28,5 @@ def load_model(path: str) -> Any:
 
 @functools.lru_cache(maxsize=2)
 def _load(path: str, modified: int) -> Any:
-    """`modified` tells apart what was written to the same folder at other times."""
+    """`modified` is part of the key: a folder may have been written anew since."""
     return tf.saved_model.load(path)

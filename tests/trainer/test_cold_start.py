@@ -189,6 +189,20 @@ def test_few_movies_are_corrected_too() -> None:
     assert _score_correction(np.ones((1, 2)), known, known - 1.0) == pytest.approx(2.0)
 
 
-def test_the_correction_does_not_depend_on_the_temperature() -> None:
-    results = [embedded(features(), temperature) for temperature in (1.0, 4.0)]
-    np.testing.assert_array_equal(*results)
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_the_bias_of_unrated_movies_is_corrected(
+    monkeypatch: pytest.MonkeyPatch, temperature: float
+) -> None:
+    """By the same for all of them, whatever the temperature of training."""
+    whole = embedded(features(), temperature)[UNRATED]
+    seen = []
+
+    def without(*arguments: Any) -> float:
+        seen.append(_score_correction(*arguments))
+        return 0.0
+
+    monkeypatch.setattr(cold_start, "_score_correction", without)
+    plain = embedded(features(), temperature)[UNRATED]
+    assert seen[0] != 0
+    np.testing.assert_allclose(whole[:, -1] - plain[:, -1], seen[0], atol=1e-5)
+    np.testing.assert_array_equal(whole[:, :-1], plain[:, :-1])
