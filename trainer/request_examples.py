@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import tensorflow as tf
 
-from trainer.request_checks import RequestChecks, after, refuse_unless
+from trainer.request_checks import RequestChecks, after, refuse_where
 from trainer.serving_contract import DEFAULT_K, INCLUDE_SEEN, RECOMMEND, TensorType
 
 # An Example has no other types: what a feature of an input's type is stored as.
@@ -61,14 +61,13 @@ def _lists(parsed: dict[str, Any], checks: RequestChecks) -> list[tf.Operation]:
             refusals.append(checks.length(name, tensor.dims[1], longest))
             continue
         others = parsed[like].row_lengths()
-        differs = tf.not_equal(others, lengths)
         refusals.append(
-            refuse_unless(
-                ~tf.reduce_any(differs),
+            refuse_where(
+                tf.not_equal(others, lengths),
                 f"{like} and {name} must have as many values in each example but the "
                 "first others have",
-                tf.boolean_mask(others, differs)[:1],
-                tf.boolean_mask(lengths, differs)[:1],
+                others,
+                lengths,
             )
         )
     return refusals
@@ -76,10 +75,10 @@ def _lists(parsed: dict[str, Any], checks: RequestChecks) -> list[tf.Operation]:
 
 def _flag(values: tf.Tensor) -> tf.Operation:
     is_flag = (values >= 0) & (values <= 1)
-    return refuse_unless(
-        tf.reduce_all(is_flag),
+    return refuse_where(
+        ~is_flag,
         f"{INCLUDE_SEEN} must be 0 or 1 but the first that is neither is",
-        tf.boolean_mask(values, ~is_flag)[:1],
+        values,
     )
 
 

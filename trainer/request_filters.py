@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from trainer import features as f
 from trainer.movielens import CHILDRENS, GENRES
-from trainer.request_checks import refuse_unless
+from trainer.request_checks import refuse_where
 from trainer.retrieval_index import Filters
 from trainer.serving_contract import FIRST_YEAR, LAST_YEAR
 
@@ -31,10 +31,10 @@ def _genre_bits(names: tf.Tensor) -> tf.Tensor:
     """Returns bit masks over `GENRES`: int32 `[batch]`; refuses other names."""
     hits = tf.equal(names[:, :, tf.newaxis], tf.constant(_NAMES))
     is_known = tf.reduce_any(hits, axis=2) | tf.equal(names, "")
-    known = refuse_unless(
-        tf.reduce_all(is_known),
+    known = refuse_where(
+        ~is_known,
         f"{f.GENRES} must be of {', '.join(GENRES)} but the first that is not is",
-        tf.boolean_mask(names, ~is_known)[:1],
+        names,
     )
     with tf.control_dependencies([known]):
         bits = tf.where(tf.reduce_any(hits, axis=1), tf.constant(_BITS), 0)
