@@ -14,7 +14,8 @@ from benchmarks.quality.worker import SEQUENTIAL_PYTHON
 # Epochs of RecTools' models pass over each user once; those of RecBole over each event.
 _EPOCHS: Final = (10, 20, 30, 40, 50, 60, 80, 100, 130, 160, 200)
 _MASKED_EPOCHS: Final = (50, 100, 150, 200, 250, 300, 400)
-_SMALL_EPOCHS: Final = (2, 4, 6, 8, 10, 15, 20, 25, 30, 40, 60)
+_SMALL_EPOCHS: Final = (10, 20, 30, 40, 50, 60, 80, 100)
+_SMALL_MASKED_EPOCHS: Final = (25, 50, 75, 100, 150, 200, 300)
 _EVENT_EPOCHS: Final = (3, 6, 9, 12, 16, 20, 30, 40, 60)
 
 # RecTools' defaults, but for the epochs; eSASRec is these with other layers and loss.
@@ -68,23 +69,19 @@ _RECBOLE_SASREC: Final = {
 }
 
 
-def _sized(model: str, width: int, dropout: float, **more: Any) -> Settings:
-    """RecTools' settings with another width and dropout, and 200 events."""
-    sized = {
-        "n_heads": 2,
-        "n_factors": width,
-        "dropout_rate": dropout,
-        "session_max_len": 200,
-        "model": model,
-        "loss": "softmax",
-    }
-    return {**_RECTOOLS, **sized, **more}
-
-
 def _small(model: str, **more: Any) -> Settings:
     """What two cores can train: few numbers, and more steps in an epoch."""
-    small = {"session_max_len": 100, "batch_size": 16, "epochs": _SMALL_EPOCHS}
-    return {**_sized(model, 64, 0.2), **small, **more}
+    small = {
+        "n_heads": 2,
+        "n_factors": 64,
+        "dropout_rate": 0.2,
+        "session_max_len": 100,
+        "model": model,
+        "loss": "softmax",
+        "batch_size": 16,
+        "epochs": _SMALL_EPOCHS,
+    }
+    return {**_RECTOOLS, **small, **more}
 
 
 class _Search(NamedTuple):
@@ -127,46 +124,32 @@ _SEARCHES: Final = (
         "rectools-sasrec",
         "SASRec (RecTools)",
         {**_RECTOOLS, "model": "sasrec", "loss": "softmax"},
-        (
-            _small("sasrec"),
-            _small("sasrec", session_max_len=200),
-        ),
+        (_small("sasrec"), _small("sasrec", dropout_rate=0.5)),
     ),
     _Search(
         "rectools-gsasrec",
         "gSASRec (RecTools)",
         _GSASREC,
-        (
-            _small("sasrec", **_GBCE),
-            _sized("sasrec", 128, 0.5, **_GBCE),
-            _sized("sasrec", 64, 0.2, **_GBCE),
-        ),
+        (_small("sasrec", **_GBCE), _small("sasrec", **_GBCE, dropout_rate=0.5)),
     ),
     _Search(
         "rectools-esasrec",
         "eSASRec (RecTools)",
         {**_RECTOOLS, "model": "esasrec", **_SAMPLED},
-        (
-            _small("esasrec"),
-            _sized("esasrec", 128, 0.5, **_SAMPLED),
-            _sized("esasrec", 64, 0.2),
-        ),
+        (_small("esasrec"), _small("esasrec", dropout_rate=0.5)),
     ),
     _Search(
         "rectools-bert4rec",
         "BERT4Rec (RecTools)",
         {**_RECTOOLS, "model": "bert4rec", "loss": "softmax"},
-        (
-            _small("bert4rec", mask_prob=0.3),
-            _sized("bert4rec", 128, 0.2, mask_prob=0.3),
-        ),
+        (_small("bert4rec", mask_prob=0.3, epochs=_SMALL_MASKED_EPOCHS),),
         _MASKED_EPOCHS,
     ),
     _Search(
         "rectools-hstu",
         "HSTU (RecTools)",
         {**_RECTOOLS, "model": "hstu", "loss": "softmax", **_HSTU},
-        (_small("hstu", **_HSTU),),
+        (_small("hstu", **_HSTU), _small("hstu", **_HSTU, dropout_rate=0.5)),
     ),
     _Search(
         "recbole-gru4rec",
