@@ -41,6 +41,7 @@ _GSASREC: Final = {
     "session_max_len": 200,
 }
 _HSTU: Final = {"relative_time_attention": True, "relative_pos_attention": True}
+_NO_TIME: Final = {"relative_time_attention": False}
 # RecBole's own.
 _GRU4REC: Final = {
     "model": "gru4rec",
@@ -149,7 +150,7 @@ _SEARCHES: Final = (
         "rectools-hstu",
         "HSTU (RecTools)",
         {**_RECTOOLS, "model": "hstu", "loss": "softmax", **_HSTU},
-        (_small("hstu", **_HSTU), _small("hstu", **_HSTU, dropout_rate=0.5)),
+        (_small("hstu", **_HSTU), _small("hstu", **{**_HSTU, **_NO_TIME})),
     ),
     _Search(
         "recbole-gru4rec",
