@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.quality.prepared import Prepared, configuration
 from benchmarks.quality.protocols import PROTOCOLS, Protocol
-from benchmarks.quality.split import PADDING, Array, Events, Queries, Split
+from benchmarks.quality.split import PADDING, Array, Events, Queries, Split, last_times
 from trainer import features as f
 
 # Of the events of a random split, as many as `holdout_fraction` holds out of what the
@@ -72,7 +72,9 @@ def _split_of(prepared: Prepared, protocol: Protocol) -> Split:
         *(f.TIMESTAMPS, f.NUM_CONTEXT, f.WINDOW_INDEX),
     )
     asked = columns(
-        f.EVAL_SPLIT, f.USER_ID, f.SEEN_MOVIE_INDICES, f.HELD_OUT_MOVIE_INDICES
+        f.EVAL_SPLIT,
+        *(f.USER_ID, f.SEEN_MOVIE_INDICES),
+        *(f.HELD_OUT_MOVIE_INDICES, f.HELD_OUT_TIMESTAMPS),
     )
     num_movies = len(columns(f.CORPUS_SPLIT, f.MOVIE_INDEX)[f.MOVIE_INDEX])
     user_ids = np.unique(train[f.USER_ID])
@@ -85,6 +87,8 @@ def _split_of(prepared: Prepared, protocol: Protocol) -> Split:
     )
     if not np.array_equal(user_ids[queries.user], asked[f.USER_ID][order]):
         raise ValueError("A user of the eval split has no training event")
+    first = asked[f.HELD_OUT_TIMESTAMPS].padded(0)[order, 0]
+    events.request_time[queries.user] = first
     return Split(events, _validation(events, protocol), queries)
 
 
@@ -97,13 +101,15 @@ def _events(train: dict[str, Any], user_ids: Array, num_movies: int) -> Events:
     user = np.searchsorted(user_ids, train[f.USER_ID])[row[kept]]
     order = np.lexsort((place[kept], train[f.WINDOW_INDEX][row[kept]], user))
     kept = kept[order]
+    users, times = user[order].astype(np.int32), train[f.TIMESTAMPS].values[kept]
     return Events(
-        user[order].astype(np.int32),
+        users,
         movies.values[kept].astype(np.int32),
         train[f.RATINGS].values[kept].astype(np.float32),
-        train[f.TIMESTAMPS].values[kept],
+        times,
         len(user_ids),
         num_movies,
+        last_times(users, times, len(user_ids)),
     )
 
 

@@ -29,6 +29,8 @@ class Events(NamedTuple):
       timestamp: int64 `[events]`, seconds since the epoch, UTC.
       num_users: Users in all.
       num_movies: Movies of the corpus, those that nobody rated included.
+      request_time: int64 `[num_users]`: when each user asks, which a server knows. That
+        is the time of the (first) held-out event; without one, of the last event.
     """
 
     user: Array
@@ -37,6 +39,7 @@ class Events(NamedTuple):
     timestamp: Array
     num_users: int
     num_movies: int
+    request_time: Array
 
 
 class Queries(NamedTuple):
@@ -71,9 +74,14 @@ class Split(NamedTuple):
         if not validating:
             return self.events, self.queries
         kept, held = ~self.is_validation, self.is_validation
-        arrays, sizes = self.events[:4], self.events[4:]
-        events = Events(*(column[kept] for column in arrays), *sizes)
-        user = self.events.user[held]
+        all_events, user = self.events, self.events.user[held]
+        times = last_times(all_events.user, all_events.timestamp, all_events.num_users)
+        # Held out are a user's last event, or any ones.
+        first = np.flatnonzero(np.append(True, np.diff(user) != 0))
+        times[user[first]] = all_events.timestamp[held][first]
+        events = Events(
+            *(column[kept] for column in all_events[:4]), *all_events[4:6], times
+        )
         asked = np.unique(user).astype(np.int32)
         return events, Queries(
             asked,
@@ -91,11 +99,19 @@ class Split(NamedTuple):
     def load(cls, path: Path) -> Split:
         """Reads a file of `save`."""
         with np.load(path) as file:
-            events = [file[name] for name in Events._fields]
-            queries = [file[f"query_{name}"] for name in Queries._fields]
+            events = Events(*(file[name] for name in Events._fields))
+            queries = Queries(*(file[f"query_{name}"] for name in Queries._fields))
             is_validation = file["is_validation"]
-        sizes = [int(size) for size in events[4:]]
-        return cls(Events(*events[:4], *sizes), is_validation, Queries(*queries))
+        sizes = int(events.num_users), int(events.num_movies)
+        events = events._replace(num_users=sizes[0], num_movies=sizes[1])
+        return cls(events, is_validation, queries)
+
+
+def last_times(user: Array, timestamp: Array, num_users: int) -> Array:
+    """Time of each user's last event: int64 `[num_users]`, 0 without an event."""
+    times = np.zeros(num_users, np.int64)
+    np.maximum.at(times, user, timestamp)
+    return times
 
 
 def lists(user: Array, movie: Array, asked: Array) -> Array:

@@ -21,7 +21,7 @@ from benchmarks.quality.peer_runs import Measured, PeerRuns
 from benchmarks.quality.peer_settings import found, trials_of
 from benchmarks.quality.peers import fit_of, markov, popularity
 from benchmarks.quality.protocols import PROTOCOLS
-from benchmarks.quality.split import PADDING, Events, Queries, Split, lists
+from benchmarks.quality.split import PADDING, Events, Queries, Split, last_times, lists
 from benchmarks.quality.table import Row, as_markdown
 from benchmarks.quality.worker import (
     ROOT,
@@ -37,13 +37,15 @@ USERS, MOVIES = 12, 30
 def events_of(*lines: tuple[int, int, float]) -> Events:
     """Events of (user, movie, day), each user's in time order."""
     user, movie, day = (np.array(column) for column in zip(*lines, strict=True))
+    num_users, time = int(user.max()) + 1, (day * DAY).astype(np.int64)
     return Events(
         user.astype(np.int32),
         movie.astype(np.int32),
         np.ones(len(user), np.float32),
-        (day * DAY).astype(np.int64),
-        int(user.max()) + 1,
+        time,
+        num_users,
         4,
+        last_times(user, time, num_users),
     )
 
 
@@ -58,7 +60,7 @@ def split() -> Split:
     is_last = np.append(np.diff(user) != 0, True)
     kept = ~is_last
     columns = user, movie.astype(np.int32), np.ones(len(user), np.float32), time
-    events = Events(*(column[kept] for column in columns), USERS, MOVIES)
+    events = Events(*(column[kept] for column in columns), USERS, MOVIES, time[is_last])
     asked = np.arange(USERS, dtype=np.int32)
     queries = Queries(
         asked,
@@ -83,6 +85,11 @@ def test_nothing_held_out_is_trained_on(split: Split) -> None:
     for user, (movie,) in zip(validation.user, validation.held_out, strict=True):
         assert split.events.movie[split.events.user == user][-1] == movie
         assert movie not in fitted.movie[fitted.user == user]
+        # Asked at the time of that event.
+        assert (
+            fitted.request_time[user]
+            == split.events.timestamp[split.events.user == user].max()
+        )
 
 
 def test_chain_of_first_order() -> None:

@@ -131,17 +131,15 @@ def _frame(events: Events) -> pd.DataFrame:
 
 
 def _now(events: Events, users: Array) -> pd.DataFrame:
-    """Time of each request, which HSTU reads: that of the user's last event.
+    """Time of each request, which HSTU reads as RecTools and its authors evaluate it.
 
-    The time of the held-out event would show how long the user was away.
+    No other ranker here knows how long the user was away.
     """
-    last = np.zeros(events.num_users, np.int64)
-    np.maximum.at(last, events.user, events.timestamp)
     return pd.DataFrame(
         {
             Columns.User: users,
             Columns.Weight: 1.0,
-            Columns.Datetime: pd.to_datetime(last[users], unit="s"),
+            Columns.Datetime: pd.to_datetime(events.request_time[users], unit="s"),
         }
     )
 
