@@ -26,9 +26,11 @@ _CHUNK: Final = 4096
 _MAX_WINDOWS: Final = 64
 _MAX_QUERIES: Final = 1024
 _PENALTIES: Final = (0.3, 1.0, 3.0, 10.0, 30.0)
-# Of the movies: what counts as the best. With less of them new movies take places of
-# better ones in a list of ten, with more they hardly ever come into it.
+# The movies of a query that count as the best: a share of a small corpus, a number of a
+# larger one. With fewer of them new movies take places of better ones in a list of ten,
+# with more they hardly ever come into it.
 _BEST_SHARE: Final = 0.04
+_MOST_BEST: Final = 70
 
 
 def embed_corpus(
@@ -80,7 +82,8 @@ def embed_corpus(
         similar = similarity(movies, attributes, rows, rated)
         embeddings[rows] = similar @ weights + known.mean(axis=0)
     queries = _sample_queries(model, train, config.window_length, rng)
-    embeddings[unrated, -1] += _score_correction(queries, known, left_out)
+    share = min(_BEST_SHARE, _MOST_BEST / is_rated.sum())
+    embeddings[unrated, -1] += _score_correction(queries, known, left_out, share)
     logging.info("Embedded %d movies without ratings by attributes", len(unrated))
     return embeddings
 
@@ -175,7 +178,9 @@ def _sample_queries(
     return rng.permutation(queries)[:_MAX_QUERIES]
 
 
-def _score_correction(queries: Floats, known: Floats, predicted: Floats) -> float:
+def _score_correction(
+    queries: Floats, known: Floats, predicted: Floats, share: float
+) -> float:
     """Computes what to add to predicted scores, which are too low as they are.
 
     A prediction is a mean, and so it is less extreme than what it predicts: a movie
@@ -188,12 +193,13 @@ def _score_correction(queries: Floats, known: Floats, predicted: Floats) -> floa
       queries: `[n, width]`.
       known: `[movies, width]`, embeddings of rated movies.
       predicted: `[movies, width]`, predictions for the same movies.
+      share: Of the known movies: the best of a query.
 
     Returns:
       The lowest `c` with which as many predicted movies of a query, on average, as
-      known ones have the score that ends the best `_BEST_SHARE` of the known ones.
+      known ones have the score that ends the best of the known ones.
     """
-    best = max(1, round(_BEST_SHARE * len(known)))
+    best = max(1, round(share * len(known)))
     lowest = np.partition(queries @ known.T, -best, axis=1)[:, -best]
     above = (queries @ predicted.T - lowest[:, None]).ravel()
     number = best * len(queries)

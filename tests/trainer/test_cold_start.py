@@ -177,7 +177,7 @@ def test_corrected_predictions_are_as_often_among_the_best(spread: float) -> Non
     known = np.append(rng.normal(size=(250, 5)), rng.normal(size=(250, 1)), axis=1)
     queries = np.append(rng.normal(size=(40, 5)), np.ones((40, 1)), axis=1)
     predicted = known * spread
-    correction = _score_correction(queries, known, predicted)
+    correction = _score_correction(queries, known, predicted, share=0.04)
     assert (correction > 0) == (spread < 1)
     predicted[:, -1] += correction + 1e-9
     tenth = np.sort(queries @ known.T, axis=1)[:, -10:-9]
@@ -186,7 +186,27 @@ def test_corrected_predictions_are_as_often_among_the_best(spread: float) -> Non
 
 def test_few_movies_are_corrected_too() -> None:
     known = np.arange(6.0).reshape(3, 2)
-    assert _score_correction(np.ones((1, 2)), known, known - 1.0) == pytest.approx(2.0)
+    correction = _score_correction(np.ones((1, 2)), known, known - 1.0, share=0.04)
+    assert correction == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("most", [70, 1])
+def test_the_best_are_a_share_of_a_small_corpus_and_a_number_of_a_large_one(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    shares = []
+
+    def correction(*arguments: Any) -> float:
+        shares.append(arguments[-1])
+        return 0.0
+
+    monkeypatch.setattr(cold_start, "_score_correction", correction)
+    monkeypatch.setattr(cold_start, "_MOST_BEST", most)
+    movies = features()
+    embedded(movies)
+    rated = movies.is_rated[: movies.num_movies].sum()
+    assert shares == [min(0.04, most / rated)]
+    assert (shares[0] < 0.04) == (most == 1)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
