@@ -170,9 +170,9 @@ _SEARCHES: Final = (
 
 _UNTUNED: Final = Peer(
     "rectools-sasrec-untuned",
-    "SASRec (RecTools), 20 epochs, untuned",
+    "SASRec (RecTools), 6 epochs, untuned",
     is_random=True,
-    fixed={**_small("sasrec"), "epochs": [20]},
+    fixed={**_small("sasrec"), "epochs": [6]},
     grid={},
     fit="rectools",
     python=SEQUENTIAL_PYTHON,
