@@ -152,20 +152,23 @@ def _regress(similarities: Floats, values: Floats) -> tuple[Floats, Floats]:
       `[n, width]`, the prediction for each movie from all the others.
     """
     centred = values - values.mean(axis=0)
+
     # Not by one decomposition into eigenvalues, whose threads wait for each other at
     # every row: beside other work, or on fewer processors than it sees, it takes tens
     # of times as long.
-    best: tuple[float, Floats, Floats] | None = None
-    for penalty in _PENALTIES:
+    def fit(penalty: float) -> tuple[float, Floats, Floats]:
         inverse = np.linalg.inv(similarities + penalty * np.eye(len(values)))
         weights = inverse @ centred
         errors = weights / np.diag(inverse)[:, None]
-        total = float(np.square(errors).sum())
-        if best and total >= best[0]:
+        return float(np.square(errors).sum()), weights, values - errors
+
+    best = fit(_PENALTIES[0])
+    for penalty in _PENALTIES[1:]:
+        following = fit(penalty)
+        if following[0] >= best[0]:
             break  # it falls, and then it rises
-        best = total, weights, values - errors
-    assert best is not None
-    return best[1], best[2]
+        best = following
+    return best[1:]
 
 
 def _sample_queries(

@@ -41,7 +41,6 @@ _GSASREC: Final = {
     "session_max_len": 200,
 }
 _HSTU: Final = {"relative_time_attention": True, "relative_pos_attention": True}
-_NO_TIME: Final = {"relative_time_attention": False}
 # RecBole's own.
 _GRU4REC: Final = {
     "model": "gru4rec",
@@ -150,7 +149,10 @@ _SEARCHES: Final = (
         "rectools-hstu",
         "HSTU (RecTools)",
         {**_RECTOOLS, "model": "hstu", "loss": "softmax", **_HSTU},
-        (_small("hstu", **_HSTU), _small("hstu", **{**_HSTU, **_NO_TIME})),
+        (
+            _small("hstu", **_HSTU),
+            _small("hstu", **{**_HSTU, "relative_time_attention": False}),
+        ),
     ),
     _Search(
         "recbole-gru4rec",

@@ -92,6 +92,12 @@ def test_nothing_held_out_is_trained_on(split: Split) -> None:
         )
 
 
+def test_a_request_has_the_time_of_its_held_out_event(split: Split) -> None:
+    is_first = np.append(True, np.diff(split.events.user) != 0)
+    fitted, _ = split._replace(is_validation=is_first).fitted(True)
+    np.testing.assert_array_equal(fitted.request_time, split.events.timestamp[is_first])
+
+
 def test_chain_of_first_order() -> None:
     events = events_of((0, 0, 1), (0, 1, 2), (1, 0, 1), (1, 1, 2), (2, 1, 1), (2, 0, 2))
     settings = {"reach": 1, "decay": 1.0, "events": 1, "fade": 1.0, "shrink": 1.0}
@@ -272,14 +278,18 @@ for user, rows in own.groupby("user_id"):
     row = scores[list(users).index(user)]
     assert list(np.argsort(-row)[:5]) == list(rows.sort_values("rank").item_id), user
 
-# The loss is RecTools'.
-own = model.lightning_model.eval()
-batch = next(iter(model.data_preparator.get_dataloader_train()))
-ours = rt._Training.training_step(own, batch, 0)
-logits = own.get_batch_logits(batch)
-theirs = own.loss_calculator(logits, batch["y"], batch["yw"])
-assert (batch["y"] == 0).any() and float(ours) > 0
-assert torch.allclose(ours, theirs, rtol=1e-5), (ours, theirs)
+# The losses are RecTools'.
+sampled = {"loss": "sampled_softmax", "n_negatives": 2}
+for loss in ({"loss": "softmax"}, gbce, sampled):
+    model = rt.SASRecModel(**size, **loss, epochs=1)
+    model.fit(dataset)
+    own = model.lightning_model.eval()
+    batch = next(iter(model.data_preparator.get_dataloader_train()))
+    ours = rt._Training.training_step(own, batch, 0)
+    logits = own.get_batch_logits(batch)
+    theirs = own.loss_calculator(logits, batch["y"], batch["yw"])
+    assert (batch["y"] == 0).any() and float(ours) > 0
+    assert torch.isclose(ours.double(), theirs.double(), rtol=1e-5), (ours, theirs)
 
 # RecBole's sequences end before the event that they predict.
 movies = torch.arange(1, 11)
