@@ -149,12 +149,17 @@ def test_an_unknown_year_is_similar_to_no_other(name: str) -> None:
     np.testing.assert_array_equal(both, 1)
 
 
-def test_leave_one_out_predictions_equal_those_of_a_refit() -> None:
+@pytest.mark.parametrize(
+    ("noise", "penalty"), [(0.3, 0.3), (0.6, 1.0), (0.7, 3.0), (2.0, 30.0)]
+)
+def test_leave_one_out_predictions_equal_those_of_a_refit(
+    noise: float, penalty: float
+) -> None:
     """Against fits that lack it, with the penalty of the least such error."""
     rng = np.random.default_rng(2)
     points = rng.normal(size=(12, 2))
     kernel = np.exp(-np.square(points[:, None] - points).sum(axis=2))
-    values = np.sin(points) + rng.normal(scale=0.3, size=points.shape)
+    values = np.sin(points) + rng.normal(scale=noise, size=points.shape)
     mean = values.mean(axis=0)
 
     def left_out(penalty: float) -> np.ndarray:
@@ -166,8 +171,10 @@ def test_leave_one_out_predictions_equal_those_of_a_refit() -> None:
             rows.append(mean + kernel[i, rest] @ weights)
         return np.array(rows)
 
-    candidates = [left_out(penalty) for penalty in (0.3, 1.0, 3.0, 10.0, 30.0)]
-    best = min(candidates, key=lambda found: float(np.square(found - values).sum()))
+    found = {each: left_out(each) for each in (0.3, 1.0, 3.0, 10.0, 30.0)}
+    errors = {each: np.square(found[each] - values).sum() for each in found}
+    assert min(errors, key=lambda each: errors[each]) == penalty
+    best = found[penalty]
     np.testing.assert_allclose(_regress(kernel, values)[1], best, atol=1e-10)
 
 
