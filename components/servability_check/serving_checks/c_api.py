@@ -19,7 +19,11 @@ from typing import Any, Final
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf import (
+    config_pb2,
+    rewriter_config_pb2,
+    saved_model_pb2,
+)
 
 from .calls import Answer, Client
 from .requests import Requests
@@ -62,7 +66,7 @@ class CApiClient:
         text.write_text(self._text(graph), "ascii")
         with text.open() as given:
             self._process = subprocess.Popen(
-                [program, str(_library()), path],
+                [program, str(_library()), path, f"x{_config().hex()}"],
                 stdin=given,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -126,17 +130,24 @@ class CApiClient:
 
     def _text(self, graph: Any) -> str:
         """Returns the requests in the format of the program."""
-        words: list[Any] = [len(self._outputs)]
+        given: list[Any] = []
+        asked: list[Any] = []
         for name, outputs in self._outputs.items():
-            signature, inputs = graph.signature_def[name], self._inputs(name)
-            words.append(len(inputs))
-            for key, value in inputs.items():
-                words += signature.inputs[key].name.split(":")
-                words += _words(value, self._requests.types[name]["inputs"][key])
-            words.append(len(outputs))
-            for key in outputs:
-                words += signature.outputs[key].name.split(":")
-        return " ".join(map(str, words))
+            signature, types = graph.signature_def[name], self._requests.types[name]
+            for key, value in self._inputs(name).items():
+                words = _words(value, types["inputs"][key])
+                given.append([*signature.inputs[key].name.split(":"), *words])
+            asked += [signature.outputs[key].name.split(":") for key in outputs]
+        lines = [[len(given)], *given, [len(asked)], *asked]
+        return "\n".join(" ".join(map(str, line)) for line in lines)
+
+
+def _config() -> bytes:
+    """Lets the graph be optimized once: the second time takes as long, for nothing."""
+    config = config_pb2.ConfigProto()
+    options = config.graph_options.rewrite_options
+    options.meta_optimizer_iterations = rewriter_config_pb2.RewriterConfig.ONE
+    return bytes(config.SerializeToString())
 
 
 def _library() -> Path | None:

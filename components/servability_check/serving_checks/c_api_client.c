@@ -1,18 +1,19 @@
 /* Loads a SavedModel as TensorFlow Serving does, without Python, and asks it.
  *
- *   c_api_client LIBTENSORFLOW_CC MODEL < requests > answers
+ *   c_api_client LIBTENSORFLOW_CC MODEL CONFIG < requests > answers
  *
  * The library is opened at run time: linking a program against its gigabyte takes
- * longer than everything else here. The requests are text, separated by white space:
+ * longer than everything else here. CONFIG is a serialized ConfigProto. The requests are
+ * answered in one call, so that what signatures share is optimized once. They are text,
+ * separated by white space:
  *
- *   number of requests, then for each
- *     number of inputs, then for each
- *       operation  output index  dtype (TF_DataType)  rank  sizes  values
- *     number of outputs, then for each
- *       operation  output index
+ *   number of inputs, then for each
+ *     operation  output index  dtype (TF_DataType)  rank  sizes  values
+ *   number of outputs, then for each
+ *     operation  output index
  *
- * An answer has for each output, in a line of its own: dtype, rank, sizes, values. The
- * bytes of a string are in hexadecimal, behind an "x". */
+ * The answer has for each output, in a line of its own: dtype, rank, sizes, values. The
+ * bytes of CONFIG and of strings are in hexadecimal, behind an "x". */
 #include <dlfcn.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,7 +23,7 @@
 #include "tensorflow/c/c_api.h"
 #include "tensorflow/c/tf_tstring.h"
 
-enum { MAX_TENSORS = 32, MAX_RANK = 8, MAX_WORD = 1 << 20 };
+enum { MAX_TENSORS = 512, MAX_RANK = 8, MAX_WORD = 1 << 20 };
 
 static void *library;
 static TF_Status *status;
@@ -59,11 +60,17 @@ static TF_Output next_output(TF_Graph *graph) {
   return (TF_Output){operation, (int)next_number()};
 }
 
+static char *bytes_of(const char *text, size_t *size) {
+  const char *hex = text + 1; /* behind the "x" */
+  *size = strlen(hex) / 2;
+  char *bytes = malloc(*size + 1);
+  for (size_t i = 0; i < *size; i++) sscanf(hex + 2 * i, "%2hhx", &bytes[i]);
+  return bytes;
+}
+
 static void read_string(TF_TString *target) {
-  const char *hex = next_word() + 1; /* behind the "x" */
-  size_t size = strlen(hex) / 2;
-  char *bytes = malloc(size + 1);
-  for (size_t i = 0; i < size; i++) sscanf(hex + 2 * i, "%2hhx", &bytes[i]);
+  size_t size;
+  char *bytes = bytes_of(next_word(), &size);
   TF(TF_StringInit)(target);
   TF(TF_StringCopy)(target, bytes, size);
   free(bytes);
@@ -131,7 +138,7 @@ static void print_tensor(const TF_Tensor *tensor) {
   printf("\n");
 }
 
-static void answer_next(TF_Session *session, TF_Graph *graph) {
+static void answer(TF_Session *session, TF_Graph *graph) {
   TF_Output inputs[MAX_TENSORS], outputs[MAX_TENSORS];
   TF_Tensor *given[MAX_TENSORS], *found[MAX_TENSORS];
   int num_inputs = (int)next_number();
@@ -147,25 +154,29 @@ static void answer_next(TF_Session *session, TF_Graph *graph) {
   (session, NULL, inputs, given, num_inputs, outputs, found, num_outputs, NULL, 0,
    NULL, status);
   check("a request failed");
-  for (int i = 0; i < num_inputs; i++) TF(TF_DeleteTensor)(given[i]);
-  for (int i = 0; i < num_outputs; i++) {
-    print_tensor(found[i]);
-    TF(TF_DeleteTensor)(found[i]);
-  }
+  for (int i = 0; i < num_outputs; i++) print_tensor(found[i]);
+}
+
+static TF_SessionOptions *options_of(const char *config) {
+  TF_SessionOptions *options = TF(TF_NewSessionOptions)();
+  size_t size;
+  char *bytes = bytes_of(config, &size);
+  TF(TF_SetConfig)(options, bytes, size, status);
+  check("the configuration is wrong");
+  return options;
 }
 
 int main(int argc, char **argv) {
-  if (argc != 3) fail("usage", "c_api_client LIBTENSORFLOW_CC MODEL");
+  if (argc != 4) fail("usage", "c_api_client LIBTENSORFLOW_CC MODEL CONFIG");
   library = dlopen(argv[1], RTLD_LAZY | RTLD_GLOBAL);
   if (!library) fail("the library cannot be opened", dlerror());
   status = TF(TF_NewStatus)();
   TF_Graph *graph = TF(TF_NewGraph)();
-  TF_SessionOptions *options = TF(TF_NewSessionOptions)();
   const char *tags[] = {"serve"};
   TF_Session *session = TF(TF_LoadSessionFromSavedModel)(
-      options, NULL, argv[2], tags, 1, graph, NULL, status);
+      options_of(argv[3]), NULL, argv[2], tags, 1, graph, NULL, status);
   check("the model cannot be loaded");
-  for (int64_t left = next_number(); left > 0; left--) answer_next(session, graph);
+  answer(session, graph);
   TF(TF_CloseSession)(session, status);
   return 0;
 }
