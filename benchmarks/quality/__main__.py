@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from benchmarks.quality.grids import PEERS
 from benchmarks.quality.measure import measure
 from benchmarks.quality.peer import Peer
 from benchmarks.quality.peer_runs import Measured, PeerRuns
-from benchmarks.quality.peer_settings import Found, found
+from benchmarks.quality.peer_settings import Found, found, is_over
 from benchmarks.quality.prepared import Prepared, prepare
 from benchmarks.quality.protocols import PROTOCOLS, Protocol
 from benchmarks.quality.split import Split
@@ -33,7 +35,11 @@ def main() -> None:
         workspace = Workspace.open(options.workspace, create=True)
         prepared = prepare(protocol, workspace, Path(folder) if folder else None)
         chosen = set(options.only.split(",")) if options.only else None
-        peers = [p for p in PEERS.values() if not chosen or p.name in chosen]
+        peers = [
+            peer
+            for peer in PEERS.values()
+            if (peer.name in chosen if chosen else not peer.is_untuned)
+        ]
         runs = PeerRuns(prepared.split)
         if options.tune:
             for peer in peers:
@@ -42,7 +48,13 @@ def main() -> None:
             continue
         skipped = options.skip.split(",")
         for peer in peers:
-            if peer.name not in skipped:
+            if peer.name in skipped:
+                continue
+            if peer.is_untuned:
+                measured = environment(peer.python)
+                for row in untuned_rows(runs, peer, protocol, measured):
+                    write(protocol, row)
+            else:
                 write(protocol, _peer_row(runs, peer, protocol, options.seeds))
         for variant in protocol.ours:
             if not chosen or variant in chosen:
@@ -63,6 +75,31 @@ def _peer_row(runs: PeerRuns, peer: Peer, protocol: Protocol, seeds: int) -> Row
         return Row(peer.title, {}, {}, [], best.settings, str(error))
     row = _row(peer.title, protocol, runs.num_movies, results, best.settings)
     return row._replace(measured=measured, unfinished=best.unfinished)
+
+
+def untuned_rows(
+    runs: PeerRuns, peer: Peer, protocol: Protocol, measured: str
+) -> Iterator[Row]:
+    """The best of its stops on the eval split so far, whenever one was measured."""
+    metric = protocol.metrics[0]
+    (settings,) = map(peer.asked, peer.candidates())
+    rows: list[Row] = []
+    with closing(runs.fits(peer, [(settings, 0)])) as results:
+        for stop, result in zip(peer.stopped(settings), results, strict=True):
+            row = _row(peer.title, protocol, runs.num_movies, [result], stop)
+            rows.append(row._replace(measured=measured))
+            values = [row.values[metric][0] for row in rows]
+            best = rows[int(np.argmax(values))]
+            tried = ", ".join(
+                f"{row.settings['epochs']}: {value:.4f}"
+                for row, value in zip(rows, values, strict=True)
+            )
+            yield best._replace(
+                unfinished="one of its settings, and the number of epochs that is best "
+                f"on the eval split, in its favour ({metric} by epochs: {tried})"
+            )
+            if is_over(values):
+                return
 
 
 def _our_row(prepared: Prepared, protocol: Protocol, variant: str, seeds: int) -> Row:

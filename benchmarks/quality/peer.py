@@ -26,6 +26,8 @@ class Peer(NamedTuple):
       python: Interpreter of its environment.
       search: Where its trials are kept in `peer_settings.json`, which may be those of
         another peer too; under its name if empty.
+      is_untuned: Whether its stops are measured on the eval split, and the best counts:
+        a choice in its favour, where a search on the validation split takes too long.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Peer(NamedTuple):
     fit: str = ""
     python: Path = PEERS_PYTHON
     search: str = ""
+    is_untuned: bool = False
 
     def candidates(self) -> list[Settings]:
         """All trials with all combinations of the grid, without the stops."""
@@ -70,4 +73,6 @@ class Peer(NamedTuple):
     @property
     def is_searched(self) -> bool:
         """Whether its settings come from the validation split."""
-        return bool(self.grid or self.stops or len(self.trials) > 1)
+        return not self.is_untuned and bool(
+            self.grid or self.stops or len(self.trials) > 1
+        )

@@ -102,7 +102,7 @@ class PeerRuns:
                     trials.append(self._trial(protocol.metrics[0], settings, measured))
                     add_trial(protocol, peer, trials[-1])
                     print(f"  {peer.name} {json.dumps(trials[-1])}", flush=True)
-                    if peer.stops and is_over(trials):
+                    if peer.stops and is_over([each["value"] for each in trials]):
                         break
 
     def _trial(self, metric: str, settings: Settings, measured: Measured) -> Trial:

@@ -71,12 +71,14 @@ def _epochs(trial: Trial) -> int:
 def _is_done(peer: Peer, settings: Settings, curve: list[Trial]) -> bool:
     if not peer.stops:
         return True
-    return is_over(curve) or _epochs(curve[-1]) >= peer.asked(settings)["epochs"][-1]
+    return (
+        is_over([trial["value"] for trial in curve])
+        or _epochs(curve[-1]) >= peer.asked(settings)["epochs"][-1]
+    )
 
 
-def is_over(curve: list[Trial]) -> bool:
+def is_over(values: list[float]) -> bool:
     """Whether the last stops of one training were no better than one before."""
-    values = [trial["value"] for trial in curve]
     return len(values) - 1 - values.index(max(values)) >= _PATIENCE
 
 

@@ -16,6 +16,7 @@ _EPOCHS: Final = (10, 20, 30, 40, 50, 60, 80, 100, 130, 160, 200)
 _MASKED_EPOCHS: Final = (50, 100, 150, 200, 250, 300, 400)
 _SMALL_EPOCHS: Final = (10, 20, 30, 40, 50, 60, 80, 100)
 _SMALL_MASKED_EPOCHS: Final = (25, 50, 75, 100, 150, 200, 300)
+_UNTUNED_EPOCHS: Final = (5, 10, 15, 20, 25, 30, 40, 50, 60, 80)
 _EVENT_EPOCHS: Final = (3, 6, 9, 12, 16, 20, 30, 40, 60)
 
 # RecTools' defaults, but for the epochs; eSASRec is these with other layers and loss.
@@ -40,7 +41,23 @@ _GSASREC: Final = {
     "dropout_rate": 0.0,
     "session_max_len": 200,
 }
-_HSTU: Final = {"relative_time_attention": True, "relative_pos_attention": True}
+# Those of its authors for ML-1M, arXiv:2402.17152: scores are cosines / temperature.
+_HSTU: Final = {
+    "relative_time_attention": True,
+    "relative_pos_attention": True,
+    "similarity_module_kwargs": {"distance": "cosine"},
+    "lightning_module_kwargs": {"logits_t": 0.05},
+}
+_HSTU_PUBLISHED: Final = {
+    **_RECTOOLS,
+    **_HSTU,
+    "model": "hstu",
+    "n_heads": 1,
+    "n_factors": 50,
+    "session_max_len": 200,
+    "loss": "sampled_softmax",
+    "n_negatives": 128,
+}
 # RecBole's own.
 _GRU4REC: Final = {
     "model": "gru4rec",
@@ -94,29 +111,31 @@ class _Search(NamedTuple):
     stops: tuple[int, ...] = _EPOCHS
 
     def peers(self) -> list[Peer]:
-        """One with the published settings, and one with the best of all."""
+        """With the published settings, with the best of all, and the first untuned."""
+        name, title = self.name, self.title
+        trials = (*self.others, self.published)
+        untuned = {**self.others[0], "epochs": _UNTUNED_EPOCHS}
         return [
-            Peer(
-                name,
-                title,
-                is_random=True,
-                fixed={},
-                grid={},
-                trials=trials,
-                stops=self.stops,
-                fit=self.name.partition("-")[0],
-                python=SEQUENTIAL_PYTHON,
-                search=self.name,
-            )
-            for name, title, trials in (
-                (
-                    f"{self.name}-published",
-                    f"{self.title}, published",
-                    (self.published,),
-                ),
-                (self.name, self.title, (*self.others, self.published)),
-            )
+            self._peer(f"{name}-published", f"{title}, published", (self.published,)),
+            self._peer(name, title, trials),
+            self._peer(f"{name}-untuned", f"{title}, untuned", (untuned,))._replace(
+                is_untuned=True
+            ),
         ]
+
+    def _peer(self, name: str, title: str, trials: tuple[Settings, ...]) -> Peer:
+        return Peer(
+            name,
+            title,
+            is_random=True,
+            fixed={},
+            grid={},
+            trials=trials,
+            stops=self.stops,
+            fit=self.name.partition("-")[0],
+            python=SEQUENTIAL_PYTHON,
+            search=self.name,
+        )
 
 
 _SEARCHES: Final = (
@@ -148,7 +167,7 @@ _SEARCHES: Final = (
     _Search(
         "rectools-hstu",
         "HSTU (RecTools)",
-        {**_RECTOOLS, "model": "hstu", "loss": "softmax", **_HSTU},
+        _HSTU_PUBLISHED,
         (
             _small("hstu", **_HSTU),
             _small("hstu", **{**_HSTU, "relative_time_attention": False}),
@@ -170,17 +189,4 @@ _SEARCHES: Final = (
     ),
 )
 
-_UNTUNED: Final = Peer(
-    "rectools-sasrec-untuned",
-    "SASRec (RecTools), 6 epochs, untuned",
-    is_random=True,
-    fixed={**_small("sasrec"), "epochs": [6]},
-    grid={},
-    fit="rectools",
-    python=SEQUENTIAL_PYTHON,
-)
-
-SEQUENTIAL_PEERS: Final = [
-    *(peer for search in _SEARCHES for peer in search.peers()),
-    _UNTUNED,
-]
+SEQUENTIAL_PEERS: Final = [peer for search in _SEARCHES for peer in search.peers()]

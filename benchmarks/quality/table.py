@@ -13,8 +13,8 @@ from benchmarks.quality.protocols import Protocol
 # Below it a fit is drawn as if it took as long.
 _FASTEST: Final = 0.01
 _SEARCH_UNFINISHED: Final = (
-    "\\* Its search for settings on the validation split is not finished: it may "
-    "be better than this."
+    "\\* There was no search for settings on the validation split, or it is not "
+    "finished: it may be better than this."
 )
 RESULTS: Final = Path(__file__).resolve().parents[1] / "results"
 

@@ -44,6 +44,7 @@ def train(events: Events, settings: dict[str, Any], seed: int) -> Iterator[Fitte
     2018, arXiv:1808.09781 (SASRec).
     """
     torch.manual_seed(seed)
+    torch.set_flush_denormal(True)  # as RecTools' models
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     length = settings["length"]
     config = {

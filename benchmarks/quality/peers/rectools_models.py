@@ -35,6 +35,9 @@ _BUILDERS: Final = {
     "esasrec": SASRecModel,
 }
 _LAYERS: Final = {"esasrec": {"transformer_layers_type": LiGRLayers}}
+# Of a batch: movies to predict, their weights, and movies sampled as negatives.
+_TARGETS: Final = ("y", "yw", "negatives")
+_ROWS_OF_A_PART: Final = 128
 
 
 def train(events: Events, settings: dict[str, Any], seed: int) -> Iterator[Fitted]:
@@ -51,6 +54,9 @@ def train(events: Events, settings: dict[str, Any], seed: int) -> Iterator[Fitte
     arXiv:2308.07192 (gBCE); Zhai et al., ICML 2024, arXiv:2402.17152 (HSTU).
     """
     _quiet()
+    # The softmax of a confident model has many; they make a product of matrices ten
+    # times as slow, and a published setting of ML-1M four times.
+    torch.set_flush_denormal(True)
     seed_everything(seed)
     settings = dict(settings)
     name, stops = settings.pop("model"), settings.pop("epochs")
@@ -67,11 +73,11 @@ def train(events: Events, settings: dict[str, Any], seed: int) -> Iterator[Fitte
 
 
 class _Training(TransformerLightningModule):
-    """RecTools' losses, of the positions alone that have a target.
+    """RecTools' losses, of the positions alone that have a target, in parts.
 
-    The value is the same. RecTools computes logits for padding too, and for what
-    BERT4Rec does not mask, and looks up the vector of each negative for each position:
-    on a processor that takes up to four times as long as the logits of all movies.
+    The value is the same. RecTools computes the logits of all positions at once, those
+    of padding and of what BERT4Rec does not mask too, and looks up the vector of each
+    negative for each position: on a processor it takes most of the time to move them.
     """
 
     def training_step(
@@ -79,18 +85,59 @@ class _Training(TransformerLightningModule):
     ) -> torch.Tensor:
         """The loss of one batch."""
         is_target = batch["y"] != 0
-        network = self.torch_model
-        movies = network.item_model.get_all_embeddings()
-        sessions = network.encode_sessions(batch, movies)[is_target]
-        logits = network.similarity_module(sessions, movies) / self.logits_t
-        targets = batch["y"][is_target]
-        if "negatives" in batch:
-            asked = torch.cat([targets[:, None], batch["negatives"][is_target]], dim=1)
+        movies = self.torch_model.item_model.get_all_embeddings()
+        sessions = self.torch_model.encode_sessions(batch, movies)[is_target]
+        targets = {key: batch[key][is_target] for key in _TARGETS if key in batch}
+        return _MeanInParts.apply(sessions, movies, targets, self._loss_of)
+
+    def _loss_of(
+        self,
+        sessions: torch.Tensor,
+        movies: torch.Tensor,
+        targets: dict[str, torch.Tensor],
+    ) -> torch.Tensor:
+        logits = self.torch_model.similarity_module(sessions, movies) / self.logits_t
+        if self.loss == "softmax":
+            return torch.nn.functional.cross_entropy(logits, targets["y"])
+        if "negatives" in targets:
+            asked = torch.cat([targets["y"][:, None], targets["negatives"]], dim=1)
             logits = logits.gather(1, asked)
-        # As if they were those of one session.
+        # As if each were the only one of a session.
         return self.loss_calculator(
-            logits[None], targets[None], batch["yw"][is_target][None]
+            logits[:, None], targets["y"][:, None], targets["yw"][:, None]
         )
+
+
+class _MeanInParts(torch.autograd.Function):
+    """Mean loss of rows, whose logits of one part fit into a processor's cache."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        sessions: torch.Tensor,
+        movies: torch.Tensor,
+        targets: dict[str, torch.Tensor],
+        loss_of: Any,
+    ) -> torch.Tensor:
+        """Computes the gradients too: the logits of a part are not kept."""
+        movies = movies.detach().requires_grad_()
+        total, gradients = torch.zeros_like(sessions[0, 0]), []
+        for rows in torch.arange(len(sessions)).split(_ROWS_OF_A_PART):
+            part = sessions[rows].detach().requires_grad_()
+            of_part = {key: values[rows] for key, values in targets.items()}
+            with torch.enable_grad():
+                loss = loss_of(part, movies, of_part) * (len(rows) / len(sessions))
+            loss.backward()
+            total += loss.detach()
+            gradients.append(part.grad)
+        ctx.save_for_backward(torch.cat(gradients), movies.grad)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
+        """As computed before."""
+        of_sessions, of_movies = ctx.saved_tensors
+        return gradient * of_sessions, gradient * of_movies, None, None
 
 
 def _scorer(model: Any, dataset: Dataset, events: Events) -> Any:
@@ -107,7 +154,9 @@ def _scorer(model: Any, dataset: Dataset, events: Events) -> Any:
         )
         known = preparator.get_known_item_ids().astype(np.int64)
         inside = preparator.get_known_items_sorted_internal_ids()
-        values = (by_user @ by_movie.cpu()[torch.as_tensor(inside)].T).numpy()
+        asked_movies = by_movie.cpu()[torch.as_tensor(inside)]
+        # Of unit vectors where the model compares directions.
+        values = model.torch_model.similarity_module(by_user, asked_movies).numpy()
         scores = np.full((len(users), events.num_movies), _UNKNOWN, np.float32)
         row = {user: row for row, user in enumerate(users.tolist())}
         rows = [row[user] for user in asked.user_id_map.external_ids.tolist()]
