@@ -67,6 +67,12 @@ def _lift(item: Outcome, link: str) -> str:
 
 
 def _change(item: Outcome, link: str) -> str:
+    if math.isnan(item.reference) and not math.isnan(item.value):
+        return (
+            f"{item.metric} of the live model is unknown: it was exported before there "
+            f"was this metric. Set no max_drop of {item.metric} until a newer one is "
+            "live"
+        )
     least = -max(-item.bound, item.noise)
     start = (
         f"{item.metric} {item.value:.4f} is "

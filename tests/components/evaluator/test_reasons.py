@@ -68,6 +68,11 @@ def outcome(kind, value, compared, reference, bound, passed, noise=0.0, slice=""
             "at least -0.0300 is required (noise)",
         ),
         (
+            outcome("change", 0.11, math.nan, math.nan, -0.01, False),
+            "ndcg@10 of the live model is unknown: it was exported before there was "
+            "this metric. Set no max_drop of ndcg@10 until a newer one is live",
+        ),
+        (
             outcome("floor", math.nan, math.nan, math.nan, 0.1, False),
             "ndcg@10 is nan, but at least 0.1 is required",
         ),
