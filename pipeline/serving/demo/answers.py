@@ -103,6 +103,11 @@ def missing_functions(loaded: LoadedVersion) -> list[str]:
     return [needed.name for needed in _NEEDED if not _has(loaded.model, needed)]
 
 
+def has_diversity(loaded: LoadedVersion) -> bool:
+    """Returns whether the version can put movies that are unlike each other first."""
+    return DIVERSITY in loaded.signature(RECOMMEND.name).inputs
+
+
 def timeline(loaded: LoadedVersion, known: Known, user_id: str) -> list[Watched]:
     """Returns the stored timeline of a user, oldest event first; empty if unknown."""
     stored = STORED_TIMELINES.call(loaded.model, user_id=[user_id])
@@ -125,8 +130,8 @@ def recommend(
     ]
     start = time.perf_counter()
     inputs = _inputs(asked, added)
-    if DIVERSITY in loaded.signature(RECOMMEND.name).inputs:
-        inputs[DIVERSITY] = np.zeros(1, np.float32)
+    if has_diversity(loaded):
+        inputs[DIVERSITY] = np.array([asked.diversity], np.float32)
     outputs = loaded.call(RECOMMEND.name, inputs)
     milliseconds = 1000 * (time.perf_counter() - start)
     knows_user = bool(asked.user_id) and knows(loaded, asked.user_id)

@@ -150,6 +150,7 @@ class Api:
             "max_k": min(info.max_k, len(known.movies)),
             "scale": info.rating_scale,
             "liked": info.rating_scale.liked,
+            "has_diversity": answers.has_diversity(loaded),
         }
 
 

@@ -85,6 +85,8 @@ class Recommend(Question):
       first_year: Not older movies; 0 for all.
       last_year: Not newer movies; 0 for all.
       include_seen: Whether watched movies may return.
+      diversity: How much it counts that movies are unlike each other; older models
+        ignore it.
       k: Number of movies.
     """
 
@@ -94,4 +96,5 @@ class Recommend(Question):
     first_year: int = Field(default=0, ge=0, le=9999)
     last_year: int = Field(default=0, ge=0, le=9999)
     include_seen: bool = False
+    diversity: float = Field(default=0.0, ge=0, lt=1)
     k: int = Field(default=10, ge=1)

@@ -196,6 +196,7 @@ async function fetchAnswers(wanted) {
     first_year: wanted.first,
     last_year: wanted.last,
     include_seen: wanted.seen,
+    diversity: wanted.diversity,
     k: Math.min(wanted.k, served.max_k),
   });
   if (!answer) {
@@ -227,8 +228,20 @@ function showControls() {
     if (document.activeElement !== input) input.value = value || "";
   }
   find("include-seen").checked = state.seen;
+  showDiversity();
   find("filters-summary").textContent = filtersInWords();
   showHistory();
+}
+
+// Any share may stand in the address.
+function showDiversity() {
+  const select = find("diversity");
+  const value = String(state.diversity);
+  if (![...select.options].some((option) => option.value === value)) {
+    select.append(el("option", { value }, value));
+  }
+  select.value = value;
+  find("diversity-choice").hidden = !served?.has_diversity;
 }
 
 function showHistory() {
@@ -246,7 +259,13 @@ function filtersInWords() {
     state.first || state.last
       ? `${state.first || "earliest"} to ${state.last || "latest"}`
       : "";
-  const words = [state.genres.join(", "), years, state.seen ? "with watched movies" : ""];
+  const diversity = served?.has_diversity && state.diversity;
+  const words = [
+    state.genres.join(", "),
+    years,
+    state.seen ? "with watched movies" : "",
+    diversity ? `diversity ${diversity}` : "",
+  ];
   return words.filter(Boolean).join("; ") || "none";
 }
 
@@ -394,8 +413,8 @@ function chooseGenres() {
 }
 
 const resetFilters = () => {
-  const { genres, first, last, seen } = NOTHING;
-  change({ genres, first, last, seen });
+  const { genres, first, last, seen, diversity } = NOTHING;
+  change({ genres, first, last, seen, diversity });
 };
 
 function readNumbers() {
@@ -424,6 +443,9 @@ for (const id of ["first-year", "last-year", "k"]) {
   find(id).addEventListener("blur", showControls);
 }
 find("include-seen").addEventListener("change", (event) => change({ seen: event.target.checked }));
+find("diversity").addEventListener("change", (event) =>
+  change({ diversity: Number(event.target.value) }),
+);
 find("reset-filters").addEventListener("click", resetFilters);
 find("clear-added").addEventListener("click", () => {
   change({ added: [] });

@@ -8,6 +8,7 @@ const NOTHING = Object.freeze({
   first: 0,
   last: 0,
   seen: false,
+  diversity: 0,
   k: 10,
   movie: "", // whose card is open
 });
@@ -18,6 +19,7 @@ function readState(fragment) {
     const value = Number.parseInt(values.get(name) ?? "", 10);
     return value > 0 && value <= 9999 ? value : NOTHING[name];
   };
+  const diversity = Number.parseFloat(values.get("diversity"));
   return {
     user: values.get("user") ?? "",
     added: (values.get("added") ?? "").split(",").flatMap(readAdded),
@@ -25,6 +27,7 @@ function readState(fragment) {
     first: number("first"),
     last: number("last"),
     seen: values.get("seen") === "1",
+    diversity: diversity > 0 && diversity < 1 ? diversity : NOTHING.diversity,
     k: number("k"),
     movie: values.get("movie") ?? "",
   };
@@ -50,6 +53,7 @@ function writeState(state) {
   if (state.first) values.set("first", state.first);
   if (state.last) values.set("last", state.last);
   if (state.seen) values.set("seen", "1");
+  if (state.diversity) values.set("diversity", state.diversity);
   if (state.k !== NOTHING.k) values.set("k", state.k);
   if (state.movie) values.set("movie", state.movie);
   return `#${values}`;

@@ -71,6 +71,24 @@ def test_what_was_watched_returns_only_if_it_may(
     assert {e["movie"]["id"] for e in again if e["is_watched"]} == seen
 
 
+def test_a_diverse_answer_has_other_movies_but_the_same_first(
+    demo: RunningApp,
+) -> None:
+    assert all(
+        version["has_diversity"] for version in ask(demo, "versions")["versions"]
+    )
+    usual = recommended(demo, user_id="1")
+    diverse = recommended(demo, user_id="1", diversity=0.9)
+    assert ids(diverse)[0] == ids(usual)[0]
+    assert ids(diverse) != ids(usual)
+    assert recommended(demo, user_id="1", diversity=0) == usual
+    status, _, answer = demo.request("/demo/api/recommend", {"diversity": 1})
+    assert (status, answer) == (
+        400,
+        b'{"error":"diversity: Input should be less than 1"}',
+    )
+
+
 def test_movies_that_are_added_change_the_answer_at_once(demo: RunningApp) -> None:
     before = recommended(demo, user_id="1")
     added = [{"movie_id": ids(before)[0], "rating": 5}]

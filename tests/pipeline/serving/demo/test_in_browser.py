@@ -129,6 +129,22 @@ def test_enter_takes_the_first_suggestion_of_what_was_typed(opened: Open) -> Non
     assert "Close to " in page.get_by_role("article").first.inner_text()
 
 
+def test_a_diverse_list_is_chosen_shared_and_reset(opened: Open) -> None:
+    page = opened("#user=1")
+    usual = titles(page)
+    page.get_by_role("combobox", name="Diversity").select_option("strong")
+    page.wait_for_url("**#user=1&diversity=0.8")
+    expect(page.locator("#filters-summary")).to_have_text("diversity 0.8")
+    diverse = titles(page)
+    assert diverse[0] == usual[0]
+    assert diverse != usual
+    shared = opened("#user=1&diversity=0.75")
+    expect(shared.get_by_role("combobox", name="Diversity")).to_have_value("0.75")
+    page.get_by_role("button", name="Reset filters").click()
+    page.wait_for_url("**#user=1")
+    assert titles(page) == usual
+
+
 def test_a_recommendation_is_added_and_rated_and_focus_stays_near(opened: Open) -> None:
     page = opened("#user=1")
     first, second, *_ = titles(page)
