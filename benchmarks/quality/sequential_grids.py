@@ -16,7 +16,6 @@ _EPOCHS: Final = (10, 20, 30, 40, 50, 60, 80, 100, 130, 160, 200)
 _MASKED_EPOCHS: Final = (50, 100, 150, 200, 250, 300, 400)
 _SMALL_EPOCHS: Final = (10, 20, 30, 40, 50, 60, 80, 100)
 _SMALL_MASKED_EPOCHS: Final = (25, 50, 75, 100, 150, 200, 300)
-_UNTUNED_EPOCHS: Final = (5, 10, 15, 20, 25, 30, 40, 50, 60, 80)
 _EVENT_EPOCHS: Final = (3, 6, 9, 12, 16, 20, 30, 40, 60)
 
 # RecTools' defaults, but for the epochs; eSASRec is these with other layers and loss.
@@ -113,17 +112,16 @@ class _Search(NamedTuple):
     def peers(self) -> list[Peer]:
         """With the published settings, with the best of all, and the first untuned."""
         name, title = self.name, self.title
-        trials = (*self.others, self.published)
-        untuned = {**self.others[0], "epochs": _UNTUNED_EPOCHS}
+        trials, first = (*self.others, self.published), self.others[:1]
         return [
             self._peer(f"{name}-published", f"{title}, published", (self.published,)),
             self._peer(name, title, trials),
-            self._peer(f"{name}-untuned", f"{title}, untuned", (untuned,))._replace(
-                is_untuned=True
-            ),
+            self._peer(f"{name}-untuned", f"{title}, untuned", first, is_untuned=True),
         ]
 
-    def _peer(self, name: str, title: str, trials: tuple[Settings, ...]) -> Peer:
+    def _peer(
+        self, name: str, title: str, trials: tuple[Settings, ...], **more: Any
+    ) -> Peer:
         return Peer(
             name,
             title,
@@ -135,6 +133,7 @@ class _Search(NamedTuple):
             fit=self.name.partition("-")[0],
             python=SEQUENTIAL_PYTHON,
             search=self.name,
+            **more,
         )
 
 

@@ -242,10 +242,10 @@ def test_untuned_row_is_the_best_stop_on_the_eval_split(
     runs = PeerRuns(tmp_path / "split.npz")
     protocol = PROTOCOLS["ml-1m"]
     rows = list(untuned_rows(runs, peer, protocol, "here"))
-    assert [row.settings["epochs"] for row in rows] == [5, 10, 10, 10]
-    assert [row.seconds for row in rows] == [[5], [10], [10], [10]]
+    assert [row.settings["epochs"] for row in rows] == [10, 20, 20, 20]
+    assert [row.seconds for row in rows] == [[10], [20], [20], [20]]
     assert rows[-1].unfinished.endswith(
-        "by epochs: 5: 0.5000, 10: 1.0000, 15: 0.6309, 20: 0.6309)"
+        "by epochs: 10: 0.5000, 20: 1.0000, 30: 0.6309, 40: 0.6309)"
     )
 
 

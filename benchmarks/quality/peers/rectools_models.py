@@ -98,6 +98,8 @@ class _Training(TransformerLightningModule):
     ) -> torch.Tensor:
         logits = self.torch_model.similarity_module(sessions, movies) / self.logits_t
         if self.loss == "softmax":
+            # As RecTools' own, whose movies are not in the last dimension: twice as
+            # slow. All weights are 1.
             return torch.nn.functional.cross_entropy(logits, targets["y"])
         if "negatives" in targets:
             asked = torch.cat([targets["y"][:, None], targets["negatives"]], dim=1)
@@ -155,7 +157,7 @@ def _scorer(model: Any, dataset: Dataset, events: Events) -> Any:
         known = preparator.get_known_item_ids().astype(np.int64)
         inside = preparator.get_known_items_sorted_internal_ids()
         asked_movies = by_movie.cpu()[torch.as_tensor(inside)]
-        # Of unit vectors where the model compares directions.
+        # Of unit vectors if the model's scores are cosines.
         values = model.torch_model.similarity_module(by_user, asked_movies).numpy()
         scores = np.full((len(users), events.num_movies), _UNKNOWN, np.float32)
         row = {user: row for row, user in enumerate(users.tolist())}
