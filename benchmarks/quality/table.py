@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -131,9 +132,10 @@ def _plot(protocol: Protocol, rows: list[Row], path: Path) -> None:
     """Quality against training time."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 
     metric = protocol.metrics[0]
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    figure = Figure(figsize=(8, 6), layout="constrained")
     axes = figure.subplots()
     points = sorted(
         (
@@ -149,11 +151,14 @@ def _plot(protocol: Protocol, rows: list[Row], path: Path) -> None:
     axes.set_ylim(0, -1.1 * points[0][0])
     axes.set_title(protocol.title, fontsize=10)
     axes.grid(alpha=0.3)
+    places = {name: (max(s, _FASTEST), -negative) for negative, s, name in points}
     taken: list[Any] = []
-    for negative, seconds, name in points:
-        place = max(seconds, _FASTEST), -negative
+    for name, place in places.items():
         color = "tab:red" if name.startswith("ours") else "tab:blue"
         axes.plot(*place, "o", color=color)
+        x, y = axes.transData.transform(place)
+        taken.append(Bbox.from_bounds(x - 4, y - 4, 8, 8))
+    for name, place in places.items():
         taken.append(_label(axes, name, place, taken))
     # Else every drawing of one table is another file.
     with rc_context({"svg.hashsalt": protocol.name}):
@@ -161,11 +166,15 @@ def _plot(protocol: Protocol, rows: list[Row], path: Path) -> None:
 
 
 def _label(axes: Any, name: str, place: tuple[float, float], taken: list[Any]) -> Any:
-    """Writes a name beside its point, where none of the others stands."""
-    label = axes.annotate(name, place, textcoords="offset points", xytext=(6, 3))
-    for height in (3, -9, 14, -20, 25):
-        label.set_position((6, height))
+    """Writes a name beside its point, inside the axes and where no other stands."""
+    label = axes.annotate(name, place, textcoords="offset points", xytext=(0, 0))
+    inside = axes.get_window_extent()
+    for height, side in itertools.product(
+        (3, -9, 14, -20, 25, -31, 36, -42), ("left", "right")
+    ):
+        label.set(ha=side, position=(6 if side == "left" else -6, height))
         extent = label.get_window_extent()
-        if not any(extent.overlaps(other) for other in taken):
+        is_inside = inside.x0 < extent.x0 and extent.x1 < inside.x1
+        if is_inside and not any(extent.overlaps(other) for other in taken):
             break
     return extent
