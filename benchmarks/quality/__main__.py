@@ -48,18 +48,23 @@ def main() -> None:
             continue
         skipped = options.skip.split(",")
         for peer in peers:
-            if peer.name in skipped:
-                continue
-            if peer.is_untuned:
-                measured = environment(peer.python)
-                for row in untuned_rows(runs, peer, protocol, measured):
+            if peer.name not in skipped:
+                for row in _peer_rows(runs, peer, protocol, options.seeds):
                     write(protocol, row)
-            else:
-                write(protocol, _peer_row(runs, peer, protocol, options.seeds))
         for variant in protocol.ours:
             if not chosen or variant in chosen:
                 write(protocol, _our_row(prepared, protocol, variant, options.seeds))
         print(table_of(protocol), flush=True)
+
+
+def _peer_rows(
+    runs: PeerRuns, peer: Peer, protocol: Protocol, seeds: int
+) -> Iterator[Row]:
+    """The row of a peer; of an untuned one the row so far, time and again."""
+    if peer.is_untuned:
+        yield from untuned_rows(runs, peer, protocol, environment(peer.python))
+    else:
+        yield _peer_row(runs, peer, protocol, seeds)
 
 
 def _peer_row(runs: PeerRuns, peer: Peer, protocol: Protocol, seeds: int) -> Row:
