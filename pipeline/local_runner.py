@@ -18,11 +18,13 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from components.servability_check.check_process import start_ahead
 from pipeline.config import PipelineConfig
 from pipeline.config.loading import load
 from pipeline.local.events import record_events
 from pipeline.local.failures import explain
 from pipeline.local.lean_imports import lean_imports
+from pipeline.local.start_ahead import called_after_training
 from pipeline.runs.workspace import RunFiles, Workspace
 from pipeline.secret_text import redacted
 from trainer import progress
@@ -98,13 +100,15 @@ def _run(
     # With a limit of few milliseconds nothing may run while answers are timed.
     limit = config.serving.max_latency_ms
     is_tight = limit is not None and limit < _TIGHT_LIMIT_MS
-    ProgressDagRunner(
+    runner = ProgressDagRunner(
         options.run_id,
         options.until,
         config.engine,
         config.data.beam_args(),
         background=() if is_tight else ("ServabilityCheck",),
-    ).run(pipeline)
+    )
+    with called_after_training(start_ahead):
+        runner.run(pipeline)
 
 
 def _main_and_exit() -> None:

@@ -9,11 +9,7 @@ import dataclasses
 import json
 import logging
 import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import tensorflow as tf
@@ -28,6 +24,7 @@ from tfx.utils import io_utils, path_utils
 
 from components.parameters import from_parameter
 from components.servability_check import BLESSED, HAS_MODEL, REASONS
+from components.servability_check.check_process import check_in_process
 from components.servability_check.config import ServingConfig
 from components.servability_check.queries import Query, read_corpus, read_queries
 from components.servability_check.warmup import write_warmup
@@ -48,21 +45,9 @@ _MARKERS: Final = {True: "INFRA_BLESSED", False: "INFRA_NOT_BLESSED"}
 REPORT_FILE: Final = "servability.json"
 _NUM_QUERIES: Final = 32
 _USUAL_K: Final = 10
-_TIMEOUT_SECONDS: Final = 600
 _MEBIBYTE: Final = 1024 * 1024
 # The functions of a SavedModel that no server offers.
 _FUNCTIONS: Final = (EVALUATE, CATALOGUE, STORED_USERS, STORED_TIMELINES)
-_PACKAGE: Final = "components.servability_check.serving_checks"
-# `-I` keeps PYTHONPATH, the user's packages and the current folder out; the first
-# arguments are the package's folder and its name.
-_START: Final = (
-    "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); "
-    "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
-)
-
-# A server has no GPU, and what runs on one may not run on the CPU.
-_ENVIRONMENT: Final = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
-
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -112,7 +97,7 @@ def requests_of(
     corpus: Mapping[str, list[Any]],
     is_exact: bool = True,
 ) -> dict[str, Any]:
-    """Returns the content of the requests file, see `serving_checks.requests`.
+    """Returns the requests, see `serving_checks.requests.Requests`.
 
     Args:
       config: The limits.
@@ -153,40 +138,6 @@ def _size_mb(folder: str) -> float:
         for name in names
     )
     return float(size / _MEBIBYTE)
-
-
-def check_in_process(model_path: str, requests: dict[str, Any]) -> dict[str, Any]:
-    """Runs `serving_checks` in a process that has TensorFlow but not this project.
-
-    Returns:
-      The result of `serving_checks.checks.check_model`. That the process crashed or
-      hung is a reason why the model is not servable.
-    """
-    with tempfile.TemporaryDirectory(prefix="servability-") as folder:
-        requests_path, result_path = Path(folder, "in.json"), Path(folder, "out.json")
-        requests_path.write_text(json.dumps(requests), "utf-8")
-        # The process starts in another folder.
-        path = model_path if "://" in model_path else os.path.abspath(model_path)
-        package = (str(Path(__file__).parent), _PACKAGE.rpartition(".")[2])
-        arguments = (*package, path, str(requests_path), str(result_path))
-        try:
-            process = subprocess.run(
-                [sys.executable, "-I", "-c", _START, *arguments],
-                cwd=folder,
-                env=os.environ | _ENVIRONMENT,
-                capture_output=True,
-                text=True,
-                timeout=_TIMEOUT_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return {"reasons": [f"no answer within {_TIMEOUT_SECONDS} seconds"]}
-        if result_path.exists():
-            result: dict[str, Any] = json.loads(result_path.read_text("utf-8"))
-            return result
-        last_line = (process.stderr.strip().splitlines() or ["no error message"])[-1]
-        code = process.returncode
-        return {"reasons": [f"the serving process ended with {code}: {last_line}"]}
 
 
 def _mark(blessing: standard_artifacts.InfraBlessing, result: dict[str, Any]) -> None:

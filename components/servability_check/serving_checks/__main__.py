@@ -24,16 +24,22 @@ BLOCKED_MODULES: Final = (
 )
 
 
-def main(model_path: str, requests_path: str, result_path: str) -> None:
-    """Checks the model with requests from a JSON file; writes the result as JSON."""
+def main() -> None:
+    """Checks the model that standard input names; writes the result as JSON.
+
+    Standard input is one JSON object with `model`, `requests` and `result`: folder of
+    the SavedModel, see `Requests`, and the file to write. Nothing is done if it ends
+    empty: who started the process had no work for it.
+    """
     # An entry of None makes `import` fail.
     sys.modules.update(dict.fromkeys(BLOCKED_MODULES))  # type: ignore[arg-type]
-    from .checks import check_model
+    from .checks import check_model  # it imports TensorFlow before there is work
 
-    requests = json.loads(Path(requests_path).read_text("utf-8"))
-    result = check_model(model_path, requests)
-    Path(result_path).write_text(json.dumps(result), "utf-8")
+    if text := sys.stdin.read():
+        work = json.loads(text)
+        result = check_model(work["model"], work["requests"])
+        Path(work["result"]).write_text(json.dumps(result), "utf-8")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

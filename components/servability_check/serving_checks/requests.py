@@ -20,7 +20,7 @@ class Requests:
     """Real users and movies, and the limits of the model.
 
     Args:
-      content: The requests file, JSON:
+      content: JSON-like:
         `types`: name -> the documented types, see `calls.Client`;
         `signatures`: names of what a server offers;
         `users`: rows of the eval split, see `components.servability_check.queries`;

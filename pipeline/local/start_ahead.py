@@ -1,0 +1,46 @@
+"""Starts what a later step needs while Trainer writes the model, which takes one core.
+
+Training keeps all processors busy and the export only one, so that the end of training
+is when a process may start without slowing another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+
+from trainer import progress
+
+
+class _AfterTraining(logging.Handler):
+    """Calls a function whenever Trainer, not Tuner, has trained its last epoch."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        super().__init__()
+        self._call = call
+        self._is_training = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        event: progress.Event = getattr(record, "event")  # noqa: B009 - set by `extra`
+        if event["kind"] == "step":
+            started = (event["id"], event["state"]) == ("Trainer", "running")
+            self._is_training = started
+        elif self._is_training and event["kind"] == "work" and event["share"] == 1:
+            self._is_training = False
+            self._call()
+
+
+@contextlib.contextmanager
+def called_after_training(call: Callable[[], None]) -> Iterator[None]:
+    """Within it, a function is called when Trainer has trained its last epoch.
+
+    Args:
+      call: Must return at once, since Trainer waits for it.
+    """
+    handler = _AfterTraining(call)
+    progress.LOGGER.addHandler(handler)
+    try:
+        yield
+    finally:
+        progress.LOGGER.removeHandler(handler)
