@@ -77,6 +77,9 @@ def _run(
 
     gc.freeze()
     gc.enable()
+    # Or argparse asks for the terminal's width at each option of each of Beam's many
+    # parsers: half a second in all.
+    os.environ.setdefault("COLUMNS", "80")
     os.environ[WORKERS_VARIABLE] = str(config.train.workers)
     if config.train.workers > 1:
         # TensorFlow in this process would take all memory of the GPUs, in Transform.

@@ -12,6 +12,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 from collections import defaultdict
@@ -31,6 +32,9 @@ from pipeline.datasets.synthetic_ratings import SynthesisConfig
 from tests.fixtures.warm_python import WarmPython, warm_python
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+# A shell lets what it starts in the background ignore SIGINT, which tests send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Tests that one process of pytest-xdist runs as a whole, because they share a fixture
 # that is slow to make. Of all other tests, a file is such a group.
 GROUPS = {
