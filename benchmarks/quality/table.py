@@ -13,6 +13,12 @@ from benchmarks.quality.protocols import Protocol
 
 # Below it a fit is drawn as if it took as long.
 _FASTEST: Final = 0.01
+# Of a name from its point, in points of the page: near ones first.
+_OFFSETS: Final = sorted(
+    itertools.product((6, -6, 20, -20, 50, -50, 80, -80), range(-91, 92, 4)),
+    key=lambda offset: abs(offset[0]) + 2 * abs(offset[1] + 3),  # 3: half a letter
+)
+_BESIDE: Final = 2  # to the right and to the left
 _SEARCH_UNFINISHED: Final = (
     "\\* There was no search for settings on the validation split, or it is not "
     "finished: it may be better than this."
@@ -166,15 +172,20 @@ def _plot(protocol: Protocol, rows: list[Row], path: Path) -> None:
 
 
 def _label(axes: Any, name: str, place: tuple[float, float], taken: list[Any]) -> Any:
-    """Writes a name beside its point, inside the axes and where no other stands."""
+    """Writes a name near its point, inside the axes and where no other stands.
+
+    A line leads to the point from a name that is not right beside it.
+    """
     label = axes.annotate(name, place, textcoords="offset points", xytext=(0, 0))
     inside = axes.get_window_extent()
-    for height, side in itertools.product(
-        (3, -9, 14, -20, 25, -31, 36, -42), ("left", "right")
-    ):
-        label.set(ha=side, position=(6 if side == "left" else -6, height))
+    for offset in _OFFSETS:
+        label.set(ha="left" if offset[0] > 0 else "right", position=offset)
         extent = label.get_window_extent()
         is_inside = inside.x0 < extent.x0 and extent.x1 < inside.x1
         if is_inside and not any(extent.overlaps(other) for other in taken):
             break
+    if offset not in _OFFSETS[:_BESIDE]:
+        line = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.6, "shrinkA": 0}
+        x, y = offset
+        axes.annotate("", place, (x, y + 3), "data", "offset points", arrowprops=line)
     return extent
