@@ -21,10 +21,10 @@ from typing import Final
 from components.servability_check.check_process import start_ahead
 from pipeline.config import PipelineConfig
 from pipeline.config.loading import load
+from pipeline.local.after_training import called_after_training
 from pipeline.local.events import record_events
 from pipeline.local.failures import explain
 from pipeline.local.lean_imports import lean_imports
-from pipeline.local.start_ahead import called_after_training
 from pipeline.runs.workspace import RunFiles, Workspace
 from pipeline.secret_text import redacted
 from trainer import progress

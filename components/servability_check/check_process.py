@@ -53,17 +53,17 @@ def check_in_process(model_path: str, requests: dict[str, Any]) -> dict[str, Any
     process = _ahead.pop() if _ahead else None
     if process is None or process.poll() is not None:  # it was killed as it waited
         process = _started()
-    with tempfile.TemporaryDirectory(prefix="servability-") as folder:
+    with tempfile.TemporaryDirectory(prefix="servability-") as folder, process:
         result_path = Path(folder, "result.json")
         # The process has another current folder.
         path = model_path if "://" in model_path else os.path.abspath(model_path)
         work = {"model": path, "requests": requests, "result": str(result_path)}
         try:
-            _, errors = process.communicate(json.dumps(work), _TIMEOUT_SECONDS)
+            _, errors = process.communicate(f"{json.dumps(work)}\n", _TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
             return {"reasons": [f"no answer within {_TIMEOUT_SECONDS} seconds"]}
+        finally:
+            process.kill()  # if it still runs, also because this step is interrupted
         if result_path.exists():
             result: dict[str, Any] = json.loads(result_path.read_text("utf-8"))
             return result

@@ -27,15 +27,15 @@ BLOCKED_MODULES: Final = (
 def main() -> None:
     """Checks the model that standard input names; writes the result as JSON.
 
-    Standard input is one JSON object with `model`, `requests` and `result`: folder of
-    the SavedModel, see `Requests`, and the file to write. Nothing is done if it ends
-    empty: who started the process had no work for it.
+    Standard input is one line, a JSON object with `model`, `requests` and `result`:
+    folder of the SavedModel, see `Requests`, and the file to write. Nothing is done if
+    it ends without: who started the process had no work for it.
     """
     # An entry of None makes `import` fail.
     sys.modules.update(dict.fromkeys(BLOCKED_MODULES))  # type: ignore[arg-type]
     from .checks import check_model  # it imports TensorFlow before there is work
 
-    if text := sys.stdin.read():
+    if text := sys.stdin.readline():
         work = json.loads(text)
         result = check_model(work["model"], work["requests"])
         Path(work["result"]).write_text(json.dumps(result), "utf-8")

@@ -56,7 +56,7 @@ def test_a_command_that_hangs_is_killed_with_its_children(
     script = f"sleep 60 & echo $! > {tmp_path}/child; trap '' TERM; wait"
     start = time.monotonic()
     (fault,) = send(outcome, shell(script, 0.3))
-    assert time.monotonic() - start < 30  # its child sleeps a minute
+    assert time.monotonic() - start < 2
     assert "killed: no end within its time" in fault
     child = int((tmp_path / "child").read_text())
     end = time.monotonic() + 5

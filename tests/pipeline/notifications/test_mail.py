@@ -142,7 +142,7 @@ def test_a_server_that_does_not_behave_costs_no_more_than_its_time(
     with tcp(serve) as port:
         start = time.monotonic()
         (fault,) = send(outcome, config(port, timeout_seconds=0.3))
-        assert time.monotonic() - start < 20  # it never ends of itself
+        assert time.monotonic() - start < 1.5
     assert fault.startswith("notify.emails.0: ")
 
 

@@ -147,7 +147,7 @@ def test_a_server_that_does_not_end_costs_no_more_than_its_time(
         start = time.monotonic()
         url = f"http://127.0.0.1:{port}{PATH}"
         (fault,) = faults_of(outcome, url, monkeypatch, FAST)
-        assert time.monotonic() - start < 20  # it never ends of itself
+        assert time.monotonic() - start < 1.5
     assert "no end within 0.3 seconds" in fault or "no answer in time" in fault
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.local.start_ahead import called_after_training
+from pipeline.local.after_training import called_after_training
 from trainer import progress
 
 
