@@ -77,9 +77,10 @@ def _run(
 
     gc.freeze()
     gc.enable()
-    # Or argparse asks for the terminal's width at each option of each of Beam's many
-    # parsers: half a second in all.
+    # Or argparse asks for the terminal's width and looks for translations in each of
+    # Beam's hundreds of parsers: a second in all.
     os.environ.setdefault("COLUMNS", "80")
+    os.environ.setdefault("LANGUAGE", "C")
     os.environ[WORKERS_VARIABLE] = str(config.train.workers)
     if config.train.workers > 1:
         # TensorFlow in this process would take all memory of the GPUs, in Transform.
