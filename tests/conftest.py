@@ -32,6 +32,8 @@ from pipeline.datasets.synthetic_ratings import SynthesisConfig
 from tests.fixtures.warm_python import WarmPython, warm_python
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+# Or argparse looks for translations in each of the hundreds of parsers of a Beam job.
+os.environ.setdefault("LANGUAGE", "C")
 # A shell lets what it starts in the background ignore SIGINT, which tests send.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -140,11 +142,13 @@ def _start_order(item: pytest.Item) -> int:
     return groups.index(group) if group in groups else 4 - is_slow
 
 
-def pytest_collection_finish() -> None:
-    """Takes what was imported so far out of the garbage collector's sight.
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_old_is_searched() -> None:
+    """Takes what there is before a file's tests out of the garbage collector's sight.
 
-    PyArrow searches all objects for references after each error (50 ms once TFX is
-    imported), and hypothesis collects garbage often.
+    PyArrow searches all objects for references after each error, and hypothesis
+    collects garbage often: among a million objects of the imports and of tests before,
+    a test takes ten times as long.
     """
     gc.collect()
     gc.freeze()

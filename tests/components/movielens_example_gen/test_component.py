@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 
 from pipeline.config import DataConfig
+from pipeline.engines.beam_options import BEAM_ARGS
 from tests.fixtures.movielens_files import write_csv
 from trainer import features as f
 
 pytestmark = pytest.mark.slow
-
-_IN_PROCESS = "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
 
 class Runs:
@@ -46,7 +45,7 @@ class Runs:
                 metadata_connection_config=metadata.sqlite_metadata_connection_config(
                     self.database
                 ),
-                beam_pipeline_args=[_IN_PROCESS],
+                beam_pipeline_args=BEAM_ARGS,
             )
         )
         connection = mlmd.ConnectionConfig()

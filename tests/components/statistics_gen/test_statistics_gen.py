@@ -18,11 +18,8 @@ from components.data_gate.divergence import Statistics, by_name
 from components.statistics_gen import top_values
 from components.statistics_gen.component import Executor
 from components.statistics_gen.top_values import TopValues
+from pipeline.engines.beam_options import BEAM_ARGS
 from tests.fixtures.example_rows import sound_rows, train_row, write_examples
-
-_LOCAL_BEAM = [
-    "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
-]
 
 
 def _statistics(
@@ -32,7 +29,7 @@ def _statistics(
     statistics.uri = str(folder)
     options = tfdv.StatsOptions(num_histogram_buckets=20, num_rank_histogram_buckets=9)
     context = base_beam_executor.BaseBeamExecutor.Context(
-        beam_pipeline_args=_LOCAL_BEAM, tmp_dir=str(folder / "tmp")
+        beam_pipeline_args=list(BEAM_ARGS), tmp_dir=str(folder / "tmp")
     )
     executor(context).Do(
         {"examples": [examples]},

@@ -29,15 +29,10 @@ from components.movielens_example_gen.out_of_core import (
 from components.movielens_example_gen.readers import text_files
 from components.movielens_example_gen.rows import examples, staging
 from pipeline.config import DataConfig
+from pipeline.engines.beam_options import BEAM_ARGS
 from tests.fixtures.movielens_files import write_csv, write_double_colon, write_tab
 from trainer import features as f
 from trainer.errors import UserError
-
-BEAM_ARGS = [
-    "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
-    "--sdk_container_image=none",
-    "--pickle_library=cloudpickle",
-]
 
 
 @pytest.fixture(autouse=True, scope="module")
