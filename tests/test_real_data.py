@@ -126,9 +126,10 @@ def evaluate_broken(
 
 @pytest.mark.parametrize(
     ("way", "reason"),
-    # Every other way, on few rows: tests/components/evaluator/test_decision.py.
     [
+        ("constant", "hit_rate@10 is 0.0000, but at least"),
         ("nan", "hit_rate@10 is 0.0000, but at least"),
+        ("random", "x popularity (0.04"),
         ("shifted", "x popularity (0.04"),
     ],
 )
