@@ -2,8 +2,8 @@
 
 Every event is one record of the logger `trainer.progress`, whose attribute `event` is a
 JSON-like dictionary. Nothing happens to it unless a runner attaches a handler, as
-`pipeline.local.events.record_events` does. Beside `kind` and `time` (Unix time in
-seconds) an event has, by kind:
+`pipeline.local.events.record_events` does, or a function by `received_by`. Beside
+`kind` and `time` (Unix time in seconds) an event has, by kind:
 
 * `phase`: `text`.
 * `pipeline`: `nodes`, the node ids in the order in which they will run.
@@ -55,6 +55,32 @@ def emit(kind: Kind, **fields: Any) -> None:
 def forward(event: Event) -> None:
     """Emits an event that another process has made."""
     LOGGER.info("%s", event["kind"], extra={"event": event})
+
+
+def event_of(record: logging.LogRecord) -> Event:
+    """Returns the event of a record of `LOGGER`, for a handler."""
+    event: Event = getattr(record, "event")  # noqa: B009 - set by `extra`
+    return event
+
+
+class _Receiver(logging.Handler):
+    def __init__(self, receive: Callable[[Event], None]) -> None:
+        super().__init__()
+        self._receive = receive
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._receive(event_of(record))
+
+
+@contextlib.contextmanager
+def received_by(receive: Callable[[Event], None]) -> Iterator[None]:
+    """Within it, a function is called with each event that this process emits."""
+    handler = _Receiver(receive)
+    LOGGER.addHandler(handler)
+    try:
+        yield
+    finally:
+        LOGGER.removeHandler(handler)
 
 
 class Work:

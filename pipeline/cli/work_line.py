@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import logging
 import sys
@@ -13,25 +14,18 @@ from rich.live import Live
 from rich.spinner import Spinner
 
 from pipeline.cli.console import PlainConsole
-from trainer.progress import LOGGER, work_text
+from trainer.progress import Event, received_by, work_text
 from trainer.text import printable_handler
 
 _LOG = logging.getLogger("trainer.work")  # a line now and then, for logs
 
 
-class _ToSpinner(logging.Handler):
+def _show(spinner: Spinner, event: Event) -> None:
     """Shows events of the kinds `phase` and `work` beside a spinner."""
-
-    def __init__(self, spinner: Spinner) -> None:
-        super().__init__()
-        self._spinner = spinner
-
-    def emit(self, record: logging.LogRecord) -> None:
-        event = getattr(record, "event", {})
-        if event.get("kind") == "phase":
-            self._spinner.update(text=f"{event['text']} ...")
-        elif event.get("kind") == "work" and (text := work_text(event)):
-            self._spinner.update(text=text)
+    if event["kind"] == "phase":
+        spinner.update(text=f"{event['text']} ...")
+    elif event["kind"] == "work" and (text := work_text(event)):
+        spinner.update(text=text)
 
 
 @contextlib.contextmanager
@@ -46,10 +40,8 @@ def work_line(text: str) -> Iterator[None]:
     """
     console = PlainConsole(file=sys.stderr)
     spinner = Spinner("dots", text)
-    handler = _ToSpinner(spinner)
     lines = printable_handler(sys.stderr, "%(message)s")
     log = click.get_current_context().obj or io.StringIO()
-    LOGGER.addHandler(handler)
     propagate = _LOG.propagate
     if not console.is_terminal:
         _LOG.addHandler(lines)
@@ -57,6 +49,7 @@ def work_line(text: str) -> Iterator[None]:
         _LOG.propagate = False
     try:
         with (
+            received_by(functools.partial(_show, spinner)),
             Live(
                 spinner,
                 console=console,
@@ -69,6 +62,5 @@ def work_line(text: str) -> Iterator[None]:
         ):
             yield
     finally:
-        LOGGER.removeHandler(handler)
         _LOG.removeHandler(lines)
         _LOG.propagate = propagate

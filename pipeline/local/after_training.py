@@ -6,23 +6,20 @@ is when a process may start without slowing another.
 
 from __future__ import annotations
 
-import contextlib
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from trainer import progress
 
 
-class _AfterTraining(logging.Handler):
+class _AfterTraining:
     """Calls a function whenever Trainer, not Tuner, has trained its last epoch."""
 
     def __init__(self, call: Callable[[], None]) -> None:
-        super().__init__()
         self._call = call
         self._is_training = False
 
-    def emit(self, record: logging.LogRecord) -> None:
-        event: progress.Event = getattr(record, "event")  # noqa: B009 - set by `extra`
+    def receive(self, event: progress.Event) -> None:
         if event["kind"] == "step":
             started = (event["id"], event["state"]) == ("Trainer", "running")
             self._is_training = started
@@ -31,16 +28,10 @@ class _AfterTraining(logging.Handler):
             self._call()
 
 
-@contextlib.contextmanager
-def called_after_training(call: Callable[[], None]) -> Iterator[None]:
+def called_after_training(call: Callable[[], None]) -> AbstractContextManager[None]:
     """Within it, a function is called when Trainer has trained its last epoch.
 
     Args:
       call: Must return at once, since Trainer waits for it.
     """
-    handler = _AfterTraining(call)
-    progress.LOGGER.addHandler(handler)
-    try:
-        yield
-    finally:
-        progress.LOGGER.removeHandler(handler)
+    return progress.received_by(_AfterTraining(call).receive)

@@ -22,7 +22,7 @@ class _JsonFormatter(logging.Formatter):
     """Formats a record of `trainer.progress` as JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        event: progress.Event = getattr(record, "event")  # noqa: B009 - set by `extra`
+        event = progress.event_of(record)
         line = json.dumps(event, default=float)  # NumPy's numbers too
         # After a line that a full disk has cut.
         return f"\n{line}" if event["kind"] == "error" else line
@@ -42,7 +42,7 @@ class _EventFile(logging.FileHandler):
             self._reserve.write_bytes(b"\0" * _RESERVED_BYTES)
 
     def emit(self, record: logging.LogRecord) -> None:
-        event: progress.Event = getattr(record, "event")  # noqa: B009 - set by `extra`
+        event = progress.event_of(record)
         if event["kind"] == "error" or event.get("state") == "failed":
             self._reserve.unlink(missing_ok=True)
         super().emit(record)

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from typing import Final
 
-from trainer.progress import Event
+from trainer.progress import Event, event_of
 
 # Exit codes of a worker: its port was taken; another worker was lost. From 128 on, a
 # TFJob starts the pod again.
@@ -30,8 +30,7 @@ class Sender(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes one event; nothing if the step has ended, and this process will."""
-        event: Event = getattr(record, "event")  # noqa: B009 - set by `extra`
-        line = json.dumps(event, default=float)
+        line = json.dumps(event_of(record), default=float)
         with contextlib.suppress(OSError):
             os.write(self._descriptor, f"{line}\n".encode())
 

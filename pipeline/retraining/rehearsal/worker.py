@@ -48,15 +48,13 @@ _LAST_STEP: Final = "Trainer"
 _MAX_SPANS: Final = 12
 
 
-class _TrainerOutputs(logging.Handler):
+class _TrainerOutputs:
     """Remembers what the progress events say of the Trainer."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.event: progress.Event = {}
 
-    def emit(self, record: logging.LogRecord) -> None:
-        event: progress.Event = getattr(record, "event")  # noqa: B009 - set by `extra`
+    def receive(self, event: progress.Event) -> None:
         if event.get("id") == _LAST_STEP and "outputs" in event:
             self.event = event
 
@@ -175,14 +173,12 @@ class Worker:
             metadata_connection_config=connection,
         )
         outputs = _TrainerOutputs()
-        progress.LOGGER.addHandler(outputs)
-        try:
-            run_id = f"{span}-{policy}-{seed}-{time.time_ns()}"
-            ProgressDagRunner(
-                run_id, _LAST_STEP, self.config.engine, self.config.data.beam_args()
-            ).run(pipeline)
-        finally:
-            progress.LOGGER.removeHandler(outputs)
+        run_id = f"{span}-{policy}-{seed}-{time.time_ns()}"
+        runner = ProgressDagRunner(
+            run_id, _LAST_STEP, self.config.engine, self.config.data.beam_args()
+        )
+        with progress.received_by(outputs.receive):
+            runner.run(pipeline)
         return outputs.event
 
     def _write(self) -> None:

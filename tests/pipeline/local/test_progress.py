@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
-import logging
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
@@ -27,16 +25,13 @@ def events(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[progress.Event]]:
     """All events of the kind `work`: none is left out for coming too early."""
     found: list[progress.Event] = []
 
-    class Recorder(logging.Handler):
-        def emit(self, record: Any) -> None:
-            if record.event["kind"] == "work":
-                found.append(record.event)
+    def receive(event: progress.Event) -> None:
+        if event["kind"] == "work":
+            found.append(event)
 
     monkeypatch.setattr(progress, "_SECONDS_BETWEEN_EVENTS", 0.0)
-    recorder = Recorder()
-    progress.LOGGER.addHandler(recorder)
-    yield found
-    progress.LOGGER.removeHandler(recorder)
+    with progress.received_by(receive):
+        yield found
 
 
 class Clock:

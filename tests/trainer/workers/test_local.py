@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -39,23 +40,12 @@ def train(script: str, num_workers: int = 2) -> None:
     train_locally(FN_ARGS, num_workers, [sys.executable, "-c", START + script])
 
 
-class Events(logging.Handler):
-    """Keeps what the step emits."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.all: list[progress.Event] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.all.append(getattr(record, "event"))  # noqa: B009
-
-
 @pytest.fixture
-def events(request: pytest.FixtureRequest) -> list[progress.Event]:
-    handler = Events()
-    progress.LOGGER.addHandler(handler)
-    request.addfinalizer(lambda: progress.LOGGER.removeHandler(handler))
-    return handler.all
+def events() -> Iterator[list[progress.Event]]:
+    """What the step emits."""
+    found: list[progress.Event] = []
+    with progress.received_by(found.append):
+        yield found
 
 
 def children() -> set[psutil.Process]:
