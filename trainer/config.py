@@ -189,8 +189,9 @@ class TrainConfig:
       epochs: Maximum number of passes over the train split.
       batch_size: Windows (not events) per step, on all devices together.
       validation_queries: Maximum number of users whose last training event is held out
-        for validation; 0 for no validation; "auto" for a fifth of the users, at least
-        200 and at most 5,000. These events are not trained on.
+        for validation; 0 for no validation; "auto" for a tenth of the users, at least
+        50 and at most 5,000, and in a search of the Tuner for a fifth, at least 200
+        and at most 5,000. These events are not trained on.
       patience: Training stops after so many epochs in a row that are worse than an
         earlier one beyond noise, by NDCG on these queries; None to train all epochs.
         With the schedule "cosine" only epochs count whose learning rate is below a

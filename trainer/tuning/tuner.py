@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import keras
 import keras_tuner
+import numpy as np
 from keras_tuner.engine.trial import Trial
 from pydantic import ValidationError
 from tfx.components.tuner.component import TunerFnResult
@@ -28,6 +29,10 @@ from trainer.validation import MONITORED
 
 # The value by which KerasTuner's Hyperband sets the epochs of a trial.
 _HYPERBAND_EPOCHS: Final = "tuner/epochs"
+# Bounds of a fifth of the users, `train.validation_queries=auto`: no trial is served,
+# so that a search may hold out more than training does, and must tell more apart.
+_FEWEST_QUERIES: Final = 200
+_MOST_QUERIES: Final = 5000
 
 
 def tuner_fn(fn_args: Any) -> TunerFnResult:
@@ -190,6 +195,10 @@ class RetrievalTuner(keras_tuner.Tuner):
         epochs = epochs or self._tune.epochs
         if epochs:
             values = {**values, "train.epochs": epochs}
+        if self._trainer_config.train.validation_queries == "auto":
+            fifth = self._data.num_users // 5
+            queries = int(np.clip(fifth, _FEWEST_QUERIES, _MOST_QUERIES))
+            values = {**values, "train.validation_queries": queries}
         try:
             config = self._trainer_config.with_values(values)
         except ValidationError as error:

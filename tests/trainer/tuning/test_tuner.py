@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tests.fixtures import small_model as small
-from trainer.config import from_json, to_json
+from trainer.config import TrainerConfig, from_json, to_json
 from trainer.errors import UserError
+from trainer.input_pipeline import TrainingData
 from trainer.progress import LOGGER
 from trainer.tuning.config import Dimension, TuneConfig, TunerConfig
 from trainer.tuning.tuner import RetrievalTuner, tuner_fn
@@ -104,6 +105,26 @@ def test_hyperband_trains_the_best_for_longer(tmp_path: Path) -> None:
 def test_the_first_bayesian_trial_is_the_configuration(tmp_path: Path) -> None:
     tune = TuneConfig(algorithm="bayesian", trials=4, epochs=1, space=RATES)
     assert searched(tmp_path, tune).outcomes[0].values == {"train.learning_rate": 0.05}
+
+
+@pytest.mark.parametrize("users, queries", [(600, 200), (6000, 1200), (30_000, 5000)])
+def test_a_search_validates_on_more_users_than_a_training(
+    users: int, queries: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def train_model(data: TrainingData, config: TrainerConfig, log_dir: str) -> None:
+        asked.append(config.train.validation_queries)
+        raise UserError("enough", "")
+
+    monkeypatch.setattr("trainer.tuning.tuner.train_model", train_model)
+    train = small.train_config(validation_queries="auto")
+    trainer = small.trainer_config(train=train)
+    config = TunerConfig(trainer=trainer, tune=TuneConfig(trials=1, space=RATES))
+    data = small.training_data()._replace(num_users=users)
+    with pytest.raises(UserError, match="enough"):
+        RetrievalTuner(data, config, str(tmp_path)).search(verbose=0)
+    assert asked == [queries]
 
 
 def test_without_validation_there_is_no_search() -> None:
