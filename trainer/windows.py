@@ -18,8 +18,8 @@ from trainer.ranking import PADDING
 # A validated event needs at least one event before it, to make a query of.
 _MIN_VALIDATED_LENGTH: Final = 2
 # Bounds of a tenth of the users, `train.validation_queries=auto`: fewer queries are
-# too imprecise to compare epochs, and more take time without much more precision. What
-# is held out is missed in training: 200 of 600 users cost a twentieth of the NDCG.
+# too imprecise to compare epochs, and more take time without much more precision. The
+# newest events of these users are not learned as targets.
 _FEWEST_QUERIES: Final = 50
 _MOST_QUERIES: Final = 5000
 
