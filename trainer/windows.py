@@ -95,6 +95,11 @@ def make_windows(columns: Columns, length: int) -> Windows:
     )
 
 
+def num_validated(users: int, part: int, fewest: int) -> int:
+    """Returns one in `part` of the users, at least `fewest` and at most 5,000."""
+    return int(np.clip(users // part, fewest, _MOST_QUERIES))
+
+
 def hold_out_newest(
     windows: Windows,
     window_index: NDArray[np.int64],
@@ -119,7 +124,7 @@ def hold_out_newest(
     newest = order[is_newest]
     newest = newest[lengths[newest] >= _MIN_VALIDATED_LENGTH]
     if num_queries == "auto":
-        num_queries = int(np.clip(len(newest) // 10, _FEWEST_QUERIES, _MOST_QUERIES))
+        num_queries = num_validated(len(newest), 10, _FEWEST_QUERIES)
     drawn = np.random.default_rng(seed).permutation(newest)[:num_queries]
     held_out = np.zeros_like(windows.is_target)
     held_out[drawn, lengths[drawn] - 1] = True

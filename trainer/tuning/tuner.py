@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import keras
 import keras_tuner
-import numpy as np
 from keras_tuner.engine.trial import Trial
 from pydantic import ValidationError
 from tfx.components.tuner.component import TunerFnResult
@@ -26,13 +25,13 @@ from trainer.tuning.config import TunerConfig
 from trainer.tuning.hyperparameters import from_keras_tuner
 from trainer.tuning.search_space import make_oracle
 from trainer.validation import MONITORED
+from trainer.windows import num_validated
 
 # The value by which KerasTuner's Hyperband sets the epochs of a trial.
 _HYPERBAND_EPOCHS: Final = "tuner/epochs"
-# Bounds of a fifth of the users, `train.validation_queries=auto`: no trial is served,
-# so that a search may hold out more than training does, and must tell more apart.
+# Of a fifth of the users, `train.validation_queries=auto`: no trial is served, so that
+# a search may hold out more than training does, to see smaller differences.
 _FEWEST_QUERIES: Final = 200
-_MOST_QUERIES: Final = 5000
 
 
 def tuner_fn(fn_args: Any) -> TunerFnResult:
@@ -196,8 +195,7 @@ class RetrievalTuner(keras_tuner.Tuner):
         if epochs:
             values = {**values, "train.epochs": epochs}
         if self._trainer_config.train.validation_queries == "auto":
-            fifth = self._data.num_users // 5
-            queries = int(np.clip(fifth, _FEWEST_QUERIES, _MOST_QUERIES))
+            queries = num_validated(self._data.num_users, 5, _FEWEST_QUERIES)
             values = {**values, "train.validation_queries": queries}
         try:
             config = self._trainer_config.with_values(values)
